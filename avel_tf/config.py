@@ -1,0 +1,143 @@
+"""One typed configuration for every command, composed of the rooms' own settings."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from avel_tf.annotations import DatasetSettings
+from avel_tf.data.settings import DataSettings
+from avel_tf.embeddings.settings import EmbeddingSettings
+from avel_tf.inference.settings import InferenceSettings
+from avel_tf.media.decode import DecodeSettings
+from avel_tf.models.settings import ModelSettings
+from avel_tf.training.settings import TrainingSettings
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the message says which key and what to write."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that can be set, by section."""
+
+    dataset: DatasetSettings = field(default_factory=DatasetSettings)
+    media: DecodeSettings = field(default_factory=DecodeSettings)
+    embeddings: EmbeddingSettings = field(default_factory=EmbeddingSettings)
+    data: DataSettings = field(default_factory=DataSettings)
+    model: ModelSettings = field(default_factory=ModelSettings)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    inference: InferenceSettings = field(default_factory=InferenceSettings)
+
+    def to_yaml(self) -> str:
+        """The resolved configuration, every key spelled out."""
+        return yaml.safe_dump(dataclasses.asdict(self), sort_keys=False, allow_unicode=True)
+
+
+def load_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -> Config:
+    """The configuration of a file, with settings from the command line on top.
+
+    Args:
+        path: A YAML file; `None` takes every default.
+        overrides: `a.b=c` each; the value is read as YAML.
+
+    Returns:
+        The configuration.
+
+    Raises:
+        ConfigError: For a file that cannot be read, an unknown key (with the nearest right
+            name), a value of the wrong type or out of its range.
+    """
+    content: dict[str, Any] = {}
+    if path is not None:
+        content = _read_yaml(Path(path))
+    for override in overrides:
+        _apply(content, override)
+    return _build(Config, content, "")
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"The configuration {path} cannot be read: {error.strerror}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The configuration {path} is not valid YAML: {error}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigError(
+            f"The configuration {path} must be a mapping of sections such as 'training:'. "
+            f"Received: a {type(content).__name__}"
+        )
+    return content
+
+
+def _apply(content: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key.strip():
+        raise ConfigError(
+            f"--set takes section.key=value, as in training.epochs=20. Received: {override!r}"
+        )
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override}: the value is not valid YAML: {error}") from error
+    *sections, last = key.strip().split(".")
+    for section in sections:
+        content = content.setdefault(section, {})
+        if not isinstance(content, dict):
+            raise ConfigError(f"--set {override}: {section!r} is a value, not a section.")
+    content[last] = value
+
+
+def _build(cls: Any, content: dict[str, Any], prefix: str) -> Any:
+    hints = typing.get_type_hints(cls)
+    names = [each.name for each in dataclasses.fields(cls)]
+    values = {}
+    for key, value in content.items():
+        if key not in names:
+            near = difflib.get_close_matches(str(key), names, n=1)
+            meant = f" Did you mean {prefix}{near[0]}?" if near else ""
+            raise ConfigError(
+                f"Unknown setting {prefix}{key}.{meant} "
+                f"{'Under ' + prefix[:-1] if prefix else 'At the top'} there are: "
+                f"{', '.join(names)}."
+            )
+        values[key] = _value(hints[key], value, f"{prefix}{key}")
+    try:
+        return cls(**values)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _value(hint: Any, value: Any, key: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        if not isinstance(value, dict):
+            raise ConfigError(f"{key} is a section with keys of its own. Received: {value!r}")
+        return _build(hint, value, key + ".")
+    try:
+        return TypeAdapter(hint, config=ConfigDict(strict=True)).validate_python(
+            tuple(value) if isinstance(value, list) else value
+        )
+    except ValidationError as error:
+        raise ConfigError(
+            f"{key} must be {_describe(hint)}. Received: {value!r} ({type(value).__name__})"
+        ) from error
+
+
+def _describe(hint: Any) -> str:
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
+        return " or ".join(_describe(each) for each in typing.get_args(hint))
+    words = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+    return "null" if hint is type(None) else words.get(hint, str(hint))

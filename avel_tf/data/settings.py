@@ -1,0 +1,43 @@
+"""What a user may set about the way from files to batches."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Decoding side by side, and how many seconds go through the backbones at once.
+
+    Args:
+        workers: Files decoded at the same time; `None` takes one per processor.
+        batch_seconds: Seconds of video embedded in one call. Seconds of different files share a
+            batch, so short clips do not leave it half empty. A batch of 32 seconds at F = 16 and
+            224 x 224 pixels takes 77 MB.
+        spec_augment_copies: How many further copies of each training clip `avel train` embeds
+            with masked bands and masked moments in their log-mel (SpecAugment, Park et al. 2019).
+            Works with the compact audio backbone, whose log-mel is ours.
+    """
+
+    workers: int | None = None
+    batch_seconds: int = 32
+    spec_augment_copies: int = 0
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise ValueError(f"data.workers must be at least 1. Received: {self.workers}")
+        if self.batch_seconds < 1:
+            raise ValueError(
+                f"data.batch_seconds must be at least 1. Received: {self.batch_seconds}"
+            )
+        if self.spec_augment_copies < 0:
+            raise ValueError(
+                "data.spec_augment_copies must not be negative. "
+                f"Received: {self.spec_augment_copies}"
+            )
+
+    @property
+    def resolved_workers(self) -> int:
+        """Files decoded at the same time, with the default filled in."""
+        return self.workers or len(os.sched_getaffinity(0))

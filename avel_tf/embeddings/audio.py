@@ -1,0 +1,160 @@
+"""Sound to vectors, one for each second."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from avel_tf.embeddings import compact
+from avel_tf.embeddings.hub_module import load_module, sha256_of_folder
+from avel_tf.embeddings.settings import COMPACT, AudioSettings
+
+# VGGish and YAMNet are trained on 16 kHz mono; `Clip.waveform` has that rate, too.
+SAMPLE_RATE = 16_000
+
+
+class AudioEmbedding(tf.Module):
+    """One vector for each second of sound, by a TF-Hub module or by the project's own backbone.
+
+    Every second goes through the module on its own. Running a module over the whole waveform
+    instead would let its hop (0.96 s in VGGish) drift 0.4 s away from the picture over ten
+    seconds; AVE's published features, too, take the first 0.96 s of each second.
+
+    Attributes:
+        module_name: What the manifest calls the module.
+        sha256: Hash of the module's weights.
+        activation: `relu` or `none`.
+        width: Da, the number of features of a second.
+    """
+
+    def __init__(
+        self,
+        module: Any,
+        *,
+        module_name: str,
+        sha256: str,
+        activation: str,
+        width: int,
+        output: int | None = None,
+    ) -> None:
+        super().__init__(name="audio_embedding")
+        self.module = module
+        self.module_name = module_name
+        self.sha256 = sha256
+        self.activation = activation
+        self.width = width
+        self.output = output
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32)])
+    def __call__(self, waveform: tf.Tensor) -> tf.Tensor:
+        """Embed whole seconds of sound.
+
+        Args:
+            waveform: float32 [T*16000] mono in [-1, 1].
+
+        Returns:
+            float32 [T, Da].
+        """
+        seconds = tf.reshape(waveform, [-1, SAMPLE_RATE])  # [T, 16000]
+        if self.module_name == compact.NAME:
+            vectors = self.module(seconds)  # [T, Da]
+        else:
+            vectors = tf.map_fn(
+                self._embed_second,
+                seconds,
+                fn_output_signature=tf.TensorSpec([self.width], tf.float32),
+            )  # [T, Da]
+        return tf.ensure_shape(vectors, [None, self.width])
+
+    def _embed_second(self, second: tf.Tensor) -> tf.Tensor:
+        frames = _pick(self.module(second), self.output)  # [frames, Da]
+        if self.activation == "relu":
+            frames = tf.nn.relu(frames)
+        return tf.reduce_mean(frames, axis=0)  # [Da]
+
+
+def load_audio(module: str | AudioSettings = COMPACT) -> AudioEmbedding:
+    """Load an audio embedding and check that it keeps the module contract.
+
+    Args:
+        module: A TF-Hub or Kaggle handle, the path of a SavedModel, `compact`, or settings that
+            hold one.
+
+    Returns:
+        A callable: float32 [T*16000] -> float32 [T, Da].
+
+    Raises:
+        ModuleUnavailableError: When the module cannot be found.
+        ValueError: When what was found is no audio module; the message says what it returned.
+
+    Example:
+        >>> load_audio("compact")(waveform).shape  # waveform float32 [160000]
+        TensorShape([10, 256])
+    """
+    settings = AudioSettings(module=module) if isinstance(module, str) else module
+    if settings.module == COMPACT:
+        model = compact.audio_backbone()
+        return AudioEmbedding(
+            model,
+            module_name=compact.NAME,
+            sha256=compact.sha256_of(model),
+            activation=settings.resolved_activation,
+            width=model.output_shape[-1],
+        )
+    loaded, folder = load_module(settings.module)
+    output, width = _checked_output(loaded, settings)
+    return AudioEmbedding(
+        loaded,
+        module_name=settings.module,
+        sha256=sha256_of_folder(folder),
+        activation=settings.resolved_activation,
+        width=width,
+        output=output,
+    )
+
+
+def _pick(result: Any, output: int | None) -> tf.Tensor:
+    return result if output is None else tf.nest.flatten(result)[output]
+
+
+def _checked_output(module: Any, settings: AudioSettings) -> tuple[int | None, int]:
+    """Call the module on silence and on noise; which output holds the embedding, and its width."""
+    name = settings.module
+    expected = (
+        "Expected a TF-Hub audio module: float32 [n] 16 kHz -> float32 [frames, D], or a tuple "
+        "that holds it."
+    )
+    noise = tf.random.stateless_uniform([SAMPLE_RATE], seed=(0, 0), minval=-0.5, maxval=0.5)
+    try:
+        results = [tf.nest.flatten(module(sound)) for sound in (tf.zeros_like(noise), noise)]
+    except (TypeError, ValueError, tf.errors.OpError) as error:
+        first = str(error).strip().splitlines()[0][:200]
+        raise ValueError(
+            f"The audio module {name} could not be called on one second of sound. {expected} "
+            f"It said: {first}"
+        ) from error
+    of_noise = results[1]
+    shapes = ", ".join(f"{tensor.dtype.name} {tensor.shape}" for tensor in of_noise)
+    matrices = {
+        index: int(tensor.shape[1])
+        for index, tensor in enumerate(of_noise)
+        if tensor.shape.rank == 2 and tensor.dtype.is_floating and tensor.shape[0] >= 1
+    }
+    if settings.output is not None and settings.output not in matrices:
+        raise ValueError(
+            f"{expected} embeddings.audio.output={settings.output}, but the outputs of {name} for "
+            f"one second are: {shapes}."
+        )
+    if not matrices:
+        raise ValueError(f"{expected} For one second, the module {name} returned: {shapes}.")
+    chosen = settings.output if settings.output is not None else max(matrices, key=matrices.get)  # type: ignore[arg-type]
+    silence, sound = (result[chosen] for result in results)
+    if not all(bool(tf.reduce_all(tf.math.is_finite(t))) for t in (silence, sound)):
+        raise ValueError(f"The audio module {name} returned NaN or infinity for a plain sound.")
+    if bool(tf.reduce_all(tf.equal(silence[0], sound[0]))):
+        raise ValueError(
+            f"The audio module {name} returned the same vector for silence and for noise: it does "
+            "not listen to its input, or its weights were not restored."
+        )
+    return (chosen if len(of_noise) > 1 else None), matrices[chosen]

@@ -1,0 +1,87 @@
+"""Both embeddings together: seconds of video to features."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from avel_tf.embeddings.audio import SAMPLE_RATE, AudioEmbedding, load_audio
+from avel_tf.embeddings.recipe import AudioRecipe, Recipe, VisualRecipe, library_versions
+from avel_tf.embeddings.settings import EmbeddingSettings
+from avel_tf.embeddings.visual import VisualEmbedding, load_visual
+
+
+class FeatureExtractor(tf.Module):
+    """Frames and sound to one visual and one audio vector per second.
+
+    Attributes:
+        visual: The visual embedding.
+        audio: The audio embedding.
+        recipe: How the features are made, as it stands in manifests.
+    """
+
+    def __init__(
+        self, visual: VisualEmbedding, audio: AudioEmbedding, *, frames_per_second: int
+    ) -> None:
+        super().__init__(name="feature_extractor")
+        self.visual = visual
+        self.audio = audio
+        self.recipe = Recipe(
+            visual=VisualRecipe(
+                module=visual.module_name,
+                sha256=visual.sha256,
+                frames_per_second=frames_per_second,
+                size=visual.size,
+                width=visual.width,
+            ),
+            audio=AudioRecipe(
+                module=audio.module_name,
+                sha256=audio.sha256,
+                sample_rate=SAMPLE_RATE,
+                activation=audio.activation,
+                width=audio.width,
+            ),
+            versions=library_versions(),
+        )
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None, None, None, None, None, 3], tf.uint8),
+            tf.TensorSpec([None, None], tf.float32),
+        ]
+    )
+    def __call__(self, frames: tf.Tensor, waveform: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Embed batches of clips.
+
+        Args:
+            frames: uint8 [B, T, F, H, W, 3] RGB.
+            waveform: float32 [B, T*16000] mono in [-1, 1].
+
+        Returns:
+            visual float32 [B, T, Dv], the mean over the F pictures of a second, and audio float32
+            [B, T, Da].
+        """
+        shape = tf.shape(frames)
+        batch, seconds, per_second = shape[0], shape[1], shape[2]
+        pictures = tf.reshape(frames, tf.concat([[-1], shape[3:]], axis=0))  # [B*T*F, H, W, 3]
+        visual = tf.reshape(
+            self.visual(pictures), [batch, seconds, per_second, self.visual.width]
+        )  # [B, T, F, Dv]
+        visual = tf.reduce_mean(visual, axis=2)  # [B, T, Dv]
+        audio = tf.reshape(
+            self.audio(tf.reshape(waveform, [-1])), [batch, seconds, self.audio.width]
+        )  # [B, T, Da]
+        return visual, audio
+
+
+def load_extractor(settings: EmbeddingSettings) -> FeatureExtractor:
+    """Load both embeddings that a configuration names.
+
+    Raises:
+        ModuleUnavailableError: When a module cannot be found.
+        ValueError: When a module breaks its contract.
+    """
+    return FeatureExtractor(
+        load_visual(settings.visual),
+        load_audio(settings.audio),
+        frames_per_second=settings.visual.frames_per_second,
+    )

@@ -1,0 +1,58 @@
+"""Log-mel spectrograms inside the TensorFlow graph."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from typing import Any
+
+import tensorflow as tf
+
+SAMPLE_RATE = 16_000
+# 25 ms windows every 10 ms, the usual grid for sound events (Hershey et al. 2017, VGGish).
+WINDOW = 400
+HOP = 160
+FFT = 512
+MEL_BANDS = 64
+MEL_LOW_HZ = 60.0
+MEL_HIGH_HZ = 7_600.0
+# Power below this counts as silence: -100 dB, under the noise floor of 16-bit sound.
+SILENCE_POWER = 1e-10
+FRAMES_PER_SECOND = SAMPLE_RATE // HOP
+
+
+def log_mel(seconds: tf.Tensor) -> tf.Tensor:
+    """Log-mel spectrogram of each second, by tensorflow-io's pure-TensorFlow front end.
+
+    Args:
+        seconds: float32 [N, 16000] mono in [-1, 1].
+
+    Returns:
+        float32 [N, 100, 64], decibels of mel-weighted magnitude; -100 is silence. A second's
+        spectrogram depends on that second alone.
+
+    Reference:
+        https://www.tensorflow.org/io/api_docs/python/tfio/audio
+    """
+    audio = tfio_audio()
+    magnitude = audio.spectrogram(seconds, nfft=FFT, window=WINDOW, stride=HOP)  # [N, 100, 257]
+    mel = audio.melscale(
+        magnitude, rate=SAMPLE_RATE, mels=MEL_BANDS, fmin=MEL_LOW_HZ, fmax=MEL_HIGH_HZ
+    )  # [N, 100, 64]
+    # top_db cuts relative to the loudest value of the whole tensor, which would let one clip of a
+    # batch change another: set beyond the range from silence to full scale, it never cuts.
+    decibels = audio.dbscale(mel, top_db=1000, amin=SILENCE_POWER)
+    return tf.ensure_shape(decibels, [None, FRAMES_PER_SECOND, MEL_BANDS])
+
+
+@functools.cache
+def tfio_audio() -> Any:
+    """`tensorflow_io.audio`, imported without its warnings.
+
+    tensorflow-io warns that its native plugins do not load on this TensorFlow. They are not used
+    here: the audio functions above are written in TensorFlow itself.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="(unable to load|file system plugins)")
+        import tensorflow_io as tfio
+    return tfio.audio

@@ -1,0 +1,152 @@
+"""Pictures to vectors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from avel_tf.embeddings import compact
+from avel_tf.embeddings.hub_module import load_module, sha256_of_folder
+from avel_tf.embeddings.settings import COMPACT, VisualSettings
+
+# The size of ResNet's and most other ImageNet modules, for signatures that leave it open.
+DEFAULT_SIZE = 224
+
+
+class VisualEmbedding(tf.Module):
+    """One vector for each picture, by a TF-Hub module or by the project's own backbone.
+
+    Pictures are resized to the module's size as a whole, without a crop, as AVE's published
+    features were made (Tian et al. 2018), and scaled to [0, 1], as TF-Hub's image modules expect
+    (https://www.tensorflow.org/hub/common_signatures/images).
+
+    Attributes:
+        module_name: What the manifest calls the module.
+        sha256: Hash of the module's weights.
+        size: Height and width in pixels of what the module sees.
+        width: Dv, the number of features of a picture.
+    """
+
+    def __init__(
+        self, module: Any, *, module_name: str, sha256: str, size: int, width: int
+    ) -> None:
+        super().__init__(name="visual_embedding")
+        self.module = module
+        self.module_name = module_name
+        self.sha256 = sha256
+        self.size = size
+        self.width = width
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8)])
+    def __call__(self, frames: tf.Tensor) -> tf.Tensor:
+        """Embed pictures.
+
+        Args:
+            frames: uint8 [N, H, W, 3] RGB, any H and W.
+
+        Returns:
+            float32 [N, Dv].
+        """
+        pictures = tf.cast(frames, tf.float32) / 255.0  # [N, H, W, 3]
+        # The decoder already delivers the module's size; resizing again would cost time, not
+        # change a value.
+        pictures = tf.cond(
+            tf.reduce_all(tf.equal(tf.shape(pictures)[1:3], self.size)),
+            lambda: pictures,
+            lambda: tf.image.resize(pictures, [self.size, self.size], antialias=True),
+        )
+        pictures = tf.ensure_shape(pictures, [None, self.size, self.size, 3])
+        return tf.ensure_shape(self.module(pictures), [None, self.width])  # [N, Dv]
+
+
+def load_visual(module: str | VisualSettings = COMPACT) -> VisualEmbedding:
+    """Load a visual embedding and check that it keeps the module contract.
+
+    Args:
+        module: A TF-Hub or Kaggle handle, the path of a SavedModel, `compact`, or settings that
+            hold one.
+
+    Returns:
+        A callable: uint8 [N, H, W, 3] -> float32 [N, Dv].
+
+    Raises:
+        ModuleUnavailableError: When the module cannot be found.
+        ValueError: When what was found is no visual module; the message says what it returned.
+
+    Example:
+        >>> load_visual("compact")(frames).shape  # frames uint8 [5, 360, 640, 3]
+        TensorShape([5, 480])
+    """
+    settings = VisualSettings(module=module) if isinstance(module, str) else module
+    if settings.module == COMPACT:
+        if settings.size not in (None, compact.VISUAL_SIZE):
+            raise ValueError(
+                f"The compact visual backbone sees {compact.VISUAL_SIZE} x {compact.VISUAL_SIZE} "
+                f"pixels. Received: embeddings.visual.size={settings.size}"
+            )
+        model = compact.visual_backbone()
+        return VisualEmbedding(
+            model,
+            module_name=compact.NAME,
+            sha256=compact.sha256_of(model),
+            size=compact.VISUAL_SIZE,
+            width=model.output_shape[-1],
+        )
+    loaded, folder = load_module(settings.module)
+    size = _module_size(loaded) or settings.size or DEFAULT_SIZE
+    if settings.size not in (None, size):
+        raise ValueError(
+            f"The module {settings.module} sees {size} x {size} pixels by its own signature. "
+            f"Received: embeddings.visual.size={settings.size}"
+        )
+    return VisualEmbedding(
+        loaded,
+        module_name=settings.module,
+        sha256=sha256_of_folder(folder),
+        size=size,
+        width=_checked_width(loaded, settings.module, size),
+    )
+
+
+def _module_size(module: Any) -> int | None:
+    """The picture size that the module's own call signature fixes, if it does."""
+    for function in getattr(module.__call__, "concrete_functions", []):
+        for spec in tf.nest.flatten(function.structured_input_signature):
+            if isinstance(spec, tf.TensorSpec) and spec.shape.rank == 4:
+                height, width = spec.shape[1], spec.shape[2]
+                if height is not None and height == width:
+                    return int(height)
+    return None
+
+
+def _checked_width(module: Any, name: str, size: int) -> int:
+    """Call the module on a black and on a noisy picture and hold it to the contract."""
+    expected = (
+        f"Expected a TF-Hub image feature vector module: float32 [B, {size}, {size}, 3] in [0, 1] "
+        "-> float32 [B, D]."
+    )
+    noise = tf.random.stateless_uniform([1, size, size, 3], seed=(0, 0))
+    pictures = tf.concat([tf.zeros_like(noise), noise], axis=0)  # [2, H, W, 3]
+    try:
+        vectors = module(pictures)
+    except (TypeError, ValueError, tf.errors.OpError) as error:
+        first = str(error).strip().splitlines()[0][:200]
+        raise ValueError(
+            f"The visual module {name} could not be called on pictures. {expected} It said: {first}"
+        ) from error
+    if not isinstance(vectors, tf.Tensor):
+        raise ValueError(f"{expected} The module {name} returned a {type(vectors).__name__}.")
+    if vectors.shape.rank != 2 or vectors.shape[0] != 2 or not vectors.dtype.is_floating:
+        raise ValueError(
+            f"{expected} For two pictures, the module {name} returned shape={vectors.shape}, "
+            f"dtype={vectors.dtype.name}."
+        )
+    if not bool(tf.reduce_all(tf.math.is_finite(vectors))):
+        raise ValueError(f"The visual module {name} returned NaN or infinity for a plain picture.")
+    if bool(tf.reduce_all(tf.equal(vectors[0], vectors[1]))):
+        raise ValueError(
+            f"The visual module {name} returned the same vector for a black and a noisy picture: "
+            "it does not look at its input, or its weights were not restored."
+        )
+    return int(vectors.shape[1])
