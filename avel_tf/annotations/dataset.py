@@ -1,0 +1,45 @@
+"""An annotated data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from avel_tf.annotations.video import SPLITS, Video
+from avel_tf.labels import Labels, did_you_mean
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Annotated videos with their classes and splits.
+
+    Args:
+        root: The folder that the annotations lie in, absolute.
+        layout: `"ave"`, `"table"` or `"activitynet"`.
+        labels: The class vocabulary.
+        videos: All examples, in the order of the annotation files.
+    """
+
+    root: Path
+    layout: str
+    labels: Labels
+    videos: tuple[Video, ...]
+
+    def split(self, name: str) -> tuple[Video, ...]:
+        """Hands out the examples of one split.
+
+        Args:
+            name: `"train"`, `"validation"` or `"test"`.
+
+        Returns:
+            The examples, in the order of the annotation files; none when the split is empty.
+
+        Raises:
+            ValueError: There is no split of that name.
+        """
+        if name not in SPLITS:
+            raise ValueError(
+                f"There is no split {name!r}; expected one of {', '.join(SPLITS)}."
+                f"{did_you_mean(name, SPLITS)}"
+            )
+        return tuple(video for video in self.videos if video.split == name)

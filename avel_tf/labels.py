@@ -1,0 +1,225 @@
+"""The class vocabulary: which event has which index, background last."""
+
+from __future__ import annotations
+
+import difflib
+import operator
+import unicodedata
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import SupportsIndex
+
+BACKGROUND = "background"
+
+# The 28 classes of the AVE data set in order of first appearance in its `Annotations.txt`, which
+# is the order that published AVE features and label files count in (Tian et al., ECCV 2018).
+AVE_CLASSES: tuple[str, ...] = (
+    "Church bell",
+    "Male speech, man speaking",
+    "Bark",
+    "Fixed-wing aircraft, airplane",
+    "Race car, auto racing",
+    "Female speech, woman speaking",
+    "Helicopter",
+    "Violin, fiddle",
+    "Flute",
+    "Ukulele",
+    "Frying (food)",
+    "Truck",
+    "Shofar",
+    "Motorcycle",
+    "Acoustic guitar",
+    "Train horn",
+    "Clock",
+    "Banjo",
+    "Goat",
+    "Baby cry, infant cry",
+    "Bus",
+    "Chainsaw",
+    "Cat",
+    "Horse",
+    "Toilet flush",
+    "Rodents, rats, mice",
+    "Accordion",
+    "Mandolin",
+)
+
+# Control characters, halves of surrogate pairs, line and paragraph separators: none of them
+# survives a text file that holds one name per line.
+_UNWRITABLE = {"Cc", "Cs", "Zl", "Zp"}
+
+
+def did_you_mean(name: str, options: Sequence[str]) -> str:
+    """Ends an error sentence with the nearest right name.
+
+    Args:
+        name: The name that was received.
+        options: The names that would have been right.
+
+    Returns:
+        `" Did you mean 'Bark'?"`, or an empty string when nothing is near.
+
+    Example:
+        >>> did_you_mean("val", ["train", "validation", "test"])
+        " Did you mean 'validation'?"
+    """
+    folded: dict[str, str] = {}
+    for option in options:
+        folded.setdefault(option.casefold(), option)
+    wanted = name.casefold()
+    near = [known for known in folded if wanted and known.startswith(wanted)]
+    near = near or difflib.get_close_matches(wanted, folded, n=1)
+    return f" Did you mean {folded[near[0]]!r}?" if near else ""
+
+
+class Labels:
+    """The event classes of a data set or a model, in order, with background behind them.
+
+    Args:
+        names: The C event classes. Background is not among them; it always has the index C.
+
+    Raises:
+        ValueError: A name is empty, doubled, called background, or cannot stand on one line.
+
+    Example:
+        >>> labels = Labels(["dog", "violin"])
+        >>> labels.index("violin"), labels.index("background"), len(labels)
+        (1, 2, 2)
+    """
+
+    __slots__ = ("_index", "_names")
+
+    def __init__(self, names: Sequence[str]) -> None:
+        if isinstance(names, str):
+            raise ValueError(f"Labels expects a list of class names; received the text {names!r}.")
+        self._names = tuple(names)
+        self._index: dict[str, int] = {}
+        for index, name in enumerate(self._names):
+            _check(name)
+            if name in self._index:
+                raise ValueError(
+                    f"The class {name!r} is listed twice, as number {self._index[name]} and as "
+                    f"number {index}; each class has one index."
+                )
+            self._index[name] = index
+        if not self._names:
+            raise ValueError("Labels expects at least one event class; received none.")
+        self._index[BACKGROUND] = len(self._names)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The C event classes, without background."""
+        return self._names
+
+    @property
+    def background(self) -> int:
+        """The index of background: C, always the last."""
+        return len(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._index
+
+    def __eq__(self, other: object) -> bool:
+        return self._names == other._names if isinstance(other, Labels) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._names)
+
+    def __repr__(self) -> str:
+        return f"Labels({list(self._names)!r})"
+
+    def index(self, name: str) -> int:
+        """Finds the index of a class, or of background.
+
+        Args:
+            name: One of the classes, or `"background"`.
+
+        Returns:
+            0 to C-1 for a class, C for background.
+
+        Raises:
+            ValueError: The name is not in this vocabulary.
+        """
+        try:
+            return self._index[name]
+        except KeyError:
+            hint = did_you_mean(name, [*self._names, BACKGROUND])
+            raise ValueError(
+                f"{name!r} is not one of the {len(self)} classes of this vocabulary.{hint}"
+            ) from None
+
+    def name(self, index: SupportsIndex) -> str:
+        """Finds the name behind an index.
+
+        Args:
+            index: 0 to C; C is background.
+
+        Returns:
+            The name.
+
+        Raises:
+            IndexError: The index is negative or greater than C.
+        """
+        number = operator.index(index)
+        if not 0 <= number <= len(self):
+            raise IndexError(
+                f"The label index {number} is outside 0 to {len(self)} "
+                f"({len(self)} classes, then background)."
+            )
+        return BACKGROUND if number == len(self) else self._names[number]
+
+    def save(self, path: str | Path) -> None:
+        """Writes `labels.txt`: C+1 lines, background last, the line number is the index.
+
+        Args:
+            path: The file to write.
+        """
+        Path(path).write_text("\n".join((*self._names, BACKGROUND, "")), "utf-8", newline="\n")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Labels:
+        """Reads what `save` wrote.
+
+        Args:
+            path: A text file with one name per line, background last.
+
+        Returns:
+            The vocabulary.
+
+        Raises:
+            ValueError: The file is not such a list; the sentence names the file.
+            OSError: The file cannot be read.
+        """
+        try:
+            lines = Path(path).read_text("utf-8-sig").splitlines()
+            if not lines or lines[-1] != BACKGROUND:
+                last = f"its last line is {lines[-1]!r}" if lines else "the file is empty"
+                raise ValueError(f"the last line must be {BACKGROUND!r}; {last}.")
+            return cls(lines[:-1])
+        except ValueError as error:
+            raise ValueError(f"{path} is not a list of labels: {error}") from error
+
+
+def _check(name: str) -> None:
+    if not isinstance(name, str):
+        raise ValueError(f"A class name must be text; received {name!r}.")
+    if not name.strip():
+        raise ValueError(f"A class name must not be empty; received {name!r}.")
+    if name != name.strip():
+        raise ValueError(f"The class name {name!r} begins or ends with a space; remove it.")
+    if name.casefold() == BACKGROUND:
+        raise ValueError(
+            f"{name!r} cannot be an event class: every second without an event is background "
+            "already, and it always has the last index."
+        )
+    if any(unicodedata.category(character) in _UNWRITABLE for character in name):
+        raise ValueError(
+            f"The class name {name!r} holds a line break or another character that cannot stand "
+            "in a text file with one name per line."
+        )
