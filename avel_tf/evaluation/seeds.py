@@ -1,0 +1,82 @@
+"""One set of metrics from several: the same training with different seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from avel_tf.evaluation.segment_metrics import mean_of
+
+# What the spread is told of: the numbers of a whole split.
+HEADLINE = (
+    "segment_accuracy",
+    "segment_f1",
+    "event_f1",
+    "background_recall",
+    "onset_error_s",
+    "offset_error_s",
+)
+
+# What belongs to the split and not to the model, and is taken over as it is.
+OF_THE_SPLIT = ("segments", "videos", "skipped")
+
+
+def aggregate_seeds(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Mean and standard deviation of the metrics of several seeds.
+
+    Args:
+        runs: What `evaluate` returned for each seed, on one and the same split.
+
+    Returns:
+        The keys of `evaluate`, every number the mean over the seeds that have a value there (also
+        those of `confusion`, and the two ends of `segment_accuracy_ci95`), and besides `seeds`,
+        how many there are, and `standard_deviation`: that of each headline number over the seeds
+        (of a sample, n - 1; None where fewer than two have a value).
+
+    Raises:
+        ValueError: If there is no run, or the runs are not about the same split.
+
+    Example:
+        >>> aggregate_seeds([metrics_of_seed_0, metrics_of_seed_1])["standard_deviation"]
+        {'segment_accuracy': 0.004, ...
+    """
+    if not runs:
+        raise ValueError("There must be the metrics of at least one seed. Received: none.")
+    first = runs[0]
+    for number, run in enumerate(runs):
+        for key in ("segments", "videos"):
+            if run[key] != first[key]:
+                raise ValueError(
+                    f"All seeds must be measured on the same split. Received: {key}={run[key]} "
+                    f"for run {number} and {key}={first[key]} for run 0."
+                )
+        if list(run["per_class"]) != list(first["per_class"]):
+            raise ValueError(
+                f"All seeds must have the same classes. Received: other classes for run {number} "
+                "than for run 0."
+            )
+    mean = {
+        key: first[key] if key in OF_THE_SPLIT else _mean([run[key] for run in runs])
+        for key in first
+    }
+    return mean | {
+        "seeds": len(runs),
+        "standard_deviation": {key: _deviation([run[key] for run in runs]) for key in HEADLINE},
+    }
+
+
+def _mean(values: Sequence[Any]) -> Any:
+    present = [value for value in values if value is not None]
+    if present and isinstance(present[0], Mapping):
+        return {key: _mean([value[key] for value in present]) for key in present[0]}
+    if present and isinstance(present[0], list):
+        return [_mean(items) for items in zip(*present, strict=True)]
+    # A count that is the same for all stays a whole number.
+    return present[0] if len(set(present)) == 1 else mean_of(present)
+
+
+def _deviation(values: Sequence[float | None]) -> float | None:
+    present = [value for value in values if value is not None]
+    return float(np.std(present, ddof=1)) if len(present) > 1 else None
