@@ -1,0 +1,86 @@
+"""A localizer measured on a split of a feature store."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from avel_tf.data.feature_store import FeatureStore, FeatureStoreError
+from avel_tf.evaluation.metrics import evaluate
+from avel_tf.windows import Predict, predict_in_windows
+
+
+def evaluate_features(
+    predict: Predict,
+    store: FeatureStore,
+    split: str,
+    *,
+    window_seconds: int = 10,
+    hop_seconds: int = 5,
+    seed: int = 0,
+    keep: Callable[[str, np.ndarray], None] | None = None,
+) -> dict[str, Any]:
+    """Label every video of a split and compare with its annotations.
+
+    Args:
+        predict: The localizer: visual [B, T, Dv], audio [B, T, Da], valid [B, T] to probabilities
+            [B, T, C+1].
+        store: The features.
+        split: `train`, `validation` or `test`.
+        window_seconds: Longer videos are labelled in windows of this length.
+        hop_seconds: From one window's start to the next.
+        seed: Seed of the confidence interval.
+        keep: Called with each video's id and its probabilities [T, C+1].
+
+    Returns:
+        What `metrics.json` holds; see `avel_tf.evaluation.metrics.evaluate`.
+
+    Raises:
+        FeatureStoreError: When the split holds no video.
+    """
+    records = list(store.dataset(split).as_numpy_iterator())
+    if not records:
+        raise FeatureStoreError(
+            f"The split {split!r} of {store.folder} holds no video, so there is nothing to "
+            "measure. Choose another with --split."
+        )
+    names = [os.fsdecode(record["id"]) for record in records]
+    probabilities = predict_in_windows(
+        predict,
+        [(record["visual"], record["audio"], record["valid"]) for record in records],
+        window_seconds=window_seconds,
+        hop_seconds=hop_seconds,
+    )
+    if keep:
+        for name, one in zip(names, probabilities, strict=True):
+            keep(name, one)
+    metrics = evaluate(
+        {name: record["targets"] for name, record in zip(names, records, strict=True)},
+        {name: one.argmax(-1) for name, one in zip(names, probabilities, strict=True)},
+        store.labels,
+        # AVE's protocol counts all ten segments of every clip, also where a file is shorter.
+        valid=None
+        if store.layout == "ave"
+        else {name: record["valid"] for name, record in zip(names, records, strict=True)},
+        train_counts=_class_seconds(store),
+        skipped=[
+            {"video": each["video"], "reason": each["reason"]}
+            for each in store.skipped
+            if each["split"] == split
+        ],
+        seed=seed,
+    )
+    return {"split": split, **metrics}
+
+
+def _class_seconds(store: FeatureStore) -> np.ndarray | None:
+    """Seconds of each class in the training split, [C+1]."""
+    if "train" not in store.manifest["splits"] or not store.count("train"):
+        return None
+    counts = np.zeros(len(store.labels) + 1, np.int64)
+    for record in store.dataset("train").as_numpy_iterator():
+        counts += np.bincount(record["targets"], minlength=len(counts))
+    return counts

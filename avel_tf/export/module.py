@@ -1,0 +1,78 @@
+"""Backbones and head as one TensorFlow module."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from avel_tf.embeddings.extractor import FeatureExtractor
+
+
+class LocalizerModule(tf.Module):
+    """From frames and sound to labelled seconds; what an exported SavedModel holds.
+
+    Args:
+        extractor: The backbones.
+        head: A model of `avel_tf.models`: features to logits.
+        assets: Files that travel with the SavedModel, in its `assets/`.
+    """
+
+    def __init__(self, extractor: FeatureExtractor, head: keras.Model, assets: list[Path]) -> None:
+        super().__init__(name="localizer")
+        self.extractor = extractor
+        self.head = head
+        self.asset_files = [tf.saved_model.Asset(str(path)) for path in assets]
+        recipe = extractor.recipe
+        frames = tf.TensorSpec(
+            [None, None, recipe.visual.frames_per_second, None, None, 3], tf.uint8, "frames"
+        )
+        waveform = tf.TensorSpec([None, None], tf.float32, "waveform")
+        self.signatures = {
+            "serving_default": self.localize.get_concrete_function(frames, waveform),
+            "embed": self.embed.get_concrete_function(frames, waveform),
+            "from_features": self.from_features.get_concrete_function(
+                tf.TensorSpec([None, None, recipe.visual.width], tf.float32, "visual"),
+                tf.TensorSpec([None, None, recipe.audio.width], tf.float32, "audio"),
+            ),
+        }
+
+    @tf.function
+    def localize(self, frames: tf.Tensor, waveform: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Label the seconds of clips.
+
+        Args:
+            frames: uint8 [B, T, F, H, W, 3] RGB.
+            waveform: float32 [B, T*16000] mono in [-1, 1].
+
+        Returns:
+            `probabilities` float32 [B, T, C+1], `label_index` int64 [B, T] (C is background),
+            `score` float32 [B, T], the probability of that label.
+        """
+        return self._label(*self.extractor(frames, waveform))
+
+    @tf.function
+    def embed(self, frames: tf.Tensor, waveform: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The features of clips.
+
+        Returns:
+            `visual` float32 [B, T, Dv], `audio` float32 [B, T, Da].
+        """
+        visual, audio = self.extractor(frames, waveform)
+        return {"visual": visual, "audio": audio}
+
+    @tf.function
+    def from_features(self, visual: tf.Tensor, audio: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Label seconds whose features are known; outputs as of `localize`."""
+        return self._label(visual, audio)
+
+    def _label(self, visual: tf.Tensor, audio: tf.Tensor) -> dict[str, tf.Tensor]:
+        valid = tf.ones(tf.shape(visual)[:2], tf.bool)  # [B, T]
+        inputs = {"visual": visual, "audio": audio, "valid": valid}
+        probabilities = tf.nn.softmax(self.head(inputs, training=False))  # [B, T, C+1]
+        return {
+            "probabilities": probabilities,
+            "label_index": tf.argmax(probabilities, axis=-1),  # [B, T]
+            "score": tf.reduce_max(probabilities, axis=-1),  # [B, T]
+        }

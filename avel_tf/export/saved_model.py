@@ -1,0 +1,96 @@
+"""A trained run to one self-contained SavedModel."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from avel_tf.embeddings.extractor import FeatureExtractor
+from avel_tf.embeddings.hub_module import sha256_of_folder
+from avel_tf.export.module import LocalizerModule
+from avel_tf.export.warmup import write_warmup_request
+from avel_tf.labels import Labels
+
+SCHEMA = 1
+
+
+def export_saved_model(
+    head: keras.Model,
+    extractor: FeatureExtractor,
+    folder: str | Path,
+    *,
+    labels: Labels,
+    config_yaml: str,
+    metrics: dict[str, Any] | None = None,
+) -> Path:
+    """Write `folder/<version>/`, a SavedModel that plain TensorFlow loads.
+
+    The version is one more than the highest that is there. The folder of a version appears when
+    it is complete.
+
+    Args:
+        head: Features to logits.
+        extractor: The backbones that made the features which `head` was trained on.
+        folder: Where versions lie, as in `saved_models/NAME`.
+        labels: The classes.
+        config_yaml: The configuration of the run.
+        metrics: What the run's `metrics.json` holds; its headline goes into the manifest, so that
+            the model can say how well it did.
+
+    Returns:
+        The folder of the new version.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    version = _next_version(folder)
+    manifest = {
+        "schema": SCHEMA,
+        "model": head.name,
+        "labels": list(labels.names),
+        "recipe": extractor.recipe.to_dict(),
+        "metrics": _headline(metrics),
+    }
+    partial = Path(tempfile.mkdtemp(prefix=f".{version}.", suffix=".partial", dir=folder))
+    try:
+        with tempfile.TemporaryDirectory() as assets_folder:
+            assets = _write_assets(Path(assets_folder), labels, config_yaml, manifest)
+            module = LocalizerModule(extractor, head, assets)
+            tf.saved_model.save(module, str(partial), signatures=module.signatures)
+        write_warmup_request(partial, name=folder.name, recipe=extractor.recipe)
+        # The hash cannot stand in an asset, which is part of what is hashed.
+        (partial / "sha256").write_text(sha256_of_folder(partial) + "\n", encoding="utf-8")
+        partial.chmod(0o755)  # mkdtemp makes folders that nobody else may enter
+        target = folder / str(version)
+        os.rename(partial, target)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    return target
+
+
+def _write_assets(
+    folder: Path, labels: Labels, config_yaml: str, manifest: dict[str, Any]
+) -> list[Path]:
+    labels.save(folder / "labels.txt")
+    (folder / "config.yaml").write_text(config_yaml, encoding="utf-8")
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    return [folder / name for name in ("labels.txt", "config.yaml", "manifest.json")]
+
+
+def _next_version(folder: Path) -> int:
+    versions = [int(path.name) for path in folder.iterdir() if path.name.isdecimal()]
+    return max(versions, default=0) + 1
+
+
+def _headline(metrics: dict[str, Any] | None) -> dict[str, Any] | None:
+    if metrics is None:
+        return None
+    keys = ("split", "videos", "segments", "segment_accuracy", "segment_accuracy_ci95", "event_f1")
+    return {key: metrics[key] for key in keys if key in metrics}

@@ -1,0 +1,46 @@
+"""The request that TensorFlow Serving sends a model to itself before it takes others."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from avel_tf.embeddings.recipe import Recipe
+
+
+def write_warmup_request(folder: Path, *, name: str, recipe: Recipe) -> None:
+    """Write `assets.extra/tf_serving_warmup_requests` of a SavedModel.
+
+    Args:
+        folder: The SavedModel.
+        name: The model's name in TensorFlow Serving.
+        recipe: Shapes of what the model takes.
+
+    Reference:
+        https://www.tensorflow.org/tfx/serving/saved_model_warmup
+    """
+    with warnings.catch_warnings():
+        # The package's generated code is a protobuf release behind TensorFlow's runtime.
+        warnings.filterwarnings("ignore", message="Protobuf gencode version")
+        from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
+
+    visual = recipe.visual
+    frames = np.zeros([1, 1, visual.frames_per_second, visual.size, visual.size, 3], np.uint8)
+    waveform = np.zeros([1, recipe.audio.sample_rate], np.float32)
+    request = predict_pb2.PredictRequest(
+        model_spec=model_pb2.ModelSpec(name=name, signature_name="serving_default"),
+        inputs={
+            "frames": tf.make_tensor_proto(frames),
+            "waveform": tf.make_tensor_proto(waveform),
+        },
+    )
+    log = prediction_log_pb2.PredictionLog(
+        predict_log=prediction_log_pb2.PredictLog(request=request)
+    )
+    extra = folder / "assets.extra"
+    extra.mkdir()
+    with tf.io.TFRecordWriter(str(extra / "tf_serving_warmup_requests")) as writer:
+        writer.write(log.SerializeToString(deterministic=True))

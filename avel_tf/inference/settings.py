@@ -1,0 +1,34 @@
+"""What a user may set about inference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class InferenceSettings:
+    """How files are labelled.
+
+    Args:
+        window_seconds: Files longer than this are labelled in windows; the length that the model
+            was trained on.
+        hop_seconds: From the start of one window to the start of the next.
+        batch_clips: Clips, or windows, labelled at once.
+    """
+
+    window_seconds: int = 10
+    hop_seconds: int = 5
+    batch_clips: int = 16
+
+    def __post_init__(self) -> None:
+        for name in ("window_seconds", "hop_seconds", "batch_clips"):
+            if getattr(self, name) < 1:
+                raise ValueError(
+                    f"inference.{name} must be at least 1. Received: {getattr(self, name)}"
+                )
+        if self.hop_seconds > self.window_seconds:
+            raise ValueError(
+                "inference.hop_seconds must not exceed inference.window_seconds, or seconds "
+                f"between two windows would stay without a label. Received: {self.hop_seconds} "
+                f"and {self.window_seconds}"
+            )

@@ -1,0 +1,117 @@
+"""The state of a training run at an epoch's end, so that a killed run goes on exactly."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+STATE = "state.npz"
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file such that it is there whole or not at all, whatever kills the process."""
+    partial = path.with_name(f".{path.name}.partial")
+    with open(partial, "wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.replace(partial, path)
+
+
+class EpochCheckpoint(keras.callbacks.Callback):
+    """Keeps the best model and, after every epoch, all that is needed to go on from there.
+
+    The state is every variable of the model (the dropout layers' random state among them) and of
+    the optimizer, and the history; it is one file, replaced atomically. The best model is judged
+    on the validation split alone: highest segment accuracy, then lowest loss, then the earlier
+    epoch. Without a validation split the last epoch is kept.
+
+    Args:
+        folder: The run's folder.
+        best: Where the best model is written.
+
+    Attributes:
+        history: One row for each epoch that is done.
+    """
+
+    def __init__(self, folder: Path, best: Path) -> None:
+        super().__init__()
+        self.folder = folder
+        self.best = best
+        self.history: list[dict[str, float]] = []
+
+    @property
+    def _state(self) -> Path:
+        return self.folder / "checkpoint" / STATE
+
+    def restore(self, model: keras.Model) -> int:
+        """Put a compiled model back to the last epoch's end.
+
+        Returns:
+            How many epochs are done; 0 when there is no checkpoint.
+
+        Raises:
+            ValueError: When the checkpoint is of another model or is damaged.
+        """
+        if not self._state.is_file():
+            return 0
+        try:
+            with np.load(self._state, allow_pickle=False) as state:
+                arrays = [state[f"variable_{i}"] for i in range(int(state["variables"]))]
+                self.history = json.loads(str(state["history"]))
+        except (OSError, KeyError, ValueError) as error:
+            raise ValueError(
+                f"The checkpoint {self._state} is damaged: {error}. Remove it to train anew."
+            ) from error
+        variables = _variables(model)
+        shapes = [tuple(variable.shape) for variable in variables]
+        if shapes != [array.shape for array in arrays]:
+            raise ValueError(
+                f"The checkpoint {self._state} is of another model than the configuration "
+                "describes. Resume with the configuration that the run began with."
+            )
+        for variable, array in zip(variables, arrays, strict=True):
+            variable.assign(array)
+        return len(self.history)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Called by Keras."""
+        row = {"epoch": epoch + 1, **{key: float(value) for key, value in (logs or {}).items()}}
+        earlier = [_rank(each) for each in self.history]
+        self.history.append(row)
+        if not earlier or "val_loss" not in row or _rank(row) > max(earlier):
+            partial = self.best.with_name("." + self.best.name)
+            self.model.save(partial)
+            os.replace(partial, self.best)
+        # The state comes last: a run killed before it repeats the epoch, and ends the same.
+        variables = _variables(self.model)
+        arrays: dict[str, Any] = {
+            f"variable_{i}": keras.ops.convert_to_numpy(v) for i, v in enumerate(variables)
+        }
+        buffer = io.BytesIO()
+        np.savez(buffer, variables=len(variables), history=json.dumps(self.history), **arrays)
+        self._state.parent.mkdir(exist_ok=True)
+        write_atomically(self._state, buffer.getvalue())
+        self._write_history()
+
+    def _write_history(self) -> None:
+        text = io.StringIO()
+        table = csv.DictWriter(text, fieldnames=list(self.history[0]), lineterminator="\n")
+        table.writeheader()
+        table.writerows(self.history)
+        write_atomically(self.folder / "history.csv", text.getvalue().encode())
+
+
+def _variables(model: keras.Model) -> list[Any]:
+    return [*model.variables, *model.optimizer.variables]
+
+
+def _rank(row: dict[str, float]) -> tuple[float, float]:
+    return (row.get("val_segment_accuracy", 0.0), -row.get("val_loss", 0.0))

@@ -1,0 +1,83 @@
+"""The folder of one training run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from avel_tf.embeddings.recipe import Recipe
+from avel_tf.labels import Labels
+from avel_tf.models import load_model
+from avel_tf.training.train import MODEL
+
+
+class Run:
+    """What a training run left behind.
+
+    Args:
+        folder: A folder that `avel train` wrote.
+
+    Attributes:
+        config_yaml: The resolved configuration.
+        labels: The classes.
+        recipe: How the features were made that the model was trained on.
+
+    Raises:
+        ValueError: When the folder is no finished run.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        missing = [
+            name
+            for name in ("config.yaml", "labels.txt", "manifest.json", MODEL)
+            if not (self.folder / name).is_file()
+        ]
+        if missing:
+            raise ValueError(
+                f"{self.folder} is no finished training run: it has no {', '.join(missing)}. "
+                "avel train DATA --out RUN makes one."
+            )
+        self.config_yaml = (self.folder / "config.yaml").read_text(encoding="utf-8")
+        self.labels = Labels.load(self.folder / "labels.txt")
+        manifest = json.loads((self.folder / "manifest.json").read_text(encoding="utf-8"))
+        self.recipe = Recipe.from_dict(manifest["recipe"])
+
+    @staticmethod
+    def begin(folder: str | Path, *, config_yaml: str, labels: Labels, recipe: Recipe) -> None:
+        """Write what is known before the first epoch."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.yaml").write_text(config_yaml, encoding="utf-8")
+        labels.save(folder / "labels.txt")
+        text = json.dumps({"schema": 1, "recipe": recipe.to_dict()}, indent=2)
+        (folder / "manifest.json").write_text(text + "\n", encoding="utf-8")
+
+    def model(self) -> keras.Model:
+        """The trained model; logits over features."""
+        return load_model(self.folder / MODEL)
+
+    @property
+    def metrics(self) -> dict[str, Any] | None:
+        """`metrics.json`, where the run has been evaluated."""
+        path = self.folder / "metrics.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def probabilities_of(model: keras.Model) -> Callable[..., np.ndarray]:
+    """A Keras model of logits as a function that gives probabilities.
+
+    Returns:
+        visual [B, T, Dv], audio [B, T, Da], valid [B, T] -> float32 [B, T, C+1].
+    """
+
+    def predict(visual: np.ndarray, audio: np.ndarray, valid: np.ndarray) -> np.ndarray:
+        logits = model({"visual": visual, "audio": audio, "valid": valid}, training=False)
+        return keras.ops.convert_to_numpy(keras.ops.softmax(logits))  # [B, T, C+1]
+
+    return predict

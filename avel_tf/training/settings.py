@@ -1,0 +1,50 @@
+"""What a user may set about training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """One training run.
+
+    Args:
+        epochs: Passes over the training split.
+        batch_size: Windows in a step.
+        learning_rate: Peak rate of AdamW (Loshchilov and Hutter 2019); it rises over the first
+            epoch's steps and falls along a half cosine to zero.
+        weight_decay: Decoupled weight decay of AdamW.
+        label_smoothing: Share of the target that is spread over all classes (Szegedy et al. 2016).
+        window_seconds: T, the length of a training window. AVE's clips last ten seconds.
+        seed: Seed of the weights, of dropout and of the order of examples.
+    """
+
+    epochs: int = 60
+    batch_size: int = 16
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-2
+    label_smoothing: float = 0.1
+    window_seconds: int = 10
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "window_seconds"):
+            if getattr(self, name) < 1:
+                raise ValueError(
+                    f"training.{name} must be at least 1. Received: {getattr(self, name)}"
+                )
+        if self.learning_rate <= 0:
+            raise ValueError(
+                f"training.learning_rate must be above 0. Received: {self.learning_rate}"
+            )
+        if self.weight_decay < 0:
+            raise ValueError(
+                f"training.weight_decay must not be negative. Received: {self.weight_decay}"
+            )
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(
+                f"training.label_smoothing must lie in [0, 1). Received: {self.label_smoothing}"
+            )
+        if not 0 <= self.seed < 2**31:
+            raise ValueError(f"training.seed must lie in [0, 2^31). Received: {self.seed}")
