@@ -32,11 +32,11 @@ def majority_class(reference: np.ndarray, labels: Labels, train_counts: np.ndarr
     Args:
         reference: True class of each second of a clip, int `[T]`.
         labels: The class vocabulary.
-        train_counts: Seconds of each class in the training split, `[C+1]`, background last. Of
+        train_counts: Seconds of each class in the training split, `[C+1]`, background last; of
             equals the first counts.
 
     Returns:
-        int64 `[T]`.
+        int64 `[T]`; background if the training split has no event at all.
 
     Raises:
         ValueError: If there is not one count per class and one for the background.
@@ -47,7 +47,7 @@ def majority_class(reference: np.ndarray, labels: Labels, train_counts: np.ndarr
             f"train_counts must hold the seconds of each of {len(labels)} classes, then those of "
             f"the background: shape ({len(labels) + 1},). Received: shape={train_counts.shape}."
         )
-    return np.full(len(reference), int(train_counts[:-1].argmax()), np.int64)  # [T]
+    return np.full(len(reference), _most_frequent_event(train_counts), np.int64)  # [T]
 
 
 def right_class_everywhere(reference: np.ndarray, labels: Labels) -> np.ndarray:
@@ -63,6 +63,10 @@ def right_class_everywhere(reference: np.ndarray, labels: Labels) -> np.ndarray:
         int64 `[T]`: the clip's most frequent event class (of equals the first in the vocabulary);
         background for a clip without an event.
     """
-    counts = np.bincount(reference, minlength=len(labels) + 1)[:-1]  # [C]
-    index = int(counts.argmax()) if counts.any() else labels.background
-    return np.full(len(reference), index, np.int64)  # [T]
+    counts = np.bincount(reference, minlength=len(labels) + 1)  # [C+1]
+    return np.full(len(reference), _most_frequent_event(counts), np.int64)  # [T]
+
+
+def _most_frequent_event(counts: np.ndarray) -> int:
+    background = len(counts) - 1
+    return int(counts[:-1].argmax()) if counts[:-1].any() else background

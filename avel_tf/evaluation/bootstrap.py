@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-# The ends of a 95 % interval move by less than a hundredth of its width from one seed to another;
-# Efron and Tibshirani ask for 1,000 or more for percentile intervals.
+# On 402 clips the ends of the interval move from seed to seed by 1.6 % of its width (one standard
+# deviation, measured over 50 seeds). Efron and Tibshirani ask for 1,000 draws or more.
 DRAWS = 2_000
 CONFIDENCE = 0.95
 
@@ -51,6 +51,6 @@ def segment_accuracy_ci95(
         picks = generator.integers(clips, size=(min(at_once, draws - first), clips))  # [draws, V]
         drawn = segments[picks].sum(axis=1)  # [draws]
         # A draw of clips without any valid second has no accuracy.
-        accuracy.append((right[picks].sum(axis=1) / np.where(drawn > 0, drawn, np.nan)))
+        accuracy.append(right[picks].sum(axis=1) / np.where(drawn > 0, drawn, np.nan))
     tail = 100 * (1 - CONFIDENCE) / 2
     return np.nanpercentile(np.concatenate(accuracy), [tail, 100 - tail]).tolist()

@@ -94,7 +94,7 @@ def _clips(
     labels: Labels,
     valid: Mapping[str, np.ndarray],
 ) -> list[_Clip]:
-    _check_names(reference, predicted, "a prediction without a reference", "no prediction")
+    _check_names(set(reference), set(predicted))
     clips = []
     for name in sorted(reference):
         arrays = []
@@ -113,11 +113,9 @@ def _clips(
     return clips
 
 
-def _check_names(
-    reference: Iterable[str], predicted: Iterable[str], surplus: str, missing: str
-) -> None:
-    reference, predicted = set(reference), set(predicted)
-    for names, what in ((reference - predicted, missing), (predicted - reference, surplus)):
+def _check_names(reference: set[str], predicted: set[str]) -> None:
+    differences = {"no prediction": reference - predicted, "no reference": predicted - reference}
+    for what, names in differences.items():
         if names:
             raise ValueError(
                 f"Reference and prediction must be about the same clips. Received: {what} for "
