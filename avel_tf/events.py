@@ -119,7 +119,8 @@ def seconds_to_events(
         The events in the order of time.
 
     Raises:
-        ValueError: If the shapes differ, or an index is not one of the vocabulary.
+        ValueError: If the shapes differ, an index is not one of the vocabulary, or a score is no
+            probability.
 
     Example:
         >>> seconds_to_events(np.array([0, 0, 1]), np.array([0.9, 0.7, 0.8]), Labels(["Bark"]))
@@ -134,7 +135,7 @@ def seconds_to_events(
                 label=labels.name(int(label_index[first])),
                 start=spans[first][0],
                 end=spans[last][1],
-                score=float(min(1.0, score[first : last + 1].mean())),
+                score=float(score[first : last + 1].mean()),
             )
         )
     return tuple(events)
@@ -178,7 +179,8 @@ def checked_seconds(
         `label_index` int64 `[T]`, `score` float64 `[T]`, `valid` bool `[T]`.
 
     Raises:
-        ValueError: If the shapes differ, or an index is not one of the vocabulary.
+        ValueError: If the shapes differ, an index is not one of the vocabulary, or a score is no
+            probability.
     """
     label_index, score = np.asarray(label_index), np.asarray(score, np.float64)
     valid = np.ones(label_index.shape, bool) if valid is None else np.asarray(valid, bool)
@@ -198,5 +200,11 @@ def checked_seconds(
             f"label_index must lie in 0 ... {labels.background} ({len(labels)} classes, then the "
             f"background). Received: {int(outside[0])}; was the model trained with other labels?"
         )
-    score = np.where((score > 1) & (score <= 1 + SCORE_ROUNDING_ERROR), 1.0, score)
-    return label_index.astype(np.int64), score, valid
+    # Here and not only in Event: a mean would hide one wrong score among right ones.
+    wrong = score[valid & ~((score >= 0) & (score <= 1 + SCORE_ROUNDING_ERROR))]
+    if wrong.size:
+        raise ValueError(
+            f"Scores must be probabilities in [0, 1]. Received: {wrong[0]}; a score that is not a "
+            "number usually comes from a model whose training diverged."
+        )
+    return label_index.astype(np.int64), np.minimum(score, 1.0), valid

@@ -186,7 +186,8 @@ def labelled_seconds(
         One `Second` per valid second, in order.
 
     Raises:
-        ValueError: If the shapes differ, or an index is not one of the vocabulary.
+        ValueError: If the shapes differ, an index is not one of the vocabulary, or a score is no
+            probability.
     """
     label_index, score, valid = checked_seconds(label_index, score, labels, valid)
     spans = second_spans(len(label_index), duration)
