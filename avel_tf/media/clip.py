@@ -1,0 +1,44 @@
+"""What a media file becomes: pictures and sound on one clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from avel_tf.media.probe import MediaInfo
+
+# VGGish and YAMNet both listen at 16 kHz (https://tfhub.dev/google/vggish/1), so nothing in the
+# project ever needs another rate.
+SAMPLE_RATE = 16_000
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """T seconds of a file: F pictures and 16,000 samples of sound for each.
+
+    Args:
+        frames: uint8 `[T, F, H, W, 3]`, RGB, upright.
+        waveform: float32 `[T * 16000]`, mono, in [-1, 1].
+        valid: bool `[T]`; False where the file has less than half of that second. The frames
+            and the sound of such a second are zeros.
+        info: What the header of the file says.
+        has_sound: False when there is no sound track, or none that can be decoded; the waveform
+            is silence then.
+        problem: A sentence when the file ended early, was damaged or its sound failed; None when
+            it was whole.
+    """
+
+    frames: np.ndarray
+    waveform: np.ndarray
+    valid: np.ndarray
+    info: MediaInfo
+    has_sound: bool
+    problem: str | None
+
+    @property
+    def seconds(self) -> int:
+        """T, the number of seconds in the clip, valid or not."""
+        return len(self.valid)

@@ -1,0 +1,270 @@
+"""One pass over the packets of a file, from which blocks of seconds come."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+
+import av
+import numpy as np
+from av.container import InputContainer
+
+from avel_tf.media.clip import SAMPLE_RATE, Clip
+from avel_tf.media.decode_settings import DecodeSettings
+from avel_tf.media.errors import MediaError
+from avel_tf.media.picture_sampler import PictureSampler
+from avel_tf.media.probe import (
+    check_limits,
+    choose_streams,
+    describe,
+    over_limit,
+    rotation_of,
+    set_up_decoder,
+    start_of,
+    tick_of,
+)
+from avel_tf.media.sound_track import SoundTrack
+from avel_tf.media.source import reason
+
+_log = logging.getLogger(__name__)
+_HALF = Fraction(1, 2)
+# Sound that lies further than this behind or ahead of its picture in the file is left out, so that
+# memory stays bounded. Muxers keep the two within seconds of each other, and for mp4
+# FFmpeg brings them together; 60 s of waiting hold 60 F small pictures, 300 s of sound 19 MB.
+_SOUND_BEHIND = 60
+_SOUND_AHEAD = 300
+# A track that ends this much before its declared end was cut short: half a second, because that
+# is what decides whether a second counts.
+_SHORTAGE = 0.5
+# After this many failed reads in a row the rest of the file is given up.
+_READ_FAILURES = 16
+
+
+class PacketWalk:
+    """One pass over the packets of an open file, picture and sound together.
+
+    Args:
+        path: The file, for errors.
+        container: The file, opened.
+        stop_at: Seconds after which to stop; None for all.
+        frames_per_second: F.
+        size: (H, W) of the pictures.
+        settings: Limits and threads.
+
+    Raises:
+        MediaError: There is no picture track, or the header declares more than the limits.
+    """
+
+    def __init__(
+        self,
+        path: str | bytes | os.PathLike,
+        container: InputContainer,
+        stop_at: int | None,
+        frames_per_second: int,
+        size: tuple[int, int],
+        settings: DecodeSettings,
+    ) -> None:
+        self._path, self._container, self._settings = path, container, settings
+        self._stop_at, self._frames_per_second = stop_at, frames_per_second
+        self._video, audio = choose_streams(container, path)
+        self._info = describe(container, path, self._video, audio)
+        check_limits(self._info, self._video, settings)
+        set_up_decoder(self._video, settings)
+        starts = [start_of(s) for s in (self._video, audio) if s is not None]
+        self._origin = min((s for s in starts if s is not None), default=Fraction(0))
+        self._tick = tick_of(self._video)
+        self._pictures = PictureSampler(
+            self._origin, self._tick, self._info.frame_rate, frames_per_second, size
+        )
+        self._audio = audio
+        self._sound = SoundTrack(audio, self._origin) if audio is not None else None
+        self._emitted = 0  # seconds handed out
+        self._position = Fraction(0)  # how far into the file the picture packets have come
+        self._frames_met = 0
+        self._damaged_pictures = 0
+        self._read_failure: str | None = None
+        self._ended = False
+        self._left_out: Fraction | None = None  # time of the first sound left out
+
+    def blocks(self, block_seconds: int) -> Iterator[Clip]:
+        """All seconds of the file in blocks; the last one is known to be the last."""
+        for packet in self._packets():
+            if packet.stream is self._video:
+                self._decode_pictures(packet)
+            else:
+                self._decode_sound(packet)
+            if self._stop_at is not None and self._complete_to(self._stop_at):
+                break
+            # Half a second of the next block must be there, or this one would be the last.
+            while self._complete_to(self._emitted + block_seconds, more=_HALF):
+                yield self._block(block_seconds)
+        self._flush()
+        self._ended = True
+        if self._pictures.clock is None:
+            raise MediaError(self._path, self._no_picture())
+        end = int(self._pictures.end + _HALF)
+        total = max(1, end if self._stop_at is None else min(end, self._stop_at))
+        while self._emitted < total:
+            yield self._block(min(block_seconds, total - self._emitted))
+
+    def _packets(self) -> Iterator[av.Packet]:
+        """Packets in file order; a failed read is tried again behind the damage."""
+        streams: list[av.VideoStream | av.AudioStream] = [self._video]
+        if self._audio is not None and self._audio.codec_context is not None:
+            streams.append(self._audio)
+        failures = 0
+        while failures < _READ_FAILURES:
+            try:
+                for packet in self._container.demux(streams):
+                    if packet.size:  # an empty one asks for a flush, which `_flush` does once
+                        failures = 0
+                        yield packet
+                return
+            except (av.FFmpegError, OSError) as error:
+                failures += 1
+                self._read_failure = reason(error)
+                _log.debug("%s: read failed: %s", self._info.path, error)
+
+    def _complete_to(self, second: int, more: Fraction = Fraction(0)) -> bool:
+        """Whether picture and sound up to this second are decided, and `more` picture follows."""
+        clock = self._pictures.clock
+        if clock is None or clock < second + more:
+            return False
+        if self._sound is None or self._sound.failure or self._sound.seconds >= second:
+            return True
+        return self._position >= second + _SOUND_BEHIND
+
+    def _decode_pictures(self, packet: av.Packet) -> None:
+        ticks = packet.dts if packet.dts is not None else packet.pts
+        if ticks is not None:
+            self._position = max(self._position, ticks * self._tick - self._origin)
+        clock = self._pictures.clock
+        if self._stop_at is not None and clock is not None and clock >= self._stop_at:
+            return  # only the sound is still waited for
+        try:
+            frames = packet.decode()
+        except (av.FFmpegError, EOFError) as error:
+            self._damaged_pictures += 1
+            _log.debug("%s: picture packet skipped: %s", self._info.path, error)
+            return
+        # Only some containers can tell: MPEG-TS counts its packets.
+        self._damaged_pictures += packet.is_corrupt
+        self._show(frames)
+
+    def _show(self, frames: list[av.VideoFrame]) -> None:
+        for frame in frames:
+            if not self._frames_met:
+                self._info = replace(self._info, rotation=rotation_of(frame))
+            self._frames_met += 1
+            self._damaged_pictures += frame.is_corrupt
+            pixels = frame.width * frame.height
+            self._limit("max_frames", self._frames_met, f"it holds {self._frames_met:,} pictures")
+            self._limit("max_pixels", pixels, f"it holds a picture of {pixels:,} pixels")
+            self._pictures.add(frame)
+            end = self._pictures.end
+            self._limit("max_seconds", end, f"it holds a picture at {float(end):.6g} seconds")
+
+    def _limit(self, name: str, value: float | Fraction, finding: str) -> None:
+        over_limit(self._path, name, value, self._settings, finding)
+
+    def _decode_sound(self, packet: av.Packet) -> None:
+        if self._sound is None:
+            return
+        if packet.pts is not None:
+            # Measured against the picture's place in the file and not against what has been
+            # handed out, so that the size of the blocks makes no difference.
+            time = self._sound.time_of(packet.pts)
+            if not self._position - _SOUND_BEHIND <= time <= self._position + _SOUND_AHEAD:
+                self._left_out = time if self._left_out is None else min(self._left_out, time)
+                return
+        self._sound.decode(packet)
+
+    def _flush(self) -> None:
+        """Fetches what the decoders still hold back."""
+        try:
+            self._show(self._video.codec_context.decode(None))
+        except (av.FFmpegError, EOFError) as error:
+            _log.debug("%s: nothing left in the picture decoder: %s", self._info.path, error)
+        if self._sound is not None:
+            self._sound.decode(None)
+
+    def _block(self, count: int) -> Clip:
+        """The next `count` seconds as a clip; seconds that are not valid become zeros."""
+        rate = self._frames_per_second
+        frames = self._pictures.take(count * rate)  # [T*F, H, W, 3]
+        frames = frames.reshape(count, rate, *frames.shape[1:])  # [T, F, H, W, 3]
+        if self._sound is None:
+            waveform = np.zeros(count * SAMPLE_RATE, np.float32)  # [T * 16000]
+        else:
+            waveform = self._sound.take(count * SAMPLE_RATE)  # [T * 16000]
+        seconds = range(self._emitted, self._emitted + count)
+        valid = np.array([self._pictures.end >= s + _HALF for s in seconds])  # [T]
+        frames[~valid] = 0
+        waveform.reshape(count, SAMPLE_RATE)[~valid] = 0
+        self._emitted += count
+        sound = self._sound
+        has_sound = sound is not None and not (sound.empty and sound.failure)
+        return Clip(frames, waveform, valid, self._info, has_sound, self._problem())
+
+    def _no_picture(self) -> str:
+        if self._damaged_pictures:
+            return f"none of its pictures can be decoded ({self._damaged_pictures} packets tried)"
+        if self._read_failure:
+            return f"it has a header but no picture can be read ({self._read_failure})"
+        return "it declares a picture track but holds no picture"
+
+    def _problem(self) -> str | None:
+        """What has gone wrong so far, as one sentence."""
+        found = []
+        if self._damaged_pictures:
+            found.append(f"{_count(self._damaged_pictures, 'damaged picture')} skipped or patched")
+        if self._sound is not None and self._sound.damaged:
+            found.append(f"{_count(self._sound.damaged, 'damaged sound packet')} skipped")
+        if self._ended:
+            found += self._shortage()
+        if self._sound is not None and self._sound.failure:
+            found.append(self._sound.failure)
+        if self._left_out is not None and self._left_out < self._pictures.end:
+            found.append(
+                f"sound from {float(self._left_out):.1f} s on was left out, because it lies too "
+                "far from its picture in the file"
+            )
+        if not found:
+            return None
+        sentence = "; ".join(found) + "."
+        return sentence[0].upper() + sentence[1:]
+
+    def _shortage(self) -> list[str]:
+        """Sentences for what was declared and did not come."""
+        info, picture = self._info, self._pictures.end
+        sound = self._sound.seconds if self._sound is not None else Fraction(0)
+        if info.video_duration is not None:
+            promises = [("picture", picture, self._end_of(self._video, info.video_duration))]
+        else:
+            # Only the length of the whole file is declared: whichever track is longer fills it.
+            promises = [("file", max(picture, sound), info.duration or 0.0)]
+        if self._audio is not None and info.audio_duration is not None:
+            promises.append(("sound", sound, self._end_of(self._audio, info.audio_duration)))
+        because = f" ({self._read_failure})" if self._read_failure else ""
+        found = []
+        for what, end, declared in promises:
+            if self._stop_at is not None:
+                declared = min(declared, self._stop_at)
+            if declared - end > _SHORTAGE:
+                found.append(
+                    f"the {what} ends at {float(end):.1f} s, but {declared:.1f} s were declared"
+                    + because
+                )
+        return found
+
+    def _end_of(self, stream: av.VideoStream | av.AudioStream, duration: float) -> float:
+        """Where a track ends by its own account, on the clip's clock."""
+        start = start_of(stream)
+        return duration + (float(start - self._origin) if start is not None else 0.0)
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing} was" if number == 1 else f"{number} {thing}s were"

@@ -1,0 +1,125 @@
+"""Sound as 16 kHz mono, laid down where its time stamps say."""
+
+from __future__ import annotations
+
+import logging
+from fractions import Fraction
+
+import av
+import numpy as np
+
+from avel_tf.media.clip import SAMPLE_RATE
+from avel_tf.media.probe import tick_of
+from avel_tf.media.source import reason
+
+_log = logging.getLogger(__name__)
+
+# Frames whose time is this far from where the sound so far ends are put where their time says.
+# Below that, time stamps are rounded (Matroska keeps milliseconds) rather than right; 45 ms is
+# where viewers begin to notice that sound leads the picture (ITU-R BT.1359-1).
+_TOLERANCE = Fraction(45, 1000)
+
+
+class SoundTrack:
+    """Takes the packets of one sound track in order and gives out a gapless waveform.
+
+    Mono is made by FFmpeg's downmix matrix, scaled so that its weights add up to one: stereo
+    becomes the mean of both channels, and nothing can exceed full scale.
+
+    Args:
+        stream: The sound track of an open file.
+        origin: Time zero of the file, in seconds on its own clock.
+    """
+
+    def __init__(self, stream: av.AudioStream, origin: Fraction) -> None:
+        self.failure: str | None = None  # why the track is given up
+        self.damaged = 0  # packets that could not be decoded
+        self.empty = True  # until the first sound has come
+        self._stream = stream
+        self._origin = origin
+        self._tick = tick_of(stream)
+        self._resampler: av.AudioResampler | None = None
+        self._form: tuple[object, ...] = ()
+        self._expected = Fraction(0)  # where the next frame belongs if nothing is missing
+        self._position = 0  # sample at which the next resampled ones are laid down
+        self._taken = 0  # samples already handed out
+        self._chunks: list[tuple[int, np.ndarray]] = []
+        if stream.codec_context is None:
+            self.failure = "the sound is in a format for which there is no decoder"
+
+    @property
+    def seconds(self) -> Fraction:
+        """How far the waveform reaches."""
+        return Fraction(self._position, SAMPLE_RATE)
+
+    def time_of(self, ticks: int) -> Fraction:
+        """Seconds since time zero of a tick on the track's clock."""
+        return ticks * self._tick - self._origin
+
+    def decode(self, packet: av.Packet | None) -> None:
+        """Takes the next packet; None fetches what decoder and resampler still hold back."""
+        if self.failure:
+            return
+        try:
+            frames = self._stream.codec_context.decode(packet)
+        except (av.FFmpegError, EOFError) as error:
+            # A decoder that never got a packet has nothing to hand out at the end.
+            if packet is not None:
+                self.damaged += 1
+            _log.debug("sound packet skipped: %s", error)
+            frames = []
+        try:
+            for frame in frames:
+                self._add(frame)
+            if packet is None:
+                self._finish()
+        except (av.FFmpegError, ValueError) as error:
+            self.failure = f"the sound could not be converted ({reason(error)})"
+        if packet is None and self.empty and self.damaged:
+            self.failure = "the sound could not be decoded"
+
+    def take(self, count: int) -> np.ndarray:
+        """Hands out the next `count` samples, silence where there is no sound.
+
+        Returns:
+            float32 `[count]` in [-1, 1].
+        """
+        waveform = np.zeros(count, np.float32)  # [count]
+        begin, end = self._taken, self._taken + count
+        for position, samples in self._chunks:
+            low, high = max(position, begin), min(position + len(samples), end)
+            if low < high:
+                waveform[low - begin : high - begin] = samples[low - position : high - position]
+        self._chunks = [(p, s) for p, s in self._chunks if p + len(s) > end]
+        self._taken = end
+        return waveform
+
+    def _add(self, frame: av.AudioFrame) -> None:
+        time = self.time_of(frame.pts) if frame.pts is not None else self._expected
+        form = (frame.format.name, frame.layout.name, frame.sample_rate)
+        gap = self.empty or abs(time - self._expected) > _TOLERANCE
+        if gap or form != self._form or self._resampler is None:
+            self._finish()
+            # `rematrix_maxval` scales the downmix: for floating point FFmpeg would otherwise let
+            # two equal channels add up to 1.41 times full scale.
+            self._resampler = av.AudioResampler(
+                "flt", "mono", SAMPLE_RATE, options={"rematrix_maxval": "1.0"}
+            )
+            self._form = form
+            self._position = round(time * SAMPLE_RATE)
+            self._expected = time
+        self.empty = False
+        self._expected += Fraction(frame.samples, frame.sample_rate)
+        self._lay(self._resampler.resample(frame))
+
+    def _finish(self) -> None:
+        if self._resampler is not None:
+            self._lay(self._resampler.resample(None))
+            self._resampler = None
+
+    def _lay(self, frames: list[av.AudioFrame]) -> None:
+        for frame in frames:
+            samples = frame.to_ndarray().reshape(-1)  # [n]
+            samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0).clip(-1.0, 1.0)
+            self._chunks.append((self._position, samples))
+            self._position += len(samples)
