@@ -1,0 +1,46 @@
+"""The networks: features per second in, one logit per class and second out.
+
+Names are handed out lazily, so that the settings can be read without loading Keras.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from avel_tf.models.attention import attention_model, attention_names
+    from avel_tf.models.build import build_model
+    from avel_tf.models.loading import load_model
+    from avel_tf.models.losses import SegmentCrossEntropy
+    from avel_tf.models.normalization import FeatureNormalization, fit_normalization
+    from avel_tf.models.settings import MODELS, ModelSettings
+
+_HOMES = {
+    "FeatureNormalization": "avel_tf.models.normalization",
+    "MODELS": "avel_tf.models.settings",
+    "ModelSettings": "avel_tf.models.settings",
+    "SegmentCrossEntropy": "avel_tf.models.losses",
+    "attention_model": "avel_tf.models.attention",
+    "attention_names": "avel_tf.models.attention",
+    "build_model": "avel_tf.models.build",
+    "fit_normalization": "avel_tf.models.normalization",
+    "load_model": "avel_tf.models.loading",
+}
+__all__ = [
+    "MODELS",
+    "FeatureNormalization",
+    "ModelSettings",
+    "SegmentCrossEntropy",
+    "attention_model",
+    "attention_names",
+    "build_model",
+    "fit_normalization",
+    "load_model",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'avel_tf.models' has no attribute {name!r}; it offers {__all__}.")

@@ -1,0 +1,62 @@
+"""Where a model looked: its attention weights by the name of the layer."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+import keras
+from keras import ops
+
+
+def attention_names(model: keras.Model) -> tuple[str, ...]:
+    """Names the attention layers of a model, from input to output.
+
+    Args:
+        model: a model from `build_model` or `load_model`.
+
+    Returns:
+        Names such as "audio_to_visual_attention".
+
+    Example:
+        >>> attention_names(model)
+        ('audio_to_visual_attention',)
+    """
+    return tuple(
+        layer.name for layer in model.layers if isinstance(layer, keras.layers.MultiHeadAttention)
+    )
+
+
+def attention_model(model: keras.Model, names: Sequence[str] | None = None) -> keras.Model:
+    """Makes a model of the same inputs that returns attention weights; the weights are shared.
+
+    A row (one querying second) sums to one over the valid seconds and is 0 at the others; a clip
+    without a valid second has zeros only.
+
+    Args:
+        model: a model from `build_model` or `load_model`.
+        names: some of `attention_names(model)`; all of them when left out.
+
+    Returns:
+        A model from the same dict of inputs to `{name: float32 [B, heads, T, T]}`, queries first.
+
+    Raises:
+        ValueError: a name is not that of an attention layer of this model, or there is none.
+
+    Example:
+        >>> weights = attention_model(model)(features)["audio_to_visual_attention"]
+    """
+    known = attention_names(model)
+    names = known if names is None else tuple(names)
+    if not known:
+        raise ValueError(f"The model {model.name!r} has no attention layer to look at.")
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+            raise ValueError(
+                f"The model {model.name!r} has no attention layer {name!r}; the nearest is "
+                f"{near!r}. It offers {', '.join(known)}."
+            )
+    # An attention layer's outputs are the mixture [B, T, D] and the weights [B, heads, T, T].
+    weights = {name: ops.cast(model.get_layer(name).output[1], "float32") for name in names}
+    return keras.Model(model.input, weights, name=f"{model.name}_attention")

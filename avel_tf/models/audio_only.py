@@ -1,0 +1,25 @@
+"""The baseline that knows the audio features only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from avel_tf.models.blocks import attend, project, segment_logits
+from avel_tf.models.settings import ModelSettings
+
+
+def audio_only(inputs: dict[str, Any], classes: int, settings: ModelSettings) -> Any:
+    """Decides by sound alone: what the picture must add to be worth its cost.
+
+    Args:
+        inputs: `audio` float `[B, T, Da]` and `valid` bool `[B, T]`; the rest is left alone.
+        classes: C, without background.
+        settings: sizes and dropout.
+
+    Returns:
+        Logits float32 `[B, T, C+1]`, background last.
+    """
+    valid = inputs["valid"]
+    stream = project(inputs["audio"], valid, "audio", settings)  # [B, T, D]
+    stream = attend(stream, stream, valid, "audio_self_attention", settings)  # [B, T, D]
+    return segment_logits(stream, valid, classes, settings)

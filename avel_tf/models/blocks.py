@@ -1,0 +1,89 @@
+"""The parts that the models are put together from, each a few named Keras layers."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+from avel_tf.models.normalization import FeatureNormalization
+from avel_tf.models.settings import ModelSettings
+
+
+def dropout(rate: float, name: str) -> keras.layers.Layer:
+    """A dropout layer whose seed is written down, so that a loaded model draws the same masks."""
+    # build_model seeds this generator; see seeded_layers there.
+    return layers.Dropout(rate, seed=random.randrange(2**31), name=name)
+
+
+def project(features: Any, valid: Any, modality: str, settings: ModelSettings) -> Any:
+    """Normalises the features of one modality and brings them to the common width.
+
+    Args:
+        features: float `[B, T, Dv]` or `[B, T, Da]`; anything, even NaN, at invalid seconds.
+        valid: bool `[B, T]`.
+        modality: "visual" or "audio", the beginning of the layers' names.
+        settings: width and dropout.
+
+    Returns:
+        Float `[B, T, D]`.
+    """
+    present = ops.expand_dims(valid, -1)  # [B, T, 1]
+    x = ops.where(present, features, 0.0)  # [B, T, Dv or Da]
+    x = FeatureNormalization(name=f"{modality}_normalization")(x)
+    x = dropout(settings.input_dropout, f"{modality}_input_dropout")(x)
+    x = layers.Dense(settings.width, activation="relu", name=f"{modality}_projection")(x)
+    x = layers.LayerNormalization(name=f"{modality}_projection_norm")(x)  # [B, T, D]
+    return dropout(settings.dropout, f"{modality}_projection_dropout")(x)
+
+
+def attend(query: Any, source: Any, valid: Any, name: str, settings: ModelSettings) -> Any:
+    """Multi-head attention over the valid seconds of `source`, added to the query.
+
+    Args:
+        query: float `[B, T, D]`.
+        source: float `[B, T, D]`, keys and values; the query itself for self-attention.
+        valid: bool `[B, T]`, the seconds of `source` that may be looked at.
+        name: the layer's name, by which `attention_model` finds its weights.
+        settings: heads and dropout.
+
+    Returns:
+        Float `[B, T, D]`.
+
+    Reference:
+        Vaswani et al., Attention Is All You Need, 2017 (https://arxiv.org/abs/1706.03762).
+    """
+    attention = layers.MultiHeadAttention(
+        num_heads=settings.heads, key_dim=settings.width // settings.heads, name=name
+    )
+    mask = ops.expand_dims(valid, 1)  # [B, 1, T], the same keys for every query
+    found, _ = attention(
+        query, source, attention_mask=mask, return_attention_scores=True
+    )  # [B, T, D], [B, heads, T, T]
+    found = dropout(settings.dropout, f"{name}_dropout")(found)
+    total = layers.Add(name=f"{name}_residual")([query, found])
+    return layers.LayerNormalization(name=f"{name}_norm")(total)
+
+
+def segment_logits(streams: Any, valid: Any, classes: int, settings: ModelSettings) -> Any:
+    """Reads the seconds in both directions and gives each its logits.
+
+    Args:
+        streams: float `[B, T, any width]`.
+        valid: bool `[B, T]`; the LSTM steps over the other seconds in both directions.
+        classes: C, without background.
+        settings: lstm_units and dropout.
+
+    Returns:
+        float32 `[B, T, C+1]` under every precision policy, background last.
+    """
+    # RNN(LSTMCell), not LSTM: on a GPU the latter takes a cuDNN kernel that refuses masks with
+    # holes or without a valid second, and that would tie an exported model to GPUs.
+    cell = layers.LSTMCell(settings.lstm_units, name="lstm_cell")
+    x = layers.Bidirectional(layers.RNN(cell, return_sequences=True, name="lstm"), name="bilstm")(
+        streams, mask=valid
+    )  # [B, T, 2 * lstm_units]
+    x = dropout(settings.dropout, "bilstm_dropout")(x)
+    return layers.Dense(classes + 1, dtype="float32", name="logits")(x)  # [B, T, C+1]

@@ -1,0 +1,64 @@
+"""The loss over the valid seconds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="avel_tf")
+class SegmentCrossEntropy(keras.losses.Loss):
+    """Cross-entropy per second, averaged over the valid seconds of a batch.
+
+    Which seconds are valid is said once, as sample weight: `model.fit` hands it to the loss and to
+    every weighted metric alike, so a batch is `(inputs, targets, valid as float32 [B, T])`. The sum
+    is divided by the sum of the weights, so padding does not dilute the loss; a batch without any
+    valid second costs 0. Accuracy needs no class of its own: pass
+    `keras.metrics.SparseCategoricalAccuracy()` as a weighted metric.
+
+    Args:
+        label_smoothing: share of the target that is spread evenly over all C+1 classes.
+        reduction: as for every Keras loss; the default is the mean over valid seconds.
+        name: as for every Keras loss.
+        **kwargs: as for every Keras loss.
+
+    Returns:
+        A loss of targets int `[B, T]` (anything at invalid seconds) and logits `[B, T, C+1]`.
+
+    Raises:
+        ValueError: label_smoothing is not a share.
+
+    Example:
+        >>> accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+        >>> model.compile(
+        ...     "adamw", SegmentCrossEntropy(0.1), weighted_metrics=[accuracy], jit_compile=False
+        ... )
+        >>> model.fit(inputs, targets, sample_weight=inputs["valid"].astype("float32"))
+    """
+
+    def __init__(
+        self,
+        label_smoothing: float = 0.0,
+        reduction: str | None = "mean_with_sample_weight",
+        name: str = "segment_cross_entropy",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(name=name, reduction=reduction, **kwargs)
+        if not 0.0 <= label_smoothing < 1.0:
+            raise ValueError(
+                "label_smoothing is a share and must be at least 0 and below 1. "
+                f"Received: {label_smoothing!r}."
+            )
+        self.label_smoothing = label_smoothing
+
+    def call(self, targets: Any, logits: Any) -> Any:
+        width = logits.shape[-1]
+        # one_hot gives zeros for a target out of range, so padding such as -1 stays finite.
+        wanted = ops.one_hot(ops.cast(targets, "int32"), width, dtype=logits.dtype)  # [B, T, C+1]
+        wanted = (1.0 - self.label_smoothing) * wanted + self.label_smoothing / width
+        return -ops.sum(wanted * ops.log_softmax(logits, axis=-1), axis=-1)  # [B, T]
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "label_smoothing": self.label_smoothing}

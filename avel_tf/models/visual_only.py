@@ -1,0 +1,25 @@
+"""The baseline that knows the visual features only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from avel_tf.models.blocks import attend, project, segment_logits
+from avel_tf.models.settings import ModelSettings
+
+
+def visual_only(inputs: dict[str, Any], classes: int, settings: ModelSettings) -> Any:
+    """Decides by the picture alone: what sound must add to be worth its cost.
+
+    Args:
+        inputs: `visual` float `[B, T, Dv]` and `valid` bool `[B, T]`; the rest is left alone.
+        classes: C, without background.
+        settings: sizes and dropout.
+
+    Returns:
+        Logits float32 `[B, T, C+1]`, background last.
+    """
+    valid = inputs["valid"]
+    stream = project(inputs["visual"], valid, "visual", settings)  # [B, T, D]
+    stream = attend(stream, stream, valid, "visual_self_attention", settings)  # [B, T, D]
+    return segment_logits(stream, valid, classes, settings)

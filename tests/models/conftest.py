@@ -1,0 +1,45 @@
+"""Small models, built once: tests read them and leave their weights alone."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+from avel_tf.models import MODELS, ModelSettings, build_model, fit_normalization
+
+VISUAL_WIDTH, AUDIO_WIDTH, CLASSES = 12, 7, 3
+
+
+def small_model(name: str, seed: int = 0, **settings: object) -> keras.Model:
+    sizes = {"width": 8, "heads": 2, "lstm_units": 5, **settings}
+    return build_model(
+        ModelSettings(name, **sizes),
+        visual_width=VISUAL_WIDTH,
+        audio_width=AUDIO_WIDTH,
+        classes=CLASSES,
+        seed=seed,
+    )
+
+
+def random_inputs(valid: np.ndarray, seed: int = 0) -> dict[str, np.ndarray]:
+    """Features of an odd scale and centre, as embeddings have them."""
+    rng = np.random.default_rng(seed)
+    return {
+        "visual": rng.normal(3.0, 2.0, (*valid.shape, VISUAL_WIDTH)).astype("float32"),
+        "audio": rng.normal(100.0, 50.0, (*valid.shape, AUDIO_WIDTH)).astype("float32"),
+        "valid": valid,
+    }
+
+
+@pytest.fixture(scope="session", params=MODELS)
+def model(request: pytest.FixtureRequest) -> keras.Model:
+    """Each of the five models in turn, normalised to the data of `random_inputs`."""
+    built = small_model(request.param)
+    inputs = random_inputs(np.ones((20, 10), bool), seed=1)
+    fit_normalization(
+        built,
+        inputs["visual"].reshape(-1, VISUAL_WIDTH),
+        inputs["audio"].reshape(-1, AUDIO_WIDTH),
+    )
+    return built

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from avel_tf.models import MODELS, ModelSettings
+
+
+def test_defaults_are_valid() -> None:
+    assert MODELS[0] == ModelSettings().name == "avel"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"name": "bi_avat"}, "'bi_avat'; the nearest is 'bi_avatt'"),
+        ({"name": "AUDIO"}, "no model named 'AUDIO'"),
+        ({"width": 0}, "width .* Received: 0"),
+        ({"width": 12.0}, "width .* Received: 12.0"),
+        ({"lstm_units": True}, "lstm_units .* Received: True"),
+        ({"width": 10, "heads": 4}, "multiple of heads"),
+        ({"dropout": 1.0}, "dropout .* Received: 1.0"),
+        ({"input_dropout": "0.1"}, "input_dropout .* Received: '0.1'"),
+    ],
+)
+def test_wrong_values_are_refused(wrong: dict[str, object], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        ModelSettings(**wrong)
+
+
+def test_settings_load_without_keras() -> None:
+    code = (
+        "import sys; from avel_tf.models import MODELS, ModelSettings; ModelSettings();"
+        "assert not {'keras', 'tensorflow', 'numpy'} & set(sys.modules), sorted(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
