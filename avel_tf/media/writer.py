@@ -1,0 +1,203 @@
+"""Writes pictures and sound into an mp4 file that browsers play."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+from numpy.typing import NDArray
+
+logger = logging.getLogger(__name__)
+
+_PIXEL_FORMAT = "yuv420p"  # the only one that every browser decodes
+_KEYFRAME_SECONDS = 2  # a player can jump to within two seconds
+# A player that ignores the tag guesses Rec. 601 for small pictures, so tag and guess agree.
+_SMPTE170M = 6  # value of Rec. 601 in ISO/IEC 23091-2: primaries, transfer and matrix
+_LIMITED_RANGE = 1  # AVCOL_RANGE_MPEG: luma from 16 to 235
+
+
+def write_video(
+    path: str | os.PathLike[str],
+    frames: Iterable[NDArray[np.uint8]],
+    waveform: NDArray[np.float32] | None,
+    *,
+    frame_rate: float,
+    sample_rate: int = 16_000,
+    video_codec: str = "libx264",
+    audio_codec: str = "aac",
+    crf: int = 23,
+    preset: str = "veryfast",
+    audio_bit_rate: int = 64_000,
+) -> Path:
+    """Write an mp4 file of H.264 pictures and AAC sound.
+
+    The file appears under its name only when it is complete, and equal input makes equal bytes.
+    Pictures of odd width or height gain one column or row, which repeats the last.
+
+    Args:
+        path: the file to write; its folder must exist.
+        frames: uint8 `[H,W,3]` RGB pictures, or one array `[N,H,W,3]`; taken one at a time.
+        waveform: float32 `[n]` mono in [-1, 1], or None for a silent film without a sound stream.
+        frame_rate: pictures per second.
+        sample_rate: samples per second of `waveform`.
+        video_codec: an FFmpeg encoder that takes `crf` and `preset`.
+        audio_codec: an FFmpeg encoder of sound.
+        crf: constant rate factor of x264, 0 (best) to 51.
+        preset: speed of x264, "ultrafast" to "veryslow".
+        audio_bit_rate: bits per second of the sound.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        ValueError: the input has no pictures, or has another shape or type than stated.
+
+    Example:
+        >>> frames = np.zeros((20, 48, 64, 3), np.uint8)
+        >>> write_video("black.mp4", frames, np.zeros(32_000, np.float32), frame_rate=10)
+    """
+    path = Path(path)
+    if not frame_rate > 0:
+        raise ValueError(f"frame_rate must be above 0. Received: frame_rate={frame_rate}.")
+    if waveform is not None:
+        waveform = _checked_waveform(waveform, path)
+    pictures = _checked_frames(frames, path)
+    first = next(pictures, None)
+    if first is None:
+        raise ValueError(f"A video needs at least one picture. Received: none for {path}.")
+
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    flags = {"movflags": "+faststart", "fflags": "+bitexact"}  # bitexact: no library versions
+    try:
+        with av.open(os.fspath(partial), "w", format="mp4", options=flags) as container:
+            rate = Fraction(frame_rate).limit_denominator(1001)  # 1001: for 30000/1001 and its kin
+            video = _video_stream(container, video_codec, rate, first.shape, crf, preset)
+            sound: Any = None
+            if waveform is not None:
+                sound = container.add_stream(
+                    audio_codec, rate=sample_rate, options={"flags": "+bitexact"}
+                )
+                sound.layout = "mono"
+                sound.bit_rate = audio_bit_rate
+            converter = VideoReformatter()
+            written = 0  # samples
+            for number, picture in enumerate(_chain(first, pictures)):
+                container.mux(video.encode(_video_frame(converter, picture, number, rate)))
+                if sound is not None and waveform is not None:
+                    # Sound goes in beside the pictures it belongs to, so that a player that
+                    # streams the file never waits for one of them.
+                    until = min(waveform.size, int((number + 1) / rate * sample_rate))
+                    _encode_sound(container, sound, waveform[written:until], written, sample_rate)
+                    written = max(written, until)
+            container.mux(video.encode())
+            if sound is not None and waveform is not None:
+                _encode_sound(container, sound, waveform[written:], written, sample_rate)
+                container.mux(sound.encode())
+        with open(partial, "rb") as finished:
+            os.fsync(finished.fileno())
+        os.replace(partial, path)
+    finally:
+        with suppress(FileNotFoundError):
+            partial.unlink()
+    logger.debug("wrote %s", path)
+    return path
+
+
+def _video_stream(
+    container: av.container.OutputContainer,
+    codec: str,
+    rate: Fraction,
+    shape: tuple[int, ...],
+    crf: int,
+    preset: str,
+) -> Any:
+    stream: Any = container.add_stream(codec, rate=rate)
+    stream.height, stream.width = shape[0], shape[1]
+    stream.pix_fmt = _PIXEL_FORMAT
+    context = stream.codec_context
+    context.color_primaries = context.color_trc = context.colorspace = _SMPTE170M
+    context.color_range = _LIMITED_RANGE
+    context.gop_size = max(1, round(_KEYFRAME_SECONDS * rate))
+    context.thread_count = 1  # x264 splits the work, and so chooses its bits, by its threads
+    context.options = {"crf": str(crf), "preset": preset, "flags": "+bitexact"}
+    return stream
+
+
+def _video_frame(
+    converter: VideoReformatter, picture: NDArray[np.uint8], number: int, rate: Fraction
+) -> av.VideoFrame:
+    frame = converter.reformat(
+        av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24"),
+        format=_PIXEL_FORMAT,
+        dst_colorspace=Colorspace.ITU601,
+        dst_color_range=ColorRange.MPEG,
+        threads=1,  # a small picture is converted faster than threads are woken
+    )
+    assert frame is not None  # only a frame of None converts to None
+    frame.pts = number
+    frame.time_base = 1 / rate
+    return frame
+
+
+def _encode_sound(
+    container: av.container.OutputContainer,
+    stream: Any,
+    samples: NDArray[np.float32],
+    start: int,
+    sample_rate: int,
+) -> None:
+    if not samples.size:
+        return
+    frame = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")  # [1, n]
+    frame.sample_rate = sample_rate
+    frame.pts = start
+    frame.time_base = Fraction(1, sample_rate)
+    container.mux(stream.encode(frame))
+
+
+def _chain(
+    first: NDArray[np.uint8], rest: Iterator[NDArray[np.uint8]]
+) -> Iterator[NDArray[np.uint8]]:
+    yield first
+    yield from rest
+
+
+def _checked_frames(frames: Iterable[NDArray[np.uint8]], path: Path) -> Iterator[NDArray[np.uint8]]:
+    shape: tuple[int, ...] | None = None
+    for number, picture in enumerate(frames):
+        picture = np.asarray(picture)
+        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+            raise ValueError(
+                f"Pictures must be uint8 [H, W, 3] RGB. Received for {path}, picture {number}: "
+                f"{picture.dtype} {list(picture.shape)}."
+            )
+        if shape is not None and picture.shape != shape:
+            raise ValueError(
+                f"All pictures of a video must have one size. Received for {path}: "
+                f"{list(shape)} first, then {list(picture.shape)} as picture {number}."
+            )
+        shape = picture.shape
+        odd = (shape[0] % 2, shape[1] % 2)
+        if any(odd):
+            picture = np.pad(picture, ((0, odd[0]), (0, odd[1]), (0, 0)), mode="edge")
+        yield picture
+
+
+def _checked_waveform(waveform: NDArray[np.float32], path: Path) -> NDArray[np.float32]:
+    waveform = np.asarray(waveform)
+    if waveform.ndim != 1 or not np.issubdtype(waveform.dtype, np.floating):
+        raise ValueError(
+            "The sound must be one channel of floats, [n]. "
+            f"Received for {path}: {waveform.dtype} {list(waveform.shape)}."
+        )
+    if not np.isfinite(waveform).all():
+        raise ValueError(f"The sound for {path} holds NaN or infinite samples; clean it first.")
+    return np.ascontiguousarray(np.clip(waveform, -1, 1), np.float32)
