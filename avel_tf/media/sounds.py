@@ -1,0 +1,289 @@
+"""The sounds of the synthetic event classes, each built from how the real thing makes its noise.
+
+Every function takes a random generator and a length, and returns a `Sound`: the waveform, and the
+moments at which something starts (a strike, a bark, a pluck), which the drawings move to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import butter, lfilter, sosfilt
+
+SAMPLE_RATE = 16_000  # Hz, what the audio embeddings of the project hear
+
+Waveform = NDArray[np.float32]
+Samples = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A waveform and the moments its parts begin.
+
+    Args:
+        waveform: float32 `[n]`, loud seconds about 0.2 RMS, before a clip sets its loudness.
+        onsets: seconds at which a strike, a bark, a pluck … begins, rising.
+    """
+
+    waveform: Waveform
+    onsets: tuple[float, ...]
+
+
+def church_bell(rng: np.random.Generator, seconds: int) -> Sound:
+    """A tuned bell: inharmonic partials, the low ones ringing longest.
+
+    Reference: the partials of a minor-third bell (hum, prime, tierce, quint, nominal and above).
+    """
+    prime = rng.uniform(300, 480)
+    ratios = np.array([0.5, 1.0, 1.2, 1.5, 2.0, 2.51, 3.01, 4.17, 5.43])
+    gains = np.array([0.5, 0.7, 0.8, 0.35, 1.0, 0.5, 0.45, 0.3, 0.18])
+    decays = rng.uniform(0.8, 1.2) * np.array([2.6, 2.0, 1.5, 1.1, 0.9, 0.55, 0.45, 0.3, 0.2])
+
+    time = np.arange(3 * SAMPLE_RATE) / SAMPLE_RATE
+    beating = ratios * (1 + rng.normal(0, 0.002, ratios.size))  # no bell is quite round
+    ring = np.zeros(time.size)
+    for ratio, twin, gain, decay in zip(ratios, beating, gains, decays, strict=True):
+        pair = np.sin(2 * np.pi * prime * ratio * time) + np.sin(2 * np.pi * prime * twin * time)
+        ring += gain * np.exp(-time / decay) * pair
+
+    def strike() -> Samples:
+        clapper = _band(rng.normal(size=time.size), 1500, 6000) * np.exp(-time / 0.012)
+        return rng.uniform(0.7, 1.0) * ring + 2.5 * clapper
+
+    onsets = _onsets(rng, seconds, every=rng.uniform(0.9, 1.0), jitter=0.02)
+    return _place(onsets, [strike() for _ in onsets], seconds)
+
+
+def bark(rng: np.random.Generator, seconds: int) -> Sound:
+    """Short bursts of a rough glottal tone whose pitch jumps up and falls, with breath noise."""
+    pitch = rng.uniform(260, 480)
+    onsets = _onsets(rng, seconds, every=rng.uniform(0.38, 0.55), jitter=0.06)
+
+    def woof() -> Samples:
+        length = int(rng.uniform(0.15, 0.22) * SAMPLE_RATE)
+        part = np.linspace(0, 1, length)
+        glide = pitch * (0.75 + 0.6 * np.sin(np.pi * part**0.7)) * rng.uniform(0.93, 1.07)
+        throat = _harmonics(glide, 18, tilt=0.7) + 0.6 * rng.normal(size=length)
+        mouth = _band(throat, 500, 1100) + 0.8 * _band(throat, 1300, 2100)
+        mouth += 0.35 * _band(throat, 2600, 4200)
+        return mouth * np.sin(np.pi * part**0.45) ** 1.5
+
+    return _place(onsets, [woof() for _ in onsets], seconds)
+
+
+def helicopter(rng: np.random.Generator, seconds: int) -> Sound:
+    """Blade chop: noise and low thumps at the blade rate, under the whine of the turbine."""
+    blades = rng.uniform(9, 14)  # chops per second
+    length = seconds * SAMPLE_RATE
+    time = np.arange(length) / SAMPLE_RATE
+    phase = blades * time + 0.08 * np.sin(2 * np.pi * 0.3 * time)
+    chop = np.exp(-6.0 * (phase % 1.0))
+    air = _band(rng.normal(size=length), 90, 1400)
+    thump = np.sin(2 * np.pi * rng.uniform(60, 80) * time) * chop**2
+    turbine = sum(
+        np.sin(2 * np.pi * rng.uniform(0.99, 1.01) * whine * time + rng.uniform(0, 6.28))
+        for whine in (1150, 2300, 3450)
+    )
+    waveform = 1.6 * air * (0.12 + chop) + 0.9 * thump + 0.035 * turbine
+    return Sound(_level(waveform), _every(seconds, 1 / blades))
+
+
+def clock(rng: np.random.Generator, seconds: int) -> Sound:
+    """Tick, tock: two small resonances, hit in turn four times a second."""
+    resonances = rng.uniform(1800, 2600) * np.array([[1.0, 1.71, 2.43], [0.8, 1.38, 2.1]])
+    onsets = _every(seconds, 0.25)
+    ticks = []
+    for count in range(len(onsets)):
+        time = np.arange(int(0.09 * SAMPLE_RATE)) / SAMPLE_RATE
+        click = _band(rng.normal(size=time.size), 2000, 7500) * np.exp(-time / 0.002)
+        for frequency in resonances[count % 2]:
+            click += 0.6 * np.sin(2 * np.pi * frequency * time) * np.exp(-time / 0.013)
+        ticks.append(click)
+    return _place(onsets, ticks, seconds)
+
+
+def acoustic_guitar(rng: np.random.Generator, seconds: int) -> Sound:
+    """Plucked strings in arpeggios over a few chords.
+
+    Reference: Karplus and Strong, Digital Synthesis of Plucked-String and Drum Timbres, 1983.
+    """
+    root = rng.integers(43, 51)  # MIDI note of the lowest chord, G2 to D3
+    chords = np.array([[0, 7, 12, 16, 19], [-3, 4, 9, 12, 16], [5, 12, 17, 21, 24]])
+    onsets = _onsets(rng, seconds, every=rng.uniform(0.2, 0.3), jitter=0.01)
+
+    def pluck(note: int) -> Samples:
+        period = SAMPLE_RATE / (440 * 2 ** ((note - 69) / 12))
+        delay = int(period)
+        burst = np.zeros(int(1.4 * SAMPLE_RATE))
+        burst[:delay] = rng.uniform(-1, 1, delay)
+        loss = 0.996
+        feedback = np.zeros(delay + 2)
+        feedback[0] = 1.0
+        feedback[delay:] = -loss / 2, -loss / 2
+        return lfilter([1.0], feedback, burst)
+
+    strings = []
+    for count in range(len(onsets)):
+        chord = chords[(count // 8) % len(chords)]
+        strings.append(pluck(int(root + chord[rng.integers(len(chord))])))
+    return _place(onsets, strings, seconds)
+
+
+def train_horn(rng: np.random.Generator, seconds: int) -> Sound:
+    """A chord of five air horns in long blasts, each swelling up to its pitch."""
+    chord = rng.uniform(0.9, 1.1) * np.array([311.1, 370.0, 415.3, 493.9, 622.3])  # Hz, K5LA horn
+    onsets, blasts = [], []
+    start = 0.0
+    while start < seconds - 0.1:
+        duration = rng.uniform(0.8, 1.7)
+        part = np.linspace(0, 1, int(duration * SAMPLE_RATE))
+        swell = np.minimum(1, part * duration / 0.09) * np.minimum(1, (1 - part) * duration / 0.12)
+        pitch = 0.97 + 0.03 * np.minimum(1, part * duration / 0.15)
+        voices = sum(_harmonics(horn * pitch, 12, tilt=0.75) for horn in chord)
+        breath = 0.25 * _band(rng.normal(size=part.size), 800, 5000)
+        onsets.append(start)
+        blasts.append((np.asarray(voices) + breath) * swell)
+        start += duration + rng.uniform(0.1, 0.2)
+    return _place(tuple(onsets), blasts, seconds)
+
+
+def baby_cry(rng: np.random.Generator, seconds: int) -> Sound:
+    """Wails whose pitch rises and falls with a tremble, and a gasp of breath between them."""
+    pitch = rng.uniform(380, 520)
+    onsets, wails = [], []
+    start = 0.0
+    while start < seconds - 0.1:
+        duration = rng.uniform(0.6, 0.95)
+        part = np.linspace(0, 1, int(duration * SAMPLE_RATE))
+        arch = 0.8 + 0.45 * np.sin(np.pi * part**0.6)
+        tremble = 1 + 0.025 * np.sin(2 * np.pi * rng.uniform(6, 8) * part * duration)
+        voice = _harmonics(pitch * arch * tremble, 14, tilt=0.82)
+        voice = 0.5 * voice + _band(voice, 900, 1600) + 0.9 * _band(voice, 2800, 4200)
+        voice += 0.15 * _band(rng.normal(size=part.size), 2000, 6000)
+        onsets.append(start)
+        wails.append(voice * np.sin(np.pi * part**0.5))
+        start += duration + rng.uniform(0.12, 0.22)
+    return _place(tuple(onsets), wails, seconds)
+
+
+def race_car(rng: np.random.Generator, seconds: int) -> Sound:
+    """Engine harmonics that climb through a gear, fall at the shift, and climb again."""
+    length = seconds * SAMPLE_RATE
+    shifts, start = [], 0.0
+    speed = np.zeros(length)
+    while start < seconds:
+        duration = rng.uniform(1.2, 2.2)
+        first, last = int(start * SAMPLE_RATE), int((start + duration) * SAMPLE_RATE)
+        climb = np.linspace(0, 1, last - first) ** 0.7
+        gear = rng.uniform(115, 145) * (1 + 0.9 * climb)
+        speed[first:last] = gear[: length - first]
+        shifts.append(start)
+        start += duration
+    glide = np.asarray(sosfilt(butter(1, 12, fs=SAMPLE_RATE, output="sos"), speed - speed[0]))
+    firing = glide + speed[0]
+    engine = _harmonics(firing, 24, tilt=0.88) + 0.5 * _harmonics(firing * 0.5, 9, tilt=0.8)
+    rasp = 1 + 0.25 * rng.normal(size=length)
+    exhaust = 0.5 * _band(rng.normal(size=length), 300, 3000)
+    return Sound(_level(np.tanh(0.6 * (engine * rasp + exhaust))), tuple(shifts))
+
+
+def accordion(rng: np.random.Generator, seconds: int) -> Sound:
+    """Two reeds per note, tuned a little apart, so that melody and chord shimmer."""
+    root = rng.uniform(196, 262)  # Hz, G3 to C4
+    scale = 2 ** (np.array([0, 2, 4, 5, 7, 9, 11, 12]) / 12)
+    beat = rng.uniform(0.3, 0.42)
+    onsets = _every(seconds, beat)
+    length = int(beat * SAMPLE_RATE)
+    swell = np.minimum(1, np.minimum(np.arange(length), np.arange(length)[::-1]) / 500)
+    notes = []
+    step = int(rng.integers(len(scale)))
+    for count in range(len(onsets)):
+        step = int(np.clip(step + rng.integers(-2, 3), 0, len(scale) - 1))
+        note = np.zeros(length)
+        for tone, gain in ((2 * root * scale[step], 1.0), (root * (1.5, 1.26)[count % 2], 0.5),
+                           (root, 0.5)):  # fmt: skip
+            for detune in (0.9965, 1.0035):
+                note += gain * _harmonics(np.full(length, tone * detune), 16, tilt=0.85)
+        notes.append(note * swell)
+    return _place(onsets, notes, seconds)
+
+
+def frying(rng: np.random.Generator, seconds: int) -> Sound:
+    """A steady hiss of fat with hundreds of crackling drops and a few loud spits."""
+    length = seconds * SAMPLE_RATE
+    hiss = 0.35 * _band(rng.normal(size=length), 2500, 7600)
+    drops = np.zeros(length)
+    count = seconds * int(rng.uniform(120, 200))
+    drops[rng.integers(0, length, count)] = rng.exponential(2.2, count) * rng.choice([-1, 1], count)
+    crackle = _band(drops, 1800, 7000)
+    spits = np.zeros(length)
+    onsets = _onsets(rng, seconds, every=0.25, jitter=0.1)
+    for onset in onsets:
+        first = int(onset * SAMPLE_RATE)
+        tail = min(700, length - first)
+        spits[first : first + tail] += rng.normal(size=tail) * np.exp(-np.arange(tail) / 130)
+    return Sound(_level(hiss + 2.0 * crackle + 0.6 * _band(spits, 1200, 5000)), onsets)
+
+
+def coloured_noise(rng: np.random.Generator, samples: int, exponent: float) -> Samples:
+    """Return noise whose power falls as frequency to the power of `-exponent`, RMS 1.
+
+    Args:
+        rng: source of the noise.
+        samples: length n.
+        exponent: 0 white, 1 pink, 2 brown.
+
+    Returns:
+        float64 `[n]`.
+    """
+    spectrum = np.fft.rfft(rng.normal(size=samples))
+    frequency = np.maximum(np.fft.rfftfreq(samples, 1 / SAMPLE_RATE), 20.0)  # Hz; deeper: unheard
+    noise = np.fft.irfft(spectrum * frequency ** (-exponent / 2), samples)
+    return noise / np.sqrt(np.mean(noise**2))
+
+
+def _onsets(
+    rng: np.random.Generator, seconds: int, *, every: float, jitter: float
+) -> tuple[float, ...]:
+    steady = np.arange(0.05, seconds - 0.05, every)
+    shaken = np.clip(steady + rng.normal(0, jitter, steady.size), 0, seconds - 0.05)
+    return tuple(float(time) for time in np.sort(shaken))
+
+
+def _every(seconds: int, step: float) -> tuple[float, ...]:
+    return tuple(float(t) for t in np.arange(0.0, seconds, step))
+
+
+def _harmonics(frequency: Samples, count: int, *, tilt: float) -> Samples:
+    """A tone of `count` harmonics of a gliding `frequency` `[n]`, each `tilt` times the last."""
+    turn = np.exp(2j * np.pi * np.cumsum(frequency) / SAMPLE_RATE)
+    tone = np.zeros(frequency.size)
+    wave = np.ones(frequency.size, complex)
+    for number in range(1, count + 1):
+        wave = wave * turn
+        audible = np.asarray(number * frequency < 0.48 * SAMPLE_RATE)  # above it would fold back
+        tone += tilt ** (number - 1) * wave.imag * audible
+    return tone
+
+
+def _band(samples: Samples, low: float, high: float) -> Samples:
+    sections = butter(2, [low, high], "band", fs=SAMPLE_RATE, output="sos")
+    return np.asarray(sosfilt(sections, samples))
+
+
+def _place(onsets: tuple[float, ...], parts: list[Samples], seconds: int) -> Sound:
+    waveform = np.zeros(seconds * SAMPLE_RATE)
+    for onset, part in zip(onsets, parts, strict=True):
+        first = int(onset * SAMPLE_RATE)
+        kept = part[: waveform.size - first]
+        waveform[first : first + kept.size] += kept
+    return Sound(_level(waveform), onsets)
+
+
+def _level(waveform: Samples) -> Waveform:
+    """Scale so that the loud parts, not the pauses, of different sounds are equally loud."""
+    blocks = waveform[: waveform.size // 800 * 800].reshape(-1, 800)  # [n/800, 800], 50 ms each
+    loudness = np.sqrt(np.quantile(np.mean(blocks**2, axis=1), 0.9))
+    return np.asarray(waveform * (0.2 / loudness), np.float32)
