@@ -127,12 +127,12 @@ def _locate(
     """Finds the file of an id, and the name under which leaks are looked for."""
     if "path" in entry:
         given = entry["path"]
-        if not isinstance(given, str) or not given or "\0" in given:
+        if not isinstance(given, str) or not given or not _can_name_a_file(given):
             raise DatasetError(f"{where}: the path {_short(given)} is not a path.")
         path = Path(os.path.normpath(folder / given))
         inside = path.is_relative_to(folder)
         return path, path.relative_to(folder).as_posix() if inside else path.as_posix()
-    if not name or any(character in name for character in "/\\\0"):
+    if not name or "/" in name or "\\" in name or not _can_name_a_file(name):
         raise DatasetError(
             f"{where}: this id cannot be the name of a file; add a 'path' to the entry."
         )
@@ -142,6 +142,13 @@ def _locate(
                 return by_name[stem + suffix], name
     expected = folder / "videos" if (folder / "videos").is_dir() else folder
     return expected / f"{name}.mp4", name
+
+
+def _can_name_a_file(text: str) -> bool:
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:  # Half of a surrogate pair, which JSON can spell.
+        return False
 
 
 def _subset(value: Any, where: str) -> str:
