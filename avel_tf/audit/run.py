@@ -1,0 +1,58 @@
+"""Looks at a data set before anyone trains on it."""
+
+from __future__ import annotations
+
+from avel_tf.annotations import Dataset
+from avel_tf.audit.balance import AVE_SECONDS, measure_balance
+from avel_tf.audit.class_checks import check_classes
+from avel_tf.audit.event_checks import check_events
+from avel_tf.audit.file_checks import check_files
+from avel_tf.audit.file_facts import Decode, Probe, Progress, inspect_files
+from avel_tf.audit.finding import SEVERITIES
+from avel_tf.audit.leak_checks import check_leaks
+from avel_tf.audit.report import AuditReport
+from avel_tf.audit.settings import AuditSettings
+from avel_tf.media.decode import decode_clip
+from avel_tf.media.probe import probe as probe_header
+
+
+def audit(
+    dataset: Dataset,
+    settings: AuditSettings | None = None,
+    probe: Probe = probe_header,
+    decode: Decode = decode_clip,
+    progress: Progress | None = None,
+) -> AuditReport:
+    """Looks for everything in a data set that would spoil training or measurement.
+
+    Args:
+        dataset: The data set.
+        settings: How thoroughly; the defaults when None.
+        probe: Reads the header of a file and returns a `MediaInfo`.
+        decode: Decodes a file and returns a `Clip`; not used when `settings.quick`.
+        progress: Called with the number of files done and of all.
+
+    Returns:
+        The findings, the most severe first, and how classes and seconds are shared out.
+
+    Example:
+        >>> print(audit(load_dataset("data/AVE_Dataset")).to_text())
+    """
+    settings = settings or AuditSettings()
+    facts = inspect_files(
+        (video.path for video in dataset.videos),
+        probe,
+        None if settings.quick else decode,
+        settings.workers,
+        progress,
+    )
+    balances = measure_balance(dataset, facts, settings.seconds)
+    expected = AVE_SECONDS if dataset.layout == "ave" else settings.seconds
+    findings = [
+        *check_files(dataset, facts, expected),
+        *check_leaks(dataset, facts, settings.seconds),
+        *check_events(dataset, facts, settings.seconds),
+        *check_classes(dataset, balances, settings.minimum_examples),
+    ]
+    findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
+    return AuditReport(dataset, tuple(findings), balances, facts)

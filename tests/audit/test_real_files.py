@@ -1,0 +1,69 @@
+"""The audit with the real decoder, on small real files and on real data sets."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from avel_tf.annotations import load_dataset
+from avel_tf.audit import AuditSettings, audit
+from avel_tf.media.writer import write_video
+
+SECONDS = 3
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """One file of each kind."""
+    path = tmp_path_factory.mktemp("clips")
+    random = np.random.default_rng(0)
+    frames = random.integers(0, 255, (SECONDS * 10, 64, 64, 3), dtype=np.uint8)
+    sound = random.uniform(-0.5, 0.5, SECONDS * 16_000).astype(np.float32)
+    black = np.zeros_like(frames)
+    write_video(path / "good.mp4", frames, sound, frame_rate=10)
+    write_video(path / "mute.mp4", frames, None, frame_rate=10)
+    write_video(path / "silent.mp4", frames, np.zeros_like(sound), frame_rate=10)
+    write_video(path / "black.mp4", black, sound, frame_rate=10)
+    write_video(path / "uneven.mp4", frames, sound[: SECONDS * 8_000], frame_rate=10)
+    (path / "empty.mp4").write_bytes(b"")
+    (path / "text.mp4").write_text("this is not a film")
+    whole = (path / "good.mp4").read_bytes()
+    (path / "copy.mp4").write_bytes(whole)
+    (path / "cut.mp4").write_bytes(whole[: len(whole) * 2 // 3])
+    rows = "".join(f"{file.name},dog,0,2,train\n" for file in sorted(path.glob("*.mp4")))
+    (path / "annotations.csv").write_text("video,label,start,end,split\n" + rows)
+    return path
+
+
+def test_each_kind_of_file(folder) -> None:
+    report = audit(load_dataset(folder), AuditSettings(minimum_examples=1))
+    names = {finding.kind: [name for name, _ in finding.items] for finding in report.findings}
+    assert names.pop("empty-split") == []
+    broken = {*names.pop("unreadable-file"), *names.pop("damaged-file", [])}
+    assert {"empty.mp4", "text.mp4", "cut.mp4"} <= broken <= {
+        "empty.mp4", "text.mp4", "cut.mp4", "uneven.mp4"
+    }  # fmt: skip
+    assert names == {
+        "no-sound": ["mute.mp4"],
+        "silent-sound": ["silent.mp4"],
+        "black-picture": ["black.mp4"],
+        "track-lengths": ["uneven.mp4"],
+        "duplicate-file": ["copy.mp4"],
+    }
+
+
+def test_the_real_clips_are_all_readable(shared) -> None:
+    report = audit(load_dataset(shared / "clips"), AuditSettings(quick=True))
+    kinds = {finding.kind for finding in report.findings}
+    assert not kinds & {"missing-file", "unreadable-file", "no-sound", "event-beyond-file"}
+
+
+def test_the_real_ave_files(shared) -> None:
+    report = audit(load_dataset(shared / "ave"), AuditSettings(quick=True))
+    counts = {finding.kind: len(finding.items) for finding in report.findings}
+    assert counts == {"missing-file": 4097, "leak": 18, "contradiction": 45, "event-empty": 1}
+    assert [f"{balance.background:.3f}" for balance in report.balances] == [
+        "0.169",
+        "0.182",
+        "0.178",
+    ]
