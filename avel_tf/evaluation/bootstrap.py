@@ -38,7 +38,7 @@ def segment_accuracy_ci95(
 
     Reference:
         Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13 (the percentile
-        interval) and section 8.3 (drawing the units that are independent).
+        interval) and chapter 8 (drawing the units that are independent).
     """
     right, segments = np.asarray(right, np.float64), np.asarray(segments, np.float64)  # [V]
     clips = len(segments)

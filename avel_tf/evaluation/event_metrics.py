@@ -92,8 +92,8 @@ def event_f1(
         A number in [0, 1]; None if neither side has an event.
 
     Reference:
-        Mesaros et al., Metrics for Polyphonic Sound Event Detection, Applied Sciences 2016,
-        section 3.2: event-based, micro; the overlap as in Everingham et al., The PASCAL Visual
+        Mesaros et al., Metrics for Polyphonic Sound Event Detection, Applied Sciences 2016:
+        event-based, instance-based averaging; the overlap as in Everingham et al., The PASCAL Visual
         Object Classes Challenge, IJCV 2010, along time.
     """
     return event_scores(reference, predicted, iou_at_least(threshold)).f1
@@ -119,8 +119,8 @@ def event_f1_collar(
         A number in [0, 1]; None if neither side has an event.
 
     Reference:
-        Mesaros et al., Metrics for Polyphonic Sound Event Detection, Applied Sciences 2016,
-        section 3.2; as sed_eval's EventBasedMetrics computes it with optimal matching.
+        Mesaros et al., Metrics for Polyphonic Sound Event Detection, Applied Sciences 2016:
+        event-based; as sed_eval's EventBasedMetrics computes it with optimal matching.
     """
     return event_scores(reference, predicted, within_collars(collar_s, share_of_length)).f1
 

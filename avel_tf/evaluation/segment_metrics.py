@@ -63,8 +63,8 @@ def segment_f1(confusion: np.ndarray) -> float | None:
         A number in [0, 1]; None if neither side has an event segment.
 
     Reference:
-        Mesaros et al., Metrics for Polyphonic Sound Event Detection, Applied Sciences 2016,
-        section 3.1: segment-based, instance-based averaging.
+        Mesaros et al., Metrics for Polyphonic Sound Event Detection, Applied Sciences 2016:
+        segment-based, instance-based averaging.
     """
     events = slice(0, -1)
     return f1(
@@ -97,8 +97,8 @@ def per_class(confusion: np.ndarray, labels: Labels) -> dict[str, dict[str, floa
         classes where they have a value, with the support of all.
 
     Reference:
-        Mesaros et al., Metrics for Polyphonic Sound Event Detection, Applied Sciences 2016,
-        section 3.3: class-based averaging.
+        Mesaros et al., Metrics for Polyphonic Sound Event Detection, Applied Sciences 2016:
+        segment-based, class-based averaging.
     """
     rows: dict[str, dict[str, float | int | None]] = {}
     for index, name in enumerate(labels.names):
