@@ -93,8 +93,8 @@ def event_f1(
 
     Reference:
         Mesaros et al., Metrics for Polyphonic Sound Event Detection, Applied Sciences 2016:
-        event-based, instance-based averaging; the overlap as in Everingham et al., The PASCAL Visual
-        Object Classes Challenge, IJCV 2010, along time.
+        event-based, instance-based averaging; the overlap as in Everingham et al., The PASCAL
+        Visual Object Classes Challenge, IJCV 2010, along time.
     """
     return event_scores(reference, predicted, iou_at_least(threshold)).f1
 
