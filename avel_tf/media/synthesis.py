@@ -55,8 +55,8 @@ class SynthesisSettings:
     """
 
     seconds: int = 10
-    width: int = 256
-    height: int = 192
+    width: int = 240
+    height: int = 180
     frame_rate: float = 10.0
     classes: tuple[str, ...] = tuple(EVENT_CLASSES)
     object_height: tuple[float, float] = (0.25, 0.6)
