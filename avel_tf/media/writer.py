@@ -142,7 +142,6 @@ def _video_frame(
         dst_color_range=ColorRange.MPEG,
         threads=1,  # a small picture is converted faster than threads are woken
     )
-    assert frame is not None  # only a frame of None converts to None
     frame.pts = number
     frame.time_base = 1 / rate
     return frame
