@@ -81,6 +81,11 @@ def test_latin_1_and_utf_8(tmp_path, encoding: str) -> None:
     assert len(dataset.videos) == 6
 
 
+def test_a_class_with_an_ampersand(tmp_path) -> None:
+    row = "Rock & roll&aaa&good&0&10\n"
+    assert load_dataset(write(tmp_path, row, row, row)).labels.names == ("Rock & roll",)
+
+
 def test_any_of_the_files_stands_for_the_folder(tmp_path) -> None:
     whole = load_dataset(write(tmp_path))
     for name in ("Annotations.txt", "testSet.txt"):

@@ -66,6 +66,12 @@ def test_train_keeps_the_only_example_of_a_class() -> None:
     assert {splits[f"only{n}"] for n in range(10)} == {"train"}
 
 
+def test_train_keeps_a_file_when_the_others_ask_for_nearly_all() -> None:
+    settings = DatasetSettings(validation_fraction=0.49, test_fraction=0.5)
+    splits = assign_splits({f"{n}": ["dog"] for n in range(3)}, settings)
+    assert Counter(splits.values()) == {"train": 1, "test": 2}
+
+
 def test_no_split_stays_empty_even_if_every_class_has_one_file() -> None:
     splits = assign_splits({f"{n}": [f"{n}"] for n in range(5)}, DatasetSettings())
     assert Counter(splits.values()) == {"train": 3, "validation": 1, "test": 1}

@@ -182,9 +182,11 @@ def test_times_that_are_meant(clean, start: float, end: float) -> None:
 def test_events_beyond_what_training_reads(clean) -> None:
     clean.infos["train0.mp4"] = {"seconds": 30.0}
     clean.row("train0.mp4")[2:4] = [0, 20]
-    assert clean.audit().findings == ()
+    report = clean.audit()
+    assert report.findings == () and report.balances[0].total == 110
     report = clean.audit(AuditSettings(seconds=10, minimum_examples=3, workers=1))
     assert found(report) == {"event-beyond-window": ("warning", ["train0.mp4"])}
+    assert report.balances[0].total == 90
 
 
 def test_clips_shorter_than_training_reads(clean) -> None:
