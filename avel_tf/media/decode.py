@@ -86,8 +86,8 @@ def decode_blocks(
     """Decodes a file of any length, one block of seconds after the other.
 
     Memory holds one block, however long the file is. Joined, the blocks are exactly what
-    `decode_clip` gives. What is wrong with a file may show only at its end: the `problem` of the
-    last block is that of the file.
+    `decode_clip` gives. What is wrong with a file may show only at its end, so `problem` stands
+    in the last block and is None in those before.
 
     Args:
         path: The file.

@@ -32,8 +32,8 @@ from avel_tf.media.source import reason
 _log = logging.getLogger(__name__)
 _HALF = Fraction(1, 2)
 # Sound that lies further than this behind or ahead of its picture in the file is left out, so that
-# memory stays bounded. Muxers keep the two within seconds of each other, and for mp4
-# FFmpeg brings them together; 60 s of waiting hold 60 F small pictures, 300 s of sound 19 MB.
+# memory stays bounded. Muxers keep the two within seconds of each other, and in mp4 FFmpeg brings
+# them together itself; 60 s of waiting hold 60 F small pictures, 300 s of sound 19 MB.
 _SOUND_BEHIND = 60
 _SOUND_AHEAD = 300
 # A track that ends this much before its declared end was cut short: half a second, because that
@@ -86,7 +86,6 @@ class PacketWalk:
         self._frames_met = 0
         self._damaged_pictures = 0
         self._read_failure: str | None = None
-        self._ended = False
         self._left_out: Fraction | None = None  # time of the first sound left out
 
     def blocks(self, block_seconds: int) -> Iterator[Clip]:
@@ -102,13 +101,12 @@ class PacketWalk:
             while self._complete_to(self._emitted + block_seconds, more=_HALF):
                 yield self._block(block_seconds)
         self._flush()
-        self._ended = True
         if self._pictures.clock is None:
             raise MediaError(self._path, self._no_picture())
         end = int(self._pictures.end + _HALF)
         total = max(1, end if self._stop_at is None else min(end, self._stop_at))
         while self._emitted < total:
-            yield self._block(min(block_seconds, total - self._emitted))
+            yield self._block(min(block_seconds, total - self._emitted), total)
 
     def _packets(self) -> Iterator[av.Packet]:
         """Packets in file order; a failed read is tried again behind the damage."""
@@ -191,8 +189,11 @@ class PacketWalk:
         if self._sound is not None:
             self._sound.decode(None)
 
-    def _block(self, count: int) -> Clip:
-        """The next `count` seconds as a clip; seconds that are not valid become zeros."""
+    def _block(self, count: int, total: int | None = None) -> Clip:
+        """The next `count` seconds; those that are not valid become zeros.
+
+        `total` is the length of the file, once it is known.
+        """
         rate = self._frames_per_second
         frames = self._pictures.take(count * rate)  # [T*F, H, W, 3]
         frames = frames.reshape(count, rate, *frames.shape[1:])  # [T, F, H, W, 3]
@@ -207,7 +208,8 @@ class PacketWalk:
         self._emitted += count
         sound = self._sound
         has_sound = sound is not None and not (sound.empty and sound.failure)
-        return Clip(frames, waveform, valid, self._info, has_sound, self._problem())
+        problem = self._problem() if self._emitted == total else None
+        return Clip(frames, waveform, valid, self._info, has_sound, problem)
 
     def _no_picture(self) -> str:
         if self._damaged_pictures:
@@ -217,14 +219,13 @@ class PacketWalk:
         return "it declares a picture track but holds no picture"
 
     def _problem(self) -> str | None:
-        """What has gone wrong so far, as one sentence."""
+        """What has gone wrong, as one sentence, once everything has been read."""
         found = []
         if self._damaged_pictures:
             found.append(f"{_count(self._damaged_pictures, 'damaged picture')} skipped or patched")
         if self._sound is not None and self._sound.damaged:
             found.append(f"{_count(self._sound.damaged, 'damaged sound packet')} skipped")
-        if self._ended:
-            found += self._shortage()
+        found += self._shortage()
         if self._sound is not None and self._sound.failure:
             found.append(self._sound.failure)
         if self._left_out is not None and self._left_out < self._pictures.end:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
 from dataclasses import dataclass, replace
@@ -43,7 +44,7 @@ class MediaInfo:
         sample_rate: Hertz of the sound as stored; None without a sound track.
         channels: Channels of the sound as stored; None without a sound track.
         rotation: Degrees clockwise, one of 0, 90, 180, 270, by which the stored picture is
-            turned to stand upright; a mirrored picture counts as its rotation.
+            turned to stand upright; mirroring, which decoding obeys too, is not told here.
     """
 
     path: str
@@ -187,13 +188,18 @@ def display_matrix(frame: av.VideoFrame) -> np.ndarray | None:
     side_data = frame.side_data.get("DISPLAYMATRIX")
     if side_data is None:
         return None
-    return np.frombuffer(bytes(cast(SideData, side_data)), np.int32).reshape(3, 3)[:2, :2]  # [2, 2]
+    matrix = np.frombuffer(bytes(cast(SideData, side_data)), np.int32).reshape(3, 3)
+    return matrix[:2, :2].astype(np.int64)  # [2, 2]; a broken file may hold any 32-bit number
 
 
 def rotation_of(frame: av.VideoFrame) -> int:
     """Degrees clockwise that turn a decoded frame upright, rounded to a quarter turn."""
-    # PyAV counts anticlockwise.
-    return round(-frame.rotation / 90) % 4 * 90
+    matrix = display_matrix(frame)
+    if matrix is None:
+        return 0
+    (a, b), (c, d) = matrix.tolist()
+    mirrored = a * d - b * c < 0
+    return round(math.degrees(math.atan2(b, -a if mirrored else a)) / 90) % 4 * 90
 
 
 def _first_rotation(container: InputContainer, video: av.VideoStream) -> int:

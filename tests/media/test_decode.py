@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import tempfile
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avel_tf.media.clip import SAMPLE_RATE, Clip
-from avel_tf.media.decode import decode_blocks, decode_clip
+from avel_tf.media.decode import DecodeSettings, decode_blocks, decode_clip
 from avel_tf.media.errors import MediaError
 from tests.media.films import (
     HEIGHT,
@@ -132,7 +133,8 @@ def test_sound_that_begins_late_is_laid_down_late(tmp_path: Path) -> None:
     clip = decode_clip(path, size=SIZE)
     assert not clip.waveform[:4790].any()
     assert np.abs(clip.waveform[4800:5200]).max() > 0.4
-    assert not clip.waveform[28_900:].any()  # silence after its end at 1.8 s
+    assert np.abs(clip.waveform[28_792:28_800]).max() > 0.1  # to its very end at 1.8 s
+    assert not clip.waveform[28_900:].any()
 
 
 def test_a_gap_in_the_sound_becomes_silence(tmp_path: Path) -> None:
@@ -225,6 +227,18 @@ def test_one_frame(tmp_path: Path) -> None:
     assert clip.valid.tolist() == [False]
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_display_matrix_that_makes_no_sense(film: Path, tmp_path: Path) -> None:
+    body = film.read_bytes()
+    at = body.index(b"tkhd") + 4 + 40  # version, flags and ten numbers come first
+    unity = struct.pack(">9i", 65536, 0, 0, 0, 65536, 0, 0, 0, 1 << 30)
+    assert body[at : at + 36] == unity
+    for numbers_ in ([0] * 9, [-(2**31)] * 9, [2**31 - 1] * 9):
+        path = tmp_path / "a.mp4"
+        path.write_bytes(body[:at] + struct.pack(">9i", *numbers_) + body[at + 36 :])
+        invariants(decode_clip(path, size=SIZE), 1, SIZE)
+
+
 CORNERS = np.zeros((64, 128, 3), np.uint8)
 CORNERS[:32, :64] = 255, 0, 0  # red, upper left
 CORNERS[:32, 64:] = 0, 255, 0  # green, upper right
@@ -305,8 +319,6 @@ def test_length_validity_and_blocks(
 
 @pytest.mark.parametrize("threads", [1, 2, 0])
 def test_the_same_bytes_every_time(threads: int, film: Path) -> None:
-    from avel_tf.media.decode import DecodeSettings
-
     first = decode_clip(film, frames_per_second=8, size=(50, 70))
     again = decode_clip(
         film, frames_per_second=8, size=(50, 70), settings=DecodeSettings(threads=threads)
@@ -381,6 +393,28 @@ def test_a_film_cut_off_while_it_was_copied(tmp_path: Path) -> None:
     assert padded.valid.sum() == clip.seconds and padded.problem is not None
     # What is asked for is there, so nothing is missing.
     assert decode_clip(path, seconds=2, size=SIZE).problem is None
+
+
+def test_only_the_last_block_can_say_that_the_end_is_missing(tmp_path: Path) -> None:
+    path = write_film(tmp_path / "a.mp4", seconds=6, options={"movflags": "faststart"})
+    body = path.read_bytes()
+    for keep in range(50, 95, 5):
+        path.write_bytes(body[: len(body) * keep // 100])
+        blocks = list(decode_blocks(path, block_seconds=1, size=(8, 8)))
+        assert [b.problem for b in blocks[:-1]] == [None] * (len(blocks) - 1)
+        assert "6.0 s were declared" in blocks[-1].problem
+
+
+def test_a_picture_that_changes_its_size_half_way(tmp_path: Path) -> None:
+    """Two recordings in one file: the clock starts over and the second picture is larger."""
+    small = write_film(tmp_path / "small.ts", seconds=2)
+    large = np.repeat(np.repeat(CORNERS, 2, axis=0), 2, axis=1)
+    wide = write_film(tmp_path / "large.ts", pictures=[large] * 50)
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(small.read_bytes() + wide.read_bytes())
+    invariants(decode_clip(joined, frames_per_second=2, size=SIZE), 2, SIZE)
+    with pytest.raises(MediaError, match=r"32,768 pixels.*media\.max_pixels"):
+        decode_clip(joined, settings=DecodeSettings(max_pixels=WIDTH * HEIGHT * 2))
 
 
 def test_a_film_whose_index_was_cut_off(film: Path, tmp_path: Path) -> None:

@@ -42,8 +42,9 @@ def test_without_a_sound_track(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("anticlockwise", "clockwise"), [(0, 0), (90, 270), (180, 180), (-90, 90)])
-def test_rotation(anticlockwise: int, clockwise: int, tmp_path: Path) -> None:
-    path = write_film(tmp_path / "a.mp4", rotation=anticlockwise)
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_rotation(anticlockwise: int, clockwise: int, mirrored: bool, tmp_path: Path) -> None:
+    path = write_film(tmp_path / "a.mp4", rotation=anticlockwise, mirrored=mirrored)
     assert probe(path).rotation == decode_clip(path).info.rotation == clockwise
 
 
