@@ -35,8 +35,8 @@ class ModelSettings:
     width: int = 128
     heads: int = 4
     lstm_units: int = 128
-    dropout: float = 0.2
-    input_dropout: float = 0.1
+    dropout: float = 0.4
+    input_dropout: float = 0.3
 
     def __post_init__(self) -> None:
         if self.name not in MODELS:

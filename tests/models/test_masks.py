@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import keras
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tests.models.conftest import random_inputs
+
+# T = 1 is meant: Keras warns that a softmax over one second is always 1.
+pytestmark = pytest.mark.filterwarnings("ignore:You are using a softmax over axis")
 
 few = settings(
     max_examples=8,
