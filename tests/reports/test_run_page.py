@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from avel_tf.labels import Labels
+from avel_tf.reports.run_page import FILES, write_run_page
+from tests.reports.pages import Page
+from tests.reports.runs import write_run
+
+
+def cells(page: Page, row: int) -> list[str]:
+    table = page.find("table", "headline")[0]
+    line = page.find("tr", inside=table)[row]
+    return [each.text for each in page.find("td", inside=line)]
+
+
+def test_the_model_stands_beside_the_baselines(tmp_path: Path) -> None:
+    metrics = write_run(tmp_path)
+    page = Page(write_run_page(tmp_path))
+    low, high = metrics["segment_accuracy_ci95"]
+    assert cells(page, 1)[0] == (
+        f"{100 * metrics['segment_accuracy']:.1f} %{100 * low:.1f} % to {100 * high:.1f} %"
+    )
+    assert cells(page, 1)[2] == f"{100 * metrics['event_f1']:.1f} %"
+    rows = [row.text for row in page.find("th") if row.attributes.get("scope") == "row"][:4]
+    assert [row.split("never")[0] for row in rows[:2]] == ["model", "all background"]
+    # Without a training split there is no majority class.
+    assert rows[2].startswith("majority class") and cells(page, 3) == ["–"] * 6
+    told = metrics["baselines"]["right_class_everywhere"]["segment_accuracy"]
+    assert cells(page, 4)[0] == f"{100 * told:.1f} %"
+
+
+@pytest.mark.parametrize(("accuracy", "said"), [(0.999, ", above the"), (0.0, ", not above the")])
+def test_the_verdict_does_not_flatter(tmp_path: Path, accuracy: float, said: str) -> None:
+    metrics = write_run(tmp_path)
+    (tmp_path / "metrics.json").write_text(json.dumps(metrics | {"segment_accuracy": accuracy}))
+    assert said in Page(write_run_page(tmp_path)).find("p", "verdict")[0].text
+
+
+def test_several_seeds_show_their_spread(tmp_path: Path) -> None:
+    metrics = write_run(tmp_path, seeds=3)
+    page = Page(write_run_page(tmp_path))
+    assert "Mean of 3 seeds" in page.find("p", "muted")[0].text
+    assert f"± {100 * metrics['standard_deviation']['segment_f1']:.1f} %" in cells(page, 1)[1]
+
+
+def test_the_recipe_calls_the_compact_backbones_untrained(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    page = Page(write_run_page(tmp_path))
+    values = [each.text for each in page.find("dd")]
+    assert values[:2] == ["compact (untrained)", "ab" * 32]
+    assert "https://tfhub.dev/google/vggish/1" in values and "cd" * 32 in values
+    assert "2.21.0" in values
+
+
+def test_hostile_text_stays_text(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    page = Page(write_run_page(tmp_path))
+    assert not page.find("b") and not page.find("i") and not page.find("script")
+    (row,) = (row for row in page.find("tr") if "It has no" in row.text)
+    assert row.text == r"odd\xff\n.mp4It has no <i>pictures</i>."
+    assert "</script><b>&" in page.find("svg")[1].text
+    assert "</pre><b>" in page.find("pre")[0].text
+
+
+def test_the_drawings_are_in_the_page(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    page = Page(write_run_page(tmp_path))
+    assert [each.attributes["aria-label"].split()[0] for each in page.find("svg")] == [
+        "Loss", "Confusion", "F1,"
+    ]  # fmt: skip
+    assert "4 epochs; the model of epoch 3 was kept" in page.find("figcaption")[0].text
+
+
+def test_the_same_run_gives_the_same_bytes(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    first = write_run_page(tmp_path).read_bytes()
+    assert write_run_page(tmp_path).read_bytes() == first
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
+    write_run(tmp_path)
+    (tmp_path / name).unlink()
+    with pytest.raises(ValueError, match=rf"it has no {name}\. avel train"):
+        write_run_page(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("metrics.json", "{", "is no JSON"),
+        ("metrics.json", "[]", "must hold a JSON object"),
+        ("metrics.json", '{"segments": 1}', "videos, skipped"),
+        ("history.csv", "epoch,loss\n", "one row per epoch"),
+        ("history.csv", "epoch,loss\n1,high\n", "cannot be read"),
+        ("manifest.json", "{}", "no recipe"),
+        ("manifest.json", '{"recipe": {"visual": {}}}', "'visual'"),
+    ],
+)
+def test_a_damaged_file_is_named(tmp_path: Path, name: str, content: str, said: str) -> None:
+    write_run(tmp_path)
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ValueError, match=said) as refused:
+        write_run_page(tmp_path)
+    assert str(tmp_path / name) in str(refused.value)
+
+
+def test_metrics_of_other_classes_are_refused(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    Labels(["Bark"]).save(tmp_path / "labels.txt")
+    with pytest.raises(ValueError, match="about 3 classes.*names 1"):
+        write_run_page(tmp_path)
