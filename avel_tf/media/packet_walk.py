@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -36,9 +37,9 @@ _HALF = Fraction(1, 2)
 # them together itself; 60 s of waiting hold 60 F small pictures, 300 s of sound 19 MB.
 _SOUND_BEHIND = 60
 _SOUND_AHEAD = 300
-# A track that ends this much before its declared end was cut short: half a second, because that
-# is what decides whether a second counts.
-_SHORTAGE = 0.5
+# A track that ends this far from its declared end is worth a word: half a second, because that is
+# what decides whether a second counts.
+_DISAGREEMENT = 0.5
 # After this many failed reads in a row the rest of the file is given up.
 _READ_FAILURES = 16
 
@@ -120,6 +121,10 @@ class PacketWalk:
                     if packet.size:  # an empty one asks for a flush, which `_flush` does once
                         failures = 0
                         yield packet
+                return
+            except IndexError:
+                # PyAV 18.1 stumbles so at the end of a file in which a track turned up midway
+                # (mpg, ts, flv); every packet has been handed out by then.
                 return
             except (av.FFmpegError, OSError) as error:
                 failures += 1
@@ -225,7 +230,7 @@ class PacketWalk:
             found.append(f"{_count(self._damaged_pictures, 'damaged picture')} skipped or patched")
         if self._sound is not None and self._sound.damaged:
             found.append(f"{_count(self._sound.damaged, 'damaged sound packet')} skipped")
-        found += self._shortage()
+        found += self._disagreements()
         if self._sound is not None and self._sound.failure:
             found.append(self._sound.failure)
         if self._left_out is not None and self._left_out < self._pictures.end:
@@ -238,8 +243,8 @@ class PacketWalk:
         sentence = "; ".join(found) + "."
         return sentence[0].upper() + sentence[1:]
 
-    def _shortage(self) -> list[str]:
-        """Sentences for what was declared and did not come."""
+    def _disagreements(self) -> list[str]:
+        """Where the file ends elsewhere than its header says."""
         info, picture = self._info, self._pictures.end
         sound = self._sound.seconds if self._sound is not None else Fraction(0)
         if info.video_duration is not None:
@@ -254,11 +259,16 @@ class PacketWalk:
         for what, end, declared in promises:
             if self._stop_at is not None:
                 declared = min(declared, self._stop_at)
-            if declared - end > _SHORTAGE:
+            if declared - end > _DISAGREEMENT:
                 found.append(
                     f"the {what} ends at {float(end):.1f} s, but {declared:.1f} s were declared"
                     + because
                 )
+        # A damaged time stamp can hold one picture for an hour. The length of the whole file is
+        # compared, because that of one track is only a guess in mpg and ts.
+        over = float(picture) - max([info.duration or math.inf, *(d for _, _, d in promises)])
+        if self._stop_at is None and over > _DISAGREEMENT:
+            found.append(f"the picture ends {over:.1f} s after the declared end of the file")
         return found
 
     def _end_of(self, stream: av.VideoStream | av.AudioStream, duration: float) -> float:

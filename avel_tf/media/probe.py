@@ -208,7 +208,7 @@ def _first_rotation(container: InputContainer, video: av.VideoStream) -> int:
         for _, packet in zip(range(_PACKETS_TO_FIRST_PICTURE), packets, strict=False):
             for frame in packet.decode():
                 return rotation_of(frame)
-    except (av.FFmpegError, EOFError) as error:
+    except (av.FFmpegError, EOFError, IndexError) as error:
         _log.debug("no first picture to take the rotation from: %s", error)
     return 0
 

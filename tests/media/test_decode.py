@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import tempfile
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from avel_tf.media.clip import SAMPLE_RATE, Clip
 from avel_tf.media.decode import DecodeSettings, decode_blocks, decode_clip
 from avel_tf.media.errors import MediaError
+from avel_tf.media.probe import probe
 from tests.media.films import (
     HEIGHT,
     SIZE,
@@ -393,6 +395,24 @@ def test_a_film_cut_off_while_it_was_copied(tmp_path: Path) -> None:
     assert padded.valid.sum() == clip.seconds and padded.problem is not None
     # What is asked for is there, so nothing is missing.
     assert decode_clip(path, seconds=2, size=SIZE).problem is None
+
+
+def test_a_damaged_time_stamp_does_not_pass_for_a_long_film(tmp_path: Path) -> None:
+    def stray(packet: av.Packet) -> av.Packet:
+        if packet.pts * packet.time_base == Fraction(196, 100):  # the last picture
+            packet.pts = packet.dts = round(500 / packet.time_base)
+        return packet
+
+    body = write_film(tmp_path / "a.mkv", change=stray).read_bytes()
+    # The lengths are declared as "00:08:20.040000000" and in milliseconds; say 2.04 s instead.
+    path = tmp_path / "b.mkv"
+    body = body.replace(struct.pack(">d", 500_040.0), struct.pack(">d", 2_040.0))
+    path.write_bytes(body.replace(b"00:08:20.04", b"00:00:02.04"))
+    assert probe(path).duration == pytest.approx(2.04)
+    assert (
+        "ends 498.0 s after the declared end of the file" in decode_clip(path, size=(8, 8)).problem
+    )
+    assert decode_clip(path, seconds=2, size=(8, 8)).problem is None
 
 
 def test_only_the_last_block_can_say_that_the_end_is_missing(tmp_path: Path) -> None:
