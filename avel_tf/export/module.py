@@ -29,7 +29,8 @@ class LocalizerModule(tf.Module):
             [None, None, recipe.visual.frames_per_second, None, None, 3], tf.uint8, "frames"
         )
         waveform = tf.TensorSpec([None, None], tf.float32, "waveform")
-        self.signatures = {
+        # Not `signatures`: that name TensorFlow keeps for what it has loaded itself.
+        self.served = {
             "serving_default": self.localize.get_concrete_function(frames, waveform),
             "embed": self.embed.get_concrete_function(frames, waveform),
             "from_features": self.from_features.get_concrete_function(

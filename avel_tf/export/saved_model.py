@@ -62,10 +62,11 @@ def export_saved_model(
         with tempfile.TemporaryDirectory() as assets_folder:
             assets = _write_assets(Path(assets_folder), labels, config_yaml, manifest)
             module = LocalizerModule(extractor, head, assets)
-            tf.saved_model.save(module, str(partial), signatures=module.signatures)
+            tf.saved_model.save(module, str(partial), signatures=module.served)
         write_warmup_request(partial, name=folder.name, recipe=extractor.recipe)
-        # The hash cannot stand in an asset, which is part of what is hashed.
-        (partial / "sha256").write_text(sha256_of_folder(partial) + "\n", encoding="utf-8")
+        # Graph and weights can be hashed only now; they do not contain the assets' text.
+        manifest["sha256"] = sha256_of_folder(partial)
+        _write_json(partial / "assets" / "manifest.json", manifest)
         partial.chmod(0o755)  # mkdtemp makes folders that nobody else may enter
         target = folder / str(version)
         os.rename(partial, target)
@@ -80,8 +81,12 @@ def _write_assets(
 ) -> list[Path]:
     labels.save(folder / "labels.txt")
     (folder / "config.yaml").write_text(config_yaml, encoding="utf-8")
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    _write_json(folder / "manifest.json", manifest)
     return [folder / name for name in ("labels.txt", "config.yaml", "manifest.json")]
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _next_version(folder: Path) -> int:
