@@ -3,7 +3,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -21,7 +21,12 @@ few = settings(
 masks = hnp.arrays(bool, st.tuples(st.just(3), st.sampled_from([1, 4, 9])))
 
 
+HOLES = np.array([[1, 1, 1, 1], [0, 1, 0, 1], [0, 0, 0, 0]], bool)
+
+
 @few
+@example(valid=HOLES, junk=np.nan)
+@example(valid=HOLES, junk=np.inf)
 @given(valid=masks, junk=st.sampled_from([0.0, -1e30, np.nan, np.inf]))
 def test_invalid_seconds_do_not_matter(model: keras.Model, valid: np.ndarray, junk: float) -> None:
     inputs = random_inputs(valid)
