@@ -50,6 +50,8 @@ class PictureSampler:
         self._sampled = 0  # instants decided so far, those already taken away included
         self._current: av.VideoFrame | None = None
         self._image: np.ndarray | None = None  # the current frame, once it has been converted
+        self._matrix: list[list[int]] | None = None
+        self._rotation = 0
         self._reformatter = VideoReformatter()
 
     def add(self, frame: av.VideoFrame) -> None:
@@ -101,12 +103,23 @@ class PictureSampler:
     def _duration_of(self, frame: av.VideoFrame) -> Fraction:
         return frame.duration * self._time_base if frame.duration else self._usual
 
+    def _matrix_of(self, frame: av.VideoFrame) -> list[list[int]]:
+        """The display matrix, read anew only when the rotation has changed.
+
+        PyAV ties a frame and its side data into a cycle, so asking every frame would keep whole
+        pictures in memory until the garbage collector comes by.
+        """
+        if self._matrix is None or frame.rotation != self._rotation:
+            matrix = display_matrix(frame)
+            self._matrix = [[1, 0], [0, 1]] if matrix is None else matrix.tolist()
+            self._rotation = frame.rotation
+        return self._matrix
+
     def _convert(self, frame: av.VideoFrame) -> np.ndarray:
         """The whole frame, upright, at the size asked for: uint8 `[H, W, 3]`."""
         stored = self._reformatter.reformat(frame, format="rgb24").to_ndarray()
         height, width = self._size
-        matrix = display_matrix(frame)
-        (a, b), (c, d) = matrix if matrix is not None else ((1, 0), (0, 1))
+        (a, b), (c, d) = self._matrix_of(frame)
         turned = abs(a) + abs(d) < abs(b) + abs(c)  # x and y change places
         target = (height, width) if turned else (width, height)  # OpenCV wants width first
         shrinking = stored.shape[1] >= target[0] and stored.shape[0] >= target[1]
