@@ -36,7 +36,7 @@ class AudioEmbedding(tf.Module):
         sha256: str,
         activation: str,
         width: int,
-        output: int | None = None,
+        output: int = 0,
     ) -> None:
         super().__init__(name="audio_embedding")
         self.module = module
@@ -68,7 +68,7 @@ class AudioEmbedding(tf.Module):
         return tf.ensure_shape(vectors, [None, self.width])
 
     def _embed_second(self, second: tf.Tensor) -> tf.Tensor:
-        frames = _pick(self.module(second), self.output)  # [frames, Da]
+        frames = tf.nest.flatten(self.module(second))[self.output]  # [frames, Da]
         if self.activation == "relu":
             frames = tf.nn.relu(frames)
         return tf.reduce_mean(frames, axis=0)  # [Da]
@@ -90,7 +90,7 @@ def load_audio(module: str | AudioSettings = COMPACT) -> AudioEmbedding:
 
     Example:
         >>> load_audio("compact")(waveform).shape  # waveform float32 [160000]
-        TensorShape([10, 256])
+        TensorShape([10, 512])
     """
     settings = AudioSettings(module=module) if isinstance(module, str) else module
     if settings.module == COMPACT:
@@ -114,11 +114,7 @@ def load_audio(module: str | AudioSettings = COMPACT) -> AudioEmbedding:
     )
 
 
-def _pick(result: Any, output: int | None) -> tf.Tensor:
-    return result if output is None else tf.nest.flatten(result)[output]
-
-
-def _checked_output(module: Any, settings: AudioSettings) -> tuple[int | None, int]:
+def _checked_output(module: Any, settings: AudioSettings) -> tuple[int, int]:
     """Call the module on silence and on noise; which output holds the embedding, and its width."""
     name = settings.module
     expected = (
@@ -157,4 +153,4 @@ def _checked_output(module: Any, settings: AudioSettings) -> tuple[int | None, i
             f"The audio module {name} returned the same vector for silence and for noise: it does "
             "not listen to its input, or its weights were not restored."
         )
-    return (chosen if len(of_noise) > 1 else None), matrices[chosen]
+    return chosen, matrices[chosen]

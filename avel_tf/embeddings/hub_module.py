@@ -116,11 +116,12 @@ def load_module(handle: str) -> tuple[Any, Path]:
 
 @functools.lru_cache(maxsize=8)
 def _load_folder(folder: str) -> Any:
+    import tensorflow as tf
     import tensorflow_hub as hub
 
     try:
         module = hub.load(folder)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, tf.errors.OpError) as error:
         raise ModuleUnavailableError(
             f"The folder {folder} holds no SavedModel that TensorFlow can read: "
             f"{_first_line(error)}"
@@ -148,16 +149,29 @@ def sha256_of_folder(folder: Path) -> str:
 def _download(handle: str) -> Path:
     match = _KAGGLE_HANDLE.match(handle)
     if match:
-        import kagglehub
-
-        return Path(
-            kagglehub.model_download(
-                "{owner}/{model}/{framework}/{variation}/{version}".format(**match.groupdict())
-            )
+        return _download_from_kaggle(
+            "{owner}/{model}/{framework}/{variation}/{version}".format(**match.groupdict())
         )
     import tensorflow_hub as hub
 
     return Path(os.fsdecode(hub.resolve(handle)))
+
+
+def _download_from_kaggle(name: str) -> Path:
+    import kagglehub
+    from kagglehub import exceptions
+
+    try:
+        return Path(kagglehub.model_download(name))
+    # kagglehub's own errors descend from plain Exception.
+    except (
+        exceptions.BackendError,
+        exceptions.CredentialError,
+        exceptions.DataCorruptionError,
+        exceptions.NotFoundError,
+        exceptions.UnauthenticatedError,
+    ) as error:
+        raise OSError(_first_line(error)) from error
 
 
 def _holds_saved_model(folder: Path) -> bool:
