@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from avel_tf.data.feature_store import FeatureStore
+    from avel_tf.embeddings import FeatureExtractor
 
 # Before any test imports TensorFlow: its start-up messages drown what pytest has to say, and a
 # machine with a GPU must give the numbers that the tests were written against.
@@ -21,3 +27,85 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"real weights and clips are absent: {SHARED} is not a folder")
     return SHARED
+
+
+# A data set and a network that are as small as they can be: these fixtures are made once, and
+# tests read them without changing them. TensorFlow is imported only where a test asks for them.
+CLASSES = ("Bark", "Church bell", "Helicopter")
+FRAMES_PER_SECOND = 2
+COMPACT_SETTINGS = (
+    "embeddings.visual.module=compact",
+    "embeddings.audio.module=compact",
+    f"embeddings.visual.frames_per_second={FRAMES_PER_SECOND}",
+)
+TINY_TRAINING = (
+    "training.epochs=2",
+    "training.batch_size=4",
+    "model.width=16",
+    "model.heads=2",
+    "model.lstm_units=8",
+)
+
+
+def as_set(settings: Iterable[str]) -> list[str]:
+    """Settings as a command line spells them."""
+    return [word for setting in settings for word in ("--set", setting)]
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set of 14 clips of four seconds, as `annotations.csv` and mp4 files."""
+    from avel_tf.media.synthesis import SynthesisSettings, make_dataset
+
+    settings = SynthesisSettings(
+        seconds=4, width=96, height=72, frame_rate=8.0, shortest_event=2, classes=CLASSES
+    )
+    folder = tmp_path_factory.mktemp("data") / "clips"
+    return make_dataset(folder, train=7, validation=3, test=4, settings=settings, workers=1)
+
+
+@pytest.fixture(scope="session")
+def extractor() -> FeatureExtractor:
+    """The compact backbones at two pictures a second."""
+    from avel_tf.embeddings import (
+        AudioSettings,
+        EmbeddingSettings,
+        VisualSettings,
+        load_extractor,
+    )
+
+    visual = VisualSettings(module="compact", frames_per_second=FRAMES_PER_SECOND)
+    return load_extractor(EmbeddingSettings(visual, AudioSettings(module="compact")))
+
+
+@pytest.fixture(scope="session")
+def store(
+    clips: Path, extractor: FeatureExtractor, tmp_path_factory: pytest.TempPathFactory
+) -> FeatureStore:
+    """The features of `clips`."""
+    from avel_tf.annotations import load_dataset
+    from avel_tf.data.extract import extract_features
+
+    folder = tmp_path_factory.mktemp("features") / "clips"
+    return extract_features(load_dataset(clips), extractor, folder)
+
+
+@pytest.fixture(scope="session")
+def run_folder(store: FeatureStore, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `avel train` writes after two epochs on `store`."""
+    from avel_tf.cli import main
+
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    words = ["train", str(store.folder), "--out", str(folder)]
+    assert main([*words, *as_set(COMPACT_SETTINGS + TINY_TRAINING)]) == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
+def exported(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first version of what `avel export` makes of `run_folder`."""
+    from avel_tf.cli import main
+
+    folder = tmp_path_factory.mktemp("saved_models") / "tiny"
+    assert main(["export", str(run_folder), "--out", str(folder)]) == 0
+    return folder / "1"

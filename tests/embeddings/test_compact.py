@@ -1,0 +1,140 @@
+"""The compact backbones through `load_visual` and `load_audio`."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from avel_tf.embeddings import AudioEmbedding, VisualEmbedding, load_audio, load_visual
+
+RATE = 16_000
+# The hashes that features and models made with these backbones carry. A change here makes every
+# feature store and every export of a user incompatible: raise it with intent or not at all.
+VISUAL_SHA256 = "bc00ef6b6655796c2efd46af165203e6358ed5a6d770f61d03a5a2189a40ead5"
+AUDIO_SHA256 = "eca4ae24691a1de73840a26cc29e15939e1a8aa1cc33e2c098710fe78ace5c27"
+
+
+@pytest.fixture(scope="module")
+def visual() -> VisualEmbedding:
+    return load_visual("compact")
+
+
+@pytest.fixture(scope="module")
+def audio() -> AudioEmbedding:
+    return load_audio("compact")
+
+
+def pictures(count: int, height: int, width: int, seed: int = 0) -> np.ndarray:
+    """Smooth random colours, uint8 [count, height, width, 3]."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (count, 6, 8, 3), np.uint8)
+    return np.stack(
+        [cv2.resize(each, (width, height), interpolation=cv2.INTER_CUBIC) for each in coarse]
+    )
+
+
+def sound(seconds: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(-0.5, 0.5, seconds * RATE).astype("float32")
+
+
+@pytest.mark.parametrize("size", [(128, 128), (90, 160), (360, 40), (1, 1)])
+def test_pictures_of_any_size_become_vectors(visual, size):
+    vectors = visual(pictures(3, *size)).numpy()
+    assert vectors.shape == (3, visual.width) and vectors.dtype == np.float32
+    assert np.isfinite(vectors).all()
+
+
+def test_the_module_sees_the_whole_picture_at_its_own_size(visual):
+    """What the embedding resizes itself equals what OpenCV's area filter would hand it."""
+    large = pictures(2, 512, 256)
+    small = np.stack([cv2.resize(p, (128, 128), interpolation=cv2.INTER_AREA) for p in large])
+    np.testing.assert_allclose(visual(large), visual(small), atol=0.02)
+    # It would not, were the picture cropped or squeezed the other way round.
+    cropped = visual(np.ascontiguousarray(large[:, :256]))
+    assert np.abs(visual(large).numpy() - cropped.numpy()).max() > 0.05
+
+
+def test_a_picture_does_not_depend_on_its_neighbours(visual):
+    batch = pictures(5, 128, 128)
+    alone = np.concatenate([visual(batch[i : i + 1]) for i in range(5)])
+    np.testing.assert_allclose(visual(batch), alone, atol=1e-6)
+    assert len({tuple(row) for row in alone.round(3)}) == 5
+
+
+def test_colour_order_matters(visual):
+    batch = pictures(1, 128, 128)
+    swapped = np.ascontiguousarray(batch[..., ::-1])
+    assert np.abs(visual(batch).numpy() - visual(swapped).numpy()).max() > 1e-2
+
+
+def test_sound_becomes_a_vector_per_second(audio):
+    vectors = audio(sound(7)).numpy()
+    assert vectors.shape == (7, audio.width) and vectors.dtype == np.float32
+
+
+@pytest.mark.parametrize("loudness", [0.0, 1e-6, 1.0])
+def test_any_loudness_stays_finite(audio, loudness):
+    assert np.isfinite(audio(sound(1) * loudness)).all()
+
+
+def test_a_second_does_not_hear_its_neighbours(audio):
+    """The last windows of a second end at its border; a loud second beside it changes nothing."""
+    quiet = sound(3) * 1e-3
+    loud = quiet.copy()
+    loud[:RATE] = 1.0
+    loud[2 * RATE :] = -1.0
+    np.testing.assert_allclose(audio(loud)[1], audio(quiet)[1], atol=1e-5)
+    assert np.abs(audio(loud).numpy()[0] - audio(quiet).numpy()[0]).max() > 0.1
+
+
+def test_pitch_is_told_apart(audio):
+    time = np.arange(RATE) / RATE
+    low, same, high = (
+        audio(np.sin(2 * np.pi * hertz * time).astype("float32")).numpy()[0]
+        for hertz in (300.0, 300.5, 3000.0)
+    )
+    assert np.linalg.norm(low - high) > 5 * np.linalg.norm(low - same)
+
+
+def test_weights_are_the_same_on_every_machine(visual, audio):
+    assert visual.sha256 == VISUAL_SHA256
+    assert audio.sha256 == AUDIO_SHA256
+
+
+def test_the_seed_of_the_process_plays_no_part():
+    tf.random.set_seed(99)
+    np.random.seed(99)
+    assert load_visual("compact").sha256 == VISUAL_SHA256
+    assert load_audio("compact").sha256 == AUDIO_SHA256
+
+
+def test_names_say_that_nothing_was_learned(visual, audio):
+    assert "untrained" in visual.module_name and "untrained" in audio.module_name
+
+
+def test_the_compact_backbone_has_one_size():
+    from avel_tf.embeddings import VisualSettings
+
+    assert load_visual(VisualSettings(module="compact", size=128)).size == 128
+    with pytest.raises(ValueError, match="128 x 128.*size=224"):
+        load_visual(VisualSettings(module="compact", size=224))
+
+
+@pytest.mark.parametrize("frames_per_second", [0, -1, 61])
+def test_frames_per_second_has_limits(frames_per_second):
+    from avel_tf.embeddings import VisualSettings
+
+    with pytest.raises(ValueError, match=f"between 1 and 60. Received: {frames_per_second}"):
+        VisualSettings(frames_per_second=frames_per_second)
+
+
+def test_the_activation_has_two_names():
+    from avel_tf.embeddings import AudioSettings
+
+    with pytest.raises(ValueError, match="relu, none. Received: 'tanh'"):
+        AudioSettings(activation="tanh")
+    assert AudioSettings().resolved_activation == "relu"
+    assert AudioSettings(module="compact").resolved_activation == "none"
+    assert AudioSettings(activation="none").resolved_activation == "none"
