@@ -1,0 +1,167 @@
+"""Files as one stream of seconds: which second belongs to which file, in which order."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avel_tf.data.features import embed_files
+from avel_tf.data.second_stream import SecondStream
+from avel_tf.data.settings import DataSettings
+from avel_tf.media.decode import decode_clip
+from tests.media.films import clicks, write_film
+
+SECONDS = (3, 13, 1, 2, 5)  # shorter and longer than a block of ten seconds
+BROKEN = 2  # the place in `films` of the file that is none
+SIZE = 128
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Five films that differ in every second, and a text file in their midst."""
+    folder = tmp_path_factory.mktemp("films")
+    rng = np.random.default_rng(0)
+    paths = []
+    for number, seconds in enumerate(SECONDS):
+        path = folder / f"{number}.mp4"
+        pictures = [
+            np.full((64, 128, 3), rng.integers(0, 256, 3), np.uint8) for _ in range(4 * seconds)
+        ]
+        sound = rng.uniform(-0.3, 0.3, seconds * 48_000) * np.repeat(
+            rng.uniform(0.1, 1.0, seconds), 48_000
+        )
+        sound = sound.astype("float32") if number != 3 else None
+        write_film(path, seconds=seconds, rate=4, pictures=pictures, sound=sound)
+        paths.append(path)
+    (folder / "notes.mp4").write_text("no film")
+    paths.insert(BROKEN, folder / "notes.mp4")
+    return paths
+
+
+def stream_of(films: list[Path], workers: int, **settings: object) -> SecondStream:
+    return SecondStream(films, frames_per_second=2, size=SIZE, workers=workers, **settings)
+
+
+def read(stream: SecondStream) -> list[tuple[int, bytes]]:
+    return [
+        (int(each["file"]), each["frames"].tobytes() + each["waveform"].tobytes())
+        for each in stream.dataset().as_numpy_iterator()
+    ]
+
+
+def test_shapes_and_types(films):
+    first = next(iter(stream_of(films[:1], 1).dataset()))
+    assert first["frames"].shape == (2, SIZE, SIZE, 3) and first["frames"].dtype == "uint8"
+    assert first["waveform"].shape == (16_000,) and first["waveform"].dtype == "float32"
+    assert first["valid"].dtype == "bool" and first["file"].dtype == "int64"
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_the_order_is_the_same_every_time(films, workers):
+    stream = stream_of(films, workers)
+    first = read(stream)
+    assert read(stream) == first
+    counts = np.bincount([file for file, _ in first], minlength=len(films))
+    assert counts.tolist() == [3, 13, 0, 1, 2, 5]
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_the_seconds_of_each_file_are_its_own_in_their_order(films, workers):
+    """Whatever is decoded beside it."""
+    found: dict[int, list[bytes]] = {}
+    for file, content in read(stream_of(films, workers)):
+        found.setdefault(file, []).append(content)
+    for number, path in enumerate(films):
+        if number == BROKEN:
+            assert number not in found
+            continue
+        clip = decode_clip(path, frames_per_second=2, size=(SIZE, SIZE))
+        sound = clip.waveform.reshape(-1, 16_000)
+        expected = [f.tobytes() + w.tobytes() for f, w in zip(clip.frames, sound, strict=True)]
+        assert found[number] == expected
+
+
+def test_how_each_file_ended(films):
+    stream = stream_of(films, 3)
+    read(stream)
+    assert sorted(stream.outcomes) == list(range(len(films)))
+    broken = stream.outcomes[BROKEN]
+    assert broken.seconds == 0 and "notes.mp4" in broken.error
+    for number, outcome in stream.outcomes.items():
+        if number == BROKEN:
+            continue
+        assert outcome.error is None and outcome.problem is None
+        assert outcome.has_sound == (number != 4)  # the fourth film, behind the text file
+    assert stream.outcomes[1].duration == pytest.approx(13, abs=0.2)
+    assert stream.outcomes[1].seconds == 13
+
+
+@pytest.mark.parametrize("limit", [1, 10, 12])
+def test_a_limit_cuts_long_files_only(films, limit):
+    stream = stream_of(films, 2, limit=limit)
+    counts = np.bincount([file for file, _ in read(stream)], minlength=len(films))
+    assert counts.tolist() == [min(n, limit) for n in (3, 13, 0, 1, 2, 5)]
+    assert [stream.outcomes[n].seconds for n in range(len(films))] == counts.tolist()
+
+
+def test_a_file_that_breaks_off_is_named(films, tmp_path):
+    """Half of a film's packets: its seconds come, and the outcome says what is wrong."""
+    whole = tmp_path / "whole.mkv"
+    write_film(whole, seconds=6, rate=4, sound=clicks(6, 48_000))
+    half = tmp_path / "half.mkv"
+    half.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    stream = stream_of([half, films[0]], 2)
+    files = [file for file, _ in read(stream)]
+    assert stream.outcomes[0].problem and stream.outcomes[0].error is None
+    assert 0 < files.count(0) <= 6 and files.count(1) == 3
+
+
+@pytest.mark.parametrize(("workers", "batch_seconds"), [(1, 4), (4, 4), (3, 1), (2, 64)])
+def test_features_are_those_of_each_file_alone(films, extractor, workers, batch_seconds):
+    """Batches mix seconds of several files; what comes out must not."""
+    stream = stream_of(films, workers)
+    results = list(embed_files(stream, extractor, batch_seconds=batch_seconds))
+    assert [index for index, _, _ in results] == list(range(len(films)))
+    for index, features, outcome in results:
+        if index == BROKEN:
+            assert features is None and outcome.error
+            continue
+        clip = decode_clip(films[index], frames_per_second=2, size=(SIZE, SIZE))
+        visual, audio = extractor(clip.frames[None], clip.waveform[None])
+        assert features.visual.dtype == features.audio.dtype == np.float32
+        np.testing.assert_allclose(features.visual, visual[0], atol=1e-5)
+        np.testing.assert_allclose(features.audio, audio[0], atol=1e-4)
+        np.testing.assert_array_equal(features.valid, clip.valid)
+
+
+def test_files_come_out_as_soon_as_they_are_done(films, extractor):
+    """A caller that writes line by line must not wait for the last film."""
+    stream = stream_of(films[:2] * 6, 1)
+    embedded = embed_files(stream, extractor, batch_seconds=2)
+    next(embedded)
+    assert len(stream.outcomes) < 6
+
+
+def test_no_files(extractor):
+    assert list(embed_files(stream_of([], 2), extractor, batch_seconds=4)) == []
+
+
+def test_odd_names_are_files_like_others(films, tmp_path):
+    names = ["a b.mp4", "ä\u202e.mp4", "line\nbreak.mp4", "-rf.mp4", "\udcff.mp4"]
+    for name in names:
+        shutil.copyfile(films[0], tmp_path / name)
+    stream = stream_of([str(tmp_path / name) for name in names], 2)
+    assert len(read(stream)) == 3 * len(names)
+    assert all(outcome.error is None for outcome in stream.outcomes.values())
+
+
+def test_settings_have_limits():
+    for wrong in ({"workers": 0}, {"batch_seconds": 0}, {"spec_augment_copies": -1}):
+        name, value = next(iter(wrong.items()))
+        with pytest.raises(ValueError, match=rf"data\.{name} must.*Received: {value}"):
+            DataSettings(**wrong)
+    assert DataSettings(workers=3).resolved_workers == 3
+    assert DataSettings().resolved_workers >= 1
