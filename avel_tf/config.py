@@ -15,6 +15,7 @@ import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from avel_tf.annotations import DatasetSettings
+from avel_tf.audit.settings import AuditSettings
 from avel_tf.data.settings import DataSettings
 from avel_tf.embeddings.settings import EmbeddingSettings
 from avel_tf.inference.settings import InferenceSettings
@@ -32,6 +33,7 @@ class Config:
     """Everything that can be set, by section."""
 
     dataset: DatasetSettings = field(default_factory=DatasetSettings)
+    audit: AuditSettings = field(default_factory=AuditSettings)
     media: DecodeSettings = field(default_factory=DecodeSettings)
     embeddings: EmbeddingSettings = field(default_factory=EmbeddingSettings)
     data: DataSettings = field(default_factory=DataSettings)

@@ -21,7 +21,8 @@ def assign_splits(
     Each file is drawn by the hash of seed and name, so the order of the rows plays no part. Each
     class is shared out by its size, as far as the counts allow: a file with several classes counts
     for its rarest, what remains after whole shares goes first to classes that have none yet, and
-    train keeps at least one of each. Only a split that would otherwise stay empty may take a class's last file.
+    train keeps at least one of each. Only a split that would otherwise stay empty may take a
+    class's last file.
 
     Args:
         labels_of: The classes that occur in each file; none for a file that is all background.

@@ -102,7 +102,5 @@ def _windows(
                 np.pad(record["visual"][start:stop], [(0, missing), (0, 0)]),
                 np.pad(record["audio"][start:stop], [(0, missing), (0, 0)]),
                 np.pad(record["valid"][start:stop], [(0, missing)]),
-                np.pad(
-                    record["targets"][start:stop], [(0, missing)], constant_values=background
-                ),
+                np.pad(record["targets"][start:stop], [(0, missing)], constant_values=background),
             )

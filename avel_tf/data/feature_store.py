@@ -53,20 +53,24 @@ class FeatureStore:
             self.manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             self.recipe = Recipe.from_dict(self.manifest["recipe"])
             self.labels = Labels(self.manifest["labels"])
+            self.layout: str = self.manifest["layout"]
+            self.skipped: list[dict[str, str]] = self.manifest["skipped"]
+            self._splits: dict[str, dict[str, Any]] = self.manifest["splits"]
         except OSError as error:
             raise FeatureStoreError(
                 f"{self.folder} is no feature store: its {MANIFEST} cannot be read "
                 f"({error.strerror}). avel extract DATA --out FEATURES makes one."
             ) from error
-        except (json.JSONDecodeError, KeyError, ValueError) as error:
-            raise FeatureStoreError(f"The manifest {path} is damaged: {error}") from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise FeatureStoreError(
+                f"The manifest {path} is damaged ({type(error).__name__}: {error}). Extract the "
+                "features again."
+            ) from error
         if self.manifest.get("schema") != SCHEMA:
             raise FeatureStoreError(
                 f"The manifest {path} has schema {self.manifest.get('schema')!r}; this version of "
                 f"avel-tf reads schema {SCHEMA}. Extract the features again."
             )
-        self.layout: str = self.manifest["layout"]
-        self.skipped: list[dict[str, str]] = self.manifest["skipped"]
 
     def count(self, split: str) -> int:
         """Number of records of a split."""
@@ -84,13 +88,12 @@ class FeatureStore:
         return records.map(self._parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
     def _split(self, split: str) -> dict[str, Any]:
-        splits = self.manifest["splits"]
-        if split not in splits:
+        if split not in self._splits:
             raise FeatureStoreError(
                 f"The feature store {self.folder} has no split {split!r}. "
-                f"It has: {', '.join(splits)}."
+                f"It has: {', '.join(self._splits)}."
             )
-        return splits[split]
+        return self._splits[split]
 
     def _parse(self, record: tf.Tensor) -> dict[str, tf.Tensor]:
         context, lists = tf.io.parse_single_sequence_example(
@@ -128,20 +131,16 @@ class FeatureStoreWriter:
 
     Example:
         >>> with FeatureStoreWriter("features", recipe=..., labels=..., layout="table") as writer:
-        ...     with writer.split("train") as add:
-        ...         add("dog.mp4", features, annotations, targets)
+        ...     writer.write_split("train", records, expected=len(videos))
     """
 
-    def __init__(
-        self, folder: str | Path, *, recipe: Recipe, labels: Labels, layout: str
-    ) -> None:
+    def __init__(self, folder: str | Path, *, recipe: Recipe, labels: Labels, layout: str) -> None:
         self.folder = Path(folder)
-        if self.folder.exists() and not (self.folder / MANIFEST).is_file():
-            if not self.folder.is_dir() or any(self.folder.iterdir()):
-                raise FeatureStoreError(
-                    f"{self.folder} exists and is no feature store. Choose another --out, or "
-                    "remove it."
-                )
+        occupied = self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir()))
+        if occupied and not (self.folder / MANIFEST).is_file():
+            raise FeatureStoreError(
+                f"{self.folder} exists and is no feature store. Choose another --out, or remove it."
+            )
         self.labels = labels
         self._manifest: dict[str, Any] = {
             "schema": SCHEMA,
@@ -155,6 +154,8 @@ class FeatureStoreWriter:
         self._partial = self.folder.with_name(f".{self.folder.name}.{os.getpid()}.partial")
 
     def __enter__(self) -> FeatureStoreWriter:
+        # A process of the same number may have been killed while it wrote here.
+        shutil.rmtree(self._partial, ignore_errors=True)
         self._partial.mkdir(parents=True)
         return self
 
@@ -219,16 +220,12 @@ def _serialise(
     context["clip/end/timestamp"].int64_list.value.append(seconds * _MICROSECONDS)
     for annotation in annotations:
         for key, time in (("start", annotation.start), ("end", annotation.end)):
-            context[f"segment/{key}/timestamp"].int64_list.value.append(
-                round(time * _MICROSECONDS)
-            )
+            context[f"segment/{key}/timestamp"].int64_list.value.append(round(time * _MICROSECONDS))
         context["segment/label/string"].bytes_list.value.append(annotation.label.encode())
     lists = example.feature_lists.feature_list
     for second in range(seconds):
         for prefix, vectors in (("RGB", features.visual), ("AUDIO", features.audio)):
-            lists[f"{prefix}/feature/floats"].feature.add().float_list.value.extend(
-                vectors[second]
-            )
+            lists[f"{prefix}/feature/floats"].feature.add().float_list.value.extend(vectors[second])
             lists[f"{prefix}/feature/timestamp"].feature.add().int64_list.value.append(
                 second * _MICROSECONDS
             )

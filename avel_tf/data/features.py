@@ -77,7 +77,8 @@ def embed_files(
         # Each second is a clip of its own here: B = batch_seconds, T = 1.
         visual, audio = embed(batch["frames"][:, None], batch["waveform"])  # [N, 1, D]
         columns = [visual.numpy()[:, 0], audio.numpy()[:, 0], batch["valid"].numpy()]
-        columns += [augment(batch["waveform"]).numpy() for _ in range(copies if augment else 0)]
+        if augment:
+            columns += [augment(batch["waveform"]).numpy() for _ in range(copies)]
         files = batch["file"].numpy()
         for file in np.unique(files):
             rows = files == file
@@ -97,9 +98,7 @@ def _is_complete(file: int, stream: SecondStream, parts: dict) -> bool:
     return sum(len(part[0]) for part in parts.get(file, [])) == outcome.seconds
 
 
-def _finish(
-    file: int, stream: SecondStream, parts: dict
-) -> tuple[int, Features | None, Outcome]:
+def _finish(file: int, stream: SecondStream, parts: dict) -> tuple[int, Features | None, Outcome]:
     outcome = stream.outcomes[file]
     pieces = parts.pop(file, [])
     if not pieces or outcome.error is not None:

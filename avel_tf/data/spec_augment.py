@@ -54,7 +54,11 @@ class SpecAugment(tf.Module):
         Returns:
             float32 [N, Da].
         """
-        masked = tf.map_fn(self._mask, self.log_mel(seconds)[..., 0])  # [N, 100, 64]
+        # One after the other: seconds masked side by side would draw in the order in which threads
+        # happen to run, and the seed would promise nothing.
+        masked = tf.map_fn(
+            self._mask, self.log_mel(seconds)[..., 0], parallel_iterations=1
+        )  # [N, 100, 64]
         return self.after_log_mel(masked[..., None])
 
     @staticmethod

@@ -3,15 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from avel_tf.embeddings.audio import AudioEmbedding, load_audio
-    from avel_tf.embeddings.extractor import FeatureExtractor, load_extractor
-    from avel_tf.embeddings.hub_module import ModuleUnavailableError
-    from avel_tf.embeddings.recipe import Recipe, RecipeMismatchError
-    from avel_tf.embeddings.settings import AudioSettings, EmbeddingSettings, VisualSettings
-    from avel_tf.embeddings.visual import VisualEmbedding, load_visual
+from typing import Any
 
 # Handed out on first use: settings and errors must not cost an import of TensorFlow.
 _HOMES = {
@@ -28,7 +20,7 @@ _HOMES = {
     "VisualEmbedding": "visual",
     "load_visual": "visual",
 }
-__all__ = sorted(_HOMES)
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

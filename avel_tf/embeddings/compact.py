@@ -1,8 +1,8 @@
 """The project's own two small backbones.
 
-They are **seeded and untrained**: convolutions with random weights, which is enough to tell simple
-drawings and sounds apart and no substitute for ImageNet and AudioSet. Everything that shows their
-name says so.
+They are **seeded and untrained**: one convolution each, with random weights, which is enough to
+tell simple drawings and sounds apart and no substitute for ImageNet and AudioSet. Everything that
+shows their name says so.
 """
 
 from __future__ import annotations
@@ -18,8 +18,14 @@ from avel_tf.embeddings import log_mel as front_end
 NAME = "compact (untrained)"
 SEED = 0
 VISUAL_SIZE = 128
-STAGE_CHANNELS = (32, 64, 128, 256)
-AUDIO_WIDTH_PER_STAGE = 64
+# One wide layer of random templates, and how strongly and how often each is met. More layers of
+# random weights tell less, not more: docs/embeddings.md has the measurement.
+VISUAL_TEMPLATES = 512
+VISUAL_TEMPLATE_SIZE = 7
+AUDIO_TEMPLATES = 64
+AUDIO_TEMPLATE_SIZE = 9
+# Steps over the log-mel in frames and bands; 64 bands become four ranges of pitch.
+AUDIO_STRIDES = (4, 16)
 
 
 @keras.saving.register_keras_serializable(package="avel_tf")
@@ -36,37 +42,42 @@ class LogMel(layers.Layer):
 
 
 def visual_backbone() -> keras.Model:
-    """Pictures float32 [N, 128, 128, 3] in [0, 1] to vectors float32 [N, 480].
+    """Pictures float32 [N, 128, 128, 3] in [0, 1] to vectors float32 [N, 1024].
 
-    Four strided 3x3 convolutions; the mean over the picture of every stage is kept, because the
-    first stages of an untrained network tell more (colours, edges) than its last.
+    The maximum over the picture finds an object wherever it is and however small; the mean says
+    what the rest looks like.
     """
     pictures = keras.Input([VISUAL_SIZE, VISUAL_SIZE, 3], name="pictures")
     x = layers.Rescaling(2.0, offset=-1.0)(pictures)
-    levels = []
-    for stage, channels in enumerate(STAGE_CHANNELS):
-        x = _convolution(channels, f"visual_{stage}")(x)  # [N, H / 2, W / 2, channels]
-        levels.append(layers.GlobalAveragePooling2D()(x))  # [N, channels]
-    model = keras.Model(pictures, layers.Concatenate()(levels), name="compact_visual")
-    return _with_seeded_weights(model)
+    x = layers.Conv2D(
+        VISUAL_TEMPLATES, VISUAL_TEMPLATE_SIZE, strides=2, padding="same", activation="relu"
+    )(x)  # [N, H, W, 512]
+    vectors = layers.Concatenate()(
+        [layers.GlobalMaxPooling2D()(x), layers.GlobalAveragePooling2D()(x)]
+    )  # [N, 1024]
+    return _with_seeded_weights(keras.Model(pictures, vectors, name="compact_visual"))
 
 
 def audio_backbone() -> keras.Model:
-    """Seconds of sound float32 [N, 16000] to vectors float32 [N, 256].
+    """Seconds of sound float32 [N, 16000] to vectors float32 [N, 512].
 
-    The same convolutions over the log-mel; the mean is taken over time alone, because where in
-    the spectrum a sound lies tells what it is.
+    Maximum and mean are taken over time alone, because where in the spectrum a sound lies tells
+    what it is.
     """
     seconds = keras.Input([front_end.SAMPLE_RATE], name="seconds")
     x = LogMel(name="log_mel")(seconds)  # [N, 100, 64, 1]
-    levels = []
-    for stage, channels in enumerate(STAGE_CHANNELS):
-        x = _convolution(channels, f"audio_{stage}")(x)
-        bands = keras.ops.mean(x, axis=1)  # [N, bands, channels]
-        project = layers.Dense(AUDIO_WIDTH_PER_STAGE, use_bias=False, name=f"audio_project_{stage}")
-        levels.append(project(layers.Flatten()(bands)))  # [N, 64]
-    model = keras.Model(seconds, layers.Concatenate()(levels), name="compact_audio")
-    return _with_seeded_weights(model)
+    x = layers.Conv2D(
+        AUDIO_TEMPLATES,
+        AUDIO_TEMPLATE_SIZE,
+        strides=AUDIO_STRIDES,
+        padding="same",
+        activation="relu",
+    )(x)  # [N, 25, 4, 64]
+    pooled = layers.Concatenate()(
+        [keras.ops.max(x, axis=1), keras.ops.mean(x, axis=1)]
+    )  # [N, 4, 128]
+    vectors = layers.Flatten()(pooled)  # [N, 512]
+    return _with_seeded_weights(keras.Model(seconds, vectors, name="compact_audio"))
 
 
 def sha256_of(model: keras.Model) -> str:
@@ -76,10 +87,6 @@ def sha256_of(model: keras.Model) -> str:
         digest.update(str(weight.shape).encode())
         digest.update(np.ascontiguousarray(weight, dtype="<f4").tobytes())
     return digest.hexdigest()
-
-
-def _convolution(channels: int, name: str) -> layers.Layer:
-    return layers.Conv2D(channels, 3, strides=2, padding="same", activation="relu", name=name)
 
 
 def _with_seeded_weights(model: keras.Model) -> keras.Model:

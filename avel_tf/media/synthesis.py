@@ -172,7 +172,7 @@ def make_dataset(
     settings: SynthesisSettings | None = None,
     workers: int = 2,
 ) -> Path:
-    """Write a data set of synthetic clips: `annotations.csv`, and mp4 files in `videos/`.
+    """Write a data set of synthetic clips: `annotations.csv`, and mp4 files in `videos/<split>/`.
 
     Args:
         out_dir: folder to write into; made when it is missing.
@@ -199,7 +199,8 @@ def make_dataset(
     if workers < 1:
         raise ValueError(f"workers must be at least 1. Received: workers={workers}.")
     out_dir = Path(out_dir)
-    (out_dir / "videos").mkdir(parents=True, exist_ok=True)
+    for split in SPLITS:
+        (out_dir / "videos" / split).mkdir(parents=True, exist_ok=True)
     tasks = [(split, index) for split, count in counts.items() for index in range(count)]
     write = partial(_write_clip, out_dir=out_dir, seed=seed, settings=settings)
     if workers == 1:
@@ -233,7 +234,7 @@ def _write_clip(
 ) -> list[tuple[Any, ...]]:
     split, index = task
     frames, waveform, events = make_clip(index, settings, seed=seed, split=split)
-    video = f"videos/{split}_{index:05d}.mp4"
+    video = f"videos/{split}/{index:05d}.mp4"
     write_video(
         out_dir / video,
         frames,

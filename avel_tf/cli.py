@@ -1,0 +1,97 @@
+"""The `avel` command."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from avel_tf import __version__
+
+OK = 0
+FAILED = 1
+INCOMPLETE = 2
+INTERRUPTED = 130
+
+# Each command is the module of that name in avel_tf.commands.
+COMMANDS = {
+    "demo": "offline: make clips, audit, train, evaluate, export, infer, report",
+    "audit": "look for what is wrong with a data set",
+    "extract": "mp4 files to features",
+    "train": "mp4 files or features to a trained model",
+    "evaluate": "measure a model on a split",
+    "export": "a trained model to one SavedModel",
+    "infer": "label every second of files and folders",
+    "report": "results or a training run as a page to look at",
+    "doctor": "what this machine and a model can do",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: The command line without the program's name; `None` takes this process's.
+
+    Returns:
+        0 all good; 1 usage, configuration, or nothing could be done; 2 finished, but some files
+        are partial or quarantined; 130 interrupted.
+    """
+    # TensorFlow's start-up messages are about GPUs that are not there.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    parser = _parser(next((each for each in arguments if not each.startswith("-")), None))
+    try:
+        options = parser.parse_args(arguments)
+    except SystemExit as end:  # argparse's own exit: 0 after --help, 2 on a wrong command line
+        return FAILED if end.code else OK
+    logging.basicConfig(
+        level=logging.DEBUG if options.verbose else logging.WARNING, format="%(message)s"
+    )
+    # What a user can mend is said in a sentence; anything else is a bug and keeps its traceback.
+    from avel_tf.commands.common import user_errors
+
+    try:
+        return options.run(options)
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone; Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except user_errors() as error:
+        if options.verbose:
+            logging.exception("avel %s failed", options.command)
+        print(f"avel {options.command}: {error}", file=sys.stderr)
+        return FAILED
+
+
+def _parser(chosen: str | None) -> argparse.ArgumentParser:
+    """The command line; only the chosen command's own options are loaded."""
+    parser = argparse.ArgumentParser(
+        prog="avel",
+        description="Audio-visual event localization: which event is both heard and seen, for "
+        "every second of a video.",
+        epilog="Exit status: 0 all good; 1 usage, configuration, or nothing could be done; 2 "
+        "finished, but some files are partial or quarantined; 130 interrupted.",
+    )
+    parser.add_argument("--version", action="version", version=f"avel-tf {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, summary in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=f"avel {name}: {summary}.")
+        command.add_argument(
+            "--verbose", action="store_true", help="say more, and show where an error came from"
+        )
+        if name == chosen:
+            module = importlib.import_module(f"avel_tf.commands.{name}")
+            module.add_arguments(command)
+            command.set_defaults(run=module.run)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

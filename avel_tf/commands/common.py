@@ -1,0 +1,116 @@
+"""What several commands share."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from avel_tf.config import Config
+    from avel_tf.data.feature_store import FeatureStore
+
+
+def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    """`--config` and `--set`."""
+    parser.add_argument("--config", type=Path, metavar="FILE.yaml", help="settings to start from")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="overrides",
+        metavar="a.b=c",
+        help="change one setting, as in training.epochs=20; may be repeated",
+    )
+
+
+def config_of(options: argparse.Namespace) -> Config:
+    """The configuration that `--config` and `--set` describe."""
+    from avel_tf.config import load_config
+
+    return load_config(options.config, options.overrides)
+
+
+def user_errors() -> tuple[type[Exception], ...]:
+    """Errors whose message is a sentence for the user.
+
+    Every room's own errors are `ValueError`s; the others name a file or a module.
+    """
+    from avel_tf.embeddings.hub_module import ModuleUnavailableError
+    from avel_tf.media.errors import MediaError
+
+    return (ValueError, OSError, MediaError, ModuleUnavailableError)
+
+
+def is_feature_store(path: Path) -> bool:
+    """Whether a DATA argument is a folder of features rather than of videos."""
+    return (path / "manifest.json").is_file() and any(path.glob("*.tfrecord"))
+
+
+def features_of(path: Path, config: Config, folder: Path, *, reuse: bool = False) -> FeatureStore:
+    """The features of a DATA or FEATURES argument.
+
+    Args:
+        path: A data set or a feature store.
+        config: How to make features of a data set.
+        folder: Where features of a data set shall be kept.
+        reuse: Take the features that lie in `folder` if they were made by the same recipe.
+    """
+    from avel_tf.data.feature_store import FeatureStore
+
+    if is_feature_store(path):
+        return FeatureStore(path)
+    from avel_tf.annotations import load_dataset
+    from avel_tf.data.extract import extract_features
+    from avel_tf.embeddings.extractor import load_extractor
+
+    dataset = load_dataset(path, config.dataset)
+    extractor = load_extractor(config.embeddings)
+    if reuse and is_feature_store(folder):
+        store = FeatureStore(folder)
+        if store.recipe == extractor.recipe:
+            return store
+    with Progress("embedding", "videos") as progress:
+        return extract_features(
+            dataset,
+            extractor,
+            folder,
+            data=config.data,
+            media=config.media,
+            seed=config.training.seed,
+            progress=progress,
+        )
+
+
+class Progress:
+    """A bar on a terminal, a line every ten seconds in a log; both on standard error."""
+
+    def __init__(self, what: str, unit: str) -> None:
+        self.what = what
+        self.unit = unit
+        self._bar: object | None = None
+        self._last_line = time.monotonic()
+        self._done = 0
+
+    def __enter__(self) -> Callable[[int, int], None]:
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(desc=self.what, unit=" " + self.unit, leave=False)
+        return self._update
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()  # type: ignore[attr-defined]
+
+    def _update(self, done: int, total: int) -> None:
+        if self._bar is not None:
+            self._bar.total = total  # type: ignore[attr-defined]
+            self._bar.update(done - self._done)  # type: ignore[attr-defined]
+        elif time.monotonic() - self._last_line > 10 or done == total:
+            print(f"{self.what}: {done} of {total} {self.unit}", file=sys.stderr, flush=True)
+            self._last_line = time.monotonic()
+        self._done = done

@@ -1,0 +1,72 @@
+"""avel doctor: what this machine and a model can do."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import os
+import platform
+from pathlib import Path
+
+LIBRARIES = (
+    "tensorflow",
+    "keras",
+    "tensorflow-hub",
+    "tensorflow-io",
+    "opencv-python",
+    "librosa",
+    "numpy",
+    "av",
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the command."""
+    parser.add_argument("--model", type=Path, metavar="SAVED_MODEL", help="look at a model, too")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print versions, processors, codecs, where modules are found, and what a model is."""
+    import av
+    import tensorflow as tf
+
+    from avel_tf import __version__
+    from avel_tf.embeddings.hub_module import ModuleUnavailableError, find_module
+    from avel_tf.embeddings.settings import RESNET_V2_152, VGGISH
+
+    print(f"avel-tf {__version__}, Python {platform.python_version()}, {platform.platform()}")
+    print(", ".join(f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES))
+    print(f"processors: {len(os.sched_getaffinity(0))}")
+    gpus = tf.config.list_physical_devices("GPU")
+    print(f"GPUs: {', '.join(gpu.name for gpu in gpus) or 'none'}")
+    codecs = ("h264", "hevc", "vp9", "av1", "aac", "opus", "mp3")
+    known = {name: name in av.codecs_available for name in codecs}
+    print("codecs: " + ", ".join(f"{name} {'yes' if yes else 'NO'}" for name, yes in known.items()))
+    print(f"TFHUB_CACHE_DIR: {os.environ.get('TFHUB_CACHE_DIR', 'not set')}")
+    for handle in (RESNET_V2_152, VGGISH):
+        try:
+            print(f"module {handle}: {find_module(handle)}")
+        except ModuleUnavailableError:
+            print(f"module {handle}: not found, and no network to fetch it from")
+    if options.model:
+        _describe(options.model)
+    return 0
+
+
+def _describe(folder: Path) -> None:
+    import json
+
+    from avel_tf.embeddings.hub_module import sha256_of_folder
+    from avel_tf.inference.localizer import Localizer
+
+    localizer = Localizer(folder)
+    manifest = json.loads((localizer.folder / "assets" / "manifest.json").read_text("utf-8"))
+    intact = manifest.get("sha256") == sha256_of_folder(localizer.folder)
+    print(f"model {localizer.name}: {manifest['model']} over {len(localizer.labels)} classes")
+    print(f"  classes: {', '.join(localizer.labels.names)}")
+    for part in (localizer.recipe.visual, localizer.recipe.audio):
+        print(f"  {part}")
+    print(f"  measured: {manifest.get('metrics')}")
+    print(f"  graph and weights {'match' if intact else 'DO NOT MATCH'} the manifest's hash")
+    if not intact:
+        raise ValueError(f"{localizer.folder} was changed after its export.")

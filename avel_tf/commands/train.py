@@ -1,0 +1,182 @@
+"""avel train: mp4 files or features to a trained model."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from avel_tf.commands.common import add_config_arguments, config_of
+
+if TYPE_CHECKING:
+    from avel_tf.config import Config
+    from avel_tf.data.feature_store import FeatureStore
+
+# What stands in a run's folder and belongs to its best model.
+RUN_FILES = ("model.keras", "history.csv", "labels.txt", "manifest.json")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the command."""
+    parser.add_argument(
+        "data", type=Path, metavar="DATA|FEATURES", help="a data set, or what avel extract wrote"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="RUN")
+    parser.add_argument(
+        "--model", help="avel (default), bi_avatt, bi_vaatt, audio_only or visual_only"
+    )
+    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="train N times")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on from the last epoch's end, exactly"
+    )
+    add_config_arguments(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train, choose the epoch on validation, measure once on test."""
+    if options.model:
+        options.overrides = [*options.overrides, f"model.name={options.model}"]
+    config = config_of(options)
+    if options.seeds < 1:
+        raise ValueError(f"--seeds must be at least 1. Received: {options.seeds}")
+    _check_folder(options.out, config, resume=options.resume)
+    from avel_tf.commands.common import features_of
+
+    store = features_of(options.data, config, options.out / "features", reuse=options.resume)
+    if options.seeds == 1:
+        metrics = train_once(store, options.out, config, resume=options.resume)
+    else:
+        metrics = _train_seeds(store, options, config)
+    print(summary(metrics))
+    print(f"The run lies in {options.out}")
+    return 2 if store.skipped else 0
+
+
+def train_once(
+    store: FeatureStore, folder: Path, config: Config, *, resume: bool = False
+) -> dict[str, Any]:
+    """One run: train, measure, write its folder; returns what `metrics.json` holds."""
+    from avel_tf.evaluation.on_features import evaluate_features
+    from avel_tf.training.plots import write_plots
+    from avel_tf.training.run import Run, probabilities_of
+    from avel_tf.training.train import train
+
+    Run.begin(folder, config_yaml=config.to_yaml(), labels=store.labels, recipe=store.recipe)
+    model = train(
+        store,
+        folder,
+        model_settings=config.model,
+        training=config.training,
+        resume=resume,
+        on_epoch=lambda row: _print_epoch(row, config.training.epochs),
+    )
+    split = "test" if store.count("test") else "validation"
+    if not store.count(split):
+        split = "train"
+    metrics = evaluate_features(
+        probabilities_of(model),
+        store,
+        split,
+        window_seconds=config.training.window_seconds,
+        hop_seconds=min(config.inference.hop_seconds, config.training.window_seconds),
+        seed=config.training.seed,
+    )
+    write_metrics(folder, metrics)
+    write_plots(folder, metrics, store.labels)
+    return metrics
+
+
+def write_metrics(folder: Path, metrics: dict[str, Any]) -> None:
+    """Write `metrics.json`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(metrics, indent=2, allow_nan=False)
+    (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
+
+
+def summary(metrics: dict[str, Any]) -> str:
+    """The headline of `metrics.json` beside the trivial baselines, as a small table."""
+    rows = [("model", metrics), *metrics["baselines"].items()]
+    columns = ("segment_accuracy", "segment_f1", "event_f1", "background_recall")
+    lines = [
+        f"{metrics['split']}: {metrics['videos']} videos, {metrics['segments']} segments",
+        " " * 24 + "".join(f"{name.replace('_', ' '):>20}" for name in columns),
+    ]
+    for name, values in rows:
+        numbers = [values.get(column) if values else None for column in columns]
+        cells = ["-" if number is None else f"{number:.3f}" for number in numbers]
+        lines.append(f"{name.replace('_', ' '):24}" + "".join(f"{cell:>20}" for cell in cells))
+    if metrics.get("segment_accuracy_ci95"):
+        low, high = metrics["segment_accuracy_ci95"]
+        lines.append(f"95 % interval of the segment accuracy: {low:.3f} to {high:.3f}")
+    return "\n".join(lines)
+
+
+def _train_seeds(
+    store: FeatureStore, options: argparse.Namespace, config: Config
+) -> dict[str, Any]:
+    """Several runs that differ in their seed alone; the folder holds the best on validation."""
+    from avel_tf.evaluation.seeds import aggregate_seeds
+    from avel_tf.training.plots import write_plots
+
+    # Written first: --resume holds the configuration against it.
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
+    all_metrics, folders = [], []
+    for seed in range(config.training.seed, config.training.seed + options.seeds):
+        folder = options.out / f"seed-{seed}"
+        print(f"seed {seed}:")
+        seeded = replace(config, training=replace(config.training, seed=seed))
+        all_metrics.append(train_once(store, folder, seeded, resume=options.resume))
+        folders.append(folder)
+    best = max(folders, key=_best_on_validation)
+    for name in RUN_FILES:
+        shutil.copyfile(best / name, options.out / name)
+    metrics = aggregate_seeds(all_metrics)
+    write_metrics(options.out, metrics)
+    write_plots(options.out, metrics, store.labels)
+    return metrics
+
+
+def _best_on_validation(folder: Path) -> float:
+    import csv
+
+    with open(folder / "history.csv", newline="") as table:
+        rows = list(csv.DictReader(table))
+    return max(float(row.get("val_segment_accuracy") or 0) for row in rows)
+
+
+def _check_folder(folder: Path, config: Config, *, resume: bool) -> None:
+    """Never train over another run, and never resume a run with other settings."""
+    path = folder / "config.yaml"
+    if not path.is_file():
+        if folder.is_dir() and any(each.name != "features" for each in folder.iterdir()):
+            raise ValueError(
+                f"{folder} exists and is no training run. Choose another --out, or remove it."
+            )
+        return
+    if not resume:
+        raise ValueError(
+            f"{folder} holds a training run. Go on with it by --resume, choose another --out, or "
+            "remove it."
+        )
+    if path.read_text(encoding="utf-8") != config.to_yaml():
+        raise ValueError(
+            f"The run in {folder} began with other settings, which stand in {path}. Resume with "
+            f"--config {path}, or choose another --out."
+        )
+
+
+def _print_epoch(row: dict[str, float], epochs: int) -> None:
+    validation = (
+        f", validation loss {row['val_loss']:.3f}, accuracy {row['val_segment_accuracy']:.3f}"
+        if "val_loss" in row
+        else ""
+    )
+    print(
+        f"epoch {row['epoch']:3.0f} of {epochs}: loss {row['loss']:.3f}, "
+        f"accuracy {row['segment_accuracy']:.3f}{validation}",
+        flush=True,
+    )
