@@ -136,8 +136,7 @@ class FeatureStoreWriter:
 
     def __init__(self, folder: str | Path, *, recipe: Recipe, labels: Labels, layout: str) -> None:
         self.folder = Path(folder)
-        occupied = self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir()))
-        if occupied and not (self.folder / MANIFEST).is_file():
+        if self.folder.exists() and not _may_be_replaced(self.folder):
             raise FeatureStoreError(
                 f"{self.folder} exists and is no feature store. Choose another --out, or remove it."
             )
@@ -201,6 +200,16 @@ class FeatureStoreWriter:
     def remark(self, video: str, split: str, reason: str) -> None:
         """Note what is odd about a video that did give features."""
         self._manifest["remarks"].append({"video": video, "split": split, "reason": reason})
+
+
+def _may_be_replaced(folder: Path) -> bool:
+    """Whether a folder holds nothing, or nothing but a feature store.
+
+    A training run has a manifest of that name, too, so each file has to be one of ours.
+    """
+    if not folder.is_dir():
+        return False
+    return all(each.name == MANIFEST or each.suffix == ".tfrecord" for each in folder.iterdir())
 
 
 def _serialise(
