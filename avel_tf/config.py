@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 import types
 import typing
 from collections.abc import Iterable
@@ -22,6 +23,9 @@ from avel_tf.inference.settings import InferenceSettings
 from avel_tf.media.decode import DecodeSettings
 from avel_tf.models.settings import ModelSettings
 from avel_tf.training.settings import TrainingSettings
+
+# A number that YAML 1.1 takes for text, because it has an exponent and no dot: 1e-3.
+_EXPONENT = re.compile(r"[-+]?\d+[eE][-+]?\d+")
 
 
 class ConfigError(ValueError):
@@ -128,6 +132,8 @@ def _value(hint: Any, value: Any, key: str) -> Any:
         if not isinstance(value, dict):
             raise ConfigError(f"{key} is a section with keys of its own. Received: {value!r}")
         return _build(hint, value, key + ".")
+    if hint is float and isinstance(value, str) and _EXPONENT.fullmatch(value):
+        value = float(value)
     try:
         return TypeAdapter(hint, config=ConfigDict(strict=True)).validate_python(
             tuple(value) if isinstance(value, list) else value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -34,11 +35,12 @@ class TrainingSettings:
                 raise ValueError(
                     f"training.{name} must be at least 1. Received: {getattr(self, name)}"
                 )
-        if self.learning_rate <= 0:
+        # Written such that NaN, which is neither above nor below anything, is refused as well.
+        if not 0 < self.learning_rate < math.inf:
             raise ValueError(
                 f"training.learning_rate must be above 0. Received: {self.learning_rate}"
             )
-        if self.weight_decay < 0:
+        if not 0 <= self.weight_decay < math.inf:
             raise ValueError(
                 f"training.weight_decay must not be negative. Received: {self.weight_decay}"
             )
