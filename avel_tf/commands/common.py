@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import importlib
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -12,6 +14,24 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from avel_tf.config import Config
     from avel_tf.data.feature_store import FeatureStore
+
+
+def load_tensorflow() -> None:
+    """Import TensorFlow without the lines its C++ prints before any log level can be set.
+
+    They speak of GPUs that are not there and of rounding, and would be the first thing that a
+    newcomer reads.
+    """
+    kept = os.dup(2)
+    silence = os.open(os.devnull, os.O_WRONLY)
+    sys.stderr.flush()
+    os.dup2(silence, 2)
+    try:
+        importlib.import_module("tensorflow")
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(silence)
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,6 +79,7 @@ def features_of(path: Path, config: Config, folder: Path, *, reuse: bool = False
         folder: Where features of a data set shall be kept.
         reuse: Take the features that lie in `folder` if they were made by the same recipe.
     """
+    load_tensorflow()
     from avel_tf.data.feature_store import FeatureStore
 
     if is_feature_store(path):

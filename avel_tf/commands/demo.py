@@ -38,6 +38,8 @@ def run(options: argparse.Namespace) -> int:
     from avel_tf.annotations import load_dataset
     from avel_tf.media.synthesis import make_dataset
     from avel_tf.reports.results_page import write_results_page
+    from avel_tf.reports.timeline_picture import write_timeline_picture
+    from avel_tf.results import read_results
 
     began = time.monotonic()
     out = options.out
@@ -60,15 +62,20 @@ def run(options: argparse.Namespace) -> int:
         _command("export", out / "run", "--out", model),
         _command("infer", clips / "videos" / "test", "--model", model, "--out", out / "results"),
     ]
+    reference = {
+        str(video.path): [(each.label, each.start, each.end) for each in video.annotations]
+        for video in load_dataset(clips).split("test")
+    }
     page = write_results_page(
-        out / "results",
-        out=out / "index.html",
-        reference={
-            str(video.path): [(each.label, each.start, each.end) for each in video.annotations]
-            for video in load_dataset(clips).split("test")
-        },
-        title="avel demo",
+        out / "results", out=out / "index.html", reference=reference, title="avel demo"
     )
+    shown = next(
+        (result for result in read_results(out / "results" / "results.jsonl") if result.events),
+        None,
+    )
+    if shown:
+        true = reference.get(str(Path(shown.video).resolve()))
+        write_timeline_picture(shown, out / "picture.png", reference=true)
     print(
         f"\nDone in {time.monotonic() - began:.0f} s. The backbones of this demo are untrained; "
         "what it shows is the path, not what the model can do.\n"

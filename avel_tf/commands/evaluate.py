@@ -64,8 +64,10 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
 
 def _open(options: argparse.Namespace) -> tuple[Any, Recipe, Labels, Config]:
     """Probabilities from features, the recipe, the classes and the configuration of a model."""
+    from avel_tf.commands.common import load_tensorflow
     from avel_tf.config import load_config
 
+    load_tensorflow()
     if (options.model / "model.keras").is_file():
         from avel_tf.training.run import Run, probabilities_of
 

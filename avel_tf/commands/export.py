@@ -20,7 +20,10 @@ def run(options: argparse.Namespace) -> int:
 
 def export(run_folder: Path, out: Path) -> Path:
     """Write the next version of `out`; returns its folder."""
+    from avel_tf.commands.common import load_tensorflow
     from avel_tf.config import load_config
+
+    load_tensorflow()
     from avel_tf.embeddings.extractor import load_extractor
     from avel_tf.export.saved_model import export_saved_model
     from avel_tf.training.run import Run

@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """One line for every input; 2 when some are partial or quarantined."""
-    from avel_tf.commands.common import Progress
+    from avel_tf.commands.common import Progress, load_tensorflow
     from avel_tf.formats import check_formats, write_formats
     from avel_tf.inference.inputs import find_inputs
 
@@ -41,6 +41,7 @@ def run(options: argparse.Namespace) -> int:
     inputs = find_inputs(options.paths)
     if not inputs:
         raise ValueError(f"There are no video files in {', '.join(options.paths)}.")
+    load_tensorflow()
     from avel_tf.inference.localizer import Localizer
 
     localizer = Localizer(

@@ -103,6 +103,7 @@ def train(
                 first_epoch=first_epoch,
                 epochs=training.epochs,
             ),
+            shuffle=False,  # the batches come shuffled
             steps_per_epoch=steps,
             initial_epoch=first_epoch,
             epochs=training.epochs,

@@ -1,0 +1,34 @@
+# A fresh machine needs Python 3.11 or 3.12 and make; everything else is installed into .venv.
+# The first of these that runs and is of a version that tensorflow-io has wheels for.
+PYTHON ?= $(shell for each in python3.12 python3.11 python3 python; do $$each -c 'import sys; \
+	sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null && echo $$each && break; done)
+VENV := .venv
+INSTALLED := $(VENV)/.installed
+
+.PHONY: demo test lint clean
+
+demo: $(INSTALLED)
+	$(VENV)/bin/avel demo --out demo
+
+test: $(INSTALLED)
+	$(VENV)/bin/python -m pytest
+
+lint: $(INSTALLED)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+clean:
+	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(INSTALLED): setup.cfg requirements.txt
+	@test -n "$(PYTHON)" || { echo "avel-tf needs Python 3.11 or 3.12 (tensorflow-io has no wheel \
+	for others), and found neither. Say where one is: make PYTHON=/path/to/python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --upgrade pip
+	$(VENV)/bin/python -m pip install --quiet --editable '.[test]'
+	@# opencv-python draws windows and so wants libGL, which servers lack; its headless twin brings
+	@# the same cv2 without it.
+	@$(VENV)/bin/python -c 'import cv2' 2>/dev/null || \
+	$(VENV)/bin/python -m pip install --quiet --no-deps --force-reinstall opencv-python-headless
+	touch $(INSTALLED)

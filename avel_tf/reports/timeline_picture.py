@@ -1,0 +1,170 @@
+"""One video at a glance: its pictures, its sound, and what was found in every second."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from avel_tf.labels import BACKGROUND
+from avel_tf.media.clip import SAMPLE_RATE
+from avel_tf.media.decode import decode_clip
+from avel_tf.plots import GRID, INK, MUTED, PALETTE, new_figure, style
+from avel_tf.results import Result
+
+# One picture a second; wider strips would not be legible in a page's width.
+MAX_SECONDS = 15
+_PICTURE_HEIGHT, _PICTURE_WIDTH = 180, 240
+_MEL_BANDS = 64
+_RIGHT, _WRONG = PALETTE[2], PALETTE[4]
+
+
+def write_timeline_picture(
+    result: Result, path: Path, *, reference: Sequence[tuple[str, float, float]] | None = None
+) -> Path:
+    """Draw the first seconds of a labelled video.
+
+    From top to bottom: the picture in the middle of every second, with the label that was found
+    in it; the log-mel spectrogram (by librosa) on the same clock; the seconds that were found,
+    and, where the annotations are given, the true ones.
+
+    Args:
+        result: What `Localizer.localize` returned; its video is decoded again.
+        path: The PNG to write.
+        reference: Label, start and end of the true events.
+
+    Returns:
+        `path`.
+
+    Raises:
+        MediaError: When the video cannot be read any more.
+    """
+    seconds = max(1, min(MAX_SECONDS, len(result.seconds)))
+    clip = decode_clip(result.video, seconds=seconds, size=(_PICTURE_HEIGHT, _PICTURE_WIDTH))
+    found = [BACKGROUND] * seconds
+    for second in result.seconds:
+        if second.start < seconds:
+            found[int(second.start)] = second.label
+    rows = [("found", found)]
+    if reference is not None:
+        rows.append(("true", _labels_of(reference, seconds)))
+    with style():
+        figure, axes = new_figure(
+            1.1 * seconds,
+            2.5 + 0.35 * len(rows),
+            nrows=2 + len(rows),
+            sharex=True,
+            gridspec_kw={"height_ratios": [0.85, 1.2, *([0.35] * len(rows))]},
+        )
+        _draw_pictures(axes[0], clip.frames[:, 0], found)
+        _draw_sound(axes[1], clip.waveform)
+        for axis, (name, labels) in zip(axes[2:], rows, strict=True):
+            _draw_labels(axis, name, labels, rows[-1][1])
+        axes[-1].set_xlim(0, seconds)
+        axes[-1].set_xlabel("seconds")
+        figure.set_facecolor("white")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=110, metadata={"Software": None})
+    return path
+
+
+def _labels_of(reference: Sequence[tuple[str, float, float]], seconds: int) -> list[str]:
+    """The true label of each second, by the rule of `annotations.second_labels`."""
+    labels = [BACKGROUND] * seconds
+    for label, start, end in reference:
+        for second in range(seconds):
+            if start <= second + 0.5 < end:
+                labels[second] = label
+    return labels
+
+
+def _draw_pictures(axis: Any, pictures: np.ndarray, found: list[str]) -> None:
+    for second, picture in enumerate(pictures):  # [H, W, 3]
+        axis.imshow(
+            _with_banner(picture, found[second]),
+            extent=(second + 0.02, second + 0.98, 0, 1),
+            aspect="auto",
+        )
+    _bare(axis)
+
+
+def _with_banner(picture: np.ndarray, label: str) -> np.ndarray:
+    """The picture [H, W, 3] with its label along the lower edge; background stays as it is."""
+    if label == BACKGROUND:
+        return picture
+    picture = picture.copy()
+    height, width = picture.shape[:2]
+    top = height - 34
+    picture[top:] = (picture[top:] * 0.25).astype(np.uint8)
+    text = label.split(",")[0]
+    scale = 0.8
+    (text_width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_DUPLEX, scale, 1)
+    scale *= min(1.0, (width - 12) / text_width)
+    cv2.putText(
+        picture,
+        text,
+        (6, height - 10),
+        cv2.FONT_HERSHEY_DUPLEX,
+        scale,
+        (255, 255, 255),
+        1,
+        cv2.LINE_AA,
+    )
+    return picture
+
+
+def _draw_sound(axis: Any, waveform: np.ndarray) -> None:
+    import librosa
+
+    power = librosa.feature.melspectrogram(
+        y=waveform, sr=SAMPLE_RATE, n_fft=512, hop_length=160, n_mels=_MEL_BANDS, fmax=8_000
+    )  # [bands, frames]
+    decibels = librosa.power_to_db(power, ref=np.max, top_db=70)
+    axis.imshow(
+        decibels,
+        origin="lower",
+        aspect="auto",
+        cmap="magma",
+        extent=(0, len(waveform) / SAMPLE_RATE, 0, _MEL_BANDS),
+    )
+    _bare(axis)
+    axis.set_ylabel("mel bands")
+
+
+def _draw_labels(axis: Any, name: str, labels: list[str], truth: list[str]) -> None:
+    start = 0
+    for second in range(1, len(labels) + 1):
+        if second < len(labels) and labels[second] == labels[start]:
+            continue
+        quiet = labels[start] == BACKGROUND
+        axis.barh(0, second - start - 0.04, left=start + 0.02, color=GRID if quiet else PALETTE[0])
+        axis.text(
+            (start + second) / 2,
+            0,
+            labels[start].split(",")[0],
+            ha="center",
+            va="center",
+            color=MUTED if quiet else "white",
+            clip_on=True,
+        )
+        start = second
+    for second, (label, true) in enumerate(zip(labels, truth, strict=True)):
+        if labels is not truth:
+            right = label == true
+            axis.plot(
+                [second + 0.04, second + 0.96],
+                [-0.47, -0.47],
+                lw=2.5,
+                color=_RIGHT if right else _WRONG,
+            )
+    _bare(axis)
+    axis.set_ylabel(name, rotation=0, ha="right", va="center", color=INK)
+
+
+def _bare(axis: Any) -> None:
+    axis.set_yticks([])
+    axis.grid(False)
+    axis.spines["bottom"].set_visible(False)

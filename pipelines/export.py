@@ -1,0 +1,35 @@
+"""Export a trained run: one SavedModel that plain TensorFlow loads.
+
+    python pipelines/export.py RUN saved_models/NAME
+
+This is what `avel export` does, to be read from top to bottom and changed.
+"""
+
+import argparse
+from pathlib import Path
+
+from avel_tf.config import load_config
+from avel_tf.embeddings import load_extractor
+from avel_tf.export.saved_model import export_saved_model
+from avel_tf.training.run import Run
+
+parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+parser.add_argument("run", type=Path)
+parser.add_argument("out", type=Path)
+options = parser.parse_args()
+
+# 1. The head, and the backbones that made the features which it was trained on.
+run = Run(options.run)
+extractor = load_extractor(load_config(options.run / "config.yaml").embeddings)
+run.recipe.require_same(extractor.recipe, ours="the run", theirs="the backbones that load now")
+
+# 2. Both in one graph with three signatures: serving_default, embed, from_features.
+folder = export_saved_model(
+    run.model(),
+    extractor,
+    options.out,
+    labels=run.labels,
+    config_yaml=run.config_yaml,
+    metrics=run.metrics,
+)
+print(f"The SavedModel lies in {folder}")
