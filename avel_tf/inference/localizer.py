@@ -73,7 +73,7 @@ class Localizer:
             manifest = json.loads((assets / "manifest.json").read_text(encoding="utf-8"))
             self.recipe = Recipe.from_dict(manifest["recipe"])
             self._model = tf.saved_model.load(str(self.folder))
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, TypeError, LookupError, tf.errors.OpError) as error:
             raise ModelError(
                 f"{self.folder} is not a model that avel export wrote: {error}"
             ) from error
