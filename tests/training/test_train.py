@@ -165,7 +165,11 @@ def test_without_validation_the_last_epoch_is_kept(splits, tmp_path, caplog):
     seen = []
     training = replace(QUICK, epochs=2)
     model = train(
-        store, tmp_path / "run", model_settings=stores.QUICKEST, training=training, on_epoch=seen.append
+        store,
+        tmp_path / "run",
+        model_settings=stores.QUICKEST,
+        training=training,
+        on_epoch=seen.append,
     )
     assert "no validation split" in caplog.text
     assert [row["epoch"] for row in seen] == [1, 2] and "val_loss" not in seen[0]
