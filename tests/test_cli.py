@@ -55,8 +55,6 @@ def test_help_names_every_command_and_the_exit_codes(capsys):
 
 def test_every_command_has_its_help(capsys):
     for name in COMMANDS:
-        if name == "demo":
-            continue  # on its way
         assert main([name, "--help"]) == 0
         assert f"usage: avel {name}" in capsys.readouterr().out
 
