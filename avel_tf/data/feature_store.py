@@ -86,7 +86,7 @@ class FeatureStore:
         files = [str(self.folder / name) for name in self._split(split)["shards"]]
         # The writer deals records out to the shards one by one; so they are picked up again.
         records = tf.data.Dataset.from_tensor_slices(files).interleave(
-            tf.data.TFRecordDataset, cycle_length=len(files), deterministic=True
+            tf.data.TFRecordDataset, cycle_length=len(files)
         )
         return records.map(self._parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
