@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avel_tf.commands.common import add_config_arguments, config_of
+from avel_tf.commands.common import add_config_arguments, config_of, is_feature_store
 
 if TYPE_CHECKING:
     from avel_tf.config import Config
@@ -40,6 +40,8 @@ def run(options: argparse.Namespace) -> int:
     if options.model:
         options.overrides = [*options.overrides, f"model.name={options.model}"]
     config = config_of(options)
+    if is_feature_store(options.data):
+        config = _with_recipe_of(options.data, config)
     if options.seeds < 1:
         raise ValueError(f"--seeds must be at least 1. Received: {options.seeds}")
     _check_folder(options.out, config, resume=options.resume)
@@ -138,6 +140,41 @@ def _train_seeds(
     write_metrics(options.out, metrics)
     write_plots(options.out, metrics, store.labels)
     return metrics
+
+
+def _with_recipe_of(features: Path, config: Config) -> Config:
+    """The configuration with the embeddings that the features were made by.
+
+    What is exported later loads its backbones from the run's configuration; features are what
+    they are, whatever the configuration says of embeddings.
+    """
+    from avel_tf.data.feature_store import FeatureStore
+    from avel_tf.embeddings.settings import AudioSettings, EmbeddingSettings, VisualSettings
+
+    recipe = FeatureStore(features).recipe
+    return replace(
+        config,
+        embeddings=EmbeddingSettings(
+            VisualSettings(
+                module=_module_setting(recipe.visual.module),
+                frames_per_second=recipe.visual.frames_per_second,
+                size=recipe.visual.size,
+            ),
+            AudioSettings(
+                module=_module_setting(recipe.audio.module),
+                activation=recipe.audio.activation,
+                output=config.embeddings.audio.output,
+            ),
+        ),
+    )
+
+
+def _module_setting(name: str) -> str:
+    """What to write in a configuration for a module that a recipe names."""
+    from avel_tf.embeddings import compact
+    from avel_tf.embeddings.settings import COMPACT
+
+    return COMPACT if name == compact.NAME else name
 
 
 def _best_on_validation(folder: Path) -> float:

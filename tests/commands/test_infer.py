@@ -23,7 +23,7 @@ def tree(clips, tmp_path_factory) -> Path:
     """Good, odd, broken and foreign files, nested."""
     folder = tmp_path_factory.mktemp("infer") / "videos"
     good = sorted(clips.glob("videos/**/*.mp4"))
-    for name in (b"a.mp4", b"deep/er/b.MP4", b"comma, \"quote\" \xff\n.mp4", "ä.mp4".encode()):
+    for name in (b"a.mp4", b"deep/er/b.MP4", b'comma, "quote" \xff\n.mp4', "ä.mp4".encode()):
         path = os.path.join(os.fsencode(folder), name)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         shutil.copyfile(good[0], path)

@@ -142,3 +142,12 @@ def test_the_model_is_the_one_that_was_asked_for(store, whole, capsys, tmp_path)
     assert Run(whole).model().name == "audio_only"
     assert main(words(store.folder, tmp_path / "run", "--model", "bi_avat")) == 1
     assert "the nearest is 'bi_avatt'" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_run_on_features_can_be_exported_without_naming_the_backbones_again(store, tmp_path):
+    """The run's configuration takes over how the features were made."""
+    run, exported = tmp_path / "run", tmp_path / "exported"
+    assert main(["train", str(store.folder), "--out", str(run), *as_set(QUICK)]) == 0
+    assert main(["export", str(run), "--out", str(exported)]) == 0
+    assert (exported / "1" / "saved_model.pb").is_file()
