@@ -9,7 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avel_tf.commands.common import add_config_arguments, config_of, is_feature_store
+from avel_tf.commands.common import (
+    add_config_arguments,
+    config_of,
+    is_feature_store,
+    load_tensorflow,
+)
 
 if TYPE_CHECKING:
     from avel_tf.config import Config
@@ -148,6 +153,7 @@ def _with_recipe_of(features: Path, config: Config) -> Config:
     What is exported later loads its backbones from the run's configuration; features are what
     they are, whatever the configuration says of embeddings.
     """
+    load_tensorflow()
     from avel_tf.data.feature_store import FeatureStore
     from avel_tf.embeddings.settings import AudioSettings, EmbeddingSettings, VisualSettings
 
