@@ -350,10 +350,13 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
         if "ledger" in record:
             valid = isinstance(record["ledger"], int) and isinstance(record["setup"], dict)
             return record if valid and "died" in record else None
+        stamp = record["stamp"]
+        if stamp is not None and [type(each) for each in stamp] != [int, int, int]:
+            return None
         if "attempt" in record:
-            return record if isinstance(record["attempt"], str) and "stamp" in record else None
+            return record if isinstance(record["attempt"], str) else None
         _result(record)
-        return record if "stamp" in record else None
+        return record
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
 
