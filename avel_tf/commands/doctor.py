@@ -60,13 +60,12 @@ def _describe(folder: Path) -> None:
     """What a model says of itself and what its graph can reach; nothing of it is run."""
     from avel_tf.export.inspect import inspect_ops
     from avel_tf.export.manifest import find_version, mismatches, model_name, read_manifest
-    from avel_tf.labels import Labels
 
     folder = find_version(folder)
     manifest = read_manifest(folder)
     differences = mismatches(folder)
     print(f"model {model_name(folder)}: {manifest.get('model')}")
-    print(f"  classes: {', '.join(Labels.load(folder / 'assets' / 'labels.txt').names)}")
+    print(f"  classes: {', '.join(map(str, manifest.get('labels') or ['not named']))}")
     print(f"  recipe: {manifest.get('recipe')}")
     print(f"  measured: {manifest.get('metrics')}")
     print(f"  files: {'; '.join(differences) or 'match the manifest'}")

@@ -12,14 +12,14 @@ from typing import Any
 from avel_tf.export.manifest import ModelError
 
 # Kernels of TensorFlow that reach beyond tensors. What the list misses, because TensorFlow has
-# grown, `_suspicious_arguments` still finds by the names of an op's inputs.
+# grown, `_SUSPICIOUS_ARGUMENTS` still finds by the names of an op's inputs.
 REACHES = {
     "files": (
-        *("ReadFile", "WriteFile", "MatchingFiles", "ImmutableConst", "TemporaryFolder"),
+        *("ReadFile", "WriteFile", "MatchingFiles", "MatchingFilesDataset", "ImmutableConst"),
+        *("ExperimentalMatchingFilesDataset", "DistributedSave"),
         *("Save", "SaveV2", "SaveSlices", "Restore", "RestoreV2", "RestoreSlice"),
-        *("MergeV2Checkpoints", "CheckpointHasTensor", "LoadAndRemapMatrix"),
+        *("MergeV2Checkpoints", "LoadAndRemapMatrix", "GenerateVocabRemapping"),
         *("InitializeTableFromTextFile", "InitializeTableFromTextFileV2"),
-        *("GenerateVocabRemapping", "InitializeTableFromDataset"),
         *("WholeFileReader", "WholeFileReaderV2", "TextLineReader", "TextLineReaderV2"),
         *("FixedLengthRecordReader", "FixedLengthRecordReaderV2", "LMDBReader"),
         *("TFRecordReader", "TFRecordReaderV2", "IdentityReader", "IdentityReaderV2"),
@@ -27,20 +27,18 @@ REACHES = {
         *("FixedLengthRecordDataset", "FixedLengthRecordDatasetV2", "LMDBDataset"),
         *("CSVDataset", "CSVDatasetV2", "CacheDataset", "CacheDatasetV2", "SaveDataset"),
         *("SaveDatasetV2", "LoadDataset", "SnapshotDataset", "SnapshotDatasetV2"),
-        *("CreateSummaryFileWriter", "CreateSummaryDbWriter", "DumpTensor"),
-        *("DebugIdentity", "DebugIdentityV2", "DebugIdentityV3", "FileSystemSetConfiguration"),
+        *("SnapshotDatasetReader", "SnapshotNestedDatasetReader", "DatasetToTFRecord"),
+        *("CreateSummaryFileWriter", "CreateSummaryDbWriter", "FileSystemSetConfiguration"),
+        *("DebugIdentity", "DebugIdentityV2", "DebugIdentityV3", "DebugNanCount"),
+        *("DebugNumericSummary", "DebugNumericSummaryV2"),
     ),
-    "processes and code": (
-        *("PyFunc", "PyFuncStateless", "EagerPyFunc", "XlaCustomCall", "XlaCustomCallV2"),
-        *("RemoteFusedGraphExecute", "TfLiteSubgraphExecute", "GeneratorDataset"),
-    ),
+    "processes and code": ("PyFunc", "PyFuncStateless", "EagerPyFunc", "GeneratorDataset"),
     "the network": (
-        *("RpcClient", "RpcCall", "RpcServer", "RemoteCall", "RegisterDataset"),
-        *("RegisterDatasetV2", "DataServiceDataset", "DataServiceDatasetV2"),
-        *("DataServiceDatasetV3", "DataServiceDatasetV4", "ConfigureDistributedTPU"),
-        *("ConfigureAndInitializeGlobalTPU", "BigQueryReader", "_Send", "_Recv"),
+        *("RemoteCall", "RegisterDataset", "RegisterDatasetV2", "ConfigureDistributedTPU"),
+        *("DataServiceDataset", "DataServiceDatasetV2", "DataServiceDatasetV3"),
+        *("DataServiceDatasetV4", "_Send", "_Recv"),
     ),
-    "the terminal": ("Print", "PrintV2", "StringFormatPrint"),
+    "the terminal": ("Print", "PrintV2"),
 }
 CUSTOM = "a library that TensorFlow does not bring"
 
@@ -48,7 +46,8 @@ _REACH_OF = {op: reach for reach, ops in REACHES.items() for op in ops}
 # Every SavedModel saves and restores its own weights with these; they are remarkable only where
 # something other than the saver calls them.
 _SAVER_OPS = frozenset(("SaveV2", "RestoreV2", "MergeV2Checkpoints", "ShardedFilename"))
-_SUSPICIOUS_ARGUMENTS = ("file", "director", "address", "url", "db_uri")
+_STRING = 7  # DT_STRING, tensorflow/core/framework/types.proto
+_SUSPICIOUS_ARGUMENTS = ("file", "director", "address", "url")
 # These take a file's name as a string and only join strings.
 _HARMLESS = frozenset(("ShardedFilename", "ShardedFilespec"))
 
@@ -148,7 +147,9 @@ def _reach(op: str, functions: dict[str, Any]) -> str | None:
     definition = op_def_registry.get(op)
     if definition is None:
         return CUSTOM
-    arguments = [each.name for each in (*definition.input_arg, *definition.attr)]
+    # Flags such as `is_files` are no names of files.
+    arguments = [each.name for each in definition.input_arg if each.type == _STRING]
+    arguments += [each.name for each in definition.attr if each.type in ("string", "list(string)")]
     if any(part in name for name in arguments for part in _SUSPICIOUS_ARGUMENTS):
         return "files"
     return None

@@ -150,10 +150,9 @@ class Localizer:
         """
         paths = list(paths)
         waiting: dict[int, Result] = {}
-        given = done = 0
-        for index, result in self.label_files(paths):
+        given = 0
+        for done, (index, result) in enumerate(self.label_files(paths), start=1):
             waiting[index] = result
-            done += 1
             if progress:
                 progress(done, len(paths))
             while given in waiting:
