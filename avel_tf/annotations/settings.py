@@ -16,18 +16,16 @@ class DatasetSettings:
         split_seed: Chooses the split where the data set brings none.
         validation_fraction: Share of the videos for validation where the data set brings no split.
         test_fraction: Share of the videos for test where the data set brings no split.
-        seconds: T, how many seconds of each video make one example; AVE's clips have 10.
 
     Raises:
-        ValueError: A fraction is not in [0, 1), the two leave nothing to train on, or `seconds`
-            is not a positive whole number.
+        ValueError: A fraction is not in [0, 1), the two leave nothing to train on, or the seed is
+            not a whole number of at least 0.
     """
 
     deleaked: bool = False
     split_seed: int = 0
     validation_fraction: float = 0.15
     test_fraction: float = 0.15
-    seconds: int = 10
 
     def __post_init__(self) -> None:
         for name in ("validation_fraction", "test_fraction"):
@@ -39,9 +37,6 @@ class DatasetSettings:
                 "validation_fraction and test_fraction leave nothing to train on; received "
                 f"{self.validation_fraction!r} + {self.test_fraction!r}."
             )
-        for name, least in (("split_seed", 0), ("seconds", 1)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(
-                    f"{name} must be a whole number of at least {least}; received {value!r}."
-                )
+        seed = self.split_seed
+        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+            raise ValueError(f"split_seed must be a whole number of at least 0; received {seed!r}.")

@@ -66,9 +66,14 @@ def _describe(folder: Path) -> None:
     differences = mismatches(folder)
     print(f"model {model_name(folder)}: {manifest.get('model')}")
     print(f"  classes: {', '.join(map(str, manifest.get('labels') or ['not named']))}")
-    print(f"  recipe: {manifest.get('recipe')}")
+    recipe = manifest.get("recipe")
+    for name in ("visual", "audio"):
+        print(f"  {name}: {recipe.get(name) if isinstance(recipe, dict) else 'no recipe'}")
     print(f"  measured: {manifest.get('metrics')}")
-    print(f"  files: {'; '.join(differences) or 'match the manifest'}")
+    if differences:
+        print(f"  files DO NOT MATCH the manifest: {'; '.join(differences)}")
+    else:
+        print("  graph and weights match the manifest, and so do labels and configuration")
     uses = inspect_ops(folder)
     for use in uses:
         times = f", {use.count} times" if use.count > 1 else ""

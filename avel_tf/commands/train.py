@@ -152,7 +152,7 @@ def _check_folder(folder: Path, config: Config, *, resume: bool) -> None:
     """Never train over another run, and never resume a run with other settings."""
     path = folder / "config.yaml"
     if not path.is_file():
-        if folder.is_dir() and any(each.name != "features" for each in folder.iterdir()):
+        if folder.is_dir() and any(not _is_of_features(each) for each in folder.iterdir()):
             raise ValueError(
                 f"{folder} exists and is no training run. Choose another --out, or remove it."
             )
@@ -167,6 +167,11 @@ def _check_folder(folder: Path, config: Config, *, resume: bool) -> None:
             f"The run in {folder} began with other settings, which stand in {path}. Resume with "
             f"--config {path}, or choose another --out."
         )
+
+
+def _is_of_features(path: Path) -> bool:
+    """Features that lie in a run's folder, or what a killed process left of their making."""
+    return path.name == "features" or path.match(".features.*.partial")
 
 
 def _print_epoch(row: dict[str, float], epochs: int) -> None:

@@ -121,7 +121,7 @@ def _load_folder(folder: str) -> Any:
 
     try:
         module = hub.load(folder)
-    except (OSError, ValueError, tf.errors.OpError) as error:
+    except (OSError, ValueError, LookupError, tf.errors.OpError) as error:
         raise ModuleUnavailableError(
             f"The folder {folder} holds no SavedModel that TensorFlow can read: "
             f"{_first_line(error)}"

@@ -26,7 +26,7 @@ class VisualSettings:
     """
 
     module: str = RESNET_V2_152
-    frames_per_second: int = 4
+    frames_per_second: int = 2
     size: int | None = None
 
     def __post_init__(self) -> None:

@@ -73,7 +73,7 @@ class Localizer:
             self._model = tf.saved_model.load(str(self.folder))
         except ModelError:
             raise
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, TypeError, LookupError, tf.errors.OpError) as error:
             raise ModelError(
                 f"{self.folder} is not a model that avel export wrote: {error}"
             ) from error

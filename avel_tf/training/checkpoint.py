@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ class EpochCheckpoint(keras.callbacks.Callback):
             with np.load(self._state, allow_pickle=False) as state:
                 arrays = [state[f"variable_{i}"] for i in range(int(state["variables"]))]
                 self.history = json.loads(str(state["history"]))
-        except (OSError, KeyError, ValueError) as error:
+        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
             raise ValueError(
                 f"The checkpoint {self._state} is damaged: {error}. Remove it to train anew."
             ) from error

@@ -45,8 +45,11 @@ class Run:
             )
         self.config_yaml = (self.folder / "config.yaml").read_text(encoding="utf-8")
         self.labels = Labels.load(self.folder / "labels.txt")
-        manifest = json.loads((self.folder / "manifest.json").read_text(encoding="utf-8"))
-        self.recipe = Recipe.from_dict(manifest["recipe"])
+        manifest = self.folder / "manifest.json"
+        try:
+            self.recipe = Recipe.from_dict(json.loads(manifest.read_text("utf-8"))["recipe"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"The manifest {manifest} is damaged: {error}") from error
 
     @staticmethod
     def begin(folder: str | Path, *, config_yaml: str, labels: Labels, recipe: Recipe) -> None:

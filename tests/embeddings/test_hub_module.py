@@ -155,6 +155,13 @@ def test_lost_weights(tmp_path, missing):
         load_audio(str(folder))
 
 
+def test_weights_that_were_cut_off(tmp_path):
+    folder = hub_modules.save_audio(tmp_path / "module")
+    (folder / "variables" / "variables.data-00000-of-00001").write_bytes(b"")
+    with pytest.raises(ModuleUnavailableError, match="holds no SavedModel that TensorFlow can"):
+        load_audio(str(folder))
+
+
 def test_a_saved_model_that_cannot_be_called(tmp_path):
     tf.saved_model.save(tf.Module(), str(tmp_path / "mute"))
     with pytest.raises(ModuleUnavailableError, match="cannot be called. Expected a TF2 module"):

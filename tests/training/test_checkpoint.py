@@ -1,0 +1,213 @@
+"""A run that is killed goes on as if nothing had happened."""
+
+from __future__ import annotations
+
+import csv
+import signal
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from avel_tf.data.feature_store import FeatureStore
+from avel_tf.training.checkpoint import EpochCheckpoint, write_atomically
+from avel_tf.training.settings import TrainingSettings
+from avel_tf.training.train import train
+from tests.training import stores
+
+TRAINING = TrainingSettings(epochs=4, batch_size=8, window_seconds=6)
+
+# How the process dies: SIGKILL leaves it no time to tidy up.
+KILLS = {
+    "in the middle of the third epoch": """
+def kill_in_epoch(self, batch, logs=None):
+    if len(self.history) == 2 and batch == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+checkpoint.EpochCheckpoint.on_train_batch_end = kill_in_epoch
+""",
+    "while it writes its third state, the best model already replaced": """
+write, calls = checkpoint.write_atomically, []
+def kill_in_write(path, content):
+    if path.name == checkpoint.STATE:
+        calls.append(path)
+        if len(calls) == 3:
+            path.with_name(f".{path.name}.partial").write_bytes(content[:1000])
+            os.kill(os.getpid(), signal.SIGKILL)
+    write(path, content)
+checkpoint.write_atomically = kill_in_write
+""",
+}
+DRIVER = """
+import os, signal, sys
+from avel_tf.data.feature_store import FeatureStore
+from avel_tf.models import ModelSettings
+from avel_tf.training import checkpoint
+from avel_tf.training.settings import TrainingSettings
+from avel_tf.training.train import train
+{kill}
+train(FeatureStore(sys.argv[1]), sys.argv[2], model_settings=ModelSettings(**{model}),
+      training=TrainingSettings(**{training}))
+"""
+
+
+@pytest.fixture(scope="module")
+def features(tmp_path_factory) -> FeatureStore:
+    return stores.write_store(
+        tmp_path_factory.mktemp("resume") / "features",
+        train=stores.records("train", 20),
+        validation=stores.records("validation", 8),
+    )
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(features, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("resume") / "whole"
+    train(features, folder, model_settings=stores.QUICKEST, training=TRAINING)
+    return folder
+
+
+def arrays_of(folder: Path) -> dict[str, np.ndarray]:
+    """Every weight, every slot of the optimizer, every random state, and the best model."""
+    with np.load(folder / "checkpoint" / "state.npz") as state:
+        found = {name: state[name] for name in state.files}
+    model = keras.saving.load_model(folder / "model.keras", compile=False)
+    found.update({f"best_{i}": weight for i, weight in enumerate(model.get_weights())})
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kill", KILLS)
+def test_a_killed_run_ends_bit_for_bit_like_one_that_was_not(
+    features, uninterrupted, tmp_path, kill
+):
+    driver = DRIVER.format(
+        kill=KILLS[kill], model=asdict(stores.QUICKEST), training=asdict(TRAINING)
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", driver, str(features.folder), str(tmp_path)], capture_output=True
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()[-2000:]
+    with open(tmp_path / "history.csv", newline="") as table:
+        assert [row["epoch"] for row in csv.DictReader(table)] == ["1", "2"]
+
+    seen = []
+    train(
+        features,
+        tmp_path,
+        model_settings=stores.QUICKEST,
+        training=TRAINING,
+        resume=True,
+        on_epoch=seen.append,
+    )
+    assert [row["epoch"] for row in seen] == [3, 4]  # what was done is not done again
+    history = (tmp_path / "history.csv").read_bytes()
+    assert history == (uninterrupted / "history.csv").read_bytes()
+    expected, found = arrays_of(uninterrupted), arrays_of(tmp_path)
+    assert expected.keys() == found.keys()
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array, err_msg=name)
+
+
+def test_a_finished_run_resumes_to_itself(features, uninterrupted):
+    before = arrays_of(uninterrupted)
+    train(features, uninterrupted, model_settings=stores.QUICKEST, training=TRAINING, resume=True)
+    after = arrays_of(uninterrupted)
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+def small_model(units: int = 2) -> keras.Model:
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(units)])
+    model.compile("adam", "mse", jit_compile=False)
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def told(folder: Path, epochs: list[dict[str, float]]) -> tuple[EpochCheckpoint, list[float]]:
+    """A callback after these epochs, and the mark of the model that was kept after each."""
+    checkpoint = EpochCheckpoint(folder, folder / "model.keras")
+    model = small_model()
+    checkpoint.set_model(model)
+    kept = []
+    for epoch, logs in enumerate(epochs):
+        model.layers[0].bias.assign([epoch, epoch])
+        checkpoint.on_epoch_end(epoch, logs)
+        best = keras.saving.load_model(folder / "model.keras", compile=False)
+        kept.append(float(best.layers[0].bias[0]))
+    return checkpoint, kept
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "losses", "kept"),
+    [
+        ([0.1, 0.3, 0.2, 0.4], [1, 1, 1, 1], [0, 1, 1, 3]),  # accuracy decides
+        ([0.3, 0.3, 0.3], [1.0, 0.5, 0.7], [0, 1, 1]),  # then the loss
+        ([0.3, 0.3, 0.3], [1.0, 1.0, 1.0], [0, 0, 0]),  # then who came first
+        ([0.5, 0.4], [1.0, 0.1], [0, 0]),  # a lower loss is no excuse
+        ([0.0, 0.0], [9.0, 8.0], [0, 1]),
+    ],
+)
+def test_which_epoch_is_kept(tmp_path, accuracies, losses, kept):
+    logs = [
+        # A training accuracy that falls: it must not matter.
+        {"segment_accuracy": 1 - a, "val_segment_accuracy": a, "val_loss": float(loss)}
+        for a, loss in zip(accuracies, losses, strict=True)
+    ]
+    assert told(tmp_path, logs)[1] == kept
+
+
+def test_without_validation_each_epoch_replaces_the_last(tmp_path):
+    assert told(tmp_path, [{"loss": 1.0}, {"loss": 5.0}, {"loss": 3.0}])[1] == [0, 1, 2]
+
+
+def test_a_resumed_run_still_knows_the_best_epoch_before_it(tmp_path):
+    told(tmp_path, [{"val_segment_accuracy": 0.9, "val_loss": 1.0}])
+    again = EpochCheckpoint(tmp_path, tmp_path / "model.keras")
+    model = small_model()
+    assert again.restore(model) == 1
+    again.set_model(model)
+    model.layers[0].bias.assign([7.0, 7.0])
+    again.on_epoch_end(1, {"val_segment_accuracy": 0.8, "val_loss": 0.1})
+    best = keras.saving.load_model(tmp_path / "model.keras", compile=False)
+    assert best.layers[0].bias[0] == 0.0
+    assert [row["epoch"] for row in again.history] == [1, 2]
+
+
+def test_no_checkpoint_means_no_epoch(tmp_path):
+    assert EpochCheckpoint(tmp_path, tmp_path / "model.keras").restore(small_model()) == 0
+
+
+def test_a_checkpoint_of_another_model(tmp_path):
+    told(tmp_path, [{"loss": 1.0}])
+    checkpoint = EpochCheckpoint(tmp_path, tmp_path / "model.keras")
+    with pytest.raises(ValueError, match="of another model than the configuration describes"):
+        checkpoint.restore(small_model(units=5))
+
+
+@pytest.mark.parametrize("damage", [b"", b"junk", None])
+def test_a_damaged_checkpoint(tmp_path, damage):
+    told(tmp_path, [{"loss": 1.0}])
+    path = tmp_path / "checkpoint" / "state.npz"
+    path.write_bytes(path.read_bytes()[:-700] if damage is None else damage)
+    checkpoint = EpochCheckpoint(tmp_path, tmp_path / "model.keras")
+    with pytest.raises(ValueError, match=f"{path} is damaged.*Remove it to train anew"):
+        checkpoint.restore(small_model())
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "state"
+    write_atomically(path, b"old")
+
+    def fail(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.raises(OSError, match="no space"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    monkeypatch.undo()
+    write_atomically(path, b"new")
+    assert path.read_bytes() == b"new" and [p.name for p in tmp_path.iterdir()] == ["state"]
