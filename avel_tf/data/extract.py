@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import logging
 import os
@@ -104,9 +103,9 @@ def extract_features(
                     progress(done, len(dataset.videos))
             yield from group
 
-    def records(split: str, groups: FinishedGroups | None) -> Iterator[Record]:
+    def records(split: str, groups: FinishedGroups) -> Iterator[Record]:
         videos = dataset.split(split)
-        if groups is not None:
+        if augment is None:
             outcomes = in_groups(split, videos, groups)
         else:
             outcomes = embedded(videos, data.spec_augment_copies if split == "train" else 0)
@@ -128,19 +127,13 @@ def extract_features(
                 changed = Features(features.visual, audio, features.valid)
                 yield f"{video.id}#augmented{number}", changed, video.annotations, targets
 
-    with contextlib.ExitStack() as stack:
-        groups = None
-        if augment is None:
-            plan = _plan(dataset, extractor, data, media)
-            groups = stack.enter_context(FinishedGroups(Path(folder), plan))
+    with FinishedGroups(Path(folder), _plan(dataset, extractor, data, media)) as groups:
         with writer:
             for split in SPLITS:
-                expected = len(dataset.split(split)) * (
-                    1 + (data.spec_augment_copies if split == "train" else 0)
-                )
+                videos = dataset.split(split)
+                expected = len(videos) * (1 + (data.spec_augment_copies if split == "train" else 0))
                 writer.write_split(split, records(split, groups), expected=expected)
-        if groups is not None:
-            groups.discard()
+        groups.discard()
     return FeatureStore(folder)
 
 

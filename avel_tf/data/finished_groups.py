@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import fcntl
+import glob
 import io
 import json
 import logging
@@ -77,9 +78,14 @@ class FinishedGroups:
                 if path.name != LOCK:
                     path.unlink()
             _write(plan, self._plan.encode())
+        # What `FeatureStoreWriter`s left that were killed; the lock says that none is at work.
+        for partial in self.folder.parent.glob(f".{glob.escape(self.store.name)}.*.partial"):
+            shutil.rmtree(partial)
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self.folder.is_dir() and not any(self.folder.glob("*.npz")):
+            self.discard()  # nothing to go on with
         os.close(self._lock)
 
     def discard(self) -> None:
