@@ -39,12 +39,10 @@ def find_inputs(paths: Iterable[str]) -> list[str]:
 
 def _videos_below(folder: str) -> list[str]:
     videos = []
-    for root, folders, files in os.walk(folder):
+    for root, _, files in os.walk(folder):  # does not follow links to folders
         videos += [
             os.path.join(root, name)
             for name in files
             if os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES
         ]
-        # os.walk does not enter links to folders, and lists them among the folders.
-        folders[:] = [name for name in folders if not os.path.islink(os.path.join(root, name))]
     return sorted(videos, key=os.fsencode)

@@ -56,6 +56,15 @@ def test_the_module_sees_the_whole_picture_at_its_own_size(visual):
     assert np.abs(visual(large).numpy() - cropped.numpy()).max() > 0.05
 
 
+def test_fine_patterns_are_averaged_and_not_skipped(visual):
+    """Every pixel counts when a large picture is made small, as it does in the decoder."""
+    noise = np.random.default_rng(0).integers(0, 256, (1, 640, 640, 3), np.uint8)
+    averaged = cv2.resize(noise[0], (128, 128), interpolation=cv2.INTER_AREA)[None]
+    skipped = np.ascontiguousarray(noise[:, 2::5, 2::5])
+    ours, right, wrong = (visual(each).numpy() for each in (noise, averaged, skipped))
+    assert np.linalg.norm(ours - right) < 0.3 * np.linalg.norm(wrong - right)
+
+
 def test_a_picture_does_not_depend_on_its_neighbours(visual):
     batch = pictures(5, 128, 128)
     alone = np.concatenate([visual(batch[i : i + 1]) for i in range(5)])
