@@ -84,7 +84,10 @@ class FeatureStore:
             [T] and `targets` int64 [T] (background is C); T may differ between elements.
         """
         files = [str(self.folder / name) for name in self._split(split)["shards"]]
-        records = tf.data.TFRecordDataset(files)
+        # The writer deals records out to the shards one by one; so they are picked up again.
+        records = tf.data.Dataset.from_tensor_slices(files).interleave(
+            tf.data.TFRecordDataset, cycle_length=len(files)
+        )
         return records.map(self._parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
     def _split(self, split: str) -> dict[str, Any]:

@@ -92,7 +92,9 @@ def test_records_spread_over_shards(tmp_path, monkeypatch, records, shards):
     files = sorted(path.name for path in (tmp_path / "features").glob("*.tfrecord"))
     assert files == [f"test-{i:05d}-of-{shards:05d}.tfrecord" for i in range(shards)]
     found = [each["id"].decode() for each in store.dataset("test").as_numpy_iterator()]
-    assert sorted(found) == sorted(names)
+    assert found == names  # in the order in which they were written
+    sizes = [path.stat().st_size for path in (tmp_path / "features").glob("*.tfrecord")]
+    assert max(sizes) - min(sizes) <= 1.5 * sum(sizes) / max(records, 1)  # one record at most
 
 
 def test_each_record_has_mediasequences_keys(tmp_path):
