@@ -57,19 +57,32 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _describe(folder: Path) -> None:
-    import json
+    """What a model says of itself and what its graph can reach; nothing of it is run."""
+    from avel_tf.export.inspect import inspect_ops
+    from avel_tf.export.manifest import find_version, mismatches, model_name, read_manifest
 
-    from avel_tf.embeddings.hub_module import sha256_of_folder
-    from avel_tf.inference.localizer import Localizer
-
-    localizer = Localizer(folder)
-    manifest = json.loads((localizer.folder / "assets" / "manifest.json").read_text("utf-8"))
-    intact = manifest.get("sha256") == sha256_of_folder(localizer.folder)
-    print(f"model {localizer.name}: {manifest['model']} over {len(localizer.labels)} classes")
-    print(f"  classes: {', '.join(localizer.labels.names)}")
-    for part in (localizer.recipe.visual, localizer.recipe.audio):
-        print(f"  {part}")
+    folder = find_version(folder)
+    manifest = read_manifest(folder)
+    differences = mismatches(folder)
+    print(f"model {model_name(folder)}: {manifest.get('model')}")
+    print(f"  classes: {', '.join(map(str, manifest.get('labels') or ['not named']))}")
+    recipe = manifest.get("recipe")
+    for name in ("visual", "audio"):
+        print(f"  {name}: {recipe.get(name) if isinstance(recipe, dict) else 'no recipe'}")
     print(f"  measured: {manifest.get('metrics')}")
-    print(f"  graph and weights {'match' if intact else 'DO NOT MATCH'} the manifest's hash")
-    if not intact:
-        raise ValueError(f"{localizer.folder} was changed after its export.")
+    if differences:
+        print(f"  files DO NOT MATCH the manifest: {'; '.join(differences)}")
+    else:
+        print("  graph and weights match the manifest, and so do labels and configuration")
+    uses = inspect_ops(folder)
+    for use in uses:
+        times = f", {use.count} times" if use.count > 1 else ""
+        print(f"  REACHES {use.reach}: {use.op} in {use.where}{times}")
+    if not uses:
+        print("  graph: no op touches files, processes, the network or foreign libraries")
+    if uses:
+        raise ValueError(
+            f"The graph of {folder} does more than compute. Use it only if you trust who made it."
+        )
+    if differences:
+        raise ValueError(f"{folder} was changed after its export.")

@@ -3,34 +3,55 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from avel_tf.commands.common import add_config_arguments, config_of
 
 if TYPE_CHECKING:
+    from avel_tf.config import Config
+    from avel_tf.inference.ledger import Ledger
     from avel_tf.results import Result
+
+# Settings of which no bit of a result depends, so that a run may go on with others.
+INDIFFERENT = ("media.threads",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.add_argument("paths", nargs="+", metavar="PATH", help="files, and folders of any depth")
     parser.add_argument("--model", type=Path, required=True, metavar="SAVED_MODEL")
-    parser.add_argument("--out", type=Path, required=True, metavar="RESULTS")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="RESULTS",
+        help="a run that was cut off goes on there; what is done is not done again",
+    )
     parser.add_argument(
         "--formats", default="jsonl,csv,vtt", help="any of jsonl,csv,vtt (default: all)"
+    )
+    parser.add_argument(
+        "--fresh", action="store_true", help="forget what an earlier run left in RESULTS"
+    )
+    parser.add_argument(
+        "--trust-model",
+        action="store_true",
+        help="use a model whose files do not match its manifest",
     )
     add_config_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """One line for every input; 2 when some are partial or quarantined."""
-    from avel_tf.commands.common import Progress, load_tensorflow
+    """One line for every input; 2 when some are partial or quarantined, 130 when interrupted."""
+    from avel_tf.export.manifest import find_version, model_name
     from avel_tf.formats import check_formats, write_formats
     from avel_tf.inference.inputs import find_inputs
+    from avel_tf.inference.ledger import Ledger
 
     formats = check_formats(each.strip() for each in options.formats.split(",") if each.strip())
     # The line per input is the record that every other format, and avel report, derives from.
@@ -41,24 +62,78 @@ def run(options: argparse.Namespace) -> int:
     inputs = find_inputs(options.paths)
     if not inputs:
         raise ValueError(f"There are no video files in {', '.join(options.paths)}.")
+    model = find_version(options.model)
+    setup = _setup(model, config, trust=options.trust_model)
+    counts: Counter[str] = Counter()
+
+    def counted(ledger: Ledger) -> Iterator[Result]:
+        for result in ledger.results():
+            counts[result.status] += 1
+            yield result
+
+    with Ledger(
+        options.out,
+        inputs,
+        setup=setup,
+        model=model_name(model),
+        fresh=options.fresh,
+        follow_links=config.media.follow_links,
+    ) as ledger:
+        before = ledger.done
+        complete = _label(model, config, ledger)
+        try:
+            written = write_formats(formats, counted(ledger), options.out)
+        except OSError as error:
+            raise OSError(
+                f"The results cannot be written to {options.out}: {error.strerror or error}. Mend "
+                "that, and run the same command again; the labels are kept in its ledger."
+            ) from error
+    done = sum(counts.values())
+    print(
+        f"{done} files: "
+        + ", ".join(f"{counts[status]} {status}" for status in ("ok", "partial", "quarantined"))
+        + (f" ({before} of them done before)" if before else "")
+    )
+    print("Results: " + ", ".join(str(path) for path in written.values()))
+    if not complete:
+        print(f"Interrupted; the same command does the other {len(inputs) - done} files.")
+        return 130
+    return 0 if counts["ok"] == len(inputs) else 2
+
+
+def _setup(model: Path, config: Config, *, trust: bool) -> dict[str, Any]:
+    """What decides the bytes of a result, and so must not change within one results folder."""
+    from avel_tf import __version__
+    from avel_tf.export.manifest import ModelError, fingerprint, mismatches, model_name
+
+    differences = mismatches(model)
+    if differences and not trust:
+        raise ModelError(
+            f"The model {model} is not as its manifest says: {'; '.join(differences)}. Get it anew "
+            "from where it came, or use it all the same with --trust-model."
+        )
+    setup: dict[str, Any] = {
+        "avel_tf": __version__,
+        "model": model_name(model),
+        "model sha256": fingerprint(model),
+        "data.batch_seconds": config.data.batch_seconds,
+    }
+    for section, settings in (("inference", config.inference), ("media", config.media)):
+        for key, value in dataclasses.asdict(settings).items():
+            setup[f"{section}.{key}"] = value
+    return {key: value for key, value in setup.items() if key not in INDIFFERENT}
+
+
+def _label(model: Path, config: Config, ledger: Ledger) -> bool:
+    """Label what is missing; the model is not even loaded when nothing is."""
+    from avel_tf.commands.common import Progress, load_tensorflow
+    from avel_tf.inference.label import label_into_ledger
+
+    if not ledger.waiting and not ledger.suspects:
+        return True
     load_tensorflow()
     from avel_tf.inference.localizer import Localizer
 
-    localizer = Localizer(
-        options.model, inference=config.inference, data=config.data, media=config.media
-    )
-    counts: Counter[str] = Counter()
-
-    def counted() -> Iterator[Result]:
-        with Progress("labelling", "files") as progress:
-            for result in localizer.localize_files(inputs, progress=progress):
-                counts[result.status] += 1
-                yield result
-
-    written = write_formats(formats, counted(), options.out)
-    print(
-        f"{len(inputs)} files: "
-        + ", ".join(f"{counts[status]} {status}" for status in ("ok", "partial", "quarantined"))
-    )
-    print("Results: " + ", ".join(str(path) for path in written.values()))
-    return 0 if counts["ok"] == len(inputs) else 2
+    localizer = Localizer(model, inference=config.inference, data=config.data, media=config.media)
+    with Progress("labelling", "files") as progress:
+        return label_into_ledger(localizer, ledger, progress=progress)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +52,8 @@ class SecondStream:
         workers: Files decoded at the same time.
         limit: Seconds after which a file is left; `None` reads it to its end.
         settings: Limits of the decoder.
+        opening: Called with a file's place in `paths` before the file is touched; from the
+            decoding threads, several at a time.
 
     Attributes:
         outcomes: How each file ended, by its place in `paths`; complete once the data set has
@@ -71,6 +73,7 @@ class SecondStream:
         workers: int,
         limit: int | None = None,
         settings: DecodeSettings | None = None,
+        opening: Callable[[int], None] | None = None,
     ) -> None:
         self.paths = list(paths)
         self.frames_per_second = frames_per_second
@@ -78,6 +81,7 @@ class SecondStream:
         self.workers = workers
         self.limit = limit
         self.settings = settings or DecodeSettings()
+        self.opening = opening
         self.outcomes: dict[int, Outcome] = {}
 
     def dataset(self) -> tf.data.Dataset:
@@ -109,6 +113,8 @@ class SecondStream:
 
     def _seconds(self, file: np.int64) -> Iterator[dict[str, np.ndarray | bool | int]]:
         path = self.paths[int(file)]
+        if self.opening is not None:
+            self.opening(int(file))
         given = 0
         outcome = Outcome(seconds=0)
         try:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from avel_tf.data.features import Features, embed_files
+from avel_tf.data.features import Features
 from avel_tf.data.second_stream import Outcome, SecondStream
 from avel_tf.data.settings import DataSettings
 from avel_tf.embeddings.recipe import Recipe
 from avel_tf.events import seconds_to_events
+from avel_tf.export.manifest import ModelError, find_version, model_name, read_manifest
+from avel_tf.inference.embed_apart import embed_apart
 from avel_tf.inference.inputs import find_inputs
 from avel_tf.inference.settings import InferenceSettings
 from avel_tf.labels import Labels
@@ -25,9 +26,7 @@ from avel_tf.windows import predict_in_windows
 SIGNATURES = ("serving_default", "embed", "from_features")
 NO_SOUND = "no sound track: silence was assumed"
 
-
-class ModelError(ValueError):
-    """A folder that is not a model which avel-tf exported."""
+__all__ = ["Localizer", "ModelError", "find_version", "load"]
 
 
 class Localizer:
@@ -63,16 +62,17 @@ class Localizer:
         media: DecodeSettings | None = None,
     ) -> None:
         self.folder = find_version(folder)
-        self.name = f"{self.folder.parent.name}/{self.folder.name}"
+        self.name = model_name(self.folder)
         self.inference = inference or InferenceSettings()
         self.data = data or DataSettings()
         self.media = media or DecodeSettings()
         assets = self.folder / "assets"
         try:
             self.labels = Labels.load(assets / "labels.txt")
-            manifest = json.loads((assets / "manifest.json").read_text(encoding="utf-8"))
-            self.recipe = Recipe.from_dict(manifest["recipe"])
+            self.recipe = Recipe.from_dict(read_manifest(self.folder)["recipe"])
             self._model = tf.saved_model.load(str(self.folder))
+        except ModelError:
+            raise
         except (OSError, ValueError, TypeError, LookupError, tf.errors.OpError) as error:
             raise ModelError(
                 f"{self.folder} is not a model that avel export wrote: {error}"
@@ -149,49 +149,58 @@ class Localizer:
             One result for each path, in their order.
         """
         paths = list(paths)
+        waiting: dict[int, Result] = {}
+        given = 0
+        for done, (index, result) in enumerate(self.label_files(paths), start=1):
+            waiting[index] = result
+            if progress:
+                progress(done, len(paths))
+            while given in waiting:
+                yield waiting.pop(given)
+                given += 1
+
+    def label_files(
+        self, paths: Sequence[str], *, opening: Callable[[str], None] | None = None
+    ) -> Generator[tuple[int, Result], None, None]:
+        """Label files, each result as soon as it is there.
+
+        Args:
+            paths: The files.
+            opening: Called with a path before its file is touched, from the decoding threads.
+
+        Yields:
+            For each file its place in `paths` and its result, in the order in which they end.
+        """
         stream = SecondStream(
             paths,
             frames_per_second=self.recipe.visual.frames_per_second,
             size=self.recipe.visual.size,
             workers=self.data.resolved_workers,
             settings=self.media,
+            opening=None if opening is None else lambda index: opening(paths[index]),
         )
-        batch: list[tuple[str, Features | None, Outcome]] = []
-        for index, features, outcome in embed_files(
+        for index, features, outcome in embed_apart(
             stream, self.embed, batch_seconds=self.data.batch_seconds
         ):
-            batch.append((paths[index], features, outcome))
-            if progress:
-                progress(index + 1, len(paths))
-            if len(batch) == self.inference.batch_clips:
-                yield from self._results(batch)
-                batch = []
-        yield from self._results(batch)
+            yield index, self._result(paths[index], features, outcome)
 
-    def _results(self, batch: list[tuple[str, Features | None, Outcome]]) -> Iterator[Result]:
-        probabilities = iter(
-            predict_in_windows(
-                self.predict,
-                [(f.visual, f.audio, f.valid) for _, f, _ in batch if f is not None],
-                window_seconds=self.inference.window_seconds,
-                hop_seconds=self.inference.hop_seconds,
+    def _result(self, path: str, features: Features | None, outcome: Outcome) -> Result:
+        if features is None:
+            return Result(
+                path,
+                "quarantined",
+                outcome.error or "the file holds no second of video",
+                duration=outcome.duration,
+                model=self.name,
             )
-        )
-        for path, features, outcome in batch:
-            if features is None:
-                yield Result(
-                    path,
-                    "quarantined",
-                    outcome.error or "the file holds no second of video",
-                    duration=outcome.duration,
-                    model=self.name,
-                )
-            else:
-                yield self._result(path, features, outcome, next(probabilities))
-
-    def _result(
-        self, path: str, features: Features, outcome: Outcome, probabilities: np.ndarray
-    ) -> Result:
+        # Windows of one file only: what batch a window shares changes its last digits.
+        (probabilities,) = predict_in_windows(
+            self.predict,
+            [(features.visual, features.audio, features.valid)],
+            window_seconds=self.inference.window_seconds,
+            hop_seconds=self.inference.hop_seconds,
+            batch_size=self.inference.batch_clips,
+        )  # [T, C+1]
         label_index = probabilities.argmax(-1)  # [T]
         score = probabilities.max(-1)  # [T]
         arrays = (label_index, score, self.labels, features.valid)
@@ -219,21 +228,3 @@ def load(folder: str | Path) -> Localizer:
         ModelError: When the folder holds no model that avel-tf exported.
     """
     return Localizer(folder)
-
-
-def find_version(folder: str | Path) -> Path:
-    """The folder itself when it is a SavedModel, or its sub-folder of the highest version."""
-    folder = Path(folder).resolve()
-    if (folder / "saved_model.pb").is_file():
-        return folder
-    versions = [
-        path
-        for path in (folder.iterdir() if folder.is_dir() else [])
-        if path.name.isdecimal() and (path / "saved_model.pb").is_file()
-    ]
-    if not versions:
-        raise ModelError(
-            f"There is no exported model at {folder}: expected a folder with a saved_model.pb, or "
-            "one with versions such as 1/ in it. avel export RUN --out saved_models/NAME makes one."
-        )
-    return max(versions, key=lambda path: int(path.name))

@@ -13,7 +13,7 @@ class InferenceSettings:
         window_seconds: Files longer than this are labelled in windows; the length that the model
             was trained on.
         hop_seconds: From the start of one window to the start of the next.
-        batch_clips: Clips, or windows, labelled at once.
+        batch_clips: Windows of one file labelled at once.
     """
 
     window_seconds: int = 10

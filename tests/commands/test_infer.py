@@ -122,7 +122,8 @@ def test_all_good_is_zero_and_the_folder_of_versions_will_do(tree, exported, tmp
     code = infer(tree / "a.mp4", model=exported.parent, out=tmp_path, more=("--formats", "csv"))
     assert code == 0
     # The lines are the record that avel report reads, so they are written in any case.
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["results.csv", "results.jsonl"]
+    written = {"results.csv", "results.jsonl", "ledger.jsonl", "ledger.lock"}
+    assert {path.name for path in tmp_path.iterdir()} == written
     assert "1 files: 1 ok, 0 partial, 0 quarantined" in capsys.readouterr().out
 
 

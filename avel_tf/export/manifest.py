@@ -1,0 +1,139 @@
+"""What an exported model says of itself, and whether its files still are what it says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from avel_tf.embeddings.hub_module import sha256_of_folder
+
+MANIFEST = "manifest.json"
+HASHED_ASSETS = ("labels.txt", "config.yaml")
+
+# What TensorFlow and avel export write at the top of a SavedModel. Anything else there is not
+# covered by a hash, and one name is a trap: a saved_model.cpb is a second graph.
+_EXPECTED = {"saved_model.pb", "fingerprint.pb", "variables", "assets", "assets.extra"}
+
+
+class ModelError(ValueError):
+    """A folder that is not a model which avel-tf exported."""
+
+
+def find_version(folder: str | Path) -> Path:
+    """The folder itself when it is a SavedModel, or its sub-folder of the highest version.
+
+    Args:
+        folder: As in `saved_models/demo/1`, or `saved_models/demo`.
+
+    Returns:
+        The folder that holds the `saved_model.pb`, as an absolute path.
+
+    Raises:
+        ModelError: When there is none.
+    """
+    folder = Path(folder).resolve()
+    if (folder / "saved_model.pb").is_file():
+        return folder
+    versions = [
+        path
+        for path in (folder.iterdir() if folder.is_dir() else [])
+        if path.name.isdecimal() and (path / "saved_model.pb").is_file()
+    ]
+    if not versions:
+        raise ModelError(
+            f"There is no exported model at {folder}: expected a folder with a saved_model.pb, or "
+            "one with versions such as 1/ in it. avel export RUN --out saved_models/NAME makes one."
+        )
+    return max(versions, key=lambda path: int(path.name))
+
+
+def model_name(folder: Path) -> str:
+    """What results call the model of `find_version`: its folder's name and its version."""
+    return f"{folder.parent.name}/{folder.name}"
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a model.
+
+    Raises:
+        ModelError: When it is missing or no JSON object.
+    """
+    path = folder / "assets" / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(
+            f"{folder} is not a model that avel export wrote: its manifest {path} cannot be read "
+            f"({error})."
+        ) from error
+    if not isinstance(manifest, dict):
+        raise ModelError(
+            f"{folder} is not a model that avel export wrote: its manifest {path} holds no JSON "
+            "object."
+        )
+    return manifest
+
+
+def hashes_of(folder: Path) -> dict[str, Any]:
+    """The hashes of a model's files, as its manifest keeps them.
+
+    Args:
+        folder: A SavedModel with the assets that `avel export` writes.
+
+    Returns:
+        `sha256` over graph and weights, and `assets_sha256` of each of `HASHED_ASSETS` that is
+        there, by name.
+    """
+    assets: dict[str, str] = {}
+    for name in HASHED_ASSETS:
+        path = folder / "assets" / name
+        if path.is_file():
+            assets[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return {"sha256": sha256_of_folder(folder), "assets_sha256": assets}
+
+
+def mismatches(folder: Path) -> list[str]:
+    """In what a model differs from its manifest.
+
+    It shows damage, and changes made by someone who left the manifest alone. Whoever makes a
+    model also makes its manifest: a match does not say that a stranger's model is harmless.
+
+    Args:
+        folder: A SavedModel.
+
+    Returns:
+        A clause for each difference; empty when all of it matches.
+
+    Raises:
+        ModelError: When there is no manifest that can be read.
+    """
+    manifest = read_manifest(folder)
+    found = hashes_of(folder)
+    differences = []
+    if manifest.get("sha256") != found["sha256"]:
+        differences.append("graph or weights are not those that were exported")
+    stated = manifest.get("assets_sha256")
+    stated = stated if isinstance(stated, dict) else {}
+    for name in HASHED_ASSETS:
+        if name not in found["assets_sha256"]:
+            differences.append(f"assets/{name} is missing")
+        elif name not in stated:
+            differences.append(f"the manifest has no hash of assets/{name}")
+        elif stated[name] != found["assets_sha256"][name]:
+            differences.append(f"assets/{name} is not the one that was exported")
+    differences += [
+        f"{name} was not written by avel export"
+        for name in sorted(path.name for path in folder.iterdir())
+        if name not in _EXPECTED
+    ]
+    return differences
+
+
+def fingerprint(folder: Path) -> str:
+    """One hash over everything in a model that decides what comes out of it."""
+    digest = hashlib.sha256(json.dumps(hashes_of(folder), sort_keys=True).encode())
+    # The recipe stands in the manifest alone.
+    digest.update((folder / "assets" / MANIFEST).read_bytes())
+    return digest.hexdigest()

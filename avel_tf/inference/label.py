@@ -1,0 +1,68 @@
+"""Files through a localizer into a ledger."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Callable, Generator, Sequence
+from typing import Protocol
+
+from avel_tf.inference.ledger import Ledger
+from avel_tf.inference.stop_signal import StopSignal
+from avel_tf.results import Result
+
+# Files given to the decoders at a time. At its end the decoders run empty, for less than one file
+# in this many; and it bounds how many files can be in hand, also where most of them are broken
+# and none gives a second of video.
+CHUNK_FILES = 256
+
+
+class LabelsFiles(Protocol):
+    """What is wanted of a `Localizer`."""
+
+    def label_files(
+        self, paths: Sequence[str], *, opening: Callable[[str], None] | None = None
+    ) -> Generator[tuple[int, Result], None, None]: ...
+
+
+def label_into_ledger(
+    localizer: LabelsFiles, ledger: Ledger, *, progress: Callable[[int, int], None] | None = None
+) -> bool:
+    """Label what a ledger says is missing; suspects one at a time, when all others are done.
+
+    Args:
+        localizer: The model at work.
+        ledger: An open ledger.
+        progress: Called after each file with how many inputs are done, and of how many.
+
+    Returns:
+        Whether all was done; `False` when a signal stopped it. Files in hand are given up then,
+        and done again by the next run.
+    """
+    done = ledger.done
+    chunks: list[Sequence[str]] = [
+        ledger.waiting[first : first + CHUNK_FILES]
+        for first in range(0, len(ledger.waiting), CHUNK_FILES)
+    ]
+    with StopSignal() as stop:
+        for chunk in itertools.chain(chunks, ([path] for path in ledger.suspects)):
+            try:
+                with contextlib.closing(
+                    localizer.label_files(chunk, opening=ledger.attempt)
+                ) as results:
+                    for _, result in results:
+                        # A signal goes to child processes, too: what comes now may be its doing.
+                        if stop.asked:
+                            return False
+                        ledger.record(result)
+                        done += 1
+                        if progress:
+                            progress(done, len(ledger.inputs))
+            except Exception as error:
+                # Raised in a decoding thread, it comes here in the guise of another error.
+                if ledger.failure is not None:
+                    raise ledger.failure from error
+                raise
+            if stop.asked:
+                return False
+    return True

@@ -1,0 +1,152 @@
+"""avel extract, cut off: the features that are done are kept, and the store is the same."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avel_tf.annotations import load_dataset
+from avel_tf.cli import main
+from avel_tf.data import extract
+from avel_tf.data.extract import extract_features
+from avel_tf.data.feature_store import FeatureStoreError
+from avel_tf.data.features import Features
+from avel_tf.data.finished_groups import FinishedGroups
+from avel_tf.data.second_stream import Outcome
+from tests.conftest import COMPACT_SETTINGS, as_set
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture
+def small_groups(monkeypatch):
+    """Three videos a group: 7, 3 and 4 videos make three, one and two."""
+    monkeypatch.setattr(extract, "GROUP_VIDEOS", 3)
+
+
+@pytest.fixture
+def embedded(monkeypatch) -> list[int]:
+    """How many files each call of the decoder was given."""
+    calls = []
+    stream = extract.SecondStream
+
+    def spy(paths, **options):
+        calls.append(len(paths))
+        return stream(paths, **options)
+
+    monkeypatch.setattr(extract, "SecondStream", spy)
+    return calls
+
+
+def stopping_after(videos: int):
+    def progress(done: int, of: int) -> None:
+        if done == videos:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+@pytest.mark.parametrize("stop", [1, 3, 5, 8, 14])
+def test_what_is_done_is_not_done_again_and_the_bytes_are_the_same(
+    clips, extractor, tmp_path, small_groups, embedded, stop
+):
+    dataset = load_dataset(clips)
+    whole = extract_features(dataset, extractor, tmp_path / "whole").folder
+    assert embedded == [3, 3, 1, 3, 3, 1]
+    embedded.clear()
+    out = tmp_path / "features"
+    with pytest.raises(KeyboardInterrupt):
+        extract_features(dataset, extractor, out, progress=stopping_after(stop))
+    left = [path.name for path in tmp_path.iterdir() if path.name != "whole"]
+    assert left == ([".features.resume"] if stop > 3 else [])
+    begun = embedded.copy()
+    embedded.clear()
+    done = []
+    extract_features(dataset, extractor, out, progress=lambda n, of: done.append(n))
+    assert begun[:-1] + embedded == [3, 3, 1, 3, 3, 1] and done[-1] == 14
+    assert contents(out) == contents(whole)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["features", "whole"]
+
+
+def test_another_plan_or_a_damaged_group_is_done_again(
+    clips, extractor, tmp_path, small_groups, embedded
+):
+    dataset = load_dataset(clips)
+    out = tmp_path / "features"
+
+    def begin(**options):
+        with pytest.raises(KeyboardInterrupt):
+            extract_features(dataset, extractor, out, progress=stopping_after(8), **options)
+        embedded.clear()
+
+    begin(data=extract.DataSettings(workers=1))
+    extract_features(dataset, extractor, out, data=extract.DataSettings(workers=2))
+    assert sum(embedded) == 14
+    begin()
+    group = tmp_path / ".features.resume" / "train-00001.npz"
+    group.write_bytes(group.read_bytes()[:-30])
+    extract_features(dataset, extractor, out)
+    assert sum(embedded) == 14 - 4
+
+
+def test_groups_come_back_as_they_were_and_for_one_process_only(tmp_path):
+    rng = np.random.default_rng(0)
+    features = Features(
+        rng.normal(size=(3, 5)).astype("float32"),
+        rng.normal(size=(3, 2)).astype("float32"),
+        np.array([True, False, True]),
+    )
+    group = [(features, Outcome(3, 3.2, False, "cut")), (None, Outcome(0, error="\udcff\n"))]
+    with FinishedGroups(tmp_path / "f", {"plan": 1}) as groups:
+        assert groups.load("train-00000") is None
+        groups.save("train-00000", group)
+        with (
+            pytest.raises(FeatureStoreError, match="Another run is extracting"),
+            FinishedGroups(tmp_path / "f", {"plan": 1}),
+        ):
+            pass
+    with FinishedGroups(tmp_path / "f", {"plan": 1}) as groups:
+        (found, outcome), (nothing, error) = groups.load("train-00000")
+        assert outcome == group[0][1] and error == group[1][1] and nothing is None
+        for key in ("visual", "audio", "valid"):
+            assert getattr(found, key).tobytes() == getattr(features, key).tobytes()
+            assert getattr(found, key).dtype == getattr(features, key).dtype
+    with FinishedGroups(tmp_path / "f", {"plan": 2}) as groups:
+        assert groups.load("train-00000") is None
+        groups.discard()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_killed_it_goes_on(clips, tmp_path):
+    words = ["extract", str(clips), *as_set(COMPACT_SETTINGS), "--out"]
+    assert main([*words, str(tmp_path / "whole")]) == 0
+    out = tmp_path / "features"
+    run = subprocess.Popen(
+        [sys.executable, "-m", "avel_tf.cli", *words, str(out)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    end = time.monotonic() + 120
+    resume = tmp_path / ".features.resume"
+    while not list(resume.glob("*.npz")):  # the training split is one group
+        assert time.monotonic() < end and run.poll() is None
+        time.sleep(0.001)
+    run.kill()
+    assert run.wait() == -signal.SIGKILL and not out.exists()
+    assert main([*words, str(out)]) == 0
+    assert contents(out) == contents(tmp_path / "whole")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["features", "whole"]

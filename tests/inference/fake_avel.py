@@ -1,0 +1,82 @@
+"""`avel`, with a localizer that needs no TensorFlow: `python -m tests.inference.fake_avel infer`.
+
+What it does to a file is written in the file: `poison` kills the process, `cursed` raises an
+error that no one expects, `broken` is quarantined, anything else is labelled after its bytes.
+FAKE_SECONDS is how long a file takes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import sys
+import time
+import types
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+from avel_tf.commands import common
+from avel_tf.events import Event
+from avel_tf.export.manifest import ModelError, find_version, hashes_of, model_name
+from avel_tf.results import Result, Second
+
+
+def make_model(folder: Path) -> Path:
+    """Files that are a model as far as hashes go."""
+    (folder / "variables").mkdir(parents=True)
+    (folder / "assets").mkdir()
+    (folder / "saved_model.pb").write_bytes(b"graph")
+    (folder / "variables" / "variables.index").write_bytes(b"weights")
+    (folder / "assets" / "labels.txt").write_text("Bark\nHelicopter\n")
+    (folder / "assets" / "config.yaml").write_text("data:\n")
+    (folder / "assets" / "manifest.json").write_text(json.dumps(hashes_of(folder)))
+    return folder
+
+
+class FakeLocalizer:
+    """Labels files after their bytes, in threads, in whatever order they end."""
+
+    def __init__(self, folder: Path, *, data: object, **_: object) -> None:
+        self.name = model_name(find_version(folder))
+        self.workers = data.resolved_workers
+
+    def label_files(
+        self, paths: Sequence[str], *, opening: Callable[[str], None]
+    ) -> Iterator[tuple[int, Result]]:
+        def one(path: str) -> Result:
+            opening(path)
+            time.sleep(float(os.environ.get("FAKE_SECONDS", "0")))
+            with open(path, "rb") as file:
+                content = file.read()
+            if content.startswith(b"poison"):
+                os.kill(os.getpid(), signal.SIGKILL)
+            if content.startswith(b"cursed"):
+                raise RuntimeError("nobody expects this")
+            if content.startswith(b"broken"):
+                return Result(path, "quarantined", "it is broken", model=self.name)
+            score = hashlib.sha256(content).digest()[0] / 255
+            second = Second(0.0, 1.0, "Bark", score)
+            event = Event("Bark", 0.0, 1.0, score)
+            return Result(path, "ok", None, 1.0, (second,), (event,), self.name)
+
+        with ThreadPoolExecutor(self.workers) as pool:
+            jobs = {pool.submit(one, path): index for index, path in enumerate(paths)}
+            try:
+                for job in as_completed(jobs):
+                    yield jobs[job], job.result()
+            finally:
+                for job in jobs:
+                    job.cancel()
+
+
+if __name__ == "__main__":
+    module = types.ModuleType("avel_tf.inference.localizer")
+    module.Localizer, module.ModelError = FakeLocalizer, ModelError  # type: ignore[attr-defined]
+    sys.modules[module.__name__] = module
+    common.load_tensorflow = lambda: None
+    from avel_tf.cli import main
+
+    sys.exit(main())

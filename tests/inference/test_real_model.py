@@ -1,0 +1,107 @@
+"""An exported model on real files: the same bytes, however the run went."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from avel_tf.cli import main
+from avel_tf.results import read_results
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def words(clips: Path, exported: Path, out: Path, workers: int) -> list[str]:
+    return [
+        *("infer", str(clips / "videos"), str(clips / "videos" / "missing.mp4")),
+        *("--model", str(exported), "--out", str(out), "--set", f"data.workers={workers}"),
+    ]
+
+
+@pytest.mark.slow
+def test_killed_and_with_any_number_of_workers_the_bytes_are_the_same(clips, exported, tmp_path):
+    results = {}
+    for workers in (1, 2, 3):
+        out = tmp_path / str(workers)
+        assert main(words(clips, exported, out, workers)) == 2  # one file is missing
+        results[workers] = (out / "results.jsonl").read_bytes()
+    assert results[1] == results[2] == results[3]
+    found = list(read_results(tmp_path / "1" / "results.jsonl"))
+    assert [each.status for each in found] == ["ok"] * 14 + ["quarantined"]
+
+    out = tmp_path / "killed"
+    run = subprocess.Popen(
+        [sys.executable, "-m", "avel_tf.cli", *words(clips, exported, out, 2)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    ledger = out / "ledger.jsonl"
+    end = time.monotonic() + 120
+    while not ledger.exists() or ledger.read_bytes().count(b'{"result"') < 3:
+        assert time.monotonic() < end and run.poll() is None
+        time.sleep(0.001)
+    run.kill()
+    assert run.wait() == -signal.SIGKILL
+    assert not (out / "results.jsonl").exists()
+    done = ledger.read_bytes().count(b'{"result"')
+    assert main(words(clips, exported, out, 1)) == 2
+    assert (out / "results.jsonl").read_bytes() == results[1]
+    # Nothing that was done was done again.
+    assert ledger.read_bytes().count(b'{"result"') == 15 >= done
+
+
+def test_what_lies_beside_a_file_does_not_change_its_result(clips, exported, tmp_path):
+    """Seconds of several files in one batch would: the last digits depend on the batch."""
+    from avel_tf.inference.localizer import Localizer
+
+    localizer = Localizer(exported)
+    paths = sorted(str(path) for path in (clips / "videos").rglob("*.mp4"))
+    together = [each.to_json() for each in localizer.localize_files(paths)]
+    assert [json.loads(each)["video"] for each in together] == paths
+    assert [localizer.localize(path).to_json() for path in paths[:4]] == together[:4]
+    assert [each.to_json() for each in localizer.localize_files(paths[::-1])] == together[::-1]
+
+
+def test_every_file_is_announced_before_it_is_opened(clips, exported, tmp_path):
+    from avel_tf.inference.localizer import Localizer
+
+    paths = sorted(str(path) for path in (clips / "videos").rglob("*.mp4"))[:3]
+    later = str(tmp_path / "later.mp4")
+    announced = []
+
+    def opening(path: str) -> None:
+        announced.append(path)
+        if path == later:  # were it opened already, it would be missing
+            os.link(paths[0], later)
+
+    localizer = Localizer(exported)
+    results = dict(localizer.label_files([*paths, later], opening=opening))
+    assert sorted(announced) == sorted([*paths, later])
+    assert results[3].status == "ok" and results[3].seconds == results[0].seconds
+
+
+def test_an_error_while_a_file_is_announced_stops_the_run_as_itself(clips, exported, tmp_path):
+    """The decoding threads meet it; the sentence must still reach the user."""
+    from avel_tf.inference.label import label_into_ledger
+    from avel_tf.inference.ledger import Ledger
+    from avel_tf.inference.localizer import Localizer
+
+    localizer = Localizer(exported)
+    paths = [str(path) for path in (clips / "videos").rglob("*.mp4")][:3]
+    with (
+        pytest.raises(OSError, match=r"^\S+ cannot be written: No space left"),
+        Ledger(tmp_path / "out", paths, setup={}, model=localizer.name) as ledger,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr(ledger, "_file", os.open("/dev/full", os.O_WRONLY))
+        patch.setattr(os, "ftruncate", lambda *_: None)
+        label_into_ledger(localizer, ledger)

@@ -1,0 +1,310 @@
+"""avel infer, cut off in every way there is: what the next run makes of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from avel_tf.results import read_results
+from tests.inference.fake_avel import make_model
+
+ROOT = Path(__file__).resolve().parents[2]
+FILES = 40
+# `make fuzz` sets it to 50.
+KILLS = int(os.environ.get("AVEL_KILLS", "12"))
+ODD_NAMES = (b"\xff\xfe.mp4", b"line\nbreak.mp4", b"-rf.mp4", b"%03d.mp4", "ä\u202e😀.mp4".encode())
+OUTPUTS = ("results.jsonl", "results.csv")
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return make_model(tmp_path / "saved_models" / "fake" / "1")
+
+
+@pytest.fixture
+def videos(tmp_path: Path) -> Path:
+    """Forty tiny files, five of odd names, three broken."""
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    names = [*ODD_NAMES, *(b"%02d.mp4" % number for number in range(FILES - len(ODD_NAMES)))]
+    for number, name in enumerate(names):
+        content = b"broken" if number % 13 == 6 else b"film %d" % number
+        with open(os.fsencode(folder) + b"/" + name, "wb") as file:
+            file.write(content)
+    return folder
+
+
+def start(videos: Path, model: Path, out: Path, *more: str, seconds: float = 0.0, **options):
+    command = [sys.executable, "-m", "tests.inference.fake_avel", "infer", str(videos)]
+    command += ["--model", str(model), "--out", str(out), *more]
+    environment = {**os.environ, "FAKE_SECONDS": str(seconds), "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        **options,
+    )
+
+
+def infer(videos: Path, model: Path, out: Path, *more: str, seconds: float = 0.0, **options):
+    process = start(videos, model, out, *more, seconds=seconds, **options)
+    output, errors = process.communicate(timeout=60)
+    return process.returncode, output, errors
+
+
+def outputs(out: Path) -> dict[str, bytes]:
+    found = {name: (out / name).read_bytes() for name in OUTPUTS}
+    found |= {str(path): path.read_bytes() for path in sorted((out / "vtt").rglob("*.vtt"))}
+    return {name.replace(str(out), ""): content for name, content in found.items()}
+
+
+def wait_for(condition, seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.002)
+
+
+def results_in(ledger: Path) -> list[str]:
+    """The videos of which a ledger holds the result."""
+    if not ledger.is_file():
+        return []
+    lines = [line for line in ledger.read_bytes().splitlines(keepends=True) if line[-1:] == b"\n"]
+    records = [json.loads(line) for line in lines]
+    return [record["result"]["video"] for record in records if "result" in record]
+
+
+def test_every_input_has_one_line_in_order_whatever_its_name(videos, model, tmp_path):
+    code, output, _ = infer(videos, model, tmp_path / "out")
+    assert code == 2 and "40 files: 37 ok, 0 partial, 3 quarantined" in output
+    names = [os.fsencode(each.video) for each in read_results(tmp_path / "out" / "results.jsonl")]
+    below = os.fsencode(videos) + b"/"
+    assert names == sorted(below + name for name in os.listdir(os.fsencode(videos)))
+
+
+def test_the_same_folder_again_does_nothing_and_with_other_workers_gives_the_same(
+    videos, model, tmp_path
+):
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert infer(videos, model, first, "--set", "data.workers=1")[0] == 2
+    ledger = (first / "ledger.jsonl").read_bytes()
+    before = outputs(first)
+    code, output, _ = infer(videos, model, first, "--set", "data.workers=2")
+    assert code == 2 and "(40 of them done before)" in output
+    assert outputs(first) == before
+    added = (first / "ledger.jsonl").read_bytes()[len(ledger) :]
+    assert added.count(b"\n") == 1 and b'"setup"' in added  # the session's own line
+    assert infer(videos, model, second, "--set", "data.workers=2")[0] == 2
+    assert outputs(second) == before
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_the_next_run_ends_as_if_nothing_had_been(videos, model, tmp_path):
+    whole = tmp_path / "whole"
+    began = time.monotonic()
+    run = start(videos, model, whole, seconds=0.01)
+    wait_for((whole / "ledger.jsonl").exists)
+    ready = time.monotonic()
+    run.communicate(timeout=60)
+    work = time.monotonic() - ready
+    expected = outputs(whole)
+    moments = random.Random(5)
+    cut = []
+    for number in range(KILLS):
+        out = tmp_path / f"killed{number}"
+        workers = str(1 + number % 2)
+        run = start(videos, model, out, "--set", f"data.workers={workers}", seconds=0.01)
+        if number % 6 == 5:  # also while it starts
+            time.sleep(moments.random() * (ready - began))
+        else:
+            wait_for((out / "ledger.jsonl").exists)
+            time.sleep(moments.random() * work)
+        run.kill()
+        run.communicate(timeout=60)
+        done = results_in(out / "ledger.jsonl")
+        cut.append(len(done))
+        code, _, errors = infer(videos, model, out)
+        assert code == 2, errors
+        assert outputs(out) == expected
+        # What was done before the kill was not done again.
+        assert len(results_in(out / "ledger.jsonl")) == FILES
+        assert not list(out.rglob(".writing-*"))
+    assert any(0 < done < FILES for done in cut), f"no kill came in the midst of it: {cut}"
+
+
+def test_a_file_that_kills_the_process_twice_is_quarantined_and_no_other(videos, model, tmp_path):
+    (videos / "10.mp4").write_bytes(b"poison")
+    (videos / "20.mp4").write_bytes(b"poison too")
+    out = tmp_path / "out"
+    codes = []
+    while not codes or codes[-1] == -signal.SIGKILL:
+        codes.append(infer(videos, model, out, "--set", "data.workers=2", seconds=0.002)[0])
+        assert len(codes) < 6
+    assert codes == [-signal.SIGKILL] * 4 + [2]
+    by_name = {os.path.basename(each.video): each for each in read_results(out / "results.jsonl")}
+    assert len(by_name) == FILES
+    for name in ("10.mp4", "20.mp4"):
+        assert by_name[name].status == "quarantined" and "died twice" in by_name[name].reason
+    others = [each for name, each in by_name.items() if name not in ("10.mp4", "20.mp4")]
+    assert not any("died" in (each.reason or "") for each in others)
+    # Once it is mended, it is done as any other.
+    (videos / "10.mp4").write_bytes(b"a film after all")
+    assert infer(videos, model, out)[0] == 2
+    mended = {os.path.basename(each.video): each for each in read_results(out / "results.jsonl")}
+    assert mended["10.mp4"].status == "ok" and mended["20.mp4"] == by_name["20.mp4"]
+
+
+def test_an_error_that_nobody_expects_ends_a_run_but_not_for_ever(videos, model, tmp_path):
+    (videos / "10.mp4").write_bytes(b"cursed")
+    out = tmp_path / "out"
+    for _ in range(2):
+        code, _, errors = infer(videos, model, out, "--set", "data.workers=1")
+        assert code == 1 and "nobody expects this" in errors
+    assert infer(videos, model, out)[0] == 2
+    (cursed,) = [
+        each for each in read_results(out / "results.jsonl") if each.video.endswith("10.mp4")
+    ]
+    assert cursed.status == "quarantined" and "died twice" in cursed.reason
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_keeps_what_is_done_and_goes_on(videos, model, tmp_path, number):
+    out, whole = tmp_path / "out", tmp_path / "whole"
+    run = start(videos, model, out, "--set", "data.workers=2", seconds=0.03)
+    wait_for(lambda: len(results_in(out / "ledger.jsonl")) >= 5)
+    run.send_signal(number)
+    output, errors = run.communicate(timeout=60)
+    assert run.returncode == 130 and "Interrupted; the same command does the other" in output
+    assert "Traceback" not in errors
+    done = [each.video for each in read_results(out / "results.jsonl")]
+    assert 5 <= len(done) < FILES and sorted(done) == sorted(results_in(out / "ledger.jsonl"))
+    # Nobody is suspected of what the signal did, however often it comes.
+    for _ in range(2):
+        run = start(videos, model, out, seconds=0.03)
+        wait_for(lambda: (out / "ledger.lock").read_bytes().startswith(b"open"))
+        time.sleep(0.05)
+        run.send_signal(number)
+        run.communicate(timeout=60)
+        assert run.returncode == 130
+    assert infer(videos, model, out)[0] == 2
+    infer(videos, model, whole)
+    assert outputs(out) == outputs(whole)
+    assert len(results_in(out / "ledger.jsonl")) == FILES
+
+
+def test_a_second_run_on_one_folder_stops_at_once(videos, model, tmp_path):
+    out = tmp_path / "out"
+    first = start(videos, model, out, seconds=0.2)
+    wait_for(lambda: len(results_in(out / "ledger.jsonl")) >= 1)
+    before = (out / "ledger.lock").read_bytes()
+    code, _, errors = infer(videos, model, out)
+    assert code == 1
+    assert f"Another run is writing to {out} (process {first.pid})" in errors
+    assert (out / "ledger.lock").read_bytes() == before and first.poll() is None
+    # The kernel gives the lock back when its holder is killed.
+    first.kill()
+    first.communicate(timeout=60)
+    assert infer(videos, model, out)[0] == 2
+
+
+def test_a_changed_file_is_done_again_and_no_other(videos, model, tmp_path):
+    out = tmp_path / "out"
+    infer(videos, model, out)
+    before = results_in(out / "ledger.jsonl")
+    (videos / "03.mp4").write_bytes(b"changed, and longer")
+    content = (videos / "04.mp4").read_bytes()
+    (videos / "04.mp4").write_bytes(content[::-1])  # same size, another time
+    (videos / "05.mp4").unlink()
+    (videos / "zz.mp4").write_bytes(b"new")
+    assert infer(videos, model, out)[0] == 2
+    again = results_in(out / "ledger.jsonl")[len(before) :]
+    assert sorted(map(os.path.basename, again)) == ["03.mp4", "04.mp4", "zz.mp4"]
+    videos_now = [os.path.basename(each.video) for each in read_results(out / "results.jsonl")]
+    assert len(videos_now) == FILES and "05.mp4" not in videos_now
+    whole = tmp_path / "whole"
+    infer(videos, model, whole)
+    assert outputs(whole)["results.jsonl"] == outputs(out)["results.jsonl"]
+
+
+def test_another_configuration_or_model_is_refused_unless_fresh(videos, model, tmp_path):
+    out = tmp_path / "out"
+    infer(videos, model, out)
+    before = outputs(out)
+    code, _, errors = infer(videos, model, out, "--set", "inference.window_seconds=8")
+    assert code == 1 and "inference.window_seconds 10, now 8" in errors and "--fresh" in errors
+    code, _, errors = infer(videos, make_model(tmp_path / "saved_models" / "fake" / "2"), out)
+    assert code == 1 and "model 'fake/1', now 'fake/2'" in errors
+    assert outputs(out) == before
+    code, output, _ = infer(videos, model, out, "--set", "inference.window_seconds=8", "--fresh")
+    assert code == 2 and "done before" not in output
+    assert len(results_in(out / "ledger.jsonl")) == FILES
+
+
+def test_no_room_is_one_sentence_and_nothing_half_written(videos, model, tmp_path):
+    """RLIMIT_FSIZE stands in for a full disk: a write ends short, the next one fails."""
+    import resource
+
+    out, whole = tmp_path / "out", tmp_path / "whole"
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    # Twice, with little more room the second time: no file may be blamed for it.
+    for room in (3_001, 3_333, 4_005):
+        code, _, errors = infer(
+            videos,
+            model,
+            out,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard)),  # noqa: B023
+        )
+        assert code == 1
+        assert "ledger.jsonl cannot be written" in errors and "Make room" in errors
+        assert "Traceback" not in errors
+        assert (out / "ledger.jsonl").read_bytes().endswith(b"\n")
+        assert not (out / "results.jsonl").exists() and not list(out.rglob(".writing-*"))
+    assert infer(videos, model, out)[0] == 2
+    infer(videos, model, whole)
+    assert outputs(out) == outputs(whole)
+
+
+def test_no_room_for_the_results_keeps_the_ledger(videos, model, tmp_path):
+    out = tmp_path / "out"
+    infer(videos, model, out)
+    before = outputs(out)
+    (out / "results.jsonl").write_bytes(b"an older one\n")
+    script = (
+        "import errno, os, runpy, sys\n"
+        "import avel_tf.formats.atomic as atomic\n"
+        "def full(*_): raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))\n"
+        "atomic.os = type('os', (), {**vars(os), 'replace': staticmethod(full)})\n"
+        "sys.argv = ['avel', *sys.argv[1:]]\n"
+        "runpy.run_module('tests.inference.fake_avel', run_name='__main__')\n"
+    )
+    command = [sys.executable, "-c", script, "infer", str(videos)]
+    command += ["--model", str(model), "--out", str(out)]
+    ended = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, errors="replace", timeout=60
+    )
+    assert ended.returncode == 1
+    assert "The results cannot be written" in ended.stderr and "No space left" in ended.stderr
+    assert (out / "results.jsonl").read_bytes() == b"an older one\n"
+    assert not list(out.rglob(".writing-*"))
+    assert infer(videos, model, out)[0] == 2
+    assert outputs(out) == before
+
+
+def test_a_model_that_was_changed_is_refused_unless_trusted(videos, model, tmp_path):
+    (model / "assets" / "labels.txt").write_text("Cat\nDog\n")
+    code, _, errors = infer(videos, model, tmp_path / "out")
+    assert code == 1 and "assets/labels.txt is not the one" in errors and "--trust-model" in errors
+    assert not (tmp_path / "out").exists()
+    assert infer(videos, model, tmp_path / "out", "--trust-model")[0] == 2
