@@ -9,6 +9,7 @@ import av
 import numpy as np
 
 from avel_tf.media.clip import SAMPLE_RATE
+from avel_tf.media.decode_settings import DecodeSettings
 from avel_tf.media.probe import tick_of
 from avel_tf.media.source import reason
 
@@ -29,9 +30,10 @@ class SoundTrack:
     Args:
         stream: The sound track of an open file.
         origin: Time zero of the file, in seconds on its own clock.
+        settings: Which formats are decoded.
     """
 
-    def __init__(self, stream: av.AudioStream, origin: Fraction) -> None:
+    def __init__(self, stream: av.AudioStream, origin: Fraction, settings: DecodeSettings) -> None:
         self.failure: str | None = None  # why the track is given up
         self.damaged = 0  # packets that could not be decoded
         self.empty = True  # until the first sound has come
@@ -46,6 +48,8 @@ class SoundTrack:
         self._chunks: list[tuple[int, np.ndarray]] = []
         if stream.codec_context is None:
             self.failure = "the sound is in a format for which there is no decoder"
+        elif (codec := stream.codec_context.codec.canonical_name) not in settings.codecs:
+            self.failure = f"the sound is in the format {codec}, which is not in media.codecs"
 
     @property
     def seconds(self) -> Fraction:
@@ -62,6 +66,8 @@ class SoundTrack:
             return
         try:
             frames = self._stream.codec_context.decode(packet)
+        except MemoryError:
+            raise
         except (av.FFmpegError, EOFError) as error:
             # A decoder that never got a packet has nothing to hand out at the end.
             if packet is not None:
@@ -73,6 +79,8 @@ class SoundTrack:
                 self._add(frame)
             if packet is None:
                 self._finish()
+        except MemoryError:
+            raise
         except (av.FFmpegError, ValueError) as error:
             self.failure = f"the sound could not be converted ({reason(error)})"
         if packet is None and self.empty and self.damaged:
