@@ -65,6 +65,7 @@ class BlockMemory:
         frames = memory[sound_bytes : sound_bytes + frame_bytes]
         return frames.reshape(seconds, rate, height, width, 3), waveform  # [T, F, H, W, 3]
 
-    def close(self) -> None:
-        """Lets go of the descriptor; the mapping goes with its last view."""
+    def close_descriptor(self) -> None:
+        """Lets go of the descriptor once nobody has to be sent it; the mapping needs none."""
         os.close(self.descriptor)
+        self.descriptor = -1

@@ -74,11 +74,10 @@ def _serve(parent: socket.socket) -> None:
         if job["do"] != "decode":
             continue  # "stop" or "free" for a job that had just ended
         if descriptors:
-            if memory is not None:
-                memory.close()
             memory = BlockMemory(
                 job["block_seconds"], job["frames_per_second"], job["size"], descriptors[0]
             )
+            memory.close_descriptor()
         assert memory is not None  # the parent sends it with the first job
         # From here on, whatever happens to this process is the file's doing.
         _send(parent, kind="begun")

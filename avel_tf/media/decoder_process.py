@@ -83,6 +83,9 @@ class DecoderProcess:
             socket.send_fds(self._socket, [request], descriptors)
         except OSError as error:
             raise DecoderDied(f"{self._how_it_ended()} before it began") from error
+        finally:
+            if descriptors:
+                memory.close_descriptor()
         self.memory = memory
         if self.receive(_START_SECONDS).get("kind") != "begun":
             raise DecoderDied("it answered out of turn")
@@ -150,8 +153,6 @@ class DecoderProcess:
             self._process.kill()
             self._process.wait()
         os.close(self._errors)
-        if self.memory is not None:
-            self.memory.close()
 
     def _how_it_ended(self) -> str:
         try:
