@@ -238,6 +238,8 @@ class PacketWalk:
             found.append(f"{_count(self._damaged_pictures, 'damaged picture')} skipped or patched")
         if self._sound is not None and self._sound.damaged:
             found.append(f"{_count(self._sound.damaged, 'damaged sound packet')} skipped")
+        if self._sound is not None and self._sound.missing:
+            found.append(f"{float(self._sound.missing):.1f} s of sound are missing in its midst")
         found += self._disagreements()
         if self._sound is not None and self._sound.failure:
             found.append(self._sound.failure)

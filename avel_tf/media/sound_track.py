@@ -19,6 +19,9 @@ _log = logging.getLogger(__name__)
 # Below that, time stamps are rounded (Matroska keeps milliseconds) rather than right; 45 ms is
 # where viewers begin to notice that sound leads the picture (ITU-R BT.1359-1).
 _TOLERANCE = Fraction(45, 1000)
+# A hole this long is worth a word: it can cost a second its sound. Matroska passes over damage
+# without one, and the hole that it leaves is all there is to see of it.
+_HOLE = Fraction(1, 2)
 
 
 class SoundTrack:
@@ -36,6 +39,7 @@ class SoundTrack:
     def __init__(self, stream: av.AudioStream, origin: Fraction, settings: DecodeSettings) -> None:
         self.failure: str | None = None  # why the track is given up
         self.damaged = 0  # packets that could not be decoded
+        self.missing = Fraction(0)  # seconds that holes in its midst add up to
         self.empty = True  # until the first sound has come
         self._stream = stream
         self._origin = origin
@@ -106,6 +110,8 @@ class SoundTrack:
         time = self.time_of(frame.pts) if frame.pts is not None else self._expected
         form = (frame.format.name, frame.layout.name, frame.sample_rate)
         gap = self.empty or abs(time - self._expected) > _TOLERANCE
+        if not self.empty and time - self._expected > _HOLE:
+            self.missing += time - self._expected
         if gap or form != self._form or self._resampler is None:
             self._finish()
             # `rematrix_maxval` scales the downmix: for floating point FFmpeg would otherwise let
