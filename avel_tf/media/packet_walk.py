@@ -262,7 +262,8 @@ class PacketWalk:
         else:
             # Only the length of the whole file is declared: whichever track is longer fills it.
             promises = [("file", max(picture, sound), info.duration or 0.0)]
-        if self._audio is not None and info.audio_duration is not None:
+        # Sound that was left out is missing because of that, if it is missed at all.
+        if self._audio is not None and info.audio_duration is not None and self._left_out is None:
             promises.append(("sound", sound, self._end_of(self._audio, info.audio_duration)))
         because = f" ({self._read_failure})" if self._read_failure else ""
         found = []

@@ -126,7 +126,7 @@ def _open_regular(path: str | bytes | os.PathLike, follow_links: bool) -> int:
     try:
         descriptor = os.open(path, flags)
     except (OSError, ValueError) as error:
-        raise MediaError(path, _open_failure(path, error)) from error
+        raise MediaError(path, _open_failure(path, error, follow_links)) from error
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         os.close(descriptor)
@@ -134,16 +134,18 @@ def _open_regular(path: str | bytes | os.PathLike, follow_links: bool) -> int:
     return descriptor
 
 
-def _open_failure(path: str | bytes | os.PathLike, error: OSError | ValueError) -> str:
+def _open_failure(
+    path: str | bytes | os.PathLike, error: OSError | ValueError, follow_links: bool
+) -> str:
     if isinstance(error, ValueError):  # a NUL byte
         return f"this is no file name ({error})"
     if error.errno == errno.ELOOP:
-        if os.path.islink(path):
+        if os.path.islink(path) and not follow_links:
             return (
                 "it is a symbolic link; give the file itself, or set media.follow_links to true "
                 "if links in this folder can be trusted"
             )
-        return "its folder is reached over symbolic links that go round in a circle"
+        return "it is reached over symbolic links that go round in a circle"
     if error.errno == errno.ENXIO:
         return "it is a socket, not a film"
     return (error.strerror or str(error)).lower()
