@@ -324,3 +324,35 @@ def test_a_hole_in_an_mkv_is_told(decoder: IsolatedDecoder, tmp_path: Path) -> N
     path.write_bytes(body)
     clip = decoder.decode_clip(path, size=SIZE)
     assert clip.seconds == 6 and "of sound are missing in its midst" in clip.problem
+
+
+def edited(film: Path, path: Path, *, skipped: float, shown: float) -> Path:
+    """The film with an edit list that leaves out its beginning and its end."""
+    body = bytearray(write_film(path, seconds=3).read_bytes())
+    at = body.index(b"elst") + 4 + 8  # version, flags and the number of entries come first
+    assert struct.unpack_from(">Ii", body, at) == (3_000, 0)
+    struct.pack_into(">Ii", body, at, round(shown * 1000), round(skipped * 90_000))
+    path.write_bytes(body)
+    return path
+
+
+def test_an_edit_list_is_obeyed(film: Path, decoder: IsolatedDecoder, tmp_path: Path) -> None:
+    path = edited(film, tmp_path / "a.mp4", skipped=1.0, shown=2.0)
+    clip = decoder.decode_clip(path, size=SIZE)
+    assert numbers(clip.frames) == [37, 62] and clip.valid.all() and clip.problem is None
+
+
+def test_an_edit_list_that_cuts_the_end(
+    film: Path, decoder: IsolatedDecoder, tmp_path: Path
+) -> None:
+    path = edited(film, tmp_path / "a.mp4", skipped=0.0, shown=1.0)
+    clip = decoder.decode_clip(path, size=SIZE)
+    assert numbers(clip.frames) == [12] and clip.problem is None
+
+
+def test_an_edit_list_that_promises_what_is_not_there(
+    film: Path, decoder: IsolatedDecoder, tmp_path: Path
+) -> None:
+    path = edited(film, tmp_path / "a.mp4", skipped=2.0, shown=3.0)
+    clip = decoder.decode_clip(path, size=SIZE)
+    assert numbers(clip.frames) == [62] and "declared" in clip.problem
