@@ -128,8 +128,8 @@ class PacketWalk:
                 # PyAV 18.1 stumbles so at the end of a file in which a track turned up midway
                 # (mpg, ts, flv); every packet has been handed out by then.
                 return
-            except MemoryError:  # which PyAV's own is, too: no damage, but a limit that was met
-                raise
+            # A damaged table may claim a packet of gigabytes: want of memory is damage here, but a
+            # limit that was met in the decoders below.
             except (av.FFmpegError, OSError) as error:
                 failures += 1
                 self._read_failure = reason(error)
