@@ -5,13 +5,18 @@ PYTHON ?= $(shell for each in python3.12 python3.11 python3 python; do $$each -c
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint clean
+.PHONY: demo test fuzz lint clean
 
 demo: $(INSTALLED)
 	$(VENV)/bin/avel demo --out demo
 
 test: $(INSTALLED)
 	$(VENV)/bin/python -m pytest
+
+# The long sets of what runs in short in `make test`: damaged files, and runs killed at any moment.
+fuzz: $(INSTALLED)
+	AVEL_MUTANTS=10000 AVEL_KILLS=50 $(VENV)/bin/python -m pytest -s \
+		tests/media/test_mutants.py tests/inference/test_resume.py
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .

@@ -49,9 +49,7 @@ def test_every_second_gets_one_distribution(lengths, window, data):
     hop = data.draw(st.integers(1, window))
     model = Recorder()
     clips = [clip(seconds, seed) for seed, seconds in enumerate(lengths)]
-    results = predict_in_windows(
-        model, clips, window_seconds=window, hop_seconds=hop, batch_size=4
-    )
+    results = predict_in_windows(model, clips, window_seconds=window, hop_seconds=hop, batch_size=4)
     assert [len(each) for each in results] == lengths
     for each in results:
         assert each.shape[1] == CLASSES and each.dtype == np.float32

@@ -13,6 +13,7 @@ import tensorflow as tf
 from avel_tf.media.clip import SAMPLE_RATE
 from avel_tf.media.decode import DecodeSettings, decode_blocks
 from avel_tf.media.errors import MediaError
+from avel_tf.media.isolated import shared_decoder
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ class SecondStream:
         size: Height and width in pixels of the pictures.
         workers: Files decoded at the same time.
         limit: Seconds after which a file is left; `None` reads it to its end.
-        settings: Limits of the decoder.
+        settings: Limits of the decoder, and whether it runs in child processes, one per worker.
         opening: Called with a file's place in `paths` before the file is touched; from the
             decoding threads, several at a time.
 
@@ -117,8 +118,9 @@ class SecondStream:
             self.opening(int(file))
         given = 0
         outcome = Outcome(seconds=0)
+        decode = shared_decoder().decode_blocks if self.settings.isolated else decode_blocks
         try:
-            for block in decode_blocks(
+            for block in decode(
                 path,
                 block_seconds=BLOCK_SECONDS,
                 frames_per_second=self.frames_per_second,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from avel_tf.media.decode import decode_blocks, decode_clip
     from avel_tf.media.decode_settings import DecodeSettings
     from avel_tf.media.errors import MediaError
+    from avel_tf.media.isolated import IsolatedDecoder
     from avel_tf.media.probe import MediaInfo
     from avel_tf.media.source import open_media
 
@@ -21,6 +22,7 @@ _HOMES = {
     "SAMPLE_RATE": "avel_tf.media.clip",
     "Clip": "avel_tf.media.clip",
     "DecodeSettings": "avel_tf.media.decode_settings",
+    "IsolatedDecoder": "avel_tf.media.isolated",
     "MediaError": "avel_tf.media.errors",
     "MediaInfo": "avel_tf.media.probe",
     "decode_blocks": "avel_tf.media.decode",
@@ -31,6 +33,7 @@ __all__ = [
     "SAMPLE_RATE",
     "Clip",
     "DecodeSettings",
+    "IsolatedDecoder",
     "MediaError",
     "MediaInfo",
     "decode_blocks",

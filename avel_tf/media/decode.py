@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -54,12 +54,18 @@ def decode_clip(
     """
     if seconds is not None and seconds < 1:
         raise ValueError(f"seconds must be at least 1, or None for all. Received: {seconds!r}.")
-    _check_request(frames_per_second, size)
+    check_request(frames_per_second, size)
     settings = settings or DecodeSettings()
     block_seconds = seconds or _JOINED_BLOCK_SECONDS
-    blocks = list(_decode(path, block_seconds, seconds, frames_per_second, size, settings))
+    blocks = decode_until(path, block_seconds, seconds, frames_per_second, size, settings)
+    return join(blocks, seconds)
+
+
+def join(blocks: Iterable[Clip], seconds: int | None) -> Clip:
+    """One clip of T seconds from the blocks of a file; T None takes as many as there are."""
+    blocks = list(blocks)
     last = blocks[-1]
-    missing = 0 if seconds is None else seconds - last.seconds
+    missing = 0 if seconds is None else seconds - sum(block.seconds for block in blocks)
     if len(blocks) == 1 and not missing:
         return last
     frames = [block.frames for block in blocks]
@@ -109,18 +115,20 @@ def decode_blocks(
     """
     if block_seconds < 1:
         raise ValueError(f"block_seconds must be at least 1. Received: {block_seconds!r}.")
-    _check_request(frames_per_second, size)
-    return _decode(path, block_seconds, None, frames_per_second, size, settings or DecodeSettings())
+    check_request(frames_per_second, size)
+    settings = settings or DecodeSettings()
+    return decode_until(path, block_seconds, None, frames_per_second, size, settings)
 
 
-def _check_request(frames_per_second: int, size: tuple[int, int]) -> None:
+def check_request(frames_per_second: int, size: tuple[int, int]) -> None:
+    """Raises a `ValueError` for pictures that cannot be made."""
     if frames_per_second < 1:
         raise ValueError(f"frames_per_second must be at least 1. Received: {frames_per_second!r}.")
     if len(size) != 2 or min(size) < 1:
         raise ValueError(f"size must be (height, width) in pixels. Received: {size!r}.")
 
 
-def _decode(
+def decode_until(
     path: str | bytes | os.PathLike,
     block_seconds: int,
     stop_at: int | None,
@@ -128,6 +136,7 @@ def _decode(
     size: tuple[int, int],
     settings: DecodeSettings,
 ) -> Iterator[Clip]:
+    """The blocks of a file up to the second `stop_at`; None reads it to its end."""
     with open_media(path, settings) as container:
         walk = PacketWalk(path, container, stop_at, frames_per_second, size, settings)
         yield from walk.blocks(block_seconds)

@@ -21,14 +21,13 @@ from avel_tf.media.probe import (
     check_limits,
     choose_streams,
     describe,
-    over_limit,
     rotation_of,
     set_up_decoder,
     start_of,
     tick_of,
 )
 from avel_tf.media.sound_track import SoundTrack
-from avel_tf.media.source import reason
+from avel_tf.media.source import over_limit, reason
 
 _log = logging.getLogger(__name__)
 _HALF = Fraction(1, 2)
@@ -40,6 +39,9 @@ _SOUND_AHEAD = 300
 # A track that ends this far from its declared end is worth a word: half a second, because that is
 # what decides whether a second counts.
 _DISAGREEMENT = 0.5
+# Less than that is still a problem when it costs a second. Headers count the last picture's stay
+# in more than one way, so an end that is off by two pictures of a slow film (20/s) is no loss.
+_ROUNDING = 0.1
 # After this many failed reads in a row the rest of the file is given up.
 _READ_FAILURES = 16
 
@@ -70,7 +72,7 @@ class PacketWalk:
     ) -> None:
         self._path, self._container, self._settings = path, container, settings
         self._stop_at, self._frames_per_second = stop_at, frames_per_second
-        self._video, audio = choose_streams(container, path)
+        self._video, audio = choose_streams(container, path, settings)
         self._info = describe(container, path, self._video, audio)
         check_limits(self._info, self._video, settings)
         set_up_decoder(self._video, settings)
@@ -81,7 +83,7 @@ class PacketWalk:
             self._origin, self._tick, self._info.frame_rate, frames_per_second, size
         )
         self._audio = audio
-        self._sound = SoundTrack(audio, self._origin) if audio is not None else None
+        self._sound = SoundTrack(audio, self._origin, settings) if audio is not None else None
         self._emitted = 0  # seconds handed out
         self._position = Fraction(0)  # how far into the file the picture packets have come
         self._frames_met = 0
@@ -126,6 +128,8 @@ class PacketWalk:
                 # PyAV 18.1 stumbles so at the end of a file in which a track turned up midway
                 # (mpg, ts, flv); every packet has been handed out by then.
                 return
+            # A damaged table may claim a packet of gigabytes: want of memory is damage here, but a
+            # limit that was met in the decoders below.
             except (av.FFmpegError, OSError) as error:
                 failures += 1
                 self._read_failure = reason(error)
@@ -149,6 +153,8 @@ class PacketWalk:
             return  # only the sound is still waited for
         try:
             frames = packet.decode()
+        except MemoryError:
+            raise
         except (av.FFmpegError, EOFError) as error:
             self._damaged_pictures += 1
             _log.debug("%s: picture packet skipped: %s", self._info.path, error)
@@ -189,6 +195,8 @@ class PacketWalk:
         """Fetches what the decoders still hold back."""
         try:
             self._show(self._video.codec_context.decode(None))
+        except MemoryError:
+            raise
         except (av.FFmpegError, EOFError) as error:
             _log.debug("%s: nothing left in the picture decoder: %s", self._info.path, error)
         if self._sound is not None:
@@ -230,6 +238,8 @@ class PacketWalk:
             found.append(f"{_count(self._damaged_pictures, 'damaged picture')} skipped or patched")
         if self._sound is not None and self._sound.damaged:
             found.append(f"{_count(self._sound.damaged, 'damaged sound packet')} skipped")
+        if self._sound is not None and self._sound.missing:
+            found.append(f"{float(self._sound.missing):.1f} s of sound are missing in its midst")
         found += self._disagreements()
         if self._sound is not None and self._sound.failure:
             found.append(self._sound.failure)
@@ -252,14 +262,17 @@ class PacketWalk:
         else:
             # Only the length of the whole file is declared: whichever track is longer fills it.
             promises = [("file", max(picture, sound), info.duration or 0.0)]
-        if self._audio is not None and info.audio_duration is not None:
+        # Sound that was left out is missing because of that, if it is missed at all.
+        if self._audio is not None and info.audio_duration is not None and self._left_out is None:
             promises.append(("sound", sound, self._end_of(self._audio, info.audio_duration)))
         because = f" ({self._read_failure})" if self._read_failure else ""
         found = []
         for what, end, declared in promises:
             if self._stop_at is not None:
                 declared = min(declared, self._stop_at)
-            if declared - end > _DISAGREEMENT:
+            short = declared - end
+            lost = what != "sound" and int(declared + 0.5) > max(1, int(end + _HALF))
+            if short > _DISAGREEMENT or (lost and short > _ROUNDING):
                 found.append(
                     f"the {what} ends at {float(end):.1f} s, but {declared:.1f} s were declared"
                     + because

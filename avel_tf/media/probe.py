@@ -17,7 +17,7 @@ from av.sidedata.sidedata import SideData
 
 from avel_tf.media.decode_settings import DecodeSettings
 from avel_tf.media.errors import MediaError
-from avel_tf.media.source import open_media
+from avel_tf.media.source import open_media, over_limit
 
 _log = logging.getLogger(__name__)
 # How many packets to look at for the first picture, whose side data hold the rotation. A sound
@@ -81,7 +81,7 @@ def probe(path: str | bytes | os.PathLike, settings: DecodeSettings | None = Non
     """
     settings = settings or DecodeSettings()
     with open_media(path, settings) as container:
-        video, audio = choose_streams(container, path)
+        video, audio = choose_streams(container, path, settings)
         info = describe(container, path, video, audio)
         check_limits(info, video, settings)
         set_up_decoder(video, settings)
@@ -89,12 +89,12 @@ def probe(path: str | bytes | os.PathLike, settings: DecodeSettings | None = Non
 
 
 def choose_streams(
-    container: InputContainer, path: str | bytes | os.PathLike
+    container: InputContainer, path: str | bytes | os.PathLike, settings: DecodeSettings
 ) -> tuple[av.VideoStream, av.AudioStream | None]:
     """The picture track and the sound track that a player would choose.
 
     Raises:
-        MediaError: There is no picture, only a cover image, or no decoder for it.
+        MediaError: There is no picture, only a cover image, or no decoder for it that is allowed.
     """
     video = container.streams.best("video")
     # A cover image is one picture that belongs to no time, so it cannot show an event.
@@ -103,6 +103,13 @@ def choose_streams(
         raise MediaError(path, f"it has no moving picture, only {found}")
     if video.codec_context is None:
         raise MediaError(path, "its picture is in a format for which there is no decoder")
+    codec = video.codec_context.codec.canonical_name
+    if codec not in settings.codecs:
+        raise MediaError(
+            path,
+            f"its picture is in the format {codec}, which is not among those that are decoded; "
+            f"if the file can be trusted, add {codec} to media.codecs",
+        )
     audio = container.streams.best("audio", video)
     return cast(av.VideoStream, video), cast(av.AudioStream | None, audio)
 
@@ -150,23 +157,6 @@ def check_limits(info: MediaInfo, video: av.VideoStream, settings: DecodeSetting
         over_limit(info.path, limit, value, settings, finding)
 
 
-def over_limit(
-    path: str | bytes | os.PathLike,
-    limit: str,
-    value: float | Fraction,
-    settings: DecodeSettings,
-    finding: str,
-) -> None:
-    """Raises a `MediaError` with the finding when the value is above the named limit."""
-    allowed = getattr(settings, limit)
-    if value > allowed:
-        raise MediaError(
-            path,
-            f"{finding}, more than the limit of {allowed:,}; if the file can be trusted, "
-            f"raise media.{limit}",
-        )
-
-
 def set_up_decoder(video: av.VideoStream, settings: DecodeSettings) -> None:
     """Readies the picture decoder: threads, and the pixel limit for what the header hid."""
     # Frame and slice threads together: a third faster on 720p than slices alone (docs/media.md).
@@ -207,6 +197,8 @@ def _first_rotation(container: InputContainer, video: av.VideoStream) -> int:
         for _, packet in zip(range(_PACKETS_TO_FIRST_PICTURE), packets, strict=False):
             for frame in packet.decode():
                 return rotation_of(frame)
+    except MemoryError:
+        raise
     except (av.FFmpegError, EOFError, IndexError) as error:
         _log.debug("no first picture to take the rotation from: %s", error)
     return 0

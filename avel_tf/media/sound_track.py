@@ -9,6 +9,7 @@ import av
 import numpy as np
 
 from avel_tf.media.clip import SAMPLE_RATE
+from avel_tf.media.decode_settings import DecodeSettings
 from avel_tf.media.probe import tick_of
 from avel_tf.media.source import reason
 
@@ -18,6 +19,9 @@ _log = logging.getLogger(__name__)
 # Below that, time stamps are rounded (Matroska keeps milliseconds) rather than right; 45 ms is
 # where viewers begin to notice that sound leads the picture (ITU-R BT.1359-1).
 _TOLERANCE = Fraction(45, 1000)
+# A hole this long is worth a word: it can cost a second its sound. Matroska passes over damage
+# without one, and the hole that it leaves is all there is to see of it.
+_HOLE = Fraction(1, 2)
 
 
 class SoundTrack:
@@ -29,11 +33,13 @@ class SoundTrack:
     Args:
         stream: The sound track of an open file.
         origin: Time zero of the file, in seconds on its own clock.
+        settings: Which formats are decoded.
     """
 
-    def __init__(self, stream: av.AudioStream, origin: Fraction) -> None:
+    def __init__(self, stream: av.AudioStream, origin: Fraction, settings: DecodeSettings) -> None:
         self.failure: str | None = None  # why the track is given up
         self.damaged = 0  # packets that could not be decoded
+        self.missing = Fraction(0)  # seconds that holes in its midst add up to
         self.empty = True  # until the first sound has come
         self._stream = stream
         self._origin = origin
@@ -46,6 +52,8 @@ class SoundTrack:
         self._chunks: list[tuple[int, np.ndarray]] = []
         if stream.codec_context is None:
             self.failure = "the sound is in a format for which there is no decoder"
+        elif (codec := stream.codec_context.codec.canonical_name) not in settings.codecs:
+            self.failure = f"the sound is in the format {codec}, which is not in media.codecs"
 
     @property
     def seconds(self) -> Fraction:
@@ -62,6 +70,8 @@ class SoundTrack:
             return
         try:
             frames = self._stream.codec_context.decode(packet)
+        except MemoryError:
+            raise
         except (av.FFmpegError, EOFError) as error:
             # A decoder that never got a packet has nothing to hand out at the end.
             if packet is not None:
@@ -73,6 +83,8 @@ class SoundTrack:
                 self._add(frame)
             if packet is None:
                 self._finish()
+        except MemoryError:
+            raise
         except (av.FFmpegError, ValueError) as error:
             self.failure = f"the sound could not be converted ({reason(error)})"
         if packet is None and self.empty and self.damaged:
@@ -98,6 +110,8 @@ class SoundTrack:
         time = self.time_of(frame.pts) if frame.pts is not None else self._expected
         form = (frame.format.name, frame.layout.name, frame.sample_rate)
         gap = self.empty or abs(time - self._expected) > _TOLERANCE
+        if not self.empty and time - self._expected > _HOLE:
+            self.missing += time - self._expected
         if gap or form != self._form or self._resampler is None:
             self._finish()
             # `rematrix_maxval` scales the downmix: for floating point FFmpeg would otherwise let

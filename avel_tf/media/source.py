@@ -7,10 +7,12 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 
 import av
 from av.container import InputContainer
 
+from avel_tf.media.codecs import whitelist
 from avel_tf.media.decode_settings import DecodeSettings
 from avel_tf.media.errors import MediaError
 
@@ -60,6 +62,8 @@ def open_media(
     settings = settings or DecodeSettings()
     descriptor = _open_regular(path, settings.follow_links)
     try:
+        size = os.fstat(descriptor).st_size
+        over_limit(path, "max_file_bytes", size, settings, f"it has {size:,} bytes")
         demuxer = _demuxer_of(path, os.pread(descriptor, _HEAD_BYTES, 0))
         options = {
             "fd": str(descriptor),
@@ -69,6 +73,8 @@ def open_media(
             # can be checked. Stored pictures are padded to whole blocks, hence twice the limit;
             # the exact comparison is made in `probe.check_limits`.
             "max_pixels": str(2 * settings.max_pixels),
+            # For the same reason no other decoder may be tried on it; names as `whitelist` says.
+            "codec_whitelist": whitelist(settings.codecs),
         }
         if demuxer.startswith("mov"):
             # References to other files are off by default; a default can change.
@@ -77,6 +83,8 @@ def open_media(
             container = av.open(
                 "fd:", "r", format=demuxer, options=options, metadata_errors="replace"
             )
+        except MemoryError:
+            raise
         except (av.FFmpegError, EOFError, ValueError) as error:
             raise MediaError(
                 path, f"its header is broken, cut off or missing ({reason(error)})"
@@ -85,6 +93,23 @@ def open_media(
             yield container
     finally:
         os.close(descriptor)
+
+
+def over_limit(
+    path: str | bytes | os.PathLike,
+    limit: str,
+    value: float | Fraction,
+    settings: DecodeSettings,
+    finding: str,
+) -> None:
+    """Raises a `MediaError` with the finding when the value is above the named limit."""
+    allowed = getattr(settings, limit)
+    if value > allowed:
+        raise MediaError(
+            path,
+            f"{finding}, more than the limit of {allowed:,}; if the file can be trusted, "
+            f"raise media.{limit}",
+        )
 
 
 def reason(error: Exception) -> str:
@@ -101,7 +126,7 @@ def _open_regular(path: str | bytes | os.PathLike, follow_links: bool) -> int:
     try:
         descriptor = os.open(path, flags)
     except (OSError, ValueError) as error:
-        raise MediaError(path, _open_failure(path, error)) from error
+        raise MediaError(path, _open_failure(path, error, follow_links)) from error
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         os.close(descriptor)
@@ -109,16 +134,18 @@ def _open_regular(path: str | bytes | os.PathLike, follow_links: bool) -> int:
     return descriptor
 
 
-def _open_failure(path: str | bytes | os.PathLike, error: OSError | ValueError) -> str:
+def _open_failure(
+    path: str | bytes | os.PathLike, error: OSError | ValueError, follow_links: bool
+) -> str:
     if isinstance(error, ValueError):  # a NUL byte
         return f"this is no file name ({error})"
     if error.errno == errno.ELOOP:
-        if os.path.islink(path):
+        if os.path.islink(path) and not follow_links:
             return (
                 "it is a symbolic link; give the file itself, or set media.follow_links to true "
                 "if links in this folder can be trusted"
             )
-        return "its folder is reached over symbolic links that go round in a circle"
+        return "it is reached over symbolic links that go round in a circle"
     if error.errno == errno.ENXIO:
         return "it is a socket, not a film"
     return (error.strerror or str(error)).lower()

@@ -149,8 +149,11 @@ def test_a_failure_half_way_leaves_the_old_store(tmp_path):
 
 
 def test_a_failure_at_the_first_attempt_leaves_nothing(tmp_path):
-    with pytest.raises(KeyboardInterrupt), FeatureStoreWriter(
-        tmp_path / "features", recipe=recipe_of(), labels=LABELS, layout="table"
+    with (
+        pytest.raises(KeyboardInterrupt),
+        FeatureStoreWriter(
+            tmp_path / "features", recipe=recipe_of(), labels=LABELS, layout="table"
+        ),
     ):
         raise KeyboardInterrupt
     assert not list(tmp_path.iterdir())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,10 @@ from avel_tf.data.features import embed_files
 from avel_tf.data.second_stream import SecondStream
 from avel_tf.data.settings import DataSettings
 from avel_tf.media.decode import decode_clip
+from avel_tf.media.decode_settings import DecodeSettings
+from avel_tf.media.isolated import shared_decoder
 from tests.media.films import clicks, write_film
+from tests.media.hostile import POISON, decoder_pids
 
 SECONDS = (3, 13, 1, 2, 5)  # shorter and longer than a block of ten seconds
 BROKEN = 2  # the place in `films` of the file that is none
@@ -165,3 +170,47 @@ def test_settings_have_limits():
             DataSettings(**wrong)
     assert DataSettings(workers=3).resolved_workers == 3
     assert DataSettings().resolved_workers >= 1
+
+
+def test_isolation_changes_nothing(films):
+    isolated = stream_of(films, 2)
+    plain = stream_of(films, 2, settings=DecodeSettings(isolated=False))
+    assert isolated.settings.isolated
+    assert read(isolated) == read(plain)
+    assert isolated.outcomes == plain.outcomes
+
+
+@pytest.mark.slow
+def test_a_film_that_kills_its_decoder_costs_itself_alone(films, tmp_path, monkeypatch):
+    """Every other file comes out whole, in its place, with several decoders at work."""
+    (tmp_path / "sitecustomize.py").write_text(POISON)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    shared_decoder().close()
+    shared_decoder.cache_clear()  # so that its children know the poison
+    paths = [films[0]] * 9
+    for place, name in ((2, "aborts.mp4"), (5, "hangs.mp4"), (6, "crashes.mp4")):
+        paths[place] = tmp_path / name
+        shutil.copyfile(films[0], paths[place])
+    stream = stream_of(paths, 3, settings=DecodeSettings(max_stall_seconds=1))
+    counts = np.bincount([file for file, _ in read(stream)], minlength=9)
+    assert counts.tolist() == [3, 3, 0, 3, 3, 0, 0, 3, 3]
+    assert "SIGABRT" in stream.outcomes[2].error
+    assert "hung" in stream.outcomes[5].error
+    assert "SIGSEGV" in stream.outcomes[6].error
+    assert sorted(n for n, outcome in stream.outcomes.items() if outcome.error) == [2, 5, 6]
+    shared_decoder().close()
+    shared_decoder.cache_clear()
+
+
+def test_a_reader_that_stops_early_leaves_no_decoder_at_work(films):
+    stream = stream_of(films[1:2] * 4, 2)
+    for _ in range(2):
+        iterator = stream.dataset().as_numpy_iterator()
+        next(iterator)
+        del iterator
+        gc.collect()
+    assert read(stream)
+    deadline = time.monotonic() + 10  # tf.data lets go of a generator when it comes to it
+    while set(decoder_pids()) - set(shared_decoder().idle_pids):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

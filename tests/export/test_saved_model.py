@@ -73,9 +73,7 @@ def test_plain_tensorflow_gives_the_same_numbers(exported, run_folder, extractor
     for signature in ("serving_default", "from_features"):
         probabilities = found[f"{signature}/probabilities"]
         np.testing.assert_allclose(probabilities, expected, atol=1e-5)
-        np.testing.assert_array_equal(
-            found[f"{signature}/label_index"], probabilities.argmax(-1)
-        )
+        np.testing.assert_array_equal(found[f"{signature}/label_index"], probabilities.argmax(-1))
         np.testing.assert_array_equal(found[f"{signature}/score"], probabilities.max(-1))
 
 
