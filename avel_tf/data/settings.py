@@ -11,7 +11,8 @@ class DataSettings:
     """Decoding side by side, and how many seconds go through the backbones at once.
 
     Args:
-        workers: Files decoded at the same time; `None` takes one per processor.
+        workers: Files whose seconds are in turn; `None` takes one per processor. `tf.data` opens up
+            to twice as many more ahead, each in a decoder of its own.
         batch_seconds: Seconds of video embedded in one call. Seconds of different files share a
             batch, so short clips do not leave it half empty. A batch of 32 seconds at F = 16 and
             224 x 224 pixels takes 77 MB.

@@ -19,11 +19,18 @@ import avel_tf
 from avel_tf.media.decode import decode_blocks, decode_clip
 from avel_tf.media.decode_settings import DecodeSettings
 from avel_tf.media.errors import MediaError
-from avel_tf.media.isolated import IsolatedDecoder
+from avel_tf.media.isolated import IsolatedDecoder, shared_decoder
 from tests.media.films import SIZE, TICKS, numbers, tone, write_film
 from tests.media.hostile import POISON, decoder_pids
 
 HOME = Path(avel_tf.__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_other_children() -> None:
+    """Tests of other folders leave the process's shared decoder behind; here children count."""
+    shared_decoder().close()
+    shared_decoder.cache_clear()
 
 
 @pytest.fixture

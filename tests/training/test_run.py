@@ -20,7 +20,10 @@ def test_what_avel_train_wrote(run_folder, store):
     assert run.recipe == store.recipe
     (run_folder.parent / "config.yaml").write_text(run.config_yaml)
     settings = load_config(run_folder.parent / "config.yaml")
-    assert settings == load_config(None, COMPACT_SETTINGS + TINY_TRAINING)
+    asked = load_config(None, COMPACT_SETTINGS + TINY_TRAINING)
+    # Of the embeddings stands there what the features were made by, spelled out.
+    assert replace(settings, embeddings=asked.embeddings) == asked
+    assert settings.embeddings.visual.module == "compact"
     assert run.metrics["split"] == "test" and run.metrics["videos"] == 4
     names = {path.name for path in run_folder.iterdir()}
     wanted = {"config.yaml", "model.keras", "labels.txt", "history.csv", "metrics.json"}
