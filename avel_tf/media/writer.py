@@ -129,6 +129,10 @@ def _video_stream(
     context.gop_size = max(1, round(_KEYFRAME_SECONDS * rate))
     context.thread_count = 1  # x264 splits the work, and so chooses its bits, by its threads
     context.options = {"crf": str(crf), "preset": preset, "flags": "+bitexact"}
+    if codec == "libx264":
+        # x264's AVX-512 code for this rate control ("macroblock tree") gives other bits from one
+        # call to the next; without it, files are a little larger and always the same.
+        context.options = {**context.options, "x264-params": "no-mbtree=1"}
     return stream
 
 
