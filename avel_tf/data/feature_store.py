@@ -167,9 +167,12 @@ class FeatureStoreWriter:
             return
         text = json.dumps(self._manifest, indent=2, ensure_ascii=True)
         (self._partial / MANIFEST).write_text(text + "\n", encoding="utf-8")
+        # Moved aside, not removed first: a process killed in between loses no features.
+        former = self._partial.with_suffix(".former")
         if self.folder.exists():
-            shutil.rmtree(self.folder)
+            self.folder.rename(former)
         self._partial.rename(self.folder)
+        shutil.rmtree(former, ignore_errors=True)
 
     def write_split(
         self,

@@ -1,0 +1,36 @@
+"""The scripts that newcomers read: all three, one after the other, as their first lines say."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from avel_tf.results import read_results
+from tests.conftest import TINY_TRAINING, as_set
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def script(name: str, *words: str | Path) -> None:
+    command = [sys.executable, str(ROOT / "pipelines" / name), *map(str, words)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_train_export_infer(clips, tmp_path):
+    run, exported, results = (tmp_path / name for name in ("run", "exported", "results"))
+    config = ROOT / "pipelines" / "compact.yaml"
+    script("train.py", clips, run, "--config", config, *as_set(TINY_TRAINING))
+    assert json.loads((run / "metrics.json").read_text())["videos"] == 4
+    script("export.py", run, exported)
+    script("infer.py", exported, results, clips / "videos" / "test")
+    labelled = list(read_results(results / "results.jsonl"))
+    assert [each.status for each in labelled] == ["ok"] * 4
+    assert all(each.model == "exported/1" and len(each.seconds) == 4 for each in labelled)
