@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from avel_tf.annotations import Dataset
 from avel_tf.audit.balance import AVE_SECONDS, measure_balance
 from avel_tf.audit.class_checks import check_classes
@@ -13,24 +15,30 @@ from avel_tf.audit.leak_checks import check_leaks
 from avel_tf.audit.report import AuditReport
 from avel_tf.audit.settings import AuditSettings
 from avel_tf.media.decode import decode_clip
+from avel_tf.media.decode_settings import DecodeSettings
+from avel_tf.media.isolated import shared_decoder
 from avel_tf.media.probe import probe as probe_header
 
 
 def audit(
     dataset: Dataset,
     settings: AuditSettings | None = None,
-    probe: Probe = probe_header,
-    decode: Decode = decode_clip,
+    probe: Probe | None = None,
+    decode: Decode | None = None,
     progress: Progress | None = None,
+    media: DecodeSettings | None = None,
 ) -> AuditReport:
     """Looks for everything in a data set that would spoil training or measurement.
 
     Args:
         dataset: The data set.
         settings: How thoroughly; the defaults when None.
-        probe: Reads the header of a file and returns a `MediaInfo`.
-        decode: Decodes a file and returns a `Clip`; not used when `settings.quick`.
+        probe: Reads the header of a file and returns a `MediaInfo`; None does so as `media` says.
+        decode: Decodes a file and returns a `Clip`; None does so as `media` says; not used when
+            `settings.quick`.
         progress: Called with the number of files done and of all.
+        media: How far files are trusted, and whether child processes read them; the defaults
+            when None.
 
     Returns:
         The findings, the most severe first, and how classes and seconds are shared out.
@@ -39,6 +47,12 @@ def audit(
         >>> print(audit(load_dataset("data/AVE_Dataset")).to_text())
     """
     settings = settings or AuditSettings()
+    media = media or DecodeSettings()
+    if probe is None:
+        probe = partial(shared_decoder().probe if media.isolated else probe_header, settings=media)
+    if decode is None:
+        decode = shared_decoder().decode_clip if media.isolated else decode_clip
+        decode = partial(decode, settings=media)
     facts = inspect_files(
         (video.path for video in dataset.videos),
         probe,

@@ -24,15 +24,12 @@ def run(options: argparse.Namespace) -> int:
     from avel_tf.annotations import load_dataset
     from avel_tf.audit import audit
     from avel_tf.commands.common import Progress
-    from avel_tf.media.decode import decode_clip
-    from avel_tf.media.isolated import shared_decoder
 
     config = config_of(options)
     dataset = load_dataset(options.data, config.dataset)
     settings = replace(config.audit, quick=config.audit.quick or options.quick)
     with Progress("reading", "files") as progress:
-        decode = shared_decoder().decode_clip if config.media.isolated else decode_clip
-        report = audit(dataset, settings, decode=decode, progress=progress)
+        report = audit(dataset, settings, progress=progress, media=config.media)
     print(report.to_text())
     if options.out:
         report.write_html(options.out)

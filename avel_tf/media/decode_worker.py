@@ -1,8 +1,8 @@
 """The child process of `IsolatedDecoder`: `python -m avel_tf.media.decode_worker DESCRIPTOR`.
 
 It imports no TensorFlow, takes one job after the other over a socket, writes pictures and sound
-into shared memory and says in JSON what it did. JSON, not pickle: whoever takes over a decoder
-through a hostile file must not be able to run code in the parent.
+into shared memory and says in JSON what it did, or what a header declares. JSON, not pickle:
+whoever takes over a decoder through a hostile file must not be able to run code in the parent.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from avel_tf.media.clip import Clip
 from avel_tf.media.decode import decode_until
 from avel_tf.media.decode_settings import DecodeSettings
 from avel_tf.media.errors import MediaError
+from avel_tf.media.probe import MediaInfo, probe
 
 # Longer than any message: a name has up to 4,096 bytes, which JSON may spell with six each.
 MESSAGE_BYTES = 1 << 17
@@ -71,24 +72,26 @@ def _serve(parent: socket.socket) -> None:
         if not text:
             return
         job = json.loads(text)
-        if job["do"] != "decode":
+        if job["do"] not in ("decode", "probe"):
             continue  # "stop" or "free" for a job that had just ended
         if descriptors:
             memory = BlockMemory(
                 job["block_seconds"], job["frames_per_second"], job["size"], descriptors[0]
             )
             memory.close_descriptor()
-        assert memory is not None  # the parent sends it with the first job
         # From here on, whatever happens to this process is the file's doing.
         _send(parent, kind="begun")
         _send(parent, **_run(parent, job, memory))
 
 
-def _run(parent: socket.socket, job: dict[str, Any], memory: BlockMemory) -> dict[str, Any]:
-    """Decodes one file; returns the last message about it."""
+def _run(parent: socket.socket, job: dict[str, Any], memory: BlockMemory | None) -> dict[str, Any]:
+    """Decodes or probes one file; returns the last message about it."""
     settings = DecodeSettings(**{**job["settings"], "codecs": tuple(job["settings"]["codecs"])})
     _limit_resources(settings)
     try:
+        if job["do"] == "probe":
+            return {"kind": "info", "info": _declared(probe(job["path"], settings))}
+        assert memory is not None  # the parent sends it with the first file to decode
         blocks = decode_until(
             job["path"],
             job["block_seconds"],
@@ -158,14 +161,16 @@ def _hand_out(parent: socket.socket, blocks: Any, memory: BlockMemory) -> float:
 
 
 def _describe(clip: Clip) -> dict[str, Any]:
-    info = asdict(clip.info)
-    info["path"] = ""  # the parent knows how its caller spelt it
     return {
         "valid": "".join("01"[bool(valid)] for valid in clip.valid),
-        "info": info,
+        "info": _declared(clip.info),
         "has_sound": clip.has_sound,
         "problem": clip.problem,
     }
+
+
+def _declared(info: MediaInfo) -> dict[str, Any]:
+    return {**asdict(info), "path": ""}  # the parent knows how its caller spelt it
 
 
 def _send(parent: socket.socket, **message: Any) -> None:
@@ -173,6 +178,11 @@ def _send(parent: socket.socket, **message: Any) -> None:
         parent.send(json.dumps(message).encode())
     except OSError:
         os._exit(0)  # the parent is gone
+
+
+def probe_request(path: str, settings: DecodeSettings) -> bytes:
+    """The message that asks what the header of one file declares."""
+    return json.dumps({"do": "probe", "path": path, "settings": _limits(settings)}).encode()
 
 
 def request(
@@ -191,9 +201,13 @@ def request(
         "stop_at": stop_at,
         "frames_per_second": frames_per_second,
         "size": size,
-        "settings": {field.name: getattr(settings, field.name) for field in fields(settings)},
+        "settings": _limits(settings),
     }
     return json.dumps(message).encode()
+
+
+def _limits(settings: DecodeSettings) -> dict[str, Any]:
+    return {field.name: getattr(settings, field.name) for field in fields(settings)}
 
 
 if __name__ == "__main__":

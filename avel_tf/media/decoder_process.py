@@ -72,21 +72,26 @@ class DecoderProcess:
         """Number of the process."""
         return self._process.pid
 
-    def begin(self, request: bytes, memory: BlockMemory) -> None:
+    def begin(self, request: bytes, memory: BlockMemory | None) -> None:
         """Asks for a file; when this returns, the child is at it.
+
+        Args:
+            request: What is wanted of it.
+            memory: Where its seconds shall go; None leaves things as they are.
 
         Raises:
             DecoderDied: Before it began, so the file has nothing to do with it.
         """
-        descriptors = [] if memory is self.memory else [memory.descriptor]
+        fresh = memory if memory is not self.memory else None
+        descriptors = [] if fresh is None else [fresh.descriptor]
         try:
             socket.send_fds(self._socket, [request], descriptors)
         except OSError as error:
             raise DecoderDied(f"{self._how_it_ended()} before it began") from error
         finally:
-            if descriptors:
-                memory.close_descriptor()
-        self.memory = memory
+            if fresh is not None:
+                fresh.close_descriptor()
+        self.memory = memory or self.memory
         if self.receive(_START_SECONDS).get("kind") != "begun":
             raise DecoderDied("it answered out of turn")
 

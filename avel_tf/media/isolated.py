@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
 from types import TracebackType
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from avel_tf.media.block_memory import SLOTS, BlockMemory
 from avel_tf.media.clip import Clip
 from avel_tf.media.decode import check_request, join
 from avel_tf.media.decode_settings import DecodeSettings
-from avel_tf.media.decode_worker import request
+from avel_tf.media.decode_worker import probe_request, request
 from avel_tf.media.decoder_process import DecoderDied, DecoderProcess
 from avel_tf.media.errors import MediaError
 from avel_tf.media.probe import MediaInfo
@@ -31,10 +31,12 @@ logger = logging.getLogger(__name__)
 _STARTS = 3
 # Blocks in which `decode_clip` fetches a file; the memory for two of them is shared.
 _CLIP_BLOCK_SECONDS = 10
+_NONSENSE = "its decoder answered nonsense"
+_DECLARED = get_type_hints(MediaInfo)
 
 
 class IsolatedDecoder:
-    """`decode_blocks` and `decode_clip` in child processes that know nothing of TensorFlow.
+    """`probe`, `decode_blocks` and `decode_clip` in child processes without TensorFlow.
 
     A film that crashes its decoder, hangs it or makes it take too much memory ends as a
     `MediaError` that says which of these it was, and the next film gets a new child. Blocks come
@@ -155,6 +157,39 @@ class IsolatedDecoder:
         )
         return join(blocks, seconds)
 
+    def probe(
+        self, path: str | bytes | os.PathLike, settings: DecodeSettings | None = None
+    ) -> MediaInfo:
+        """What `avel_tf.media.probe.probe` gives, read in a child process.
+
+        Args:
+            path: The file.
+            settings: The limits that it must keep.
+
+        Returns:
+            What the file declares.
+
+        Raises:
+            MediaError: The file cannot be opened, has no picture, declares more than the limits,
+                or harms whoever reads its header; the error says which.
+            RuntimeError: Child processes cannot be started.
+        """
+        settings = settings or DecodeSettings()
+        child, _ = self._begin(probe_request(_absolute(path), settings), None)
+        reusable = False
+        try:
+            message = _receive(child, path, settings, 0.0, "its header")
+            try:
+                reusable = message["kind"] in ("info", "refused")
+                if message["kind"] == "info":
+                    return _info(path, message)
+            except (KeyError, TypeError) as error:
+                raise MediaError(path, _NONSENSE) from error
+            _raise_for(path, message, settings)
+            raise MediaError(path, _NONSENSE)
+        finally:
+            self._give_back(child, reusable)
+
     def _decode(
         self,
         path: str | bytes | os.PathLike,
@@ -167,31 +202,24 @@ class IsolatedDecoder:
         form = (block_seconds, frames_per_second, *size)
         text = request(_absolute(path), block_seconds, stop_at, frames_per_second, size, settings)
         child, memory = self._begin(text, form)
+        assert memory is not None
         reusable = False
         worked = 0.0  # seconds that the child has spent on this file, waiting for us not counted
         try:
             while True:
-                left = settings.max_wall_seconds - worked
-                began = time.monotonic()
+                message = _receive(child, path, settings, worked, "the next block")
                 try:
-                    message = child.receive(min(left, settings.max_stall_seconds))
                     clip = _clip(path, message, memory)
                     worked = max(worked, float(message.get("worked", worked)))
-                except DecoderDied as error:
-                    cause = str(error)
-                    if error.overdue:
-                        stalled = left > settings.max_stall_seconds
-                        cause = _overdue(worked + time.monotonic() - began, settings, stalled)
-                    raise MediaError(path, cause) from error
                 except (KeyError, TypeError, ValueError, OverflowError) as error:
-                    raise MediaError(path, "its decoder answered nonsense") from error
+                    raise MediaError(path, _NONSENSE) from error
                 if clip is None:
                     reusable = message["kind"] in ("end", "refused")
                     _raise_for(path, message, settings)
                     return
                 child.tell("free")
                 if worked > settings.max_wall_seconds:
-                    raise MediaError(path, _overdue(worked, settings, False))
+                    raise MediaError(path, _overdue(worked, settings))
                 yield clip
         except GeneratorExit:
             reusable = child.stop_job()
@@ -199,12 +227,14 @@ class IsolatedDecoder:
         finally:
             self._give_back(child, reusable)
 
-    def _begin(self, text: bytes, form: tuple[int, ...]) -> tuple[DecoderProcess, BlockMemory]:
-        """A child that is at work on the file."""
+    def _begin(
+        self, text: bytes, form: tuple[int, ...] | None
+    ) -> tuple[DecoderProcess, BlockMemory | None]:
+        """A child that is at work on the file, and memory of the form that is wanted."""
         for _ in range(_STARTS):
             child = self._take()
             memory = child.memory
-            if memory is None or memory.shape != form:
+            if form is not None and (memory is None or memory.shape != form):
                 memory = BlockMemory(form[0], form[1], (form[2], form[3]))
             try:
                 child.begin(text, memory)
@@ -268,16 +298,48 @@ def _clip(
     if not 1 <= len(valid) <= memory.shape[0] or message["slot"] not in range(SLOTS):
         raise ValueError("a block that does not exist")
     frames, waveform = memory.slot(message["slot"], len(valid))
-    info = MediaInfo(**{**message["info"], "path": os.fsdecode(path)})
     problem = message["problem"]
     return Clip(
         frames.copy(),
         waveform.copy(),
         valid,
-        info,
+        _info(path, message),
         bool(message["has_sound"]),
         None if problem is None else str(problem),
     )
+
+
+def _info(path: str | bytes | os.PathLike, message: dict[str, Any]) -> MediaInfo:
+    """What a header declares, as a child tells it."""
+    info = MediaInfo(**{**message["info"], "path": os.fsdecode(path)})
+    for name, kind in _DECLARED.items():
+        if not isinstance(getattr(info, name), kind):
+            raise TypeError(f"{name} is no {kind}")
+    return info
+
+
+def _receive(
+    child: DecoderProcess,
+    path: str | bytes | os.PathLike,
+    settings: DecodeSettings,
+    worked: float,
+    awaited: str,
+) -> dict[str, Any]:
+    """The next message about a file on which its child has worked so many seconds."""
+    left = settings.max_wall_seconds - worked
+    began = time.monotonic()
+    try:
+        return child.receive(min(left, settings.max_stall_seconds))
+    except DecoderDied as error:
+        cause = str(error)
+        if error.overdue and left > settings.max_stall_seconds:
+            cause = (
+                f"decoding it hung: {awaited} took longer than {settings.max_stall_seconds:g} s; "
+                "if the file can be trusted, raise media.max_stall_seconds"
+            )
+        elif error.overdue:
+            cause = _overdue(worked + time.monotonic() - began, settings)
+        raise MediaError(path, cause) from error
 
 
 def _raise_for(
@@ -296,15 +358,10 @@ def _raise_for(
     if kind == "failed":
         raise MediaError(path, f"its decoder failed ({message.get('cause')})")
     if kind != "end":
-        raise MediaError(path, "its decoder answered nonsense")
+        raise MediaError(path, _NONSENSE)
 
 
-def _overdue(seconds: float, settings: DecodeSettings, stalled: bool) -> str:
-    if stalled:
-        return (
-            f"decoding it hung: the next block took longer than {settings.max_stall_seconds:g} s; "
-            "if the file can be trusted, raise media.max_stall_seconds"
-        )
+def _overdue(seconds: float, settings: DecodeSettings) -> str:
     return (
         f"decoding it took longer than {settings.max_wall_seconds:g} s ({seconds:.1f} s so far); "
         "if the file can be trusted, raise media.max_wall_seconds"

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 
 from avel_tf.annotations import load_dataset
 from avel_tf.audit import AuditSettings, audit
+from avel_tf.cli import main
+from avel_tf.media.isolated import shared_decoder
 from avel_tf.media.writer import write_video
+from tests.media.hostile import POISON
 
 SECONDS = 3
 
@@ -50,6 +55,39 @@ def test_each_kind_of_file(folder) -> None:
         "track-lengths": ["uneven.mp4"],
         "duplicate-file": ["copy.mp4"],
     }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("quick", [True, False])
+def test_a_file_that_crashes_its_reader_costs_itself_alone(
+    quick, folder, tmp_path, monkeypatch, capsys
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(POISON)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    names = ("good", "crashes", "hangs")
+    for number, name in enumerate(names):  # of different sizes, so that none is a duplicate
+        body = (folder / "good.mp4").read_bytes() + bytes(number)
+        (tmp_path / f"{name}.mp4").write_bytes(body)
+    rows = "".join(f"{name}.mp4,dog,0,2,train\n" for name in names)
+    (tmp_path / "annotations.csv").write_text("video,label,start,end,split\n" + rows)
+    shared_decoder().close()
+    shared_decoder.cache_clear()  # so that its children know the poison
+    try:
+        words = ["--quick"] if quick else []
+        assert main(["audit", str(tmp_path), "--set", "media.max_stall_seconds=2", *words]) == 2
+    finally:
+        shared_decoder().close()
+        shared_decoder.cache_clear()
+    said = capsys.readouterr().out
+    assert "killed by signal 11 (SIGSEGV)" in said and "longer than 2 s" in said
+    assert "good.mp4" not in said
+
+
+def test_the_limits_of_the_configuration_hold(folder, tmp_path, capsys) -> None:
+    shutil.copy(folder / "good.mp4", tmp_path / "film.mp4")
+    (tmp_path / "annotations.csv").write_text("video,label,start,end\nfilm.mp4,dog,0,2\n")
+    assert main(["audit", str(tmp_path), "--set", "media.max_seconds=1"]) == 2
+    assert "raise media.max_seconds" in capsys.readouterr().out
 
 
 def test_the_real_clips_are_all_readable(shared) -> None:

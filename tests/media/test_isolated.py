@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -18,8 +19,10 @@ import pytest
 import avel_tf
 from avel_tf.media.decode import decode_blocks, decode_clip
 from avel_tf.media.decode_settings import DecodeSettings
+from avel_tf.media.decoder_process import DecoderProcess
 from avel_tf.media.errors import MediaError
 from avel_tf.media.isolated import IsolatedDecoder, shared_decoder
+from avel_tf.media.probe import probe
 from tests.media.films import SIZE, TICKS, numbers, tone, write_film
 from tests.media.hostile import POISON, decoder_pids
 
@@ -120,11 +123,12 @@ def test_errors_are_those_of_this_process(decoder: IsolatedDecoder, tmp_path: Pa
     (tmp_path / "empty.mp4").write_bytes(b"")
     (tmp_path / "text.mp4").write_text("no film")
     for path in (tmp_path, tmp_path / "empty.mp4", tmp_path / "text.mp4", "missing.mp4", "a\0b"):
-        with pytest.raises(MediaError) as ours:
-            decode_clip(path)
-        with pytest.raises(MediaError) as theirs:
-            decoder.decode_clip(path)
-        assert str(ours.value) == str(theirs.value)
+        for ours, theirs in ((decode_clip, decoder.decode_clip), (probe, decoder.probe)):
+            with pytest.raises(MediaError) as expected:
+                ours(path)
+            with pytest.raises(MediaError) as found:
+                theirs(path)
+            assert str(expected.value) == str(found.value)
     assert len(decoder.idle_pids) == 1  # none of these cost a child
 
 
@@ -188,20 +192,80 @@ def test_threads_share_a_decoder(
     assert 1 <= len(decoder.idle_pids) <= 3
 
 
-@pytest.mark.slow
+def test_headers_are_those_of_this_process(
+    film: Path, long_film: Path, decoder: IsolatedDecoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(film.parent)
+    for path in (film, os.fsencode(long_film), film.name):
+        assert decoder.probe(path) == probe(path)
+    (child,) = decoder.idle_pids
+    # The same child decodes before and after, without being sent its memory again.
+    ours = decode_clip(film, size=SIZE)
+    for _ in range(2):
+        same(ours, decoder.decode_clip(film, size=SIZE))
+        assert decoder.probe(film) == ours.info
+    assert decoder.idle_pids == (child,)
+    with pytest.raises(MediaError, match=r"media\.max_seconds"):
+        decoder.probe(film, DecodeSettings(max_seconds=1))
+
+
 @pytest.mark.parametrize(
-    ("kind", "words"),
+    "answer",
     [
-        ("aborts", "killed by signal 6 (SIGABRT)"),
-        ("crashes", "killed by signal 11 (SIGSEGV)"),
-        ("is_killed", "killed by signal 9 (SIGKILL), as the system does when memory runs out"),
-        ("exits", "ended with exit code 3"),
-        ("raises", "its decoder failed (RuntimeError: no such thing as a bug)"),
-        ("hangs", "hung: the next block took longer than 1 s"),
-        ("spins", "hung: the next block took longer than 1 s"),
-        ("eats", "needed more than the limit of 300 MB of memory"),
+        {},
+        {"kind": "info"},
+        {"kind": "info", "info": {}},
+        {"kind": "info", "info": "text"},
+        {"kind": "end"},
+        {"kind": ["block"]},
+        {"kind": "info", "info": {"duration": "long"}},
+        {"kind": "info", "info": {"width": None}},
     ],
 )
+def test_a_child_that_was_taken_over_and_lies_about_a_header(
+    answer: dict, film: Path, decoder: IsolatedDecoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true = dataclasses.asdict(probe(film))
+    if isinstance(answer.get("info"), dict) and answer["info"]:
+        answer = {**answer, "info": {**true, **answer["info"]}}
+    receive = DecoderProcess.receive
+
+    def lies(child: DecoderProcess, seconds: float) -> dict:
+        told = receive(child, seconds)
+        return told if told["kind"] == "begun" else answer
+
+    monkeypatch.setattr(DecoderProcess, "receive", lies)
+    with pytest.raises(MediaError, match="nonsense"):
+        decoder.probe(film)
+
+
+DEEDS = {
+    "aborts": "killed by signal 6 (SIGABRT)",
+    "crashes": "killed by signal 11 (SIGSEGV)",
+    "is_killed": "killed by signal 9 (SIGKILL), as the system does when memory runs out",
+    "exits": "ended with exit code 3",
+    "raises": "its decoder failed (RuntimeError: no such thing as a bug)",
+    "hangs": "hung: {} took longer than 1 s",
+    "spins": "hung: {} took longer than 1 s",
+    "eats": "needed more than the limit of 300 MB of memory",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "words"), DEEDS.items())
+def test_a_poisonous_header_costs_its_file_alone(
+    kind: str, words: str, poisoned: Path, decoder: IsolatedDecoder
+) -> None:
+    settings = DecodeSettings(max_stall_seconds=1, max_memory_mb=300)
+    with pytest.raises(MediaError) as caught:
+        decoder.probe(poisoned / f"{kind}.mp4", settings)
+    assert words.format("its header") in caught.value.cause and f"{kind}.mp4" in str(caught.value)
+    assert not decoder.idle_pids and not decoder_pids()
+    assert decoder.probe(poisoned / "good.mp4", settings).duration == 3.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "words"), DEEDS.items())
 def test_a_poisonous_film_costs_itself_alone(
     kind: str, words: str, poisoned: Path, decoder: IsolatedDecoder
 ) -> None:
@@ -209,7 +273,9 @@ def test_a_poisonous_film_costs_itself_alone(
     good = decoder.decode_clip(poisoned / "good.mp4", size=SIZE, settings=settings)
     with pytest.raises(MediaError) as caught:
         decoder.decode_clip(poisoned / f"{kind}.mp4", size=SIZE, settings=settings)
-    assert words in caught.value.cause and f"{kind}.mp4" in str(caught.value)
+    assert words.format("the next block") in caught.value.cause and f"{kind}.mp4" in str(
+        caught.value
+    )
     assert not decoder.idle_pids and not decoder_pids()  # nobody hangs on
     again = decoder.decode_clip(poisoned / "good.mp4", size=SIZE, settings=settings)
     assert again.frames.tobytes() == good.frames.tobytes()
