@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 
 from avel_tf.media.decode import decode_clip
@@ -107,11 +109,31 @@ def reference_film(url: bytes) -> bytes:
     return box(b"ftyp", b"qt  ", bytes(4), b"qt  ") + film
 
 
-def film_with_media_elsewhere(url: bytes, film: Path) -> bytes:
-    """An mp4 whose data reference points at another file instead of at itself."""
+def url_of(url: bytes) -> bytes:
+    """A data reference by address: ISO/IEC 14496-12, 8.7.2."""
+    return box(b"url ", bytes(4), url + b"\0")
+
+
+def alias_of(path: Path, *, relative: bool) -> bytes:
+    """A data reference by Macintosh alias, in the form in which FFmpeg's `mov.c` reads one.
+
+    A relative one says how many levels to go up from the film and down to its target.
+    """
+    name = os.fsencode(path.name)
+    absolute = os.fsencode(path).replace(b"/", b":")
+    absolute += bytes(len(absolute) % 2)
+    content = bytes(10) + bytes([0]) + bytes(27)  # a volume without a name
+    content += bytes(12) + bytes([len(name)]) + name.ljust(63, b"\0")
+    content += bytes(16) + struct.pack(">HH", relative, relative) + bytes(16)
+    content += struct.pack(">HH", 2, len(absolute)) + absolute  # 2: the path from the root
+    content += struct.pack(">HH", 0xFFFF, 0)
+    return box(b"alis", bytes(4), content)
+
+
+def film_with_media_elsewhere(outside: bytes, film: Path) -> bytes:
+    """An mp4 whose first data reference points at another file instead of at itself."""
     body = film.read_bytes()
     inside = box(b"url ", b"\0\0\0\1")
-    outside = box(b"url ", bytes(4), url + b"\0")
     grown = len(outside) - len(inside)
     assert body.index(b"moov") > body.index(b"mdat")  # so that no offset of a picture moves
     for kind in (b"moov", b"trak", b"mdia", b"minf", b"dinf", b"dref"):
@@ -136,7 +158,7 @@ POSERS: dict[str, Callable[[str, Path], bytes]] = {
         % int(url.split(":")[2].split("/")[0])
     ),
     "pointer film": lambda url, canary: reference_film(url.encode()),
-    "media elsewhere": lambda url, canary: film_with_media_elsewhere(url.encode(), canary),
+    "media elsewhere": lambda url, canary: film_with_media_elsewhere(url_of(url.encode()), canary),
 }
 
 
@@ -164,6 +186,41 @@ def test_eight_posers(
             # Only a film whose pictures it holds itself may come out, wherever its header points.
             print(kind, clip.problem)
             assert kind == "media elsewhere" and numbers(clip.frames) == [12, 37, 62]
+
+
+ELSEWHERE: dict[str, Callable[[Path], bytes]] = {
+    "address, absolute": lambda canary: url_of(b"file://" + os.fsencode(canary)),
+    "address, relative": lambda canary: url_of(os.fsencode(canary.name)),
+    "alias, absolute": lambda canary: alias_of(canary, relative=False),
+    "alias, relative": lambda canary: alias_of(canary, relative=True),
+}
+
+
+@pytest.mark.parametrize("kind", ELSEWHERE)
+def test_no_picture_of_another_file_gets_in(
+    kind: str,
+    film: Path,
+    decoder: IsolatedDecoder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An mp4 with the tables of a film that lies beside it, and nothing of its own behind them."""
+    monkeypatch.chdir(tmp_path)
+    canary = tmp_path / "canary.mp4"
+    shutil.copy(film, canary)
+    body = film_with_media_elsewhere(ELSEWHERE[kind](canary), canary)
+    start, end = body.index(b"mdat") + 4, body.index(b"moov") - 4
+    path = tmp_path / "poser.mp4"
+    path.write_bytes(body[:start] + bytes(end - start) + body[end:])
+    for name in (path, path.name):
+        for decode in (decoder.decode_clip, decode_clip):
+            with pytest.raises(MediaError, match="picture"):
+                decode(name, size=SIZE)
+    if kind.startswith("alias"):  # FFmpeg told to obey shows what would have come in
+        options = {"enable_drefs": "1", "use_absolute_path": "1"}
+        with av.open(str(path), options=options) as container:
+            frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        assert numbers(np.stack(frames)[12::25, None]) == [12, 37, 62]
 
 
 def test_what_is_no_regular_file(
