@@ -73,7 +73,7 @@ def _describe(folder: Path) -> None:
     if differences:
         print(f"  files DO NOT MATCH the manifest: {'; '.join(differences)}")
     else:
-        print("  graph and weights match the manifest, and so do labels and configuration")
+        print("  graph and weights match the manifest, and so do labels, configuration and recipe")
     uses = inspect_ops(folder)
     for use in uses:
         times = f", {use.count} times" if use.count > 1 else ""

@@ -11,6 +11,8 @@ from avel_tf.embeddings.hub_module import sha256_of_folder
 
 MANIFEST = "manifest.json"
 HASHED_ASSETS = ("labels.txt", "config.yaml")
+# What else the manifest says, the recipe of the frames above all, stands under this hash of it.
+OWN_HASH = "manifest_sha256"
 
 # What TensorFlow and avel export write at the top of a SavedModel. Anything else there is not
 # covered by a hash, and one name is a trap: a saved_model.cpb is a second graph.
@@ -94,6 +96,18 @@ def hashes_of(folder: Path) -> dict[str, Any]:
     return {"sha256": sha256_of_folder(folder), "assets_sha256": assets}
 
 
+def sealed(manifest: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """A manifest with the hashes of a model's files, and with that of all it says."""
+    manifest = {**manifest, **hashes_of(folder)}
+    return {**manifest, OWN_HASH: _own_hash(manifest)}
+
+
+def _own_hash(manifest: dict[str, Any]) -> str:
+    """Over what it says, however that is spelt, but for the hash itself."""
+    content = {key: value for key, value in manifest.items() if key != OWN_HASH}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
 def mismatches(folder: Path) -> list[str]:
     """In what a model differs from its manifest.
 
@@ -112,6 +126,10 @@ def mismatches(folder: Path) -> list[str]:
     manifest = read_manifest(folder)
     found = hashes_of(folder)
     differences = []
+    if OWN_HASH not in manifest:
+        differences.append("the manifest has no hash of itself")
+    elif manifest[OWN_HASH] != _own_hash(manifest):
+        differences.append("the manifest is not the one that was exported")
     if manifest.get("sha256") != found["sha256"]:
         differences.append("graph or weights are not those that were exported")
     stated = manifest.get("assets_sha256")

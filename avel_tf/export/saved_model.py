@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 
 from avel_tf.embeddings.extractor import FeatureExtractor
-from avel_tf.export.manifest import hashes_of
+from avel_tf.export.manifest import sealed
 from avel_tf.export.module import LocalizerModule
 from avel_tf.export.warmup import write_warmup_request
 from avel_tf.labels import Labels
@@ -65,8 +65,7 @@ def export_saved_model(
             tf.saved_model.save(module, str(partial), signatures=module.served)
         write_warmup_request(partial, name=folder.name, recipe=extractor.recipe)
         # Graph and weights can be hashed only now; they do not contain the manifest's text.
-        manifest |= hashes_of(partial)
-        _write_json(partial / "assets" / "manifest.json", manifest)
+        _write_json(partial / "assets" / "manifest.json", sealed(manifest, partial))
         partial.chmod(0o755)  # mkdtemp makes folders that nobody else may enter
         target = folder / str(version)
         os.rename(partial, target)

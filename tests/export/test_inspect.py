@@ -169,10 +169,37 @@ def test_files_that_export_did_not_write_and_hashes_that_are_missing_are_found(m
     del manifest["assets_sha256"]
     (model / "assets" / "manifest.json").write_text(json.dumps(manifest))
     assert mismatches(model) == [
+        "the manifest is not the one that was exported",
         "assets/labels.txt is missing",
         "the manifest has no hash of assets/config.yaml",
         "saved_model.cpb was not written by avel export",
     ]
+
+
+def test_another_recipe_in_the_manifest_is_found(model, clips, tmp_path, capsys):
+    """It says how many pictures a second are decoded, and stands nowhere else."""
+    path = model / "assets" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    path.write_text(json.dumps(dict(reversed(manifest.items()))))
+    assert mismatches(model) == []  # the same, spelt otherwise
+    recipe = manifest["recipe"]["visual"]
+    for changed in ({"frames_per_second": recipe["frames_per_second"] + 1}, {"module": "other"}):
+        visual = {"visual": {**recipe, **changed}}
+        path.write_text(json.dumps({**manifest, "recipe": {**manifest["recipe"], **visual}}))
+        assert mismatches(model) == ["the manifest is not the one that was exported"]
+        words = [
+            "infer",
+            str(clips / "videos"),
+            "--model",
+            str(model),
+            "--out",
+            str(tmp_path / "out"),
+        ]
+        assert main(words) == 1
+        assert "the manifest is not the one that was exported" in capsys.readouterr().err
+    del manifest["manifest_sha256"]
+    path.write_text(json.dumps(manifest))
+    assert mismatches(model) == ["the manifest has no hash of itself"]
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff", b"[" * 100_000])
