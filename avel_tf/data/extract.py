@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -27,6 +28,14 @@ logger = logging.getLogger(__name__)
 # a file is shorter (Tian et al. 2018).
 AVE_SECONDS = 10
 
+TWICE = (
+    "the run died twice while this file was in hand, the second time alone; it is left out so that "
+    "the others can be done"
+)
+
+# Videos under names that stay the same from run to run.
+Members = list[tuple[str, Video]]
+Outcomes = Iterator[tuple[Features | None, Outcome]]
 Record = tuple[str, Features, tuple[Annotation, ...], np.ndarray]
 
 
@@ -44,7 +53,8 @@ def extract_features(
 
     Videos that cannot be read are named in the manifest's `skipped` and left out. A run that was
     cut off goes on with the group of videos that it was in, and ends with the same bytes; not so
-    with augmentation, whose random masks follow from all that were drawn before.
+    with augmentation, whose random masks follow from all that were drawn before. Videos that were
+    in hand when a run died are tried alone first; one on which it dies again is skipped.
 
     Args:
         dataset: The data set.
@@ -67,48 +77,73 @@ def extract_features(
         folder, recipe=extractor.recipe, labels=dataset.labels, layout=dataset.layout
     )
 
-    def embedded(
-        videos: tuple[Video, ...], copies: int
-    ) -> Iterator[tuple[Features | None, Outcome]]:
+    def count(videos: int = 1) -> None:
         nonlocal done
+        done += videos
+        if progress:
+            progress(done, len(dataset.videos))
+
+    def embedded(members: Members, copies: int, *, alone: bool = False) -> Outcomes:
+        """What comes of some videos, each noted in the log of attempts."""
+        names = [name for name, _ in members]
         stream = SecondStream(
-            [video.path for video in videos],
+            [video.path for _, video in members],
             frames_per_second=extractor.recipe.visual.frames_per_second,
             size=extractor.recipe.visual.size,
             workers=data.resolved_workers,
             limit=limit,
             settings=media,
+            opening=lambda place: groups.attempts.begin(names[place], alone=alone),
         )
-        for _, features, outcome in embed_files(
-            stream, extractor, batch_seconds=data.batch_seconds, augment=augment, copies=copies
-        ):
-            done += 1
-            if progress:
-                progress(done, len(dataset.videos))
-            yield features, outcome
+        try:
+            for place, features, outcome in embed_files(
+                stream, extractor, batch_seconds=data.batch_seconds, augment=augment, copies=copies
+            ):
+                groups.attempts.end(names[place])
+                yield features, outcome
+        except Exception as error:
+            # Raised in a decoding thread, it comes here in the guise of another error.
+            if groups.attempts.failure is not None:
+                raise groups.attempts.failure from error
+            raise
 
-    def in_groups(
-        split: str, videos: tuple[Video, ...], groups: FinishedGroups
-    ) -> Iterator[tuple[Features | None, Outcome]]:
-        nonlocal done
-        for first in range(0, len(videos), GROUP_VIDEOS):
+    def survivable(members: Members, copies: int) -> Outcomes:
+        """What comes of some videos, when earlier runs may have died of one of them."""
+        attempts = groups.attempts
+        living = [member for member in members if not attempts.died_alone[member[0]]]
+        suspects = [member for member in living if attempts.died_together[member[0]]]
+        if any(attempts.died_together[name] > 1 for name, _ in suspects):
+            # Each of them can be had alone, but not together.
+            parts = [embedded([member], copies, alone=True) for member in living]
+        else:
+            for member in suspects:
+                logger.warning("The last run died; trying %s alone.", member[1].id)
+                list(embedded([member], copies=0, alone=True))
+            # And again among the others: which seconds share a batch shows in the last digits.
+            parts = [embedded(living, copies)] if living else []
+        found = itertools.chain.from_iterable(parts)
+        for name, _ in members:
+            yield (None, Outcome(0, error=TWICE)) if attempts.died_alone[name] else next(found)
+            count()
+
+    def in_groups(split: str, members: Members) -> Outcomes:
+        for first in range(0, len(members), GROUP_VIDEOS):
             name = f"{split}-{first // GROUP_VIDEOS:05d}"
             group = groups.load(name)
             if group is None:
-                group = list(embedded(videos[first : first + GROUP_VIDEOS], copies=0))
+                group = list(survivable(members[first : first + GROUP_VIDEOS], copies=0))
                 groups.save(name, group)
             else:
-                done += len(group)
-                if progress:
-                    progress(done, len(dataset.videos))
+                count(len(group))
             yield from group
 
-    def records(split: str, groups: FinishedGroups) -> Iterator[Record]:
+    def records(split: str) -> Iterator[Record]:
         videos = dataset.split(split)
+        members = [(f"{split}/{place}", video) for place, video in enumerate(videos)]
         if augment is None:
-            outcomes = in_groups(split, videos, groups)
+            outcomes = in_groups(split, members)
         else:
-            outcomes = embedded(videos, data.spec_augment_copies if split == "train" else 0)
+            outcomes = survivable(members, data.spec_augment_copies if split == "train" else 0)
         for video, (features, outcome) in zip(videos, outcomes, strict=True):
             if features is None:
                 reason = outcome.error or "it holds no second of video"
@@ -132,7 +167,7 @@ def extract_features(
             for split in SPLITS:
                 videos = dataset.split(split)
                 expected = len(videos) * (1 + (data.spec_augment_copies if split == "train" else 0))
-                writer.write_split(split, records(split, groups), expected=expected)
+                writer.write_split(split, records(split), expected=expected)
         groups.discard()
     return FeatureStore(folder)
 

@@ -12,10 +12,12 @@ import os
 import shutil
 import zipfile
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
 
+from avel_tf.data.attempts import Attempts
 from avel_tf.data.feature_store import FeatureStoreError
 from avel_tf.data.features import Features
 from avel_tf.data.second_stream import Outcome
@@ -27,6 +29,9 @@ LOCK = "lock"
 # Group after group is embedded; at the end of each the decoders run empty once. A run that is
 # killed loses at most one group: ten seconds at F = 2, some minutes at F = 16 without a GPU.
 GROUP_VIDEOS = 64
+# What the lock holds: whether whoever has it, or had it last, came to an orderly end. Of one
+# length, so that a full disk has room for the change.
+_OPEN, _SHUT = b"open", b"shut"
 
 Group = list[tuple[Features | None, Outcome]]
 
@@ -34,11 +39,15 @@ Group = list[tuple[Features | None, Outcome]]
 class FinishedGroups:
     """A hidden folder beside a feature store, `.NAME.resume`, with a file for each group of videos.
 
-    Only one process at a time may hold it. What was made by another plan is thrown away.
+    Only one process at a time may hold it. What was made by another plan is thrown away. An error
+    that nobody expected counts as a death of the process: it may be a file's doing.
 
     Args:
         store: Where the feature store shall lie.
         plan: What decides the features: recipe, files, settings.
+
+    Attributes:
+        attempts: What earlier runs on the same plan died of.
 
     Raises:
         FeatureStoreError: Another process is extracting to the same place.
@@ -72,6 +81,15 @@ class FinishedGroups:
                 f"Another run is extracting features to {self.store}. Wait for it to end, or give "
                 "another --out."
             )
+        try:
+            self._begin()
+        except BaseException:
+            os.close(self._lock)
+            raise
+        return self
+
+    def _begin(self) -> None:
+        died = os.pread(self._lock, len(_OPEN), 0) == _OPEN
         plan = self.folder / PLAN
         if not plan.is_file() or plan.read_text(encoding="utf-8") != self._plan:
             for path in self.folder.iterdir():
@@ -81,11 +99,23 @@ class FinishedGroups:
         # What `FeatureStoreWriter`s left that were killed; the lock says that none is at work.
         for partial in self.folder.parent.glob(f".{glob.escape(self.store.name)}.*.partial"):
             shutil.rmtree(partial)
-        return self
+        self.attempts = Attempts(self.folder, died=died)
+        os.pwrite(self._lock, _OPEN, 0)
 
-    def __exit__(self, *_: object) -> None:
-        if self.folder.is_dir() and not any(self.folder.glob("*.npz")):
-            self.discard()  # nothing to go on with
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.attempts.close()
+        # Ctrl-C and a full disk are nobody's fault.
+        in_order = kind is None or issubclass(kind, OSError) or not issubclass(kind, Exception)
+        if in_order and self.folder.is_dir():
+            os.pwrite(self._lock, _SHUT, 0)
+            blamed = self.attempts.died_together or self.attempts.died_alone
+            if not blamed and not any(self.folder.glob("*.npz")):
+                self.discard()  # nothing to go on with
         os.close(self._lock)
 
     def discard(self) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,12 +17,14 @@ import pytest
 from avel_tf.annotations import load_dataset
 from avel_tf.cli import main
 from avel_tf.data import extract
+from avel_tf.data.attempts import Attempts
 from avel_tf.data.extract import extract_features
 from avel_tf.data.feature_store import FeatureStoreError
 from avel_tf.data.features import Features
 from avel_tf.data.finished_groups import FinishedGroups
 from avel_tf.data.second_stream import Outcome
 from tests.conftest import COMPACT_SETTINGS, as_set
+from tests.media.hostile import POISON
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -126,6 +130,141 @@ def test_groups_come_back_as_they_were_and_for_one_process_only(tmp_path):
         assert groups.load("train-00000") is None
         groups.discard()
     assert list(tmp_path.iterdir()) == []
+
+
+class Deadly:
+    """Makes an extraction die when a file is opened; which one, and in what company, is settable.
+
+    An error that nobody expects counts as a death, so no process has to be killed for it.
+    """
+
+    def __init__(self, monkeypatch) -> None:
+        self.name = ""
+        self.company = 0  # how many other files must be in the same stream at least
+        self.times = 99
+        self.streams: list[list[str]] = []
+        real = extract.SecondStream
+
+        def stream(paths, *, opening, **options):
+            names = [str(path) for path in paths]
+            self.streams.append(names)
+
+            def opened(place: int) -> None:
+                opening(place)
+                if names[place] == self.name and len(names) > self.company and self.times:
+                    self.times -= 1
+                    raise RuntimeError("nobody expects this")
+
+            return real(paths, opening=opened, **options)
+
+        monkeypatch.setattr(extract, "SecondStream", stream)
+
+
+@pytest.fixture
+def deadly(monkeypatch, small_groups) -> Deadly:
+    return Deadly(monkeypatch)
+
+
+def test_a_file_on_which_runs_die_is_left_out(clips, extractor, tmp_path, deadly):
+    dataset = load_dataset(clips)
+    poison = dataset.split("train")[4]
+    deadly.name = str(poison.path)
+    out = tmp_path / "features"
+    for _ in range(2):
+        with pytest.raises(Exception, match="nobody expects this"):
+            extract_features(dataset, extractor, out)
+        assert not out.exists()
+    deadly.streams.clear()
+    done = []
+    store = extract_features(dataset, extractor, out, progress=lambda n, of: done.append(n))
+    (left_out,) = store.skipped
+    assert left_out["video"] == poison.id and "the run died twice" in left_out["reason"]
+    assert store.count("train") == 6 and store.count("test") == 4 and done[-1] == 14
+    assert done == [3, *range(4, 15)]  # the first group was there, and nobody counts twice
+    assert all(deadly.name not in names for names in deadly.streams)
+    assert [path.name for path in tmp_path.iterdir()] == ["features"]
+
+
+@pytest.mark.parametrize("copies", [0, 1])
+def test_an_innocent_file_comes_out_with_the_same_bytes(clips, extractor, tmp_path, deadly, copies):
+    dataset = load_dataset(clips)
+    data = extract.DataSettings(spec_augment_copies=copies)
+    whole = extract_features(dataset, extractor, tmp_path / "whole", data=data).folder
+    out = tmp_path / "features"
+    deadly.name, deadly.times = str(dataset.split("train")[4].path), 1
+    with pytest.raises(Exception, match="nobody expects this"):
+        extract_features(dataset, extractor, out, data=data)
+    deadly.streams.clear()
+    extract_features(dataset, extractor, out, data=data)
+    assert [deadly.name] in deadly.streams  # it was tried alone
+    assert contents(out) == contents(whole)
+
+
+def test_files_that_are_deadly_only_together_are_done_alone(clips, extractor, tmp_path, deadly):
+    dataset = load_dataset(clips)
+    deadly.name, deadly.company = str(dataset.split("train")[1].path), 1
+    out = tmp_path / "features"
+    for _ in range(2):
+        with pytest.raises(Exception, match="nobody expects this"):
+            extract_features(dataset, extractor, out)
+    deadly.streams.clear()
+    store = extract_features(dataset, extractor, out)
+    assert store.skipped == [] and store.count("train") == 7
+    assert [len(names) for names in deadly.streams] == [1, 1, 1, 3, 1, 3, 3, 1]
+
+
+def test_a_full_disk_blames_no_file(clips, extractor, tmp_path, deadly, monkeypatch):
+    dataset = load_dataset(clips)
+    out = tmp_path / "features"
+    write = Attempts._write
+
+    def full(log, record):
+        if record.get("begin") == "train/4":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(log, record)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Attempts, "_write", full)
+        with pytest.raises(OSError, match="No space left"):
+            extract_features(dataset, extractor, out)
+    deadly.streams.clear()
+    assert extract_features(dataset, extractor, out).skipped == []
+    assert [len(names) for names in deadly.streams] == [3, 1, 3, 3, 1]  # and nobody tried alone
+
+
+def test_another_plan_forgets_what_files_did(tmp_path):
+    for plan, expected in ((1, 0), (1, 1), (2, 0)):
+        with (
+            pytest.raises(RuntimeError),
+            FinishedGroups(tmp_path / "f", {"plan": plan}) as groups,
+        ):
+            assert groups.attempts.died_together["a"] == expected
+            groups.attempts.begin("a")
+            raise RuntimeError
+
+
+@pytest.mark.slow
+def test_a_file_that_kills_the_process_is_left_out(clips, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(clips / "videos", data / "videos")
+    table = (clips / "annotations.csv").read_text()
+    name = table.splitlines()[2].split(",")[0]
+    poison = Path(name).with_name("is_killed.mp4")
+    (data / "annotations.csv").write_text(table.replace(name, str(poison)))
+    (data / name).rename(data / poison)
+    hook = tmp_path / "hook"
+    hook.mkdir()
+    (hook / "sitecustomize.py").write_text(POISON)
+    out = tmp_path / "features"
+    words = ["extract", str(data), *as_set(COMPACT_SETTINGS), "--out", str(out)]
+    command = [sys.executable, "-m", "avel_tf.cli", *words, "--set", "media.isolated=false"]
+    environment = {**os.environ, "PYTHONPATH": f"{hook}:{ROOT}"}
+    ends = []
+    for _ in range(3):
+        run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+        ends.append(run.returncode)
+    assert ends == [-signal.SIGKILL, -signal.SIGKILL, 2], run.stderr
+    assert run.stdout.count("left out: ") == 1 and "the run died twice" in run.stdout
 
 
 @pytest.mark.slow
