@@ -85,11 +85,11 @@ class PacketWalk:
         self._audio = audio
         self._sound = SoundTrack(audio, self._origin, settings) if audio is not None else None
         self._emitted = 0  # seconds handed out
-        self._position = Fraction(0)  # how far into the file the picture packets have come
+        self._position = 0.0  # seconds; how far into the file the picture packets have come
         self._frames_met = 0
         self._damaged_pictures = 0
         self._read_failure: str | None = None
-        self._left_out: Fraction | None = None  # time of the first sound left out
+        self._left_out: float | None = None  # time of the first sound left out
 
     def blocks(self, block_seconds: int) -> Iterator[Clip]:
         """All seconds of the file in blocks; the last one is known to be the last."""
@@ -104,7 +104,7 @@ class PacketWalk:
             while self._complete_to(self._emitted + block_seconds, more=_HALF):
                 yield self._block(block_seconds)
         self._flush()
-        if self._pictures.clock is None:
+        if self._pictures.empty:
             raise MediaError(self._path, self._no_picture())
         end = int(self._pictures.end + _HALF)
         total = max(1, end if self._stop_at is None else min(end, self._stop_at))
@@ -137,8 +137,7 @@ class PacketWalk:
 
     def _complete_to(self, second: int, more: Fraction = Fraction(0)) -> bool:
         """Whether picture and sound up to this second are decided, and `more` picture follows."""
-        clock = self._pictures.clock
-        if clock is None or clock < second + more:
+        if not self._pictures.reached(second + more):
             return False
         if self._sound is None or self._sound.failure or self._sound.seconds >= second:
             return True
@@ -147,9 +146,8 @@ class PacketWalk:
     def _decode_pictures(self, packet: av.Packet) -> None:
         ticks = packet.dts if packet.dts is not None else packet.pts
         if ticks is not None:
-            self._position = max(self._position, ticks * self._tick - self._origin)
-        clock = self._pictures.clock
-        if self._stop_at is not None and clock is not None and clock >= self._stop_at:
+            self._position = max(self._position, float(ticks * self._tick - self._origin))
+        if self._stop_at is not None and self._pictures.reached(self._stop_at):
             return  # only the sound is still waited for
         try:
             frames = packet.decode()
@@ -169,15 +167,17 @@ class PacketWalk:
                 self._info = replace(self._info, rotation=rotation_of(frame))
             self._frames_met += 1
             self._damaged_pictures += frame.is_corrupt
+            self._limit("max_frames", self._frames_met, "it holds {:,} pictures")
             pixels = frame.width * frame.height
-            self._limit("max_frames", self._frames_met, f"it holds {self._frames_met:,} pictures")
-            self._limit("max_pixels", pixels, f"it holds a picture of {pixels:,} pixels")
+            self._limit("max_pixels", pixels, "it holds a picture of {:,} pixels")
             self._pictures.add(frame)
-            end = self._pictures.end
-            self._limit("max_seconds", end, f"it holds a picture at {float(end):.6g} seconds")
+            if self._pictures.ends_after(self._settings.max_seconds):
+                end = float(self._pictures.end)
+                self._limit("max_seconds", end, "it holds a picture at {:.6g} seconds")
 
-    def _limit(self, name: str, value: float | Fraction, finding: str) -> None:
-        over_limit(self._path, name, value, self._settings, finding)
+    def _limit(self, name: str, value: float, finding: str) -> None:
+        if value > getattr(self._settings, name):  # asked for every picture; words only if it is
+            over_limit(self._path, name, value, self._settings, finding.format(value))
 
     def _decode_sound(self, packet: av.Packet) -> None:
         if self._sound is None:
@@ -185,7 +185,7 @@ class PacketWalk:
         if packet.pts is not None:
             # Measured against the picture's place in the file and not against what has been
             # handed out, so that the size of the blocks makes no difference.
-            time = self._sound.time_of(packet.pts)
+            time = float(self._sound.time_of(packet.pts))
             if not self._position - _SOUND_BEHIND <= time <= self._position + _SOUND_AHEAD:
                 self._left_out = time if self._left_out is None else min(self._left_out, time)
                 return

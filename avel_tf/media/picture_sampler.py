@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import heapq
 from fractions import Fraction
+from functools import lru_cache
 
 import av
-import cv2
 import numpy as np
-from av.video.reformatter import VideoReformatter
 
-from avel_tf.media.probe import display_matrix
+from avel_tf.media.instants import Instants
+from avel_tf.media.picture_scaler import PictureScaler
 
 # When neither the frame nor the track says how long a picture stays, it is taken to stay as long
 # as one of the 25 per second of PAL television.
@@ -19,13 +20,12 @@ _USUAL_DURATION = Fraction(1, 25)
 class PictureSampler:
     """Takes decoded frames in order and keeps those on screen at the sample instants.
 
-    Second s has F instants, at s + (k + 0.5) / F. At each, the frame on screen is the last one
-    with a time at or before it; before the first frame it is the first. Only frames that are
-    taken are converted to RGB.
+    At each instant the frame on screen is the last one with a time at or before it; before the
+    first frame it is the first. Only frames that are taken are resized and converted to RGB.
 
     Args:
         origin: Time zero of the file, in seconds on the track's clock.
-        time_base: Seconds per tick of the track's clock.
+        tick: Seconds per tick of the track's clock.
         frame_rate: Mean pictures per second, for frames that do not say how long they stay.
         frames_per_second: F.
         size: (H, W) of the pictures to make.
@@ -34,35 +34,70 @@ class PictureSampler:
     def __init__(
         self,
         origin: Fraction,
-        time_base: Fraction,
+        tick: Fraction,
         frame_rate: float | None,
         frames_per_second: int,
         size: tuple[int, int],
     ) -> None:
-        self.clock: Fraction | None = None  # time of the latest frame
-        self.end = Fraction(0)  # when the latest frame leaves the screen
         self._origin = origin
-        self._time_base = time_base
-        self._usual = 1 / Fraction(frame_rate) if frame_rate else _USUAL_DURATION
-        self._frames_per_second = frames_per_second
-        self._size = size
+        self._tick = tick
+        usual = 1 / Fraction(frame_rate) if frame_rate else _USUAL_DURATION
+        self._usual = usual / tick  # ticks
+        self._instants = Instants(origin, tick, frames_per_second)
+        # In ticks; a Fraction only after frames that lack a time or a duration.
+        self._clock: int | Fraction | None = None
+        self._end: int | Fraction = origin / tick
         self._samples: list[np.ndarray] = []
         self._sampled = 0  # instants decided so far, those already taken away included
         self._current: av.VideoFrame | None = None
         self._image: np.ndarray | None = None  # the current frame, once it has been converted
-        self._matrix: list[list[int]] | None = None
-        self._rotation = 0
-        self._reformatter = VideoReformatter()
+        self._convert = PictureScaler(size)
+        # Asked for every packet, and always about the same few seconds.
+        self._ticks_at = lru_cache(lambda time: (time + origin) / tick)
+        self._passed: list[tuple[int, int]] = []  # a heap of (time, duration), not yet in order
+
+    @property
+    def end(self) -> Fraction:
+        """When the latest frame leaves the screen, in seconds."""
+        return self._end * self._tick - self._origin
+
+    @property
+    def empty(self) -> bool:
+        """Whether no frame has come yet."""
+        return self._clock is None
+
+    def reached(self, time: int | Fraction) -> bool:
+        """Whether the latest frame begins at this second or later."""
+        return self._clock is not None and self._clock >= self._ticks_at(time)
+
+    def ends_after(self, time: float) -> bool:
+        """Whether the latest frame stays on screen for longer than to this second."""
+        return self._end > self._ticks_at(time)
 
     def add(self, frame: av.VideoFrame) -> None:
         """Takes the next frame; the instants before it are decided by this."""
-        time = self._time_of(frame)
+        ticks = frame.pts if frame.pts is not None else frame.dts
+        if ticks is not None:
+            while self._passed and self._passed[0][0] <= ticks:
+                self._move_on(*heapq.heappop(self._passed))
+        time = self._end if ticks is None else ticks  # without a time it follows without a gap
         if self._current is None:
             self._show(frame)
-        self._sample_until(time)
+        self._move_on(time, frame.duration)
         self._show(frame)
-        self.clock = time
-        self.end = max(self.end, time + self._duration_of(frame))
+
+    def pass_over(self, ticks: int, duration: int | None) -> None:
+        """Takes note of a picture that no instant needs and that was not decoded.
+
+        Frames come in the order of showing, but these do not; each counts from the moment when
+        the frame behind it comes.
+        """
+        heapq.heappush(self._passed, (ticks, duration or 0))
+
+    def close(self) -> None:
+        """No frame will come any more."""
+        while self._passed:
+            self._move_on(*heapq.heappop(self._passed))
 
     def take(self, count: int) -> np.ndarray:
         """Hands out the next `count` pictures; the last frame stays on screen to the end.
@@ -75,14 +110,18 @@ class PictureSampler:
         taken, self._samples = self._samples[:count], self._samples[count:]
         return np.stack(taken)  # [count, H, W, 3]
 
+    def _move_on(self, time: int | Fraction, duration: int | None) -> None:
+        """Goes to the time of the next picture, which may not lie behind that of the last."""
+        # Decoders hand out frames in the order of showing, so a clock that steps back is held.
+        time = max(time, self._origin / self._tick if self._clock is None else self._clock)
+        count = self._instants.before(time)
+        while self._sampled < count:
+            self._sample()
+        self._clock = time
+        self._end = max(self._end, time + (duration or self._usual))
+
     def _show(self, frame: av.VideoFrame) -> None:
         self._current, self._image = frame, None
-
-    def _sample_until(self, time: Fraction) -> None:
-        # The middle of interval n lies at (n + 0.5) / F; exact arithmetic, because a frame that
-        # begins just then is already on screen.
-        while Fraction(2 * self._sampled + 1, 2 * self._frames_per_second) < time:
-            self._sample()
 
     def _sample(self) -> None:
         if self._current is None:
@@ -91,48 +130,3 @@ class PictureSampler:
             self._image = self._convert(self._current)
         self._samples.append(self._image)
         self._sampled += 1
-
-    def _time_of(self, frame: av.VideoFrame) -> Fraction:
-        ticks = frame.pts if frame.pts is not None else frame.dts
-        if ticks is None:  # then it follows the one before without a gap
-            return self.end
-        time = ticks * self._time_base - self._origin
-        # A clock that steps back is held: decoders hand out frames in the order of showing.
-        return max(time, self.clock) if self.clock is not None else max(time, Fraction(0))
-
-    def _duration_of(self, frame: av.VideoFrame) -> Fraction:
-        return frame.duration * self._time_base if frame.duration else self._usual
-
-    def _matrix_of(self, frame: av.VideoFrame) -> list[list[int]]:
-        """The display matrix, read anew only when the rotation has changed.
-
-        PyAV ties a frame and its side data into a cycle, so asking every frame would keep whole
-        pictures in memory until the garbage collector comes by.
-        """
-        if self._matrix is None or frame.rotation != self._rotation:
-            matrix = display_matrix(frame)
-            self._matrix = [[1, 0], [0, 1]] if matrix is None else matrix.tolist()
-            self._rotation = frame.rotation
-        return self._matrix
-
-    def _convert(self, frame: av.VideoFrame) -> np.ndarray:
-        """The whole frame, upright, at the size asked for: uint8 `[H, W, 3]`."""
-        stored = self._reformatter.reformat(frame, format="rgb24").to_ndarray()
-        height, width = self._size
-        (a, b), (c, d) = self._matrix_of(frame)
-        turned = abs(a) + abs(d) < abs(b) + abs(c)  # x and y change places
-        target = (height, width) if turned else (width, height)  # OpenCV wants width first
-        shrinking = stored.shape[1] >= target[0] and stored.shape[0] >= target[1]
-        # Averaging areas is free of aliasing when shrinking, but a block pattern when enlarging.
-        image = cv2.resize(
-            stored, target, interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
-        )
-        if turned:
-            image = image.transpose(1, 0, 2)  # [H, W, 3]
-        # After the swap, x is shown along c * y or a * x, and the like for y: where the factor
-        # is negative, that axis runs backwards.
-        if (c if turned else a) < 0:
-            image = image[:, ::-1]
-        if (b if turned else d) < 0:
-            image = image[::-1]
-        return np.ascontiguousarray(image)  # [H, W, 3]

@@ -11,14 +11,11 @@ import numpy as np
 from avel_tf.media.clip import SAMPLE_RATE
 from avel_tf.media.decode_settings import DecodeSettings
 from avel_tf.media.probe import tick_of
+from avel_tf.media.sound_stretch import SoundStretch
 from avel_tf.media.source import reason
 
 _log = logging.getLogger(__name__)
 
-# Frames whose time is this far from where the sound so far ends are put where their time says.
-# Below that, time stamps are rounded (Matroska keeps milliseconds) rather than right; 45 ms is
-# where viewers begin to notice that sound leads the picture (ITU-R BT.1359-1).
-_TOLERANCE = Fraction(45, 1000)
 # A hole this long is worth a word: it can cost a second its sound. Matroska passes over damage
 # without one, and the hole that it leaves is all there is to see of it.
 _HOLE = Fraction(1, 2)
@@ -26,9 +23,6 @@ _HOLE = Fraction(1, 2)
 
 class SoundTrack:
     """Takes the packets of one sound track in order and gives out a gapless waveform.
-
-    Mono is made by FFmpeg's downmix matrix, scaled so that its weights add up to one: stereo
-    becomes the mean of both channels, and nothing can exceed full scale.
 
     Args:
         stream: The sound track of an open file.
@@ -44,9 +38,7 @@ class SoundTrack:
         self._stream = stream
         self._origin = origin
         self._tick = tick_of(stream)
-        self._resampler: av.AudioResampler | None = None
-        self._form: tuple[object, ...] = ()
-        self._expected = Fraction(0)  # where the next frame belongs if nothing is missing
+        self._stretch: SoundStretch | None = None
         self._position = 0  # sample at which the next resampled ones are laid down
         self._taken = 0  # samples already handed out
         self._chunks: list[tuple[int, np.ndarray]] = []
@@ -107,33 +99,22 @@ class SoundTrack:
         return waveform
 
     def _add(self, frame: av.AudioFrame) -> None:
-        time = self.time_of(frame.pts) if frame.pts is not None else self._expected
-        form = (frame.format.name, frame.layout.name, frame.sample_rate)
-        gap = self.empty or abs(time - self._expected) > _TOLERANCE
-        if not self.empty and time - self._expected > _HOLE:
-            self.missing += time - self._expected
-        if gap or form != self._form or self._resampler is None:
+        stretch, form = self._stretch, SoundStretch.form_of(frame)
+        goes_on = stretch is not None and (frame.pts is None or stretch.continued_at(frame.pts))
+        if stretch is None or not goes_on or form != stretch.form:
+            end = stretch.end if stretch is not None else Fraction(0)
+            time = end if frame.pts is None else self.time_of(frame.pts)
+            if stretch is not None and time - end > _HOLE:
+                self.missing += time - end
             self._finish()
-            # `rematrix_maxval` scales the downmix: for floating point FFmpeg would otherwise let
-            # two equal channels add up to 1.41 times full scale.
-            self._resampler = av.AudioResampler(
-                "flt", "mono", SAMPLE_RATE, options={"rematrix_maxval": "1.0"}
-            )
-            self._form = form
-            self._position = round(time * SAMPLE_RATE)
-            self._expected = time
+            stretch = self._stretch = SoundStretch(time, form, self._origin, self._tick)
+            self._position = stretch.position
         self.empty = False
-        self._expected += Fraction(frame.samples, frame.sample_rate)
-        self._lay(self._resampler.resample(frame))
+        self._chunks += stretch.add(frame)
+        self._position = stretch.position
 
     def _finish(self) -> None:
-        if self._resampler is not None:
-            self._lay(self._resampler.resample(None))
-            self._resampler = None
-
-    def _lay(self, frames: list[av.AudioFrame]) -> None:
-        for frame in frames:
-            samples = frame.to_ndarray().reshape(-1)  # [n]
-            samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0).clip(-1.0, 1.0)
-            self._chunks.append((self._position, samples))
-            self._position += len(samples)
+        if self._stretch is not None:
+            self._chunks += self._stretch.finish()
+            self._position = self._stretch.position
+            self._stretch = None
