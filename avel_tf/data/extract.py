@@ -74,7 +74,11 @@ def extract_features(
     limit = AVE_SECONDS if dataset.layout == "ave" else None
     done = 0
     writer = FeatureStoreWriter(
-        folder, recipe=extractor.recipe, labels=dataset.labels, layout=dataset.layout
+        folder,
+        recipe=extractor.recipe,
+        labels=dataset.labels,
+        layout=dataset.layout,
+        dtype=data.feature_dtype,
     )
 
     def count(videos: int = 1) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -14,6 +15,8 @@ import tensorflow as tf
 
 from avel_tf.annotations import Annotation
 from avel_tf.data.features import Features
+from avel_tf.data.record import decode_record, decode_seconds, encode_record
+from avel_tf.data.settings import known_dtype
 from avel_tf.embeddings.recipe import Recipe
 from avel_tf.labels import Labels
 
@@ -23,7 +26,8 @@ SPLITS = ("train", "validation", "test")
 # About 100 MB a shard with ResNet-152 and VGGish at ten seconds a clip, TensorFlow's own advice
 # for TFRecord files (https://www.tensorflow.org/guide/data_performance).
 RECORDS_PER_SHARD = 1_024
-_MICROSECONDS = 1_000_000
+_FLOAT16_MAX = float(np.finfo(np.float16).max)
+_FLOAT16_NORMAL = float(np.finfo(np.float16).smallest_normal)
 
 
 class FeatureStoreError(ValueError):
@@ -40,6 +44,7 @@ class FeatureStore:
         recipe: How the features were made.
         labels: The classes.
         layout: The layout of the data set they come from.
+        dtype: `float32` or `float16`, how the features are stored; readers give float32.
         skipped: `{"video", "split", "reason"}` of each video that gave no features.
 
     Raises:
@@ -54,6 +59,8 @@ class FeatureStore:
             self.recipe = Recipe.from_dict(self.manifest["recipe"])
             self.labels = Labels(self.manifest["labels"])
             self.layout: str = self.manifest["layout"]
+            # Stores of the time before there was a choice do not say.
+            self.dtype = known_dtype(self.manifest.get("feature_dtype", "float32"))
             self.skipped: list[dict[str, str]] = self.manifest["skipped"]
             self._splits: dict[str, dict[str, Any]] = self.manifest["splits"]
         except OSError as error:
@@ -83,12 +90,32 @@ class FeatureStore:
             Elements `id` string, `visual` float32 [T, Dv], `audio` float32 [T, Da], `valid` bool
             [T] and `targets` int64 [T] (background is C); T may differ between elements.
         """
+        decode = functools.partial(
+            decode_record,
+            visual_width=self.recipe.visual.width,
+            audio_width=self.recipe.audio.width,
+            dtype=self.dtype,
+        )
+        return self._records(split).map(
+            decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+        )
+
+    def seconds(self, split: str) -> tf.data.Dataset:
+        """What `dataset` gives, without the features: a third of its cost.
+
+        Returns:
+            Elements `id` string, `valid` bool [T] and `targets` int64 [T].
+        """
+        return self._records(split).map(
+            decode_seconds, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+        )
+
+    def _records(self, split: str) -> tf.data.Dataset:
         files = [str(self.folder / name) for name in self._split(split)["shards"]]
         # The writer deals records out to the shards one by one; so they are picked up again.
-        records = tf.data.Dataset.from_tensor_slices(files).interleave(
+        return tf.data.Dataset.from_tensor_slices(files).interleave(
             tf.data.TFRecordDataset, cycle_length=len(files)
         )
-        return records.map(self._parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
     def _split(self, split: str) -> dict[str, Any]:
         if split not in self._splits:
@@ -98,29 +125,6 @@ class FeatureStore:
             )
         return self._splits[split]
 
-    def _parse(self, record: tf.Tensor) -> dict[str, tf.Tensor]:
-        context, lists = tf.io.parse_single_sequence_example(
-            record,
-            context_features={"clip/media_id": tf.io.FixedLenFeature([], tf.string)},
-            sequence_features={
-                "RGB/feature/floats": tf.io.FixedLenSequenceFeature(
-                    [self.recipe.visual.width], tf.float32
-                ),
-                "AUDIO/feature/floats": tf.io.FixedLenSequenceFeature(
-                    [self.recipe.audio.width], tf.float32
-                ),
-                "SECOND/valid": tf.io.FixedLenSequenceFeature([], tf.int64),
-                "SECOND/label/index": tf.io.FixedLenSequenceFeature([], tf.int64),
-            },
-        )
-        return {
-            "id": context["clip/media_id"],
-            "visual": lists["RGB/feature/floats"],
-            "audio": lists["AUDIO/feature/floats"],
-            "valid": tf.cast(lists["SECOND/valid"], tf.bool),
-            "targets": lists["SECOND/label/index"],
-        }
-
 
 class FeatureStoreWriter:
     """Writes a feature store; the folder appears when all of it is there, or not at all.
@@ -128,6 +132,10 @@ class FeatureStoreWriter:
     Args:
         folder: Where it shall lie. An older feature store there is replaced; any other folder
             that is not empty is refused.
+        recipe: How the features are made.
+        labels: The classes.
+        layout: The layout of the data set they come from.
+        dtype: `float32`, or `float16` at half the size.
 
     Raises:
         FeatureStoreError: When the folder holds something else.
@@ -137,18 +145,28 @@ class FeatureStoreWriter:
         ...     writer.write_split("train", records, expected=len(videos))
     """
 
-    def __init__(self, folder: str | Path, *, recipe: Recipe, labels: Labels, layout: str) -> None:
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        recipe: Recipe,
+        labels: Labels,
+        layout: str,
+        dtype: str = "float32",
+    ) -> None:
         self.folder = Path(folder)
         if self.folder.exists() and not _may_be_replaced(self.folder):
             raise FeatureStoreError(
                 f"{self.folder} exists and is no feature store. Choose another --out, or remove it."
             )
         self.labels = labels
+        self.dtype = known_dtype(dtype)
         self._manifest: dict[str, Any] = {
             "schema": SCHEMA,
             "layout": layout,
             "labels": list(labels.names),
             "recipe": recipe.to_dict(),
+            "feature_dtype": self.dtype,
             "splits": {},
             "skipped": [],
             "remarks": [],
@@ -187,16 +205,24 @@ class FeatureStoreWriter:
             name: `train`, `validation` or `test`.
             records: Id, features, annotations and int64 [T] targets of each video.
             expected: About how many there will be; decides the number of shards.
+
+        Raises:
+            FeatureStoreError: When a value does not fit into float16, if that is asked for.
         """
         shards = max(1, -(-expected // RECORDS_PER_SHARD))
         files = [f"{name}-{index:05d}-of-{shards:05d}.tfrecord" for index in range(shards)]
         writers = [tf.io.TFRecordWriter(str(self._partial / file)) for file in files]
         written = 0
+        largest = {"visual": 0.0, "audio": 0.0}
         for record in records:
-            writers[written % shards].write(_serialise(*record))
+            if self.dtype == "float16":
+                for stream, value in _magnitudes(*record[:2]).items():
+                    largest[stream] = max(largest[stream], value)
+            writers[written % shards].write(encode_record(*record, dtype=self.dtype))
             written += 1
         for writer in writers:
             writer.close()
+        _require_normal(largest, name)
         self._manifest["splits"][name] = {"records": written, "shards": files}
 
     def skip(self, video: str, split: str, reason: str) -> None:
@@ -218,32 +244,27 @@ def _may_be_replaced(folder: Path) -> bool:
     return all(each.name == MANIFEST or each.suffix == ".tfrecord" for each in folder.iterdir())
 
 
-def _serialise(
-    video: str, features: Features, annotations: Sequence[Annotation], targets: np.ndarray
-) -> bytes:
-    """One video as a `SequenceExample` with MediaSequence's keys.
-
-    Reference:
-        https://github.com/google-ai-edge/mediapipe (util/sequence/media_sequence.h); `SECOND/...`
-        are this project's own.
-    """
-    seconds = len(features.valid)
-    example = tf.train.SequenceExample()
-    context = example.context.feature
-    context["clip/media_id"].bytes_list.value.append(os.fsencode(video))
-    context["clip/start/timestamp"].int64_list.value.append(0)
-    context["clip/end/timestamp"].int64_list.value.append(seconds * _MICROSECONDS)
-    for annotation in annotations:
-        for key, time in (("start", annotation.start), ("end", annotation.end)):
-            context[f"segment/{key}/timestamp"].int64_list.value.append(round(time * _MICROSECONDS))
-        context["segment/label/string"].bytes_list.value.append(annotation.label.encode())
-    lists = example.feature_lists.feature_list
-    for second in range(seconds):
-        for prefix, vectors in (("RGB", features.visual), ("AUDIO", features.audio)):
-            lists[f"{prefix}/feature/floats"].feature.add().float_list.value.extend(vectors[second])
-            lists[f"{prefix}/feature/timestamp"].feature.add().int64_list.value.append(
-                second * _MICROSECONDS
+def _magnitudes(video: str, features: Features) -> dict[str, float]:
+    """The largest magnitude of each stream; more than float16 holds is refused."""
+    found = {}
+    for stream in ("visual", "audio"):
+        values = np.abs(getattr(features, stream))  # [T, D]
+        found[stream] = largest = float(np.fmax.reduce(values, axis=None, initial=0.0))
+        if largest > _FLOAT16_MAX:
+            raise FeatureStoreError(
+                f"The {stream} features of {video} reach {largest:g}; float16 ends at "
+                f"{_FLOAT16_MAX:g}, and a feature cut off there would mean something else. Set "
+                "data.feature_dtype to float32; videos that are done are not done again."
             )
-        lists["SECOND/valid"].feature.add().int64_list.value.append(int(features.valid[second]))
-        lists["SECOND/label/index"].feature.add().int64_list.value.append(int(targets[second]))
-    return example.SerializeToString(deterministic=True)
+    return found
+
+
+def _require_normal(largest: dict[str, float], split: str) -> None:
+    """Refuse features all of which lie where float16 has lost its digits."""
+    for stream, value in largest.items():
+        if 0.0 < value < _FLOAT16_NORMAL:
+            raise FeatureStoreError(
+                f"No {stream} feature of the split {split!r} is above {value:g}; below "
+                f"{_FLOAT16_NORMAL:g} float16 loses its digits. Set data.feature_dtype to "
+                "float32; videos that are done are not done again."
+            )

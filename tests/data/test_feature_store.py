@@ -45,9 +45,13 @@ def record(
     return name, features, (Annotation("Bark", 0.0, 1.5),), rng.integers(0, 3, seconds)
 
 
-def write(folder: Path, recipe: Recipe | None = None, **splits: list) -> FeatureStore:
+def write(
+    folder: Path, recipe: Recipe | None = None, dtype: str = "float32", **splits: list
+) -> FeatureStore:
     recipe = recipe or recipe_of()
-    with FeatureStoreWriter(folder, recipe=recipe, labels=LABELS, layout="table") as writer:
+    with FeatureStoreWriter(
+        folder, recipe=recipe, labels=LABELS, layout="table", dtype=dtype
+    ) as writer:
         for name, records in splits.items():
             writer.write_split(name, records, expected=len(records))
     return FeatureStore(folder)
@@ -64,24 +68,29 @@ def files_of(folder: Path) -> dict[str, bytes]:
     names=st.lists(st.binary(min_size=1, max_size=12), min_size=1, max_size=4, unique=True),
     seconds=st.integers(1, 7),
     widths=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    dtype=st.sampled_from(["float32", "float16"]),
 )
-def test_what_is_written_comes_back(tmp_path_factory, names, seconds, widths):
+def test_what_is_written_comes_back(tmp_path_factory, names, seconds, widths, dtype):
     folder = tmp_path_factory.mktemp("store") / "features"
     records = [
         record(os.fsdecode(name), seconds + i, seed=i, widths=widths)
         for i, name in enumerate(names)
     ]
-    store = write(folder, recipe_of(*widths), train=records)
+    store = write(folder, recipe_of(*widths), dtype, train=records)
+    assert store.dtype == dtype
     assert store.count("train") == len(names)
     assert store.recipe == recipe_of(*widths) and store.labels == LABELS
     found = list(store.dataset("train").as_numpy_iterator())
     assert [each["id"] for each in found] == names
     for each, (_, features, _, targets) in zip(found, records, strict=True):
-        np.testing.assert_array_equal(each["visual"], features.visual)
-        np.testing.assert_array_equal(each["audio"], features.audio)
+        np.testing.assert_array_equal(each["visual"], features.visual.astype(dtype))
+        np.testing.assert_array_equal(each["audio"], features.audio.astype(dtype))
         np.testing.assert_array_equal(each["valid"], features.valid)
         np.testing.assert_array_equal(each["targets"], targets)
         assert each["visual"].dtype == "float32" and each["valid"].dtype == "bool"
+    for each, less in zip(found, store.seconds("train").as_numpy_iterator(), strict=True):
+        assert set(less) == {"id", "valid", "targets"}
+        assert all(np.array_equal(less[key], each[key]) for key in less)
 
 
 @pytest.mark.parametrize(("records", "shards"), [(0, 1), (1, 1), (3, 1), (4, 2), (10, 4)])
@@ -118,6 +127,68 @@ def test_each_record_has_mediasequences_keys(tmp_path):
         np.testing.assert_array_equal(np.array(floats, "float32"), vectors)
     indices = [each.int64_list.value[0] for each in lists["SECOND/label/index"].feature]
     assert indices == targets.tolist()
+
+
+# float16
+
+
+def half_sized(folder: Path, visual: float, audio: float = 1.0) -> FeatureStore:
+    """A float16 store of one video with these values."""
+    features = Features(
+        np.full([2, 3], visual, "float32"), np.full([2, 2], audio, "float32"), np.ones(2, bool)
+    )
+    return write(folder, dtype="float16", train=[("dog.mp4", features, (), np.zeros(2, int))])
+
+
+def test_float16_is_half_the_size(tmp_path):
+    records = [record(f"clip{n}", 10, seed=n, widths=(200, 100)) for n in range(4)]
+    sizes = {}
+    for dtype in ("float32", "float16"):
+        store = write(tmp_path / dtype, recipe_of(200, 100), dtype, train=records)
+        assert json.loads((store.folder / "manifest.json").read_text())["feature_dtype"] == dtype
+        sizes[dtype] = sum(path.stat().st_size for path in store.folder.glob("*.tfrecord"))
+    assert 0.45 < sizes["float16"] / sizes["float32"] < 0.55
+
+
+def test_float16_is_little_endian_bytes_under_a_key_of_its_own(tmp_path):
+    half_sized(tmp_path / "features", visual=1.5)
+    (shard,) = (tmp_path / "features").glob("train-*.tfrecord")
+    (raw,) = tf.data.TFRecordDataset(str(shard)).as_numpy_iterator()
+    lists = tf.train.SequenceExample.FromString(raw).feature_lists.feature_list
+    (first, _) = [each.bytes_list.value[0] for each in lists["RGB/feature/float16"].feature]
+    assert first == b"\x00\x3e" * 3  # IEEE 754: 1.5 is 0x3e00
+    assert "RGB/feature/floats" not in lists and "AUDIO/feature/floats" not in lists
+
+
+@pytest.mark.parametrize("value", [65504.0, -65504.0, 6.2e-5, 0.0, float("nan")])
+def test_what_float16_holds_is_stored(tmp_path, value):
+    (found,) = half_sized(tmp_path / "features", value).dataset("train").as_numpy_iterator()
+    np.testing.assert_allclose(found["visual"], np.full([2, 3], value), rtol=1e-3)
+
+
+@pytest.mark.parametrize("value", [65505.0, -1e9, float("inf")])
+def test_what_float16_cannot_hold_is_refused(tmp_path, value):
+    with pytest.raises(FeatureStoreError, match="audio features of dog.mp4 reach .* float32"):
+        half_sized(tmp_path / "features", 1.0, value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_features_that_float16_would_blur_are_refused(tmp_path):
+    with pytest.raises(FeatureStoreError, match="No visual feature of the split 'train' .*1e-06"):
+        half_sized(tmp_path / "features", 1e-6)
+
+
+def test_an_unknown_dtype(tmp_path):
+    with pytest.raises(ValueError, match="float32, float16. Received: 'float64'"):
+        write(tmp_path / "features", dtype="float64", train=[])
+
+
+def test_a_store_that_does_not_say_is_float32(tmp_path):
+    store = write(tmp_path / "features", train=[record("a", 1)])
+    del store.manifest["feature_dtype"]
+    (store.folder / "manifest.json").write_text(json.dumps(store.manifest))
+    older = FeatureStore(store.folder)
+    assert older.dtype == "float32" and len(list(older.dataset("train"))) == 1
 
 
 def test_a_split_that_is_not_there(tmp_path):

@@ -1,0 +1,127 @@
+"""One video of a feature store as a `SequenceExample` with MediaSequence's keys, and back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from avel_tf.annotations import Annotation
+from avel_tf.data.features import Features
+
+_MICROSECONDS = 1_000_000
+_SECONDS = {
+    "SECOND/valid": tf.io.FixedLenSequenceFeature([], tf.int64),
+    "SECOND/label/index": tf.io.FixedLenSequenceFeature([], tf.int64),
+}
+_ID = {"clip/media_id": tf.io.FixedLenFeature([], tf.string)}
+
+
+def encode_record(
+    video: str,
+    features: Features,
+    annotations: Sequence[Annotation],
+    targets: np.ndarray,
+    *,
+    dtype: str = "float32",
+) -> bytes:
+    """One video as a serialised `SequenceExample`.
+
+    Args:
+        video: Its id.
+        features: Visual [T, Dv], audio [T, Da] and valid [T].
+        annotations: Its events.
+        targets: int64 [T].
+        dtype: `float32` writes MediaSequence's `.../feature/floats`; protocol buffers know no
+            shorter float, so `float16` writes little-endian bytes as `.../feature/float16`.
+
+    Returns:
+        The bytes, the same for the same arguments.
+
+    Reference:
+        https://github.com/google-ai-edge/mediapipe (util/sequence/media_sequence.h); `SECOND/...`
+        and `.../feature/float16` are this project's own.
+    """
+    seconds = len(features.valid)
+    example = tf.train.SequenceExample()
+    context = example.context.feature
+    context["clip/media_id"].bytes_list.value.append(os.fsencode(video))
+    context["clip/start/timestamp"].int64_list.value.append(0)
+    context["clip/end/timestamp"].int64_list.value.append(seconds * _MICROSECONDS)
+    for annotation in annotations:
+        for key, time in (("start", annotation.start), ("end", annotation.end)):
+            context[f"segment/{key}/timestamp"].int64_list.value.append(round(time * _MICROSECONDS))
+        context["segment/label/string"].bytes_list.value.append(annotation.label.encode())
+    lists = example.feature_lists.feature_list
+    for second in range(seconds):
+        for prefix, vectors in (("RGB", features.visual), ("AUDIO", features.audio)):
+            if dtype == "float16":
+                half = vectors[second].astype("<f2").tobytes()
+                lists[f"{prefix}/feature/float16"].feature.add().bytes_list.value.append(half)
+            else:
+                floats = lists[f"{prefix}/feature/floats"].feature.add().float_list.value
+                floats.extend(vectors[second])
+            lists[f"{prefix}/feature/timestamp"].feature.add().int64_list.value.append(
+                second * _MICROSECONDS
+            )
+        lists["SECOND/valid"].feature.add().int64_list.value.append(int(features.valid[second]))
+        lists["SECOND/label/index"].feature.add().int64_list.value.append(int(targets[second]))
+    return example.SerializeToString(deterministic=True)
+
+
+def decode_record(
+    record: tf.Tensor, *, visual_width: int, audio_width: int, dtype: str = "float32"
+) -> dict[str, tf.Tensor]:
+    """What `encode_record` wrote, as tensors.
+
+    Returns:
+        `id` string, `visual` float32 [T, Dv], `audio` float32 [T, Da], `valid` bool [T] and
+        `targets` int64 [T].
+    """
+    widths = {"visual": ("RGB", visual_width), "audio": ("AUDIO", audio_width)}
+    half = dtype == "float16"
+    keys = {
+        name: (f"{prefix}/feature/float16" if half else f"{prefix}/feature/floats", width)
+        for name, (prefix, width) in widths.items()
+    }
+    context, lists = tf.io.parse_single_sequence_example(
+        record,
+        context_features=_ID,
+        sequence_features={
+            **_SECONDS,
+            **{
+                key: tf.io.FixedLenSequenceFeature([], tf.string)
+                if half
+                else tf.io.FixedLenSequenceFeature([width], tf.float32)
+                for key, width in keys.values()
+            },
+        },
+    )
+    columns = {}
+    for name, (key, width) in keys.items():
+        columns[name] = lists[key]  # [T, D], or [T] strings of 2 D bytes
+        if half:
+            values = tf.io.decode_raw(lists[key], tf.float16, little_endian=True)  # [T, D]
+            # Of no second at all decode_raw does not know how wide they would have been.
+            values = tf.reshape(values, [tf.size(lists[key]), width])  # [T, D]
+            columns[name] = tf.cast(values, tf.float32)
+    return {**_of_seconds(context, lists), **columns}
+
+
+def decode_seconds(record: tf.Tensor) -> dict[str, tf.Tensor]:
+    """`id`, `valid` and `targets` of `decode_record`; the features are passed over."""
+    return _of_seconds(
+        *tf.io.parse_single_sequence_example(
+            record, context_features=_ID, sequence_features=_SECONDS
+        )
+    )
+
+
+def _of_seconds(context: dict[str, tf.Tensor], lists: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    return {
+        "id": context["clip/media_id"],
+        "valid": tf.cast(lists["SECOND/valid"], tf.bool),
+        "targets": lists["SECOND/label/index"],
+    }
