@@ -140,6 +140,22 @@ class Result:
             record = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise ValueError(f"A result must be one line of JSON: {error}.") from error
+        return cls.from_record(record)
+
+    @classmethod
+    def from_record(cls, record: Any) -> Result:
+        """Read a result back from its line, once that is no longer JSON.
+
+        Args:
+            record: What `json.loads` makes of the line. Keys that this version does not know are
+                ignored.
+
+        Returns:
+            The result, its numbers rounded as they were written.
+
+        Raises:
+            ValueError: If it is no result, or is one of a newer schema.
+        """
         if not isinstance(record, dict):
             raise ValueError(f"A result must be a JSON object. Received: {type(record).__name__}.")
         schema = record.get("schema")

@@ -362,7 +362,7 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
 
 
 def _result(record: dict[str, Any]) -> Result:
-    return Result.from_json(json.dumps(record["result"]))
+    return Result.from_record(record["result"])
 
 
 def _same_file(then: Stamp, now: Stamp, status: str = "ok") -> bool:
