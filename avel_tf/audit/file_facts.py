@@ -17,7 +17,7 @@ import numpy as np
 from avel_tf.media.errors import MediaError
 
 Probe = Callable[[Path], Any]
-Decode = Callable[..., Any]
+Decode = Callable[..., Iterable[Any]]
 Progress = Callable[[int, int], None]
 
 # A peak below -60 dBFS: the noise of a 16-bit recording with nothing plugged in lies there.
@@ -25,6 +25,8 @@ _SILENT_PEAK = 10 ** (-60 / 20)
 # 8-bit video puts black at 16 of 255 (ITU-R BT.601); decoded black stays below that.
 _BLACK_LEVEL = 16
 _HASHED_BYTES = 1 << 20
+# Seconds of a film that are in memory at a time: 4 MB of sound and pictures.
+_BLOCK_SECONDS = 60
 
 _log = logging.getLogger(__name__)
 
@@ -70,7 +72,8 @@ def inspect_files(
     Args:
         paths: The files; each is read once however often it is named.
         probe: `avel_tf.media.probe.probe`, or something like it.
-        decode: `avel_tf.media.decode.decode_clip`, or something like it; None reads headers only.
+        decode: `avel_tf.media.decode.decode_blocks`, or something like it; None reads headers
+            only.
         workers: Threads; decoding lets other threads run meanwhile.
         progress: Called with the number of files done and of all.
 
@@ -117,22 +120,22 @@ def _inspect(path: Path, hash_content: bool, probe: Probe, decode: Decode | None
     try:
         digest = _sha256(path) if hash_content else None
         info = probe(path)
-        clip = decode(path, seconds=None, frames_per_second=1, size=(32, 32)) if decode else None
+        content = _content(path, decode) if decode else None
     except MediaError as error:
         return FileFacts(error=error.cause)
     except OSError as error:
         return FileFacts(error=error.strerror or str(error))
 
-    has_sound = info.audio_codec is not None and (clip is None or clip.has_sound)
+    has_sound = info.audio_codec is not None and (content is None or content.has_sound)
     duration = info.duration
     silent = black = None
-    if clip is not None and duration is None:
-        duration = float(clip.valid.sum())
-    if clip is not None and clip.valid.any():
-        silent = has_sound and float(np.abs(clip.waveform).max(initial=0)) < _SILENT_PEAK
-        black = int(clip.frames.max(initial=0)) < _BLACK_LEVEL
+    if content is not None and duration is None:
+        duration = float(content.seconds)
+    if content is not None and content.seconds:
+        silent = has_sound and content.loudest < _SILENT_PEAK
+        black = content.brightest < _BLACK_LEVEL
     return FileFacts(
-        problem=clip.problem if clip is not None else None,
+        problem=content.problem if content is not None else None,
         duration=duration,
         video_duration=info.video_duration,
         audio_duration=info.audio_duration,
@@ -141,6 +144,29 @@ def _inspect(path: Path, hash_content: bool, probe: Probe, decode: Decode | None
         black=black,
         sha256=digest,
     )
+
+
+@dataclass
+class _Content:
+    """What decoding shows of a file."""
+
+    seconds: int = 0
+    loudest: float = 0.0
+    brightest: int = 0
+    has_sound: bool = True
+    problem: str | None = None
+
+
+def _content(path: Path, decode: Decode) -> _Content:
+    """Block after block, so that a film of hours takes no more memory than a clip."""
+    content = _Content()
+    for clip in decode(path, block_seconds=_BLOCK_SECONDS, frames_per_second=1, size=(32, 32)):
+        content.seconds += int(clip.valid.sum())
+        content.loudest = max(content.loudest, float(np.abs(clip.waveform).max(initial=0)))
+        content.brightest = max(content.brightest, int(clip.frames.max(initial=0)))
+        # Both are known for certain once the file has been read to its end.
+        content.has_sound, content.problem = clip.has_sound, clip.problem
+    return content
 
 
 def _sha256(path: Path) -> str:

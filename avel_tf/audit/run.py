@@ -14,7 +14,7 @@ from avel_tf.audit.finding import SEVERITIES
 from avel_tf.audit.leak_checks import check_leaks
 from avel_tf.audit.report import AuditReport
 from avel_tf.audit.settings import AuditSettings
-from avel_tf.media.decode import decode_clip
+from avel_tf.media.decode import decode_blocks
 from avel_tf.media.decode_settings import DecodeSettings
 from avel_tf.media.isolated import shared_decoder
 from avel_tf.media.probe import probe as probe_header
@@ -34,8 +34,8 @@ def audit(
         dataset: The data set.
         settings: How thoroughly; the defaults when None.
         probe: Reads the header of a file and returns a `MediaInfo`; None does so as `media` says.
-        decode: Decodes a file and returns a `Clip`; None does so as `media` says; not used when
-            `settings.quick`.
+        decode: Decodes a file and yields it in `Clip`s; None does so as `media` says; not used
+            when `settings.quick`.
         progress: Called with the number of files done and of all.
         media: How far files are trusted, and whether child processes read them; the defaults
             when None.
@@ -51,7 +51,7 @@ def audit(
     if probe is None:
         probe = partial(shared_decoder().probe if media.isolated else probe_header, settings=media)
     if decode is None:
-        decode = shared_decoder().decode_clip if media.isolated else decode_clip
+        decode = shared_decoder().decode_blocks if media.isolated else decode_blocks
         decode = partial(decode, settings=media)
     facts = inspect_files(
         (video.path for video in dataset.videos),

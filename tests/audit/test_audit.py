@@ -49,7 +49,7 @@ class Plant:
 
     def decode(self, path: Path, **_: Any) -> Any:
         info = self.infos[path.name]
-        return SimpleNamespace(
+        yield SimpleNamespace(
             frames=np.full((10, 1, 4, 4, 3), info.get("brightness", 128), np.uint8),
             waveform=np.full(160, info.get("loudness", 0.1), np.float32),
             valid=np.ones(10, bool),

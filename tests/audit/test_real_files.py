@@ -10,6 +10,7 @@ import pytest
 from avel_tf.annotations import load_dataset
 from avel_tf.audit import AuditSettings, audit
 from avel_tf.cli import main
+from avel_tf.media.decode import decode_blocks
 from avel_tf.media.isolated import shared_decoder
 from avel_tf.media.writer import write_video
 from tests.media.hostile import POISON
@@ -81,6 +82,31 @@ def test_a_file_that_crashes_its_reader_costs_itself_alone(
     said = capsys.readouterr().out
     assert "killed by signal 11 (SIGSEGV)" in said and "longer than 2 s" in said
     assert "good.mp4" not in said
+
+
+def test_a_long_film_is_judged_by_all_of_it(tmp_path) -> None:
+    """Light and sound come in its second minute only; and it is never in memory as a whole."""
+    frames = np.zeros((70, 64, 64, 3), np.uint8)
+    sound = np.zeros(70 * 16_000, np.float32)
+    for name, last in (("dark", 0), ("late", 200)):
+        frames[-3:] = last
+        sound[-16_000:] = last / 400
+        write_video(tmp_path / f"{name}.mp4", frames, sound, frame_rate=1)
+    (tmp_path / "annotations.csv").write_text(
+        "video,label,start,end\ndark.mp4,dog,0,2\nlate.mp4,dog,0,2\n"
+    )
+    facts = audit(load_dataset(tmp_path)).facts
+    found = {path.name: (each.silent, each.black) for path, each in facts.items()}
+    assert found == {"dark.mp4": (True, True), "late.mp4": (False, False)}
+    blocks = []
+
+    def decode(path, **options):
+        for clip in decode_blocks(path, **options):
+            blocks.append(clip.seconds)
+            yield clip
+
+    audit(load_dataset(tmp_path), AuditSettings(workers=1), decode=decode)
+    assert blocks == [60, 10] * 2
 
 
 def test_the_limits_of_the_configuration_hold(folder, tmp_path, capsys) -> None:
