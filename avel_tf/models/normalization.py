@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -54,25 +55,41 @@ class FeatureNormalization(keras.layers.Layer):
             name="variance", shape=(width,), initializer="ones", trainable=False
         )  # [D]
 
-    def fit(self, features: np.ndarray) -> None:
+    def fit(self, features: np.ndarray | Iterable[np.ndarray]) -> None:
         """Takes mean and variance from the rows of an array.
 
         Args:
-            features: float `[N, D]`, the valid seconds of the training split.
+            features: float `[N, D]`, the valid seconds of the training split; or several such
+                arrays, of which only one needs to be in memory at a time.
 
         Raises:
-            ValueError: the array has another shape, no row, or values that are not finite.
+            ValueError: an array has another shape, no row, or values that are not finite.
+
+        Reference:
+            Chan, Golub, LeVeque 1979, Updating Formulae and a Pairwise Algorithm for Computing
+            Sample Variances.
         """
-        features = np.asarray(features)
         width = self.mean.shape[0]
-        if features.ndim != 2 or not len(features) or features.shape[1] != width:
+        rows, mean, squares = 0, np.zeros(width), np.zeros(width)
+        for part in [features] if isinstance(features, np.ndarray) else features:
+            if part.ndim != 2 or not len(part) or part.shape[1] != width:
+                raise ValueError(
+                    f"{self.name} takes its statistics from arrays [N, {width}] of at least one "
+                    f"row. Received: shape={part.shape}."
+                )
+            # float64: a sum over 33,390 seconds (AVE) loses three digits in float32.
+            step = part.mean(axis=0, dtype=np.float64) - mean  # [D]
+            total = rows + len(part)
+            squares += part.var(axis=0, dtype=np.float64) * len(part)  # [D]
+            squares += step**2 * (rows * len(part) / total)
+            mean += step * (len(part) / total)
+            rows = total
+        if not rows:
             raise ValueError(
-                f"{self.name} takes its statistics from an array [N, {width}] of at least one row. "
-                f"Received: shape={features.shape}."
+                f"{self.name} takes its statistics from arrays [N, {width}] of at least one row. "
+                "Received: no array."
             )
-        # float64: a sum over 33,390 seconds (AVE) loses three digits in float32.
-        mean = features.mean(axis=0, dtype=np.float64)  # [D]
-        variance = features.var(axis=0, dtype=np.float64)  # [D]
+        variance = squares / rows  # [D]
         if not np.isfinite(variance).all():
             raise ValueError(
                 f"{self.name} received features that are not finite (NaN or infinity). "
@@ -92,12 +109,17 @@ class FeatureNormalization(keras.layers.Layer):
         return {**super().get_config(), "limit": self.limit}
 
 
-def fit_normalization(model: keras.Model, visual: np.ndarray, audio: np.ndarray) -> None:
+def fit_normalization(
+    model: keras.Model,
+    visual: np.ndarray | Iterable[np.ndarray],
+    audio: np.ndarray | Iterable[np.ndarray],
+) -> None:
     """Stores the mean and variance of the training features in the model.
 
     Args:
         model: a model from `build_model`; one of a single modality ignores the other array.
-        visual: float `[N, Dv]`, the valid seconds of the training split and no others.
+        visual: float `[N, Dv]`, the valid seconds of the training split and no others; or several
+            such arrays.
         audio: float `[N, Da]`, likewise.
 
     Raises:

@@ -19,6 +19,9 @@ class TrainingSettings:
         label_smoothing: Share of the target that is spread over all classes (Szegedy et al. 2016).
         window_seconds: T, the length of a training window. AVE's clips last ten seconds.
         seed: Seed of the weights, of dropout and of the order of examples.
+        memory_gb: How large features may be in memory, in 10^9 bytes. Larger ones are unpacked to a
+            file in the run's folder and read from there; the weights are the same. `None`: half of
+            what is available when training begins.
     """
 
     epochs: int = 60
@@ -28,6 +31,7 @@ class TrainingSettings:
     label_smoothing: float = 0.1
     window_seconds: int = 10
     seed: int = 0
+    memory_gb: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "window_seconds"):
@@ -50,3 +54,5 @@ class TrainingSettings:
             )
         if not 0 <= self.seed < 2**31:
             raise ValueError(f"training.seed must lie in [0, 2^31). Received: {self.seed}")
+        if self.memory_gb is not None and not self.memory_gb >= 0:
+            raise ValueError(f"training.memory_gb must not be negative. Received: {self.memory_gb}")

@@ -20,11 +20,14 @@ from avel_tf.models import (
     load_model,
 )
 from avel_tf.training.checkpoint import EpochCheckpoint
+from avel_tf.training.memory import memory_for_features
 from avel_tf.training.settings import TrainingSettings
 
 logger = logging.getLogger(__name__)
 
 MODEL = "model.keras"
+# The rows of a batch do not meet in inference: any size gives the same figures.
+VALIDATION_BATCH = 64
 
 
 class TrainingError(ValueError):
@@ -64,8 +67,13 @@ def train(
     training = training or TrainingSettings()
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    examples = load_examples(store, "train", seconds=training.window_seconds)
-    validation = load_examples(store, "validation", seconds=training.window_seconds)
+    memory = memory_for_features(training.memory_gb)
+    seconds = training.window_seconds
+    examples = load_examples(store, "train", seconds=seconds, memory_bytes=memory, scratch=folder)
+    left = max(memory - examples.nbytes, 0)
+    validation = load_examples(
+        store, "validation", seconds=seconds, memory_bytes=left, scratch=folder
+    )
     _require_trainable(examples, store)
 
     model = build_model(
@@ -75,9 +83,7 @@ def train(
         classes=len(store.labels),
         seed=training.seed,
     )
-    fit_normalization(
-        model, examples.visual[examples.valid], examples.audio[examples.valid]
-    )  # [N, Dv], [N, Da]
+    fit_normalization(model, examples.valid_seconds("visual"), examples.valid_seconds("audio"))
     steps = math.ceil(len(examples) / training.batch_size)
     compile_model(model, training, steps)
 
@@ -107,8 +113,7 @@ def train(
             steps_per_epoch=steps,
             initial_epoch=first_epoch,
             epochs=training.epochs,
-            validation_data=_validation_data(validation),
-            validation_batch_size=64,
+            validation_data=validation.in_order(VALIDATION_BATCH) if len(validation) else None,
             callbacks=callbacks,
             verbose=0,
         )
@@ -161,9 +166,3 @@ def _require_trainable(examples: Examples, store: FeatureStore) -> None:
             f"Every second of the training split of {store.folder} is background. Check that the "
             "annotations' times lie within the videos: avel audit DATA."
         )
-
-
-def _validation_data(examples: Examples) -> tuple | None:
-    if not len(examples):
-        return None
-    return examples.inputs(), examples.targets, examples.valid.astype(np.float32)

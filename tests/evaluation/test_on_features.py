@@ -9,6 +9,7 @@ import pytest
 
 from avel_tf.data.feature_store import FeatureStore, FeatureStoreError, FeatureStoreWriter
 from avel_tf.data.features import Features
+from avel_tf.evaluation import on_features
 from avel_tf.evaluation.on_features import evaluate_features
 from tests.training import stores
 
@@ -91,6 +92,18 @@ def test_long_videos_are_labelled_in_windows(tmp_path):
 
     metrics = evaluate_features(predict, store, "test", window_seconds=10, hop_seconds=5)
     assert metrics["segment_accuracy"] == 1.0 and set(lengths) == {10}
+
+
+def test_a_split_larger_than_memory_gives_the_same_figures(tmp_path, monkeypatch):
+    rng = np.random.default_rng(2)
+    clips = [told(f"c{n}", [int(t) for t in rng.integers(0, 4, 3 + n)]) for n in range(7)]
+    store = stores.write_store(tmp_path / "features", test=clips)
+    whole, seen = evaluate_features(oracle(wrong_last=1), store, "test"), []
+    monkeypatch.setattr(on_features, "GROUP_SECONDS", 9)
+    apart = evaluate_features(
+        oracle(wrong_last=1), store, "test", keep=lambda name, _: seen.append(name)
+    )
+    assert apart == whole and seen == [name for name, *_ in clips]
 
 
 def test_majority_is_counted_on_the_training_split(tmp_path):

@@ -81,6 +81,17 @@ def test_wrong_shape_is_refused(rows: np.ndarray) -> None:
         layer.fit(rows)
 
 
+def test_rows_in_several_arrays_count_like_rows_in_one() -> None:
+    rows = (ROWS - 40.0) * np.float32(1e-3) + np.float32(1e3)  # the mean outweighs what varies
+    layer = FeatureNormalization()
+    layer.build((None, 6))
+    layer.fit(iter([rows[:1], rows[1:17], rows[17:]]))
+    np.testing.assert_allclose(layer.mean, rows.mean(axis=0, dtype="float64"), rtol=1e-6)
+    np.testing.assert_allclose(layer.variance, rows.var(axis=0, dtype="float64"), rtol=1e-5)
+    with pytest.raises(ValueError, match="no array"):
+        layer.fit(iter([]))
+
+
 def test_bad_values_are_refused() -> None:
     rows = ROWS.copy()
     rows[3, 1] = np.nan

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from avel_tf.data.examples import load_examples
+from avel_tf.data.feature_store import FeatureStore
 from avel_tf.data.features import Features
 from avel_tf.models import ModelSettings, build_model
 from avel_tf.training.checkpoint import EpochCheckpoint
@@ -103,8 +104,6 @@ def test_the_validation_split_chooses_and_does_not_teach(splits, trained, tmp_pa
 
 def test_the_model_that_is_kept_is_the_best_on_validation(trained):
     model, folder = trained
-    from avel_tf.data.feature_store import FeatureStore
-
     best = max(row["val_segment_accuracy"] for row in rows_of(folder / "run"))
     store = FeatureStore(folder / "features")
     assert accuracy(model, store, "validation") == pytest.approx(best, abs=1e-6)
@@ -157,6 +156,20 @@ def test_seconds_that_are_not_there_teach_nothing(splits, tmp_path):
         assert one == pytest.approx(other, rel=1e-4)
     for one, other in zip(models[0].get_weights(), models[1].get_weights(), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_features_that_do_not_fit_into_memory_give_the_same_weights(trained, tmp_path):
+    model, folder = trained
+    again = train(
+        FeatureStore(folder / "features"),
+        tmp_path,
+        model_settings=stores.QUICKEST,
+        training=replace(QUICK, memory_gb=0),
+    )
+    assert same_weights(model, again)
+    history = (tmp_path / "history.csv").read_bytes()
+    assert history == (folder / "run" / "history.csv").read_bytes()
 
 
 @pytest.mark.slow
