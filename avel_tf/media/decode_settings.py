@@ -43,6 +43,8 @@ class DecodeSettings:
         codecs: Formats of picture and sound that are decoded, by FFmpeg's names for them. Every
             decoder left out is one that a file cannot attack.
         follow_links: Whether a symbolic link may be opened.
+        every_picture: Whether pictures that no second shows, and that no other picture needs, are
+            decoded nevertheless. The clip is the same; damage in them is counted, too.
         threads: Decoder threads; 0 means one per core.
 
     Raises:
@@ -60,6 +62,7 @@ class DecodeSettings:
     isolated: bool = True
     codecs: tuple[str, ...] = PICTURE_CODECS + SOUND_CODECS
     follow_links: bool = False
+    every_picture: bool = False
     threads: int = 0
 
     def __post_init__(self) -> None:

@@ -14,8 +14,11 @@ import numpy as np
 from av.container import InputContainer
 
 from avel_tf.media.clip import SAMPLE_RATE, Clip
+from avel_tf.media.coded_picture import role_reader
 from avel_tf.media.decode_settings import DecodeSettings
 from avel_tf.media.errors import MediaError
+from avel_tf.media.instants import Instants
+from avel_tf.media.packet_choice import PacketChoice
 from avel_tf.media.picture_sampler import PictureSampler
 from avel_tf.media.probe import (
     check_limits,
@@ -79,14 +82,23 @@ class PacketWalk:
         starts = [start_of(s) for s in (self._video, audio) if s is not None]
         self._origin = min((s for s in starts if s is not None), default=Fraction(0))
         self._tick = tick_of(self._video)
+        instants = Instants(self._origin, self._tick, frames_per_second)
         self._pictures = PictureSampler(
-            self._origin, self._tick, self._info.frame_rate, frames_per_second, size
+            self._origin, self._tick, self._info.frame_rate, instants, size
+        )
+        picture, fast = self._video.codec_context, (self._info.frame_rate or 0) > frames_per_second
+        role_of = role_reader(self._info.video_codec, picture.extradata)
+        # Where every picture is on screen at some instant there is nothing to leave out.
+        skipping = fast and not settings.every_picture
+        self._choice = PacketChoice(
+            role_of if skipping else None, instants, reordered=bool(picture.has_b_frames)
         )
         self._audio = audio
         self._sound = SoundTrack(audio, self._origin, settings) if audio is not None else None
         self._emitted = 0  # seconds handed out
         self._position = 0.0  # seconds; how far into the file the picture packets have come
-        self._frames_met = 0
+        self._pictures_met = 0
+        self._last_shown: int | None = None  # ticks
         self._damaged_pictures = 0
         self._read_failure: str | None = None
         self._left_out: float | None = None  # time of the first sound left out
@@ -95,7 +107,7 @@ class PacketWalk:
         """All seconds of the file in blocks; the last one is known to be the last."""
         for packet in self._packets():
             if packet.stream is self._video:
-                self._decode_pictures(packet)
+                self._take_pictures(packet)
             else:
                 self._decode_sound(packet)
             if self._stop_at is not None and self._complete_to(self._stop_at):
@@ -133,6 +145,7 @@ class PacketWalk:
             except (av.FFmpegError, OSError) as error:
                 failures += 1
                 self._read_failure = reason(error)
+                self._choice.stop()
                 _log.debug("%s: read failed: %s", self._info.path, error)
 
     def _complete_to(self, second: int, more: Fraction = Fraction(0)) -> bool:
@@ -143,31 +156,53 @@ class PacketWalk:
             return True
         return self._position >= second + _SOUND_BEHIND
 
-    def _decode_pictures(self, packet: av.Packet) -> None:
+    def _take_pictures(self, packet: av.Packet) -> None:
         ticks = packet.dts if packet.dts is not None else packet.pts
         if ticks is not None:
             self._position = max(self._position, float(ticks * self._tick - self._origin))
+        for chosen, needed in self._choice.add(packet):
+            self._decode_pictures(chosen, needed)
+
+    def _decode_pictures(self, packet: av.Packet, needed: bool) -> None:
         if self._stop_at is not None and self._pictures.reached(self._stop_at):
             return  # only the sound is still waited for
+        if not needed and packet.pts is not None:
+            self._count_picture()
+            self._pictures.pass_over(packet.pts, packet.duration)
+            return
         try:
             frames = packet.decode()
         except MemoryError:
             raise
         except (av.FFmpegError, EOFError) as error:
-            self._damaged_pictures += 1
+            self._damage()
             _log.debug("%s: picture packet skipped: %s", self._info.path, error)
             return
         # Only some containers can tell: MPEG-TS counts its packets.
-        self._damaged_pictures += packet.is_corrupt
+        if packet.is_corrupt:
+            self._damage()
         self._show(frames)
+
+    def _damage(self) -> None:
+        self._damaged_pictures += 1
+        # A damaged picture is patched from those around it; from here on none is left out.
+        self._choice.stop()
+
+    def _count_picture(self) -> None:
+        self._pictures_met += 1
+        self._limit("max_frames", self._pictures_met, "it holds {:,} pictures")
 
     def _show(self, frames: list[av.VideoFrame]) -> None:
         for frame in frames:
-            if not self._frames_met:
+            if self._pictures.empty:
                 self._info = replace(self._info, rotation=rotation_of(frame))
-            self._frames_met += 1
-            self._damaged_pictures += frame.is_corrupt
-            self._limit("max_frames", self._frames_met, "it holds {:,} pictures")
+            self._count_picture()
+            if frame.is_corrupt:
+                self._damage()
+            if frame.pts is not None:
+                if self._last_shown is not None and frame.pts < self._last_shown:
+                    self._choice.stop()  # what is shown when cannot be told from the packets
+                self._last_shown = frame.pts
             pixels = frame.width * frame.height
             self._limit("max_pixels", pixels, "it holds a picture of {:,} pixels")
             self._pictures.add(frame)
@@ -192,13 +227,16 @@ class PacketWalk:
         self._sound.decode(packet)
 
     def _flush(self) -> None:
-        """Fetches what the decoders still hold back."""
+        """Fetches what is still held back, here and in the decoders."""
+        for packet, needed in self._choice.rest():
+            self._decode_pictures(packet, needed)
         try:
             self._show(self._video.codec_context.decode(None))
         except MemoryError:
             raise
         except (av.FFmpegError, EOFError) as error:
             _log.debug("%s: nothing left in the picture decoder: %s", self._info.path, error)
+        self._pictures.close()
         if self._sound is not None:
             self._sound.decode(None)
 

@@ -27,7 +27,7 @@ class PictureSampler:
         origin: Time zero of the file, in seconds on the track's clock.
         tick: Seconds per tick of the track's clock.
         frame_rate: Mean pictures per second, for frames that do not say how long they stay.
-        frames_per_second: F.
+        instants: When pictures are taken.
         size: (H, W) of the pictures to make.
     """
 
@@ -36,14 +36,14 @@ class PictureSampler:
         origin: Fraction,
         tick: Fraction,
         frame_rate: float | None,
-        frames_per_second: int,
+        instants: Instants,
         size: tuple[int, int],
     ) -> None:
         self._origin = origin
         self._tick = tick
         usual = 1 / Fraction(frame_rate) if frame_rate else _USUAL_DURATION
         self._usual = usual / tick  # ticks
-        self._instants = Instants(origin, tick, frames_per_second)
+        self._instants = instants
         # In ticks; a Fraction only after frames that lack a time or a duration.
         self._clock: int | Fraction | None = None
         self._end: int | Fraction = origin / tick
@@ -76,13 +76,13 @@ class PictureSampler:
 
     def add(self, frame: av.VideoFrame) -> None:
         """Takes the next frame; the instants before it are decided by this."""
+        if self._current is None:
+            self._show(frame)
         ticks = frame.pts if frame.pts is not None else frame.dts
         if ticks is not None:
             while self._passed and self._passed[0][0] <= ticks:
                 self._move_on(*heapq.heappop(self._passed))
         time = self._end if ticks is None else ticks  # without a time it follows without a gap
-        if self._current is None:
-            self._show(frame)
         self._move_on(time, frame.duration)
         self._show(frame)
 
