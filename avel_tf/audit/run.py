@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from avel_tf.annotations import Dataset
@@ -52,7 +53,8 @@ def audit(
         probe = partial(shared_decoder().probe if media.isolated else probe_header, settings=media)
     if decode is None:
         decode = shared_decoder().decode_blocks if media.isolated else decode_blocks
-        decode = partial(decode, settings=media)
+        # Damage in a picture that no second shows is damage, too.
+        decode = partial(decode, settings=replace(media, every_picture=True))
     facts = inspect_files(
         (video.path for video in dataset.videos),
         probe,
