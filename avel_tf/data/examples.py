@@ -87,27 +87,22 @@ class Examples:
 
     def _gathered(self, numbers: tf.data.Dataset) -> tf.data.Dataset:
         """Batches of the examples of these numbers, int64 [B]."""
-        columns = {
-            name: getattr(self, name).shape[1:] for name in ("visual", "audio", "valid", "targets")
-        }
-        types = (tf.float32, tf.float32, tf.bool, tf.int64)
+        columns = (self.visual, self.audio, self.valid, self.targets)
+        types = [tf.as_dtype(column.dtype) for column in columns]
 
         def pick(rows: np.ndarray) -> tuple[np.ndarray, ...]:
-            return (
-                self.visual[rows].astype(np.float32, copy=False),  # [B, T, Dv]
-                self.audio[rows].astype(np.float32, copy=False),  # [B, T, Da]
-                self.valid[rows],
-                self.targets[rows],
-            )
+            return tuple(column[rows] for column in columns)  # [B, T, ...]
 
         def gather(rows: tf.Tensor) -> tuple:
             # numpy picks rows faster than tf.gather (docs/performance.md), needs no second copy of
             # the arrays, and takes those on the disk as well.
             found = tf.numpy_function(pick, [rows], types, stateful=False)
             visual, audio, valid, targets = (
-                tf.ensure_shape(tensor, [None, *shape])
-                for tensor, shape in zip(found, columns.values(), strict=True)
+                tf.ensure_shape(tensor, [None, *column.shape[1:]])
+                for tensor, column in zip(found, columns, strict=True)
             )
+            # Widened here: TensorFlow does it several times as fast as numpy.
+            visual, audio = tf.cast(visual, tf.float32), tf.cast(audio, tf.float32)
             inputs = {"visual": visual, "audio": audio, "valid": valid}
             return inputs, targets, tf.cast(valid, tf.float32)
 
@@ -157,7 +152,7 @@ def load_examples(
         name: allocate((len(valid), seconds, width), store.dtype) for name, width in widths.items()
     }  # [N, T, D] each
     number = 0
-    for record in store.dataset(split).as_numpy_iterator():
+    for record in store.dataset(split, as_stored=True).as_numpy_iterator():
         for start in range(0, len(record["valid"]), seconds):
             stop = min(start + seconds, len(record["valid"]))
             if record["valid"][start:stop].any():

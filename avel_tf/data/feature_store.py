@@ -83,8 +83,12 @@ class FeatureStore:
         """Number of records of a split."""
         return self._split(split)["records"]
 
-    def dataset(self, split: str) -> tf.data.Dataset:
+    def dataset(self, split: str, *, as_stored: bool = False) -> tf.data.Dataset:
         """The records of a split, in the order in which they were written.
+
+        Args:
+            split: `train`, `validation` or `test`.
+            as_stored: Leave features of float16 as they are.
 
         Returns:
             Elements `id` string, `visual` float32 [T, Dv], `audio` float32 [T, Da], `valid` bool
@@ -95,6 +99,7 @@ class FeatureStore:
             visual_width=self.recipe.visual.width,
             audio_width=self.recipe.audio.width,
             dtype=self.dtype,
+            as_stored=as_stored,
         )
         return self._records(split).map(
             decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True

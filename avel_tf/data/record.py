@@ -72,9 +72,21 @@ def encode_record(
 
 
 def decode_record(
-    record: tf.Tensor, *, visual_width: int, audio_width: int, dtype: str = "float32"
+    record: tf.Tensor,
+    *,
+    visual_width: int,
+    audio_width: int,
+    dtype: str = "float32",
+    as_stored: bool = False,
 ) -> dict[str, tf.Tensor]:
     """What `encode_record` wrote, as tensors.
+
+    Args:
+        record: The bytes.
+        visual_width: Dv.
+        audio_width: Da.
+        dtype: As it was written.
+        as_stored: Leave float16 as it is.
 
     Returns:
         `id` string, `visual` float32 [T, Dv], `audio` float32 [T, Da], `valid` bool [T] and
@@ -106,7 +118,7 @@ def decode_record(
             values = tf.io.decode_raw(lists[key], tf.float16, little_endian=True)  # [T, D]
             # Of no second at all decode_raw does not know how wide they would have been.
             values = tf.reshape(values, [tf.size(lists[key]), width])  # [T, D]
-            columns[name] = tf.cast(values, tf.float32)
+            columns[name] = values if as_stored else tf.cast(values, tf.float32)
     return {**_of_seconds(context, lists), **columns}
 
 
