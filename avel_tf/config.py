@@ -19,6 +19,7 @@ from avel_tf.annotations import DatasetSettings
 from avel_tf.audit.settings import AuditSettings
 from avel_tf.data.settings import DataSettings
 from avel_tf.embeddings.settings import EmbeddingSettings
+from avel_tf.engines.settings import EngineSettings
 from avel_tf.inference.settings import InferenceSettings
 from avel_tf.media.decode import DecodeSettings
 from avel_tf.models.settings import ModelSettings
@@ -40,6 +41,7 @@ class Config:
     audit: AuditSettings = field(default_factory=AuditSettings)
     media: DecodeSettings = field(default_factory=DecodeSettings)
     embeddings: EmbeddingSettings = field(default_factory=EmbeddingSettings)
+    engine: EngineSettings = field(default_factory=EngineSettings)
     data: DataSettings = field(default_factory=DataSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)

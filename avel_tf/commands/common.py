@@ -3,35 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import importlib
-import os
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from avel_tf.quiet import load_tensorflow
+
 if TYPE_CHECKING:
     from avel_tf.config import Config
     from avel_tf.data.feature_store import FeatureStore
-
-
-def load_tensorflow() -> None:
-    """Import TensorFlow without the lines its C++ prints before any log level can be set.
-
-    They speak of GPUs that are not there and of rounding, and would be the first thing that a
-    newcomer reads.
-    """
-    kept = os.dup(2)
-    silence = os.open(os.devnull, os.O_WRONLY)
-    sys.stderr.flush()
-    os.dup2(silence, 2)
-    try:
-        importlib.import_module("tensorflow")
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(silence)
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,11 +29,25 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_engine_argument(parser: argparse.ArgumentParser) -> None:
+    """`--engine`."""
+    from avel_tf.engines.settings import ENGINES
+
+    parser.add_argument(
+        "--engine",
+        choices=ENGINES,
+        help="what runs the networks (default: auto, the fastest that is proven on this machine)",
+    )
+
+
 def config_of(options: argparse.Namespace) -> Config:
     """The configuration that `--config` and `--set` describe."""
     from avel_tf.config import load_config
 
-    return load_config(options.config, options.overrides)
+    overrides = list(options.overrides)
+    if getattr(options, "engine", None):
+        overrides.append(f"engine.name={options.engine}")
+    return load_config(options.config, overrides)
 
 
 def user_errors() -> tuple[type[Exception], ...]:
@@ -101,6 +97,7 @@ def features_of(path: Path, config: Config, folder: Path, *, reuse: bool = False
             folder,
             data=config.data,
             media=config.media,
+            engine=config.engine,
             seed=config.training.seed,
             progress=progress,
         )

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print versions, processors, codecs, where modules are found, and what a model is."""
-    from avel_tf.commands.common import load_tensorflow
+    from avel_tf.quiet import load_tensorflow
 
     load_tensorflow()
     import av

@@ -64,8 +64,8 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
 
 def _open(options: argparse.Namespace) -> tuple[Any, Recipe, Labels, Config]:
     """Probabilities from features, the recipe, the classes and the configuration of a model."""
-    from avel_tf.commands.common import load_tensorflow
     from avel_tf.config import load_config
+    from avel_tf.quiet import load_tensorflow
 
     load_tensorflow()
     if (options.model / "model.keras").is_file():
@@ -74,9 +74,11 @@ def _open(options: argparse.Namespace) -> tuple[Any, Recipe, Labels, Config]:
         trained = Run(options.model)
         config = load_config(options.config or options.model / "config.yaml", options.overrides)
         return probabilities_of(trained.model()), trained.recipe, trained.labels, config
+    from avel_tf.engines.settings import EngineSettings
     from avel_tf.inference.localizer import Localizer
 
-    localizer = Localizer(options.model)
+    # From features only the localizer is left to run, and that is float32 by every engine.
+    localizer = Localizer(options.model, engine=EngineSettings("tensorflow", "float32"))
     config = load_config(
         options.config or localizer.folder / "assets" / "config.yaml", options.overrides
     )

@@ -20,8 +20,8 @@ def run(options: argparse.Namespace) -> int:
 
 def export(run_folder: Path, out: Path) -> Path:
     """Write the next version of `out`; returns its folder."""
-    from avel_tf.commands.common import load_tensorflow
     from avel_tf.config import load_config
+    from avel_tf.quiet import load_tensorflow
 
     load_tensorflow()
     from avel_tf.embeddings.extractor import load_extractor

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from avel_tf.commands.common import add_config_arguments, config_of
+from avel_tf.commands.common import add_config_arguments, add_engine_argument, config_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.add_argument("data", type=Path, metavar="DATA", help="a data set (docs/datasets.md)")
     parser.add_argument("--out", type=Path, required=True, metavar="FEATURES")
+    add_engine_argument(parser)
     add_config_arguments(parser)
 
 

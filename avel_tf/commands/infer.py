@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avel_tf.commands.common import add_config_arguments, config_of
+from avel_tf.commands.common import Progress, add_config_arguments, add_engine_argument, config_of
 
 if TYPE_CHECKING:
     from avel_tf.config import Config
+    from avel_tf.engines.choose import EngineChoice
     from avel_tf.inference.ledger import Ledger
     from avel_tf.results import Result
 
@@ -35,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--formats", default="jsonl,csv,vtt", help="any of jsonl,csv,vtt (default: all)"
     )
+    add_engine_argument(parser)
     parser.add_argument(
         "--fresh", action="store_true", help="forget what an earlier run left in RESULTS"
     )
@@ -51,7 +53,9 @@ def run(options: argparse.Namespace) -> int:
     from avel_tf.export.manifest import find_version, model_name
     from avel_tf.formats import check_formats, write_formats
     from avel_tf.inference.inputs import find_inputs
+    from avel_tf.inference.label import label_into_ledger
     from avel_tf.inference.ledger import Ledger
+    from avel_tf.inference.localizer import Localizer
 
     formats = check_formats(each.strip() for each in options.formats.split(",") if each.strip())
     # The line per input is the record that every other format, and avel report, derives from.
@@ -63,7 +67,17 @@ def run(options: argparse.Namespace) -> int:
     if not inputs:
         raise ValueError(f"There are no video files in {', '.join(options.paths)}.")
     model = find_version(options.model)
-    setup = _setup(model, config, trust=options.trust_model)
+    _check_model(model, trust=options.trust_model)
+    localizer = Localizer(
+        model,
+        inference=config.inference,
+        data=config.data,
+        media=config.media,
+        engine=config.engine,
+    )
+    engine = localizer.choose_engine(inputs)
+    print(f"Engine: {engine.description}")
+    setup = _setup(model, config, engine)
     counts: Counter[str] = Counter()
 
     def counted(ledger: Ledger) -> Iterator[Result]:
@@ -80,7 +94,8 @@ def run(options: argparse.Namespace) -> int:
         follow_links=config.media.follow_links,
     ) as ledger:
         before = ledger.done
-        complete = _label(model, config, ledger)
+        with Progress("labelling", "files") as progress:
+            complete = label_into_ledger(localizer, ledger, progress=progress)
         try:
             written = write_formats(formats, counted(ledger), options.out)
         except OSError as error:
@@ -101,10 +116,9 @@ def run(options: argparse.Namespace) -> int:
     return 0 if counts["ok"] == len(inputs) else 2
 
 
-def _setup(model: Path, config: Config, *, trust: bool) -> dict[str, Any]:
-    """What decides the bytes of a result, and so must not change within one results folder."""
-    from avel_tf import __version__
-    from avel_tf.export.manifest import ModelError, fingerprint, mismatches, model_name
+def _check_model(model: Path, *, trust: bool) -> None:
+    """Refuse a model that is not what its manifest says."""
+    from avel_tf.export.manifest import ModelError, mismatches
 
     differences = mismatches(model)
     if differences and not trust:
@@ -112,28 +126,21 @@ def _setup(model: Path, config: Config, *, trust: bool) -> dict[str, Any]:
             f"The model {model} is not as its manifest says: {'; '.join(differences)}. Get it anew "
             "from where it came, or use it all the same with --trust-model."
         )
+
+
+def _setup(model: Path, config: Config, engine: EngineChoice) -> dict[str, Any]:
+    """What decides the bytes of a result, and so must not change within one results folder."""
+    from avel_tf import __version__
+    from avel_tf.export.manifest import fingerprint, model_name
+
     setup: dict[str, Any] = {
         "avel_tf": __version__,
         "model": model_name(model),
         "model sha256": fingerprint(model),
-        "data.batch_seconds": config.data.batch_seconds,
+        "engine": engine.description,
+        "engine.batch_pictures": config.engine.batch_pictures,
     }
     for section, settings in (("inference", config.inference), ("media", config.media)):
         for key, value in dataclasses.asdict(settings).items():
             setup[f"{section}.{key}"] = value
     return {key: value for key, value in setup.items() if key not in INDIFFERENT}
-
-
-def _label(model: Path, config: Config, ledger: Ledger) -> bool:
-    """Label what is missing; the model is not even loaded when nothing is."""
-    from avel_tf.commands.common import Progress, load_tensorflow
-    from avel_tf.inference.label import label_into_ledger
-
-    if not ledger.waiting and not ledger.suspects:
-        return True
-    load_tensorflow()
-    from avel_tf.inference.localizer import Localizer
-
-    localizer = Localizer(model, inference=config.inference, data=config.data, media=config.media)
-    with Progress("labelling", "files") as progress:
-        return label_into_ledger(localizer, ledger, progress=progress)

@@ -13,8 +13,8 @@ from avel_tf.commands.common import (
     add_config_arguments,
     config_of,
     is_feature_store,
-    load_tensorflow,
 )
+from avel_tf.quiet import load_tensorflow
 
 if TYPE_CHECKING:
     from avel_tf.config import Config

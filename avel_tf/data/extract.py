@@ -16,11 +16,14 @@ from avel_tf.annotations import Annotation, Dataset, Video, second_labels
 from avel_tf.data.feature_store import SPLITS, FeatureStore, FeatureStoreWriter
 from avel_tf.data.features import Features, embed_files
 from avel_tf.data.finished_groups import GROUP_VIDEOS, FinishedGroups
-from avel_tf.data.second_stream import Outcome, SecondStream
 from avel_tf.data.settings import DataSettings
 from avel_tf.data.spec_augment import SpecAugment
 from avel_tf.embeddings.extractor import FeatureExtractor
+from avel_tf.engines.choose import EngineChoice, choose_engine, make_engine
+from avel_tf.engines.sample import sample_clips
+from avel_tf.engines.settings import EngineSettings
 from avel_tf.media.decode import DecodeSettings
+from avel_tf.media.second_stream import Outcome, SecondStream
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +49,7 @@ def extract_features(
     *,
     data: DataSettings | None = None,
     media: DecodeSettings | None = None,
+    engine: EngineSettings | None = None,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> FeatureStore:
@@ -60,8 +64,9 @@ def extract_features(
         dataset: The data set.
         extractor: The backbones.
         folder: Where the feature store shall lie.
-        data: Workers, batch, augmentation.
+        data: Workers, augmentation, and how values are stored.
         media: Limits of the decoder.
+        engine: By what the backbones are run.
         seed: Seed of the augmentation.
         progress: Called after each video with how many are done, and of how many.
 
@@ -70,6 +75,13 @@ def extract_features(
     """
     data = data or DataSettings()
     media = media or DecodeSettings()
+    engine = engine or EngineSettings()
+    choice = choose_engine(
+        extractor.graphs,
+        engine,
+        lambda: sample_clips((each.path for each in dataset.videos), extractor.recipe, media),
+    )
+    runner = make_engine(choice, extractor.graphs, engine)
     augment = SpecAugment(extractor.audio, seed=seed) if data.spec_augment_copies else None
     limit = AVE_SECONDS if dataset.layout == "ave" else None
     done = 0
@@ -94,14 +106,15 @@ def extract_features(
             [video.path for _, video in members],
             frames_per_second=extractor.recipe.visual.frames_per_second,
             size=extractor.recipe.visual.size,
-            workers=data.resolved_workers,
+            # Which seconds come first must not be chance where masks are drawn in their order.
+            workers=data.resolved_workers if augment is None else 1,
             limit=limit,
             settings=media,
             opening=lambda place: groups.attempts.begin(names[place], alone=alone),
         )
         try:
             for place, features, outcome in embed_files(
-                stream, extractor, batch_seconds=data.batch_seconds, augment=augment, copies=copies
+                stream, runner, augment=augment, copies=copies
             ):
                 groups.attempts.end(names[place])
                 yield features, outcome
@@ -166,7 +179,7 @@ def extract_features(
                 changed = Features(features.visual, audio, features.valid)
                 yield f"{video.id}#augmented{number}", changed, video.annotations, targets
 
-    with FinishedGroups(Path(folder), _plan(dataset, extractor, data, media)) as groups:
+    with FinishedGroups(Path(folder), _plan(dataset, extractor, choice, media)) as groups:
         with writer:
             for split in SPLITS:
                 videos = dataset.split(split)
@@ -177,15 +190,13 @@ def extract_features(
 
 
 def _plan(
-    dataset: Dataset, extractor: FeatureExtractor, data: DataSettings, media: DecodeSettings
+    dataset: Dataset, extractor: FeatureExtractor, choice: EngineChoice, media: DecodeSettings
 ) -> dict[str, Any]:
     """What decides the bytes of the features; annotations are read anew by every run."""
     return {
         "recipe": extractor.recipe.to_dict(),
         "layout": dataset.layout,
-        # Which seconds share a batch, and so their last digits.
-        "workers": data.resolved_workers,
-        "batch_seconds": data.batch_seconds,
+        "engine": choice.description,
         "group_videos": GROUP_VIDEOS,
         "media": dataclasses.asdict(media),
         "videos": {

@@ -1,4 +1,4 @@
-"""The features of one video."""
+"""The features of files."""
 
 from __future__ import annotations
 
@@ -6,20 +6,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-import tensorflow as tf
 
-from avel_tf.data.second_stream import Outcome, SecondStream
+from avel_tf.engines.engine import Engine
+from avel_tf.media.second_stream import PADDING, Outcome, SecondStream
 
-# frames uint8 [B, T, F, H, W, 3], waveform float32 [B, T*16000] -> visual [B, T, Dv],
-# audio [B, T, Da]: a FeatureExtractor, or the `embed` signature of a SavedModel.
-Embed = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 # seconds of sound float32 [N, 16000] -> audio [N, Da], changed at random.
-Augment = Callable[[tf.Tensor], tf.Tensor]
+Augment = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """One video as vectors.
+    """One video, or some of its seconds, as vectors.
 
     Attributes:
         visual: float32 [T, Dv].
@@ -49,59 +46,73 @@ class Features:
         )
 
 
-def embed_files(
-    stream: SecondStream,
-    embed: Embed,
-    *,
-    batch_seconds: int,
-    augment: Augment | None = None,
-    copies: int = 0,
-) -> Iterator[tuple[int, Features | None, Outcome]]:
-    """Decode and embed files; decoding of the next seconds runs while these are embedded.
+def embed_parts(
+    stream: SecondStream, engine: Engine, *, augment: Augment | None = None, copies: int = 0
+) -> Iterator[tuple[int, Features | Outcome]]:
+    """Decode and embed files, part by part; the next seconds are decoded meanwhile.
 
     Args:
-        stream: The files.
-        embed: The backbones.
-        batch_seconds: Seconds embedded in one call.
-        augment: Embeds sound changed at random, for `copies` further versions of each file.
+        stream: The files. Its `outcomes` are taken away as they are used, so that memory does not
+            grow with the number of files.
+        engine: What embeds.
+        augment: Embeds sound changed at random, for `copies` further versions of each part.
         copies: How many.
+
+    Yields:
+        For each file its place in `stream.paths` with its next seconds, again and again, and at
+        last with its outcome; files take turns as their seconds come.
+    """
+    counts: dict[int, int] = {}
+
+    def ended() -> Iterator[tuple[int, Outcome]]:
+        # Decoding threads add to the outcomes meanwhile; list() takes one consistent look.
+        for file, outcome in list(stream.outcomes.items()):
+            if counts.get(file, 0) == outcome.seconds:  # else the last are still on their way
+                del stream.outcomes[file]
+                counts.pop(file, None)
+                yield file, outcome
+
+    for batch, visual, audio in engine.embed(stream):
+        changed = [augment(batch.waveform) for _ in range(copies)] if augment else []
+        for file in dict.fromkeys(batch.file.tolist()):
+            if file == PADDING:
+                continue
+            rows = batch.file == file
+            counts[file] = counts.get(file, 0) + int(rows.sum())
+            copied = tuple(each[rows] for each in changed)
+            yield file, Features(visual[rows], audio[rows], batch.valid[rows], copied)
+        yield from ended()
+    yield from ended()
+
+
+def embed_files(
+    stream: SecondStream, engine: Engine, *, augment: Augment | None = None, copies: int = 0
+) -> Iterator[tuple[int, Features | None, Outcome]]:
+    """Decode and embed files, each in one piece; arguments as of `embed_parts`.
 
     Yields:
         For every file, in the order of `stream.paths`: its place there, its features (`None` when
         it gave no second), and how its decoding ended.
     """
-    parts: dict[int, list[tuple[np.ndarray, ...]]] = {}
-    next_file = 0
-    batches = stream.dataset().batch(batch_seconds).prefetch(2)
-    for batch in batches:
-        # Each second is a clip of its own here: B = batch_seconds, T = 1.
-        visual, audio = embed(batch["frames"][:, None], batch["waveform"])  # [N, 1, D]
-        columns = [visual.numpy()[:, 0], audio.numpy()[:, 0], batch["valid"].numpy()]
-        if augment:
-            columns += [augment(batch["waveform"]).numpy() for _ in range(copies)]
-        files = batch["file"].numpy()
-        for file in np.unique(files):
-            rows = files == file
-            parts.setdefault(int(file), []).append(tuple(column[rows] for column in columns))
-        while _is_complete(next_file, stream, parts):
-            yield _finish(next_file, stream, parts)
-            next_file += 1
-    while next_file < len(stream.paths):
-        yield _finish(next_file, stream, parts)
-        next_file += 1
+    parts: dict[int, list[Features]] = {}
+    done: dict[int, tuple[Features | None, Outcome]] = {}
+    following = 0
+    for file, part in embed_parts(stream, engine, augment=augment, copies=copies):
+        if isinstance(part, Features):
+            parts.setdefault(file, []).append(part)
+            continue
+        pieces = parts.pop(file, [])
+        done[file] = (_joined(pieces) if pieces else None, part)
+        while following in done:
+            yield following, *done.pop(following)
+            following += 1
 
 
-def _is_complete(file: int, stream: SecondStream, parts: dict) -> bool:
-    outcome = stream.outcomes.get(file)
-    if outcome is None:
-        return False
-    return sum(len(part[0]) for part in parts.get(file, [])) == outcome.seconds
-
-
-def _finish(file: int, stream: SecondStream, parts: dict) -> tuple[int, Features | None, Outcome]:
-    outcome = stream.outcomes[file]
-    pieces = parts.pop(file, [])
-    if not pieces or outcome.error is not None:
-        return file, None, outcome
-    visual, audio, valid, *copies = (np.concatenate(column) for column in zip(*pieces, strict=True))
-    return file, Features(visual, audio, valid, tuple(copies)), outcome
+def _joined(parts: list[Features]) -> Features:
+    copies = zip(*(part.augmented_audio for part in parts), strict=True)
+    return Features(
+        np.concatenate([part.visual for part in parts]),  # [T, Dv]
+        np.concatenate([part.audio for part in parts]),  # [T, Da]
+        np.concatenate([part.valid for part in parts]),  # [T]
+        tuple(np.concatenate(copy) for copy in copies),
+    )

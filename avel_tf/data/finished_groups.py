@@ -20,7 +20,7 @@ import numpy as np
 from avel_tf.data.attempts import Attempts
 from avel_tf.data.feature_store import FeatureStoreError
 from avel_tf.data.features import Features
-from avel_tf.data.second_stream import Outcome
+from avel_tf.media.second_stream import Outcome
 
 logger = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""What a user may set about the way from files to batches."""
+"""What a user may set about the way from files to features."""
 
 from __future__ import annotations
 
@@ -10,14 +10,11 @@ FEATURE_DTYPES = ("float32", "float16")
 
 @dataclass(frozen=True)
 class DataSettings:
-    """Decoding side by side, and how many seconds go through the backbones at once.
+    """Decoding side by side, and augmentation.
 
     Args:
-        workers: Files whose seconds are in turn; `None` takes one per processor. `tf.data` opens up
-            to twice as many more ahead, each in a decoder of its own.
-        batch_seconds: Seconds of video embedded in one call. Seconds of different files share a
-            batch, so short clips do not leave it half empty. A batch of 32 seconds at F = 16 and
-            224 x 224 pixels takes 77 MB.
+        workers: Files decoded at the same time, each by a process of one thread; `None` takes one
+            per processor, as measured in `docs/performance.md`.
         spec_augment_copies: How many further copies of each training clip `avel train` embeds
             with masked bands and masked moments in their log-mel (SpecAugment, Park et al. 2019).
             Works with the compact audio backbone, whose log-mel is ours.
@@ -26,17 +23,12 @@ class DataSettings:
     """
 
     workers: int | None = None
-    batch_seconds: int = 32
     spec_augment_copies: int = 0
     feature_dtype: str = "float32"
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
             raise ValueError(f"data.workers must be at least 1. Received: {self.workers}")
-        if self.batch_seconds < 1:
-            raise ValueError(
-                f"data.batch_seconds must be at least 1. Received: {self.batch_seconds}"
-            )
         if self.spec_augment_copies < 0:
             raise ValueError(
                 "data.spec_augment_copies must not be negative. "

@@ -14,14 +14,18 @@ from avel_tf.results import Result
 # Files given to the decoders at a time. At its end the decoders run empty, for less than one file
 # in this many; and it bounds how many files can be in hand, also where most of them are broken
 # and none gives a second of video.
-CHUNK_FILES = 256
+CHUNK_FILES = 1_024
 
 
 class LabelsFiles(Protocol):
     """What is wanted of a `Localizer`."""
 
     def label_files(
-        self, paths: Sequence[str], *, opening: Callable[[str], None] | None = None
+        self,
+        paths: Sequence[str],
+        *,
+        opening: Callable[[str], None] | None = None,
+        finishing: Callable[[], bool] | None = None,
     ) -> Generator[tuple[int, Result], None, None]: ...
 
 
@@ -36,8 +40,8 @@ def label_into_ledger(
         progress: Called after each file with how many inputs are done, and of how many.
 
     Returns:
-        Whether all was done; `False` when a signal stopped it. Files in hand are given up then,
-        and done again by the next run.
+        Whether all was done; `False` when a signal stopped it. The files in hand are finished
+        then, and no further one is opened. A second signal gives up those in hand as well.
     """
     done = ledger.done
     chunks: list[Sequence[str]] = [
@@ -46,23 +50,22 @@ def label_into_ledger(
     ]
     with StopSignal() as stop:
         for chunk in itertools.chain(chunks, ([path] for path in ledger.suspects)):
+            if stop.asked:
+                break
             try:
                 with contextlib.closing(
-                    localizer.label_files(chunk, opening=ledger.attempt)
+                    localizer.label_files(
+                        chunk, opening=ledger.attempt, finishing=lambda: stop.asked
+                    )
                 ) as results:
                     for _, result in results:
-                        # A signal goes to child processes, too: what comes now may be its doing.
-                        if stop.asked:
-                            return False
                         ledger.record(result)
                         done += 1
                         if progress:
                             progress(done, len(ledger.inputs))
             except Exception as error:
-                # Raised in a decoding thread, it comes here in the guise of another error.
+                # Whatever it led to, the user wants to read why the ledger could not be written.
                 if ledger.failure is not None:
                     raise ledger.failure from error
                 raise
-            if stop.asked:
-                return False
-    return True
+    return done == len(ledger.inputs)

@@ -7,23 +7,32 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
-from avel_tf.data.features import Features
-from avel_tf.data.second_stream import Outcome, SecondStream
+from avel_tf.data.features import Features, embed_parts
 from avel_tf.data.settings import DataSettings
 from avel_tf.embeddings.recipe import Recipe
+from avel_tf.engines.choose import EngineChoice, choose_engine, make_engine
+from avel_tf.engines.engine import Engine
+from avel_tf.engines.graphs import Graphs, LoadedGraphs
+from avel_tf.engines.sample import sample_clips
+from avel_tf.engines.settings import EngineSettings
 from avel_tf.events import seconds_to_events
-from avel_tf.export.manifest import ModelError, find_version, model_name, read_manifest
-from avel_tf.inference.embed_apart import embed_apart
+from avel_tf.export.manifest import (
+    ModelError,
+    find_version,
+    fingerprint,
+    model_name,
+    read_manifest,
+)
 from avel_tf.inference.inputs import find_inputs
 from avel_tf.inference.settings import InferenceSettings
 from avel_tf.labels import Labels
 from avel_tf.media.decode import DecodeSettings
+from avel_tf.media.second_stream import Outcome, SecondStream
+from avel_tf.quiet import load_tensorflow
 from avel_tf.results import Result, labelled_seconds
-from avel_tf.windows import predict_in_windows
+from avel_tf.windows import WindowLabeller
 
-SIGNATURES = ("serving_default", "embed", "from_features")
 NO_SOUND = "no sound track: silence was assumed"
 
 __all__ = ["Localizer", "ModelError", "find_version", "load"]
@@ -36,8 +45,9 @@ class Localizer:
         folder: A version of an exported model, as in `saved_models/demo/1`, or the folder of its
             versions, of which the latest is taken.
         inference: Windows and batches.
-        data: Workers and batches of decoding and embedding.
+        data: Files decoded side by side.
         media: Limits of the decoder.
+        engine: By what the networks are run.
 
     Attributes:
         name: What results call the model: its folder's name and its version.
@@ -60,42 +70,43 @@ class Localizer:
         inference: InferenceSettings | None = None,
         data: DataSettings | None = None,
         media: DecodeSettings | None = None,
+        engine: EngineSettings | None = None,
     ) -> None:
         self.folder = find_version(folder)
         self.name = model_name(self.folder)
         self.inference = inference or InferenceSettings()
         self.data = data or DataSettings()
         self.media = media or DecodeSettings()
-        assets = self.folder / "assets"
+        self._engine_settings = engine or EngineSettings()
+        self._choice: EngineChoice | None = None
+        self._engine: Engine | None = None
         try:
-            self.labels = Labels.load(assets / "labels.txt")
+            self.labels = Labels.load(self.folder / "assets" / "labels.txt")
             self.recipe = Recipe.from_dict(read_manifest(self.folder)["recipe"])
-            self._model = tf.saved_model.load(str(self.folder))
         except ModelError:
             raise
-        except (OSError, ValueError, TypeError, LookupError, tf.errors.OpError) as error:
+        except (OSError, ValueError, TypeError, LookupError) as error:
             raise ModelError(
                 f"{self.folder} is not a model that avel export wrote: {error}"
             ) from error
-        missing = [name for name in SIGNATURES if name not in self._model.signatures]
-        if missing:
-            raise ModelError(
-                f"The SavedModel {self.folder} has no signature {', '.join(missing)}. Expected "
-                "what avel export writes."
-            )
+        self._graphs = Graphs(fingerprint(self.folder), self.recipe, self._load_graphs)
 
-    def embed(self, frames: tf.Tensor, waveform: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The features of clips.
+    def choose_engine(self, paths: Sequence[str]) -> EngineChoice:
+        """By what the networks will be run; nothing is loaded yet if it has been chosen before.
 
         Args:
-            frames: uint8 [B, T, F, H, W, 3] RGB.
-            waveform: float32 [B, T*16000] mono in [-1, 1].
+            paths: Files from which real pictures can be taken, should engines have to be proven.
 
-        Returns:
-            visual float32 [B, T, Dv] and audio float32 [B, T, Da].
+        Raises:
+            EngineUnavailableError: When this machine has not what the settings ask for.
         """
-        features = self._model.signatures["embed"](frames=frames, waveform=waveform)
-        return features["visual"], features["audio"]
+        if self._choice is None:
+            self._choice = choose_engine(
+                self._graphs,
+                self._engine_settings,
+                lambda: sample_clips(paths, self.recipe, self.media),
+            )
+        return self._choice
 
     def predict(self, visual: np.ndarray, audio: np.ndarray, valid: np.ndarray) -> np.ndarray:
         """Probabilities from features.
@@ -109,10 +120,7 @@ class Localizer:
         Returns:
             float32 [B, T, C+1], background last.
         """
-        outputs = self._model.signatures["from_features"](
-            visual=tf.constant(visual), audio=tf.constant(audio)
-        )
-        return outputs["probabilities"].numpy()
+        return self._made_engine([]).label(visual, audio)
 
     def localize(self, path: str | bytes | Path) -> Result:
         """Label one file.
@@ -160,17 +168,23 @@ class Localizer:
                 given += 1
 
     def label_files(
-        self, paths: Sequence[str], *, opening: Callable[[str], None] | None = None
+        self,
+        paths: Sequence[str],
+        *,
+        opening: Callable[[str], None] | None = None,
+        finishing: Callable[[], bool] | None = None,
     ) -> Generator[tuple[int, Result], None, None]:
         """Label files, each result as soon as it is there.
 
         Args:
             paths: The files.
             opening: Called with a path before its file is touched, from the decoding threads.
+            finishing: Asked before each file; once it says yes, only those in hand are labelled.
 
         Yields:
             For each file its place in `paths` and its result, in the order in which they end.
         """
+        engine = self._made_engine(paths)
         stream = SecondStream(
             paths,
             frames_per_second=self.recipe.visual.frames_per_second,
@@ -178,32 +192,62 @@ class Localizer:
             workers=self.data.resolved_workers,
             settings=self.media,
             opening=None if opening is None else lambda index: opening(paths[index]),
+            finishing=finishing,
         )
-        for index, features, outcome in embed_apart(
-            stream, self.embed, batch_seconds=self.data.batch_seconds
-        ):
-            yield index, self._result(paths[index], features, outcome)
-
-    def _result(self, path: str, features: Features | None, outcome: Outcome) -> Result:
-        if features is None:
-            return Result(
-                path,
-                "quarantined",
-                outcome.error or "the file holds no second of video",
-                duration=outcome.duration,
-                model=self.name,
-            )
-        # Windows of one file only: what batch a window shares changes its last digits.
-        (probabilities,) = predict_in_windows(
-            self.predict,
-            [(features.visual, features.audio, features.valid)],
+        windows = WindowLabeller(
+            engine.label,
             window_seconds=self.inference.window_seconds,
             hop_seconds=self.inference.hop_seconds,
             batch_size=self.inference.batch_clips,
-        )  # [T, C+1]
+        )
+        valid: dict[int, list[np.ndarray]] = {}
+        outcomes: dict[int, Outcome] = {}
+
+        def finished() -> Iterator[tuple[int, Result]]:
+            for index, probabilities in windows.take():
+                seconds = np.concatenate(valid.pop(index))  # [T]
+                yield index, self._result(paths[index], probabilities, seconds, outcomes.pop(index))
+
+        for index, part in embed_parts(stream, engine):
+            if isinstance(part, Features):
+                windows.add(index, part.visual, part.audio)
+                valid.setdefault(index, []).append(part.valid)
+            elif part.seconds:
+                outcomes[index] = part
+                windows.end(index)
+            else:
+                yield index, self._refused(paths[index], part)
+            yield from finished()
+        windows.flush()
+        yield from finished()
+
+    def _made_engine(self, paths: Sequence[str]) -> Engine:
+        if self._engine is None:
+            choice = self.choose_engine(paths)
+            self._engine = make_engine(choice, self._graphs, self._engine_settings)
+        return self._engine
+
+    def _load_graphs(self) -> LoadedGraphs:
+        load_tensorflow()
+        from avel_tf.export.loading import load_graphs
+
+        return load_graphs(self.folder)
+
+    def _refused(self, path: str, outcome: Outcome) -> Result:
+        return Result(
+            path,
+            "quarantined",
+            outcome.error or "the file holds no second of video",
+            duration=outcome.duration,
+            model=self.name,
+        )
+
+    def _result(
+        self, path: str, probabilities: np.ndarray, valid: np.ndarray, outcome: Outcome
+    ) -> Result:
         label_index = probabilities.argmax(-1)  # [T]
         score = probabilities.max(-1)  # [T]
-        arrays = (label_index, score, self.labels, features.valid)
+        arrays = (label_index, score, self.labels, valid)
         return Result(
             path,
             "partial" if outcome.problem else "ok",

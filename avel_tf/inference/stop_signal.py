@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from types import FrameType
 from typing import Any
+
+logger = logging.getLogger(__name__)
 
 
 class StopSignal:
@@ -44,3 +47,4 @@ class StopSignal:
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
+        logger.warning("Finishing the files in hand. Once more, and they are given up.")

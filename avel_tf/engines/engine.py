@@ -1,0 +1,35 @@
+"""The interface of engines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+
+from avel_tf.media.second_stream import SecondBatch, SecondStream
+
+
+class Engine(Protocol):
+    """Runs the networks of a model on one kind of arithmetic.
+
+    Attributes:
+        batch_seconds: N, seconds in one call of the backbones.
+    """
+
+    batch_seconds: int
+
+    def embed(self, stream: SecondStream) -> Iterator[tuple[SecondBatch, np.ndarray, np.ndarray]]:
+        """Embed a stream's batches, the next ones decoded and begun meanwhile.
+
+        Args:
+            stream: The files.
+
+        Yields:
+            Each batch in its order with visual float32 [N, Dv] and audio float32 [N, Da].
+        """
+        ...
+
+    def label(self, visual: np.ndarray, audio: np.ndarray) -> np.ndarray:
+        """Probabilities float32 [B, T, C+1] from visual [B, T, Dv] and audio [B, T, Da]."""
+        ...

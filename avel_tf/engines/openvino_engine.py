@@ -1,0 +1,145 @@
+"""The networks run by OpenVINO."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from avel_tf.engines.graphs import Graphs
+from avel_tf.media.second_stream import SecondBatch, SecondStream
+from avel_tf.quiet import load_tensorflow
+
+# Pictures in one call, measured in docs/performance.md.
+PICTURES = 4
+_PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
+
+
+class OpenVinoEngine:
+    """Runs graphs after OpenVINO has converted them, several calls side by side.
+
+    What is converted is the graph that TensorFlow would run; there is no second definition of any
+    network. Converted and compiled networks are kept on disk, so that later runs need no
+    TensorFlow. The localizer behind the backbones is computed in float32 whatever the precision:
+    it is small.
+
+    Args:
+        graphs: What to run.
+        precision: `float32` or `bfloat16`.
+        batch_pictures: About how many pictures one call gets; `None` takes the measured best.
+        cache: Folder in which what was compiled is kept, under the graphs' key.
+
+    Attributes:
+        batch_seconds: N, seconds in one call.
+
+    Raises:
+        ImportError: OpenVINO is not installed.
+    """
+
+    def __init__(
+        self,
+        graphs: Graphs,
+        precision: str = "float32",
+        *,
+        batch_pictures: int | None = None,
+        cache: Path,
+    ) -> None:
+        import openvino
+
+        recipe = graphs.recipe.visual
+        self.batch_seconds = max(1, (batch_pictures or PICTURES) // recipe.frames_per_second)
+        self._graphs = graphs
+        self._core = openvino.Core()
+        self._cache = cache / "openvino" / openvino.__version__ / graphs.key
+        compiled = self._cache / "compiled"
+        compiled.mkdir(parents=True, exist_ok=True)
+        self._core.set_property({"CACHE_DIR": str(compiled)})
+        self._embed = self._compile(
+            f"embed-{self.batch_seconds}",
+            {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": _PRECISIONS[precision]},
+        )
+        # As many as it says keep the processors busy, and one that waits its turn.
+        streams = self._embed.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+        self._requests = [self._embed.create_infer_request() for _ in range(streams + 1)]
+        self._label: Any = None
+
+    def embed(self, stream: SecondStream) -> Iterator[tuple[SecondBatch, np.ndarray, np.ndarray]]:
+        """Embed a stream's batches; see `Engine`."""
+        idle = deque(self._requests)
+        running: deque[tuple[SecondBatch, Any]] = deque()
+
+        def first() -> tuple[SecondBatch, np.ndarray, np.ndarray]:
+            batch, request = running.popleft()
+            request.wait()
+            visual, audio = (request.get_output_tensor(i).data[:, 0].copy() for i in (0, 1))
+            idle.append(request)
+            return batch, visual, audio  # [N, Dv], [N, Da]
+
+        with contextlib.closing(stream.batches(self.batch_seconds)) as batches:
+            try:
+                for batch in batches:
+                    if not idle:
+                        yield first()
+                    request = idle.popleft()
+                    # The arrays are used where they are; `running` keeps them alive.
+                    request.start_async([batch.frames, batch.waveform], share_inputs=True)
+                    running.append((batch, request))
+                while running:
+                    yield first()
+            finally:
+                for _, request in running:
+                    request.wait()
+
+    def label(self, visual: np.ndarray, audio: np.ndarray) -> np.ndarray:
+        """Probabilities from features; see `Engine`."""
+        if self._label is None:
+            self._label = self._compile("label", {"INFERENCE_PRECISION_HINT": "f32"})
+        return self._label([visual, audio])[0].copy()
+
+    def _compile(self, name: str, properties: dict[str, str]) -> Any:
+        path = self._cache / f"{name}.xml"
+        if not path.is_file():
+            self._convert(name)
+        return self._core.compile_model(str(path), "CPU", properties)
+
+    def _convert(self, name: str) -> None:
+        """Have a TensorFlow function converted and kept as `NAME.xml` and `NAME.bin`."""
+        load_tensorflow()
+        import openvino
+        import tensorflow as tf
+
+        recipe = self._graphs.recipe
+        loaded = self._graphs.loaded
+        if name == "label":
+            if loaded.label is None:
+                raise ValueError("These graphs embed only; they name no classes.")
+            function = loaded.label
+            specs = [
+                tf.TensorSpec([None, None, width], tf.float32)
+                for width in (recipe.visual.width, recipe.audio.width)
+            ]
+        else:
+            size, seconds = recipe.visual.size, self.batch_seconds
+            frames = [seconds, recipe.visual.frames_per_second, size, size, 3]
+            specs = [
+                tf.TensorSpec(frames, tf.uint8),
+                tf.TensorSpec([seconds, recipe.audio.sample_rate], tf.float32),
+            ]
+
+            def function(frames: tf.Tensor, waveform: tf.Tensor) -> Any:
+                return loaded.embed(frames[:, None], waveform)
+
+        concrete = tf.function(function, autograph=False).get_concrete_function(*specs)
+        model = openvino.convert_model(concrete)
+        with tempfile.TemporaryDirectory(dir=self._cache) as folder:
+            openvino.save_model(model, os.path.join(folder, f"{name}.xml"), compress_to_fp16=False)
+            # The .xml last: where it is, all of it is.
+            for suffix in (".bin", ".xml"):
+                shutil.move(os.path.join(folder, name + suffix), self._cache / (name + suffix))

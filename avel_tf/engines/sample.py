@@ -1,0 +1,51 @@
+"""Real pictures on which engines are proven."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterable
+
+from avel_tf.embeddings.recipe import Recipe
+from avel_tf.media.clip import Clip
+from avel_tf.media.decode import DecodeSettings, decode_clip
+from avel_tf.media.errors import MediaError
+from avel_tf.media.isolated import shared_decoder
+
+# Pictures in all, of so many files, looked for among the first ones.
+PICTURES = 16
+FILES = 4
+AMONG = 32
+
+
+def sample_clips(
+    paths: Iterable[str | os.PathLike], recipe: Recipe, settings: DecodeSettings
+) -> list[Clip]:
+    """The beginnings of a few files, together some 16 pictures.
+
+    Args:
+        paths: Files; what cannot be read is passed over.
+        recipe: F and the size of the pictures.
+        settings: Limits of the decoder.
+
+    Returns:
+        Up to four clips of equal length.
+    """
+    visual = recipe.visual
+    decode = shared_decoder().decode_clip if settings.isolated else decode_clip
+    clips: list[Clip] = []
+    for path in itertools.islice(paths, AMONG):
+        if len(clips) == FILES:
+            break
+        try:
+            clip = decode(
+                path,
+                seconds=max(1, PICTURES // FILES // visual.frames_per_second),
+                frames_per_second=visual.frames_per_second,
+                size=(visual.size, visual.size),
+                settings=settings,
+            )
+        except MediaError:
+            continue
+        clips.append(clip)
+    return clips

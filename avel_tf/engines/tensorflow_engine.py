@@ -1,0 +1,114 @@
+"""The networks run by TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from avel_tf.engines.graphs import Graphs
+from avel_tf.media.second_stream import SecondBatch, SecondStream
+
+# Pictures in one call, measured in docs/performance.md: larger batches gain nothing on a CPU, and
+# a GPU wants enough of them to fill it.
+CPU_PICTURES = 16
+GPU_PICTURES = 256
+# Grappler's rewrites, which put casts around what is safe in the lower precision
+# (https://www.tensorflow.org/api_docs/python/tf/config/optimizer/set_experimental_options).
+_REWRITES = {
+    "float32": {},
+    "bfloat16": {"auto_mixed_precision_onednn_bfloat16": True},
+    "float16": {"auto_mixed_precision": True},
+}
+
+
+class TensorFlowEngine:
+    """Runs graphs as they are, by TensorFlow's own kernels; on a GPU where there is one.
+
+    Args:
+        graphs: What to run.
+        precision: `float32`; `bfloat16` by oneDNN's rewrite on a CPU; `float16` on a GPU, with XLA
+            over what it can compile.
+        batch_pictures: About how many pictures one call gets; `None` takes the measured best.
+
+    Attributes:
+        batch_seconds: N, seconds in one call.
+    """
+
+    def __init__(
+        self, graphs: Graphs, precision: str = "float32", *, batch_pictures: int | None = None
+    ) -> None:
+        gpus = tf.config.list_logical_devices("GPU")
+        self.device = gpus[0].name if gpus else None
+        pictures = batch_pictures or (GPU_PICTURES if gpus else CPU_PICTURES)
+        self.batch_seconds = max(1, pictures // graphs.recipe.visual.frames_per_second)
+        self._precision = precision
+        loaded = graphs.loaded
+        # A function of its own: TensorFlow keeps one rewritten graph for each function, so the
+        # same function could not be had in two precisions.
+        self._embed = tf.function(
+            lambda frames, waveform: loaded.embed(frames[:, None], waveform), autograph=False
+        )
+        self._label = loaded.label
+
+    def embed(self, stream: SecondStream) -> Iterator[tuple[SecondBatch, np.ndarray, np.ndarray]]:
+        """Embed a stream's batches; see `Engine`."""
+        dataset = _dataset(stream, self.batch_seconds)
+        if self.device:
+            dataset = dataset.apply(tf.data.experimental.prefetch_to_device(self.device, 2))
+        else:
+            dataset = dataset.prefetch(2)
+        try:
+            for each in dataset:
+                with _Rewrites(self._precision):
+                    visual, audio = self._embed(each["frames"], each["waveform"])  # [N, 1, D]
+                yield (
+                    SecondBatch(**{name: tensor.numpy() for name, tensor in each.items()}),
+                    visual.numpy()[:, 0],  # [N, Dv]
+                    audio.numpy()[:, 0],  # [N, Da]
+                )
+        except tf.errors.OpError as error:
+            # Raised in a decoding thread, it comes here in the guise of another error.
+            if stream.failure is not None:
+                raise stream.failure from error
+            raise
+
+    def label(self, visual: np.ndarray, audio: np.ndarray) -> np.ndarray:
+        """Probabilities from features; see `Engine`."""
+        if self._label is None:
+            raise ValueError("These graphs embed only; they name no classes.")
+        return self._label(tf.constant(visual), tf.constant(audio)).numpy()
+
+
+def _dataset(stream: SecondStream, seconds: int) -> tf.data.Dataset:
+    """A stream's batches for `tf.data`, which brings the next ones to the device meanwhile."""
+    return tf.data.Dataset.from_generator(
+        lambda: (vars(batch) for batch in stream.batches(seconds)),
+        output_signature={
+            name: tf.TensorSpec(array.shape, array.dtype)
+            for name, array in vars(stream.empty_batch(seconds)).items()
+        },
+    )
+
+
+class _Rewrites:
+    """Grappler's options for one precision, and those from before afterwards."""
+
+    def __init__(self, precision: str) -> None:
+        self._wanted: dict[str, Any] = _REWRITES[precision]
+        self._jit = precision == "float16"
+
+    def __enter__(self) -> None:
+        options = tf.config.optimizer.get_experimental_options()
+        self._before = {name: options.get(name, False) for name in self._wanted}
+        self._jit_before = tf.config.optimizer.get_jit()
+        tf.config.optimizer.set_experimental_options(self._wanted)
+        if self._jit:
+            tf.config.optimizer.set_jit("autoclustering")
+
+    def __exit__(self, *_: object) -> None:
+        tf.config.optimizer.set_experimental_options(self._before)
+        if self._jit:
+            tf.config.optimizer.set_jit(self._jit_before or False)
