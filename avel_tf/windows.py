@@ -103,8 +103,8 @@ class WindowLabeller:
             self._finish(key)
 
     def _finish(self, key: int) -> None:
-        clip = self._clips[key]
-        if clip.ended and not clip.missing:
+        clip = self._clips.get(key)
+        if clip is not None and clip.ended and not clip.missing:
             del self._clips[key]
             if clip.pieces:
                 self._done.append((key, _blend(clip.pieces)))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from avel_tf.windows import predict_in_windows
+from avel_tf.windows import WindowLabeller, predict_in_windows
 
 Clips = list[tuple[np.ndarray, np.ndarray, np.ndarray]]
 CLASSES = 4
@@ -54,7 +56,7 @@ def test_every_second_gets_one_distribution(lengths, window, data):
     for each in results:
         assert each.shape[1] == CLASSES and each.dtype == np.float32
         np.testing.assert_allclose(each.sum(-1), 1.0, atol=1e-5)
-    assert all(rows <= 4 and seconds <= window for rows, seconds in model.shapes)
+    assert all(rows == 4 and seconds <= window for rows, seconds in model.shapes)
 
 
 @settings(max_examples=30, deadline=None)
@@ -111,8 +113,8 @@ def test_the_middle_of_a_window_is_trusted_more_than_its_ends():
 def test_the_last_window_ends_with_the_clip():
     """It overlaps more, but no window is short: the model was not trained on stumps."""
     model = Recorder()
-    predict_in_windows(model, [clip(23)], window_seconds=10, hop_seconds=5)
-    assert model.shapes == [(4, 10)]  # from 0, 5, 10 and 13
+    predict_in_windows(model, [clip(23)], window_seconds=10, hop_seconds=5, batch_size=1)
+    assert model.shapes == [(1, 10)] * 4  # from 0, 5, 10 and 13
 
 
 def test_certain_windows_that_contradict_each_other_stay_finite():
@@ -130,3 +132,48 @@ def test_no_clips_give_no_results():
 def test_a_clip_without_a_second():
     with pytest.raises(ValueError, match="without a single second"):
         predict_in_windows(Recorder(), [clip(0)], window_seconds=10, hop_seconds=5)
+
+
+@settings(max_examples=60, deadline=None)
+@given(LENGTHS, st.integers(1, 12), st.data())
+def test_seconds_that_come_a_few_at_a_time_give_the_same(lengths, window, data):
+    """Clips in turns, in pieces of any size, and what is done is handed out meanwhile."""
+    hop = data.draw(st.integers(1, window))
+    options = {"window_seconds": window, "hop_seconds": hop, "batch_size": 4}
+    clips = [clip(seconds, seed) for seed, seconds in enumerate(lengths)]
+    expected = predict_in_windows(Recorder(), clips, **options)
+    labeller = WindowLabeller(Recorder(), **options)
+    given_so_far = [0] * len(clips)
+    found = {}
+    while open_clips := [n for n, seconds in enumerate(lengths) if given_so_far[n] < seconds]:
+        number = data.draw(st.sampled_from(open_clips))
+        count = data.draw(st.integers(1, lengths[number] - given_so_far[number]))
+        part = slice(given_so_far[number], given_so_far[number] + count)
+        labeller.add(number, *(column[part] for column in clips[number]))
+        given_so_far[number] += count
+        if given_so_far[number] == lengths[number]:
+            labeller.end(number)
+        found |= dict(labeller.take())
+    labeller.flush()
+    found |= dict(labeller.take())
+    for number, result in enumerate(expected):
+        np.testing.assert_array_equal(found[number], result)
+
+
+def test_a_clip_that_ends_without_a_second_gives_nothing():
+    labeller = WindowLabeller(Recorder(), window_seconds=4, hop_seconds=2, batch_size=1)
+    labeller.end(0)
+    labeller.flush()
+    assert labeller.take() == []
+
+
+def test_memory_holds_a_window_or_two_of_a_clip_of_any_length():
+    labeller = WindowLabeller(Recorder(), window_seconds=10, hop_seconds=5, batch_size=4)
+    visual, audio, valid = clip(40)
+    tracemalloc.start()
+    for _ in range(250):
+        labeller.add(0, visual, audio, valid)
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    probabilities = 2 * 10_000 * CLASSES * 8  # every second in two windows
+    assert kept < probabilities + 2_000_000

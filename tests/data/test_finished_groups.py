@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from avel_tf.data.second_stream import Outcome
 
 from avel_tf.annotations import load_dataset
 from avel_tf.cli import main
@@ -22,7 +23,6 @@ from avel_tf.data.extract import extract_features
 from avel_tf.data.feature_store import FeatureStoreError
 from avel_tf.data.features import Features
 from avel_tf.data.finished_groups import FinishedGroups
-from avel_tf.data.second_stream import Outcome
 from tests.conftest import COMPACT_SETTINGS, as_set
 from tests.media.hostile import POISON
 

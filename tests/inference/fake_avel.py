@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from avel_tf.commands import common
+from avel_tf import quiet
+from avel_tf.engines.choose import EngineChoice
 from avel_tf.events import Event
 from avel_tf.export.manifest import ModelError, find_version, model_name, sealed
 from avel_tf.results import Result, Second
@@ -43,10 +44,19 @@ class FakeLocalizer:
         self.name = model_name(find_version(folder))
         self.workers = data.resolved_workers
 
+    def choose_engine(self, paths: Sequence[str]) -> EngineChoice:
+        return EngineChoice("fake", "float32")
+
     def label_files(
-        self, paths: Sequence[str], *, opening: Callable[[str], None]
+        self,
+        paths: Sequence[str],
+        *,
+        opening: Callable[[str], None],
+        finishing: Callable[[], bool],
     ) -> Iterator[tuple[int, Result]]:
-        def one(path: str) -> Result:
+        def one(path: str) -> Result | None:
+            if finishing():
+                return None
             opening(path)
             time.sleep(float(os.environ.get("FAKE_SECONDS", "0")))
             with open(path, "rb") as file:
@@ -66,7 +76,9 @@ class FakeLocalizer:
             jobs = {pool.submit(one, path): index for index, path in enumerate(paths)}
             try:
                 for job in as_completed(jobs):
-                    yield jobs[job], job.result()
+                    result = job.result()
+                    if result is not None:
+                        yield jobs[job], result
             finally:
                 for job in jobs:
                     job.cancel()
@@ -76,7 +88,7 @@ if __name__ == "__main__":
     module = types.ModuleType("avel_tf.inference.localizer")
     module.Localizer, module.ModelError = FakeLocalizer, ModelError  # type: ignore[attr-defined]
     sys.modules[module.__name__] = module
-    common.load_tensorflow = lambda: None
+    quiet.load_tensorflow = lambda: None
     from avel_tf.cli import main
 
     sys.exit(main())

@@ -8,19 +8,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import avel_tf
 from avel_tf.data.settings import DataSettings
+from avel_tf.engines.settings import EngineSettings
+from avel_tf.engines.tensorflow_engine import TensorFlowEngine
 from avel_tf.inference.localizer import Localizer, ModelError, find_version
 from avel_tf.inference.settings import InferenceSettings
 from avel_tf.media.decode import decode_clip
 from avel_tf.results import Result
 from tests.media.films import tone, write_film
 
+# The arithmetic that the tests compare with.
+FLOAT32 = EngineSettings("tensorflow", "float32")
+
 
 @pytest.fixture(scope="module")
 def localizer(exported) -> Localizer:
-    return avel_tf.load(exported)
+    return Localizer(exported, engine=FLOAT32)
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +41,13 @@ def test_public_names_are_handed_out_lazily():
     assert avel_tf.Localizer is Localizer and avel_tf.Result is Result
     with pytest.raises(AttributeError, match="no attribute 'laod'.*load"):
         _ = avel_tf.laod
+
+
+def test_the_engine_is_chosen_where_nobody_says_so(exported, clips, localizer):
+    path = sorted(clips.glob("videos/**/*.mp4"))[0]
+    found, expected = avel_tf.load(exported).localize(path), localizer.localize(path)
+    assert found.model == expected.model and found.status == "ok"
+    assert [s.label for s in found.seconds] == [s.label for s in expected.seconds]
 
 
 def test_one_file(localizer, clips, store):
@@ -56,8 +69,9 @@ def test_seconds_are_what_the_signature_says_of_the_decoded_clip(localizer, clip
         frames_per_second=store.recipe.visual.frames_per_second,
         size=(store.recipe.visual.size,) * 2,
     )
-    found = localizer._model.signatures["serving_default"](
-        frames=clip.frames[None], waveform=clip.waveform[None]
+    model = tf.saved_model.load(str(localizer.folder))
+    found = model.signatures["serving_default"](
+        frames=tf.constant(clip.frames[None]), waveform=tf.constant(clip.waveform[None])
     )
     names = [store.labels.name(i) for i in found["label_index"].numpy()[0]]
     result = localizer.localize(path)
@@ -66,19 +80,17 @@ def test_seconds_are_what_the_signature_says_of_the_decoded_clip(localizer, clip
     np.testing.assert_allclose(scores, found["score"][0], atol=1e-5)
 
 
-def test_a_long_film_is_labelled_in_windows_to_its_end(localizer, long_film):
+def test_a_long_film_is_labelled_in_windows_to_its_end(exported, long_film, monkeypatch):
     lengths = []
-    predict = localizer.predict
+    label = TensorFlowEngine.label
 
-    def spy(visual, audio, valid):
+    def spy(engine, visual, audio):
         lengths.extend([visual.shape[1]] * len(visual))
-        return predict(visual, audio, valid)
+        return label(engine, visual, audio)
 
-    localizer.predict = spy
-    try:
-        result = localizer.localize(long_film)
-    finally:
-        del localizer.predict
+    monkeypatch.setattr(TensorFlowEngine, "label", spy)
+    localizer = Localizer(exported, inference=InferenceSettings(batch_clips=1), engine=FLOAT32)
+    result = localizer.localize(long_film)
     assert result.status == "ok" and len(result.seconds) == 25
     assert lengths == [10, 10, 10, 10]  # from 0, 5, 10 and 15
 
@@ -104,7 +116,8 @@ def test_every_path_has_its_result_in_its_place(localizer, clips, long_film, tmp
     other = Localizer(
         localizer.folder,
         inference=InferenceSettings(batch_clips=2),
-        data=DataSettings(workers=3, batch_seconds=7),
+        data=DataSettings(workers=3),
+        engine=FLOAT32,
     )
     done = []
     together = list(other.localize_files(paths, progress=lambda n, of: done.append((n, of))))
@@ -128,7 +141,7 @@ def test_results_come_while_later_files_wait(exported, clips):
     localizer = Localizer(
         exported,
         inference=InferenceSettings(batch_clips=1),
-        data=DataSettings(workers=1, batch_seconds=2),
+        data=DataSettings(workers=1),
     )
     videos = [str(path) for path in sorted(clips.glob("videos/**/*.mp4"))]
     done = []
@@ -184,7 +197,8 @@ def test_no_model(tmp_path):
         ("variables/variables.data-00000-of-00001", b""),
     ],
 )
-def test_a_damaged_model(exported, tmp_path, file, content):
+def test_a_damaged_model(exported, clips, tmp_path, file, content):
+    """Found out when it is opened, or when its graph is first needed."""
     folder = tmp_path / "1"
     shutil.copytree(exported, folder)
     if content is None:
@@ -192,16 +206,16 @@ def test_a_damaged_model(exported, tmp_path, file, content):
     else:
         (folder / file).write_bytes(content)
     with pytest.raises(ModelError, match=f"{folder} is not a model that avel export wrote"):
-        avel_tf.load(folder)
+        avel_tf.load(folder).localize(next(clips.glob("videos/**/*.mp4")))
 
 
-def test_a_saved_model_of_another_kind(exported, tmp_path):
+def test_a_saved_model_of_another_kind(exported, clips, tmp_path):
     import tensorflow as tf
 
     tf.saved_model.save(tf.Module(), str(tmp_path / "1"))
     shutil.copytree(exported / "assets", tmp_path / "1" / "assets", dirs_exist_ok=True)
     with pytest.raises(ModelError, match="no signature serving_default, embed, from_features"):
-        avel_tf.load(tmp_path / "1")
+        avel_tf.load(tmp_path / "1").localize(next(clips.glob("videos/**/*.mp4")))
 
 
 def test_settings_have_limits():

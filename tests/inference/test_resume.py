@@ -86,6 +86,12 @@ def results_in(ledger: Path) -> list[str]:
     return [record["result"]["video"] for record in records if "result" in record]
 
 
+def attempts_in(ledger: Path) -> set[str]:
+    """The videos that were touched."""
+    records = [json.loads(line) for line in ledger.read_bytes().splitlines()]
+    return {record["attempt"] for record in records if "attempt" in record}
+
+
 def test_every_input_has_one_line_in_order_whatever_its_name(videos, model, tmp_path):
     code, output, _ = infer(videos, model, tmp_path / "out")
     assert code == 2 and "40 files: 37 ok, 0 partial, 3 quarantined" in output
@@ -187,7 +193,8 @@ def test_interrupted_it_keeps_what_is_done_and_goes_on(videos, model, tmp_path, 
     run.send_signal(number)
     output, errors = run.communicate(timeout=60)
     assert run.returncode == 130 and "Interrupted; the same command does the other" in output
-    assert "Traceback" not in errors
+    assert "Finishing the files in hand" in errors and "Traceback" not in errors
+    assert attempts_in(out / "ledger.jsonl") == set(results_in(out / "ledger.jsonl"))
     done = [each.video for each in read_results(out / "results.jsonl")]
     assert 5 <= len(done) < FILES and sorted(done) == sorted(results_in(out / "ledger.jsonl"))
     # Nobody is suspected of what the signal did, however often it comes.
@@ -201,6 +208,27 @@ def test_interrupted_it_keeps_what_is_done_and_goes_on(videos, model, tmp_path, 
     assert infer(videos, model, out)[0] == 2
     infer(videos, model, whole)
     assert outputs(out) == outputs(whole)
+    assert len(results_in(out / "ledger.jsonl")) == FILES
+
+
+def test_interrupted_twice_it_gives_up_the_files_in_hand(videos, model, tmp_path):
+    out = tmp_path / "out"
+    run = start(videos, model, out, "--set", "data.workers=2", seconds=2)
+    wait_for(
+        lambda: (
+            (out / "ledger.jsonl").exists() and b"attempt" in (out / "ledger.jsonl").read_bytes()
+        )
+    )
+    began = time.monotonic()
+    run.send_signal(signal.SIGINT)
+    time.sleep(0.2)
+    run.send_signal(signal.SIGINT)
+    _, errors = run.communicate(timeout=60)
+    assert run.returncode == 130 and "Traceback" not in errors
+    assert attempts_in(out / "ledger.jsonl") and not results_in(out / "ledger.jsonl")
+    assert time.monotonic() - began < 60
+    # Nobody is suspected of it.
+    assert infer(videos, model, out)[0] == 2
     assert len(results_in(out / "ledger.jsonl")) == FILES
 
 

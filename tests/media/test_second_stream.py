@@ -1,9 +1,9 @@
-"""Files as one stream of seconds: which second belongs to which file, in which order."""
+"""Files as one stream of seconds: which second belongs to which file."""
 
 from __future__ import annotations
 
-import gc
 import shutil
+import threading
 import time
 from pathlib import Path
 
@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from avel_tf.data.features import embed_files
-from avel_tf.data.second_stream import SecondStream
 from avel_tf.data.settings import DataSettings
+from avel_tf.engines.tensorflow_engine import TensorFlowEngine
 from avel_tf.media.decode import decode_clip
 from avel_tf.media.decode_settings import DecodeSettings
 from avel_tf.media.isolated import shared_decoder
+from avel_tf.media.second_stream import PADDING, SecondStream
 from tests.media.films import clicks, write_film
 from tests.media.hostile import POISON, decoder_pids
 
@@ -50,23 +51,32 @@ def stream_of(films: list[Path], workers: int, **settings: object) -> SecondStre
     return SecondStream(films, frames_per_second=2, size=SIZE, workers=workers, **settings)
 
 
-def read(stream: SecondStream) -> list[tuple[int, bytes]]:
-    return [
-        (int(each["file"]), each["frames"].tobytes() + each["waveform"].tobytes())
-        for each in stream.dataset().as_numpy_iterator()
-    ]
+def read(stream: SecondStream, batch_seconds: int = 4) -> list[tuple[int, bytes]]:
+    """Each second's file, and its pictures and sound."""
+    found = []
+    for batch in stream.batches(batch_seconds):
+        for row, file in enumerate(batch.file.tolist()):
+            if file != PADDING:
+                content = batch.frames[row].tobytes() + batch.waveform[row].tobytes()
+                found.append((file, content))
+    return found
 
 
-def test_shapes_and_types(films):
-    first = next(iter(stream_of(films[:1], 1).dataset()))
-    assert first["frames"].shape == (2, SIZE, SIZE, 3) and first["frames"].dtype == "uint8"
-    assert first["waveform"].shape == (16_000,) and first["waveform"].dtype == "float32"
-    assert first["valid"].dtype == "bool" and first["file"].dtype == "int64"
+@pytest.mark.parametrize("seconds", [1, 7, 64])
+def test_every_batch_has_one_shape_and_only_the_last_is_filled_up(films, seconds):
+    batches = list(stream_of(films, 2).batches(seconds))
+    assert len(batches) == -(-24 // seconds)
+    for batch in batches:
+        assert batch.frames.shape == (seconds, 2, SIZE, SIZE, 3) and batch.frames.dtype == "uint8"
+        assert batch.waveform.shape == (seconds, 16_000) and batch.waveform.dtype == "float32"
+        assert batch.valid.dtype == "bool" and batch.file.dtype == "int64"
+    files = np.concatenate([batch.file for batch in batches])
+    assert (files[:24] != PADDING).all() and (files[24:] == PADDING).all()
+    assert not batches[-1].frames[files[-seconds:] == PADDING].any()
 
 
-@pytest.mark.parametrize("workers", [1, 4])
-def test_the_order_is_the_same_every_time(films, workers):
-    stream = stream_of(films, workers)
+def test_read_again_it_is_the_same(films):
+    stream = stream_of(films, 1)
     first = read(stream)
     assert read(stream) == first
     counts = np.bincount([file for file, _ in first], minlength=len(films))
@@ -124,11 +134,11 @@ def test_a_file_that_breaks_off_is_named(films, tmp_path):
     assert 0 < files.count(0) <= 6 and files.count(1) == 3
 
 
-@pytest.mark.parametrize(("workers", "batch_seconds"), [(1, 4), (4, 4), (3, 1), (2, 64)])
-def test_features_are_those_of_each_file_alone(films, extractor, workers, batch_seconds):
+@pytest.mark.parametrize(("workers", "pictures"), [(1, 8), (4, 8), (3, 2), (2, 128)])
+def test_features_are_those_of_each_file_alone(films, extractor, workers, pictures):
     """Batches mix seconds of several files; what comes out must not."""
-    stream = stream_of(films, workers)
-    results = list(embed_files(stream, extractor, batch_seconds=batch_seconds))
+    engine = TensorFlowEngine(extractor.graphs, batch_pictures=pictures)
+    results = list(embed_files(stream_of(films, workers), engine))
     assert [index for index, _, _ in results] == list(range(len(films)))
     for index, features, outcome in results:
         if index == BROKEN:
@@ -144,14 +154,37 @@ def test_features_are_those_of_each_file_alone(films, extractor, workers, batch_
 
 def test_files_come_out_as_soon_as_they_are_done(films, extractor):
     """A caller that writes line by line must not wait for the last film."""
-    stream = stream_of(films[:2] * 6, 1)
-    embedded = embed_files(stream, extractor, batch_seconds=2)
+    opened = []
+    stream = stream_of(films[:2] * 6, 1, opening=opened.append)
+    embedded = embed_files(stream, TensorFlowEngine(extractor.graphs, batch_pictures=4))
     next(embedded)
-    assert len(stream.outcomes) < 6
+    assert len(opened) < 9
 
 
 def test_no_files(extractor):
-    assert list(embed_files(stream_of([], 2), extractor, batch_seconds=4)) == []
+    assert list(embed_files(stream_of([], 2), TensorFlowEngine(extractor.graphs))) == []
+
+
+def test_no_further_file_is_opened_when_it_is_to_finish(films):
+    """And those in hand come out whole."""
+    opened: list[int] = []
+    stream = stream_of(films[:2] * 6, 2, opening=opened.append, finishing=lambda: len(opened) >= 3)
+    counts = np.bincount([file for file, _ in read(stream)], minlength=12)
+    assert 3 <= len(opened) <= 4  # one thread may have asked just before the other opened
+    for file in range(12):
+        assert counts[file] == ((3, 13)[file % 2] if file in opened else 0)
+    assert sorted(stream.outcomes) == sorted(opened)
+
+
+def test_an_error_while_a_file_is_opened_comes_out_as_itself(films):
+    def opening(file: int) -> None:
+        if file == 3:
+            raise OSError("the disk is full")
+
+    stream = stream_of(films[:2] * 3, 2, opening=opening)
+    with pytest.raises(OSError, match="the disk is full"):
+        read(stream)
+    assert isinstance(stream.failure, OSError)
 
 
 def test_odd_names_are_files_like_others(films, tmp_path):
@@ -164,7 +197,7 @@ def test_odd_names_are_files_like_others(films, tmp_path):
 
 
 def test_settings_have_limits():
-    for wrong in ({"workers": 0}, {"batch_seconds": 0}, {"spec_augment_copies": -1}):
+    for wrong in ({"workers": 0}, {"spec_augment_copies": -1}):
         name, value = next(iter(wrong.items()))
         with pytest.raises(ValueError, match=rf"data\.{name} must.*Received: {value}"):
             DataSettings(**wrong)
@@ -176,7 +209,7 @@ def test_isolation_changes_nothing(films):
     isolated = stream_of(films, 2)
     plain = stream_of(films, 2, settings=DecodeSettings(isolated=False))
     assert isolated.settings.isolated
-    assert read(isolated) == read(plain)
+    assert sorted(read(isolated)) == sorted(read(plain))
     assert isolated.outcomes == plain.outcomes
 
 
@@ -204,13 +237,15 @@ def test_a_film_that_kills_its_decoder_costs_itself_alone(films, tmp_path, monke
 
 def test_a_reader_that_stops_early_leaves_no_decoder_at_work(films):
     stream = stream_of(films[1:2] * 4, 2)
+    threads = threading.active_count()
     for _ in range(2):
-        iterator = stream.dataset().as_numpy_iterator()
-        next(iterator)
-        del iterator
-        gc.collect()
+        batches = stream.batches(2)
+        next(batches)
+        batches.close()
     assert read(stream)
-    deadline = time.monotonic() + 10  # tf.data lets go of a generator when it comes to it
-    while set(decoder_pids()) - set(shared_decoder().idle_pids):
+    deadline = time.monotonic() + 10  # a thread sees it when its next block is there
+    while threading.active_count() > threads or set(decoder_pids()) - set(
+        shared_decoder().idle_pids
+    ):
         assert time.monotonic() < deadline
         time.sleep(0.1)
