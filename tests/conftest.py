@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from avel_tf.engines.settings import EngineSettings
+
 if TYPE_CHECKING:
     from avel_tf.data.feature_store import FeatureStore
     from avel_tf.embeddings import FeatureExtractor
@@ -62,6 +64,10 @@ TINY_TRAINING = (
 )
 
 
+# The arithmetic that numbers are compared in, whatever this machine has that is faster.
+FLOAT32 = EngineSettings("tensorflow", "float32")
+
+
 def as_set(settings: Iterable[str]) -> list[str]:
     """Settings as a command line spells them."""
     return [word for setting in settings for word in ("--set", setting)]
@@ -102,7 +108,7 @@ def store(
     from avel_tf.data.extract import extract_features
 
     folder = tmp_path_factory.mktemp("features") / "clips"
-    return extract_features(load_dataset(clips), extractor, folder)
+    return extract_features(load_dataset(clips), extractor, folder, engine=FLOAT32)
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -124,44 +123,49 @@ def extract_features(
                 raise groups.attempts.failure from error
             raise
 
-    def survivable(members: Members, copies: int) -> Outcomes:
-        """What comes of some videos, when earlier runs may have died of one of them."""
+    def outcomes(split: str, members: Members, copies: int) -> Outcomes:
+        """What comes of the videos of a split, in their order."""
         attempts = groups.attempts
-        living = [member for member in members if not attempts.died_alone[member[0]]]
-        suspects = [member for member in living if attempts.died_together[member[0]]]
-        if any(attempts.died_together[name] > 1 for name, _ in suspects):
-            # Each of them can be had alone, but not together.
-            parts = [embedded([member], copies, alone=True) for member in living]
-        else:
-            for member in suspects:
+        names = [
+            f"{split}-{first // GROUP_VIDEOS:05d}" for first in range(0, len(members), GROUP_VIDEOS)
+        ]
+        # Random masks follow from all that were drawn before, so augmented groups are not kept.
+        kept = {name for name in names if augment is None and groups.load(name) is not None}
+        todo = [
+            member
+            for place, member in enumerate(members)
+            if names[place // GROUP_VIDEOS] not in kept and not attempts.died_alone[member[0]]
+        ]
+        alone = {}
+        for member in todo:
+            if attempts.died_together[member[0]]:
                 logger.warning("The last run died; trying %s alone.", member[1].id)
-                list(embedded([member], copies=0, alone=True))
-            # And again among the others: which seconds share a batch shows in the last digits.
-            parts = [embedded(living, copies)] if living else []
-        found = itertools.chain.from_iterable(parts)
-        for name, _ in members:
-            yield (None, Outcome(0, error=TWICE)) if attempts.died_alone[name] else next(found)
-            count()
-
-    def in_groups(split: str, members: Members) -> Outcomes:
-        for first in range(0, len(members), GROUP_VIDEOS):
-            name = f"{split}-{first // GROUP_VIDEOS:05d}"
-            group = groups.load(name)
-            if group is None:
-                group = list(survivable(members[first : first + GROUP_VIDEOS], copies=0))
-                groups.save(name, group)
-            else:
+                alone[member[0]] = next(embedded([member], copies, alone=True))
+        others = embedded([member for member in todo if member[0] not in alone], copies)
+        for place, name in enumerate(names):
+            group = groups.load(name) if name in kept else None
+            if group is not None:
                 count(len(group))
-            yield from group
+                yield from group
+                continue
+            group = []
+            for video, _ in members[place * GROUP_VIDEOS : (place + 1) * GROUP_VIDEOS]:
+                if attempts.died_alone[video]:
+                    group.append((None, Outcome(0, error=TWICE)))
+                else:
+                    group.append(alone.pop(video) if video in alone else next(others))
+                count()
+                yield group[-1]
+            if augment is None:
+                groups.save(name, group)
 
     def records(split: str) -> Iterator[Record]:
         videos = dataset.split(split)
         members = [(f"{split}/{place}", video) for place, video in enumerate(videos)]
-        if augment is None:
-            outcomes = in_groups(split, members)
-        else:
-            outcomes = survivable(members, data.spec_augment_copies if split == "train" else 0)
-        for video, (features, outcome) in zip(videos, outcomes, strict=True):
+        copies = data.spec_augment_copies if split == "train" else 0
+        for video, (features, outcome) in zip(
+            videos, outcomes(split, members, copies), strict=True
+        ):
             if features is None:
                 reason = outcome.error or "it holds no second of video"
                 logger.warning("Left out %s: %s", video.id, reason)

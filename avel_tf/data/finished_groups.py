@@ -26,8 +26,8 @@ logger = logging.getLogger(__name__)
 
 PLAN = "plan.json"
 LOCK = "lock"
-# Group after group is embedded; at the end of each the decoders run empty once. A run that is
-# killed loses at most one group: ten seconds at F = 2, some minutes at F = 16 without a GPU.
+# A run that is killed loses at most one group: ten seconds at F = 2, some minutes at F = 16
+# without a GPU.
 GROUP_VIDEOS = 64
 # What the lock holds: whether whoever has it, or had it last, came to an orderly end. Of one
 # length, so that a full disk has room for the change.

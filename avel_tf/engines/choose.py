@@ -9,8 +9,7 @@ import json
 import logging
 import os
 import platform
-import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -30,8 +29,6 @@ logger = logging.getLogger(__name__)
 
 # What a faster arithmetic must keep: the direction of every embedding, and every label.
 MIN_COSINE = 0.999
-# Timed over this many passes of the sample, so that engines with several calls at once show it.
-_TIMED_PASSES = 3
 _VERSIONS = ("avel-tf", "tensorflow", "openvino")
 
 
@@ -60,10 +57,12 @@ def choose_engine(
 ) -> EngineChoice:
     """The engine that the settings name, or the fastest of those that they leave open.
 
-    Where there is a choice, real pictures decide: on first use each candidate embeds and labels
-    the sample, as does TensorFlow in float32. One whose embeddings turn away from the reference
-    (a cosine below 0.999) or that changes a label is not taken, and a line says so. The finding
-    is kept in the cache, under a hash of the graphs, the processor and the libraries' versions.
+    Which is faster was measured once (docs/performance.md), and is not timed anew: on a busy
+    machine the same command would choose differently from day to day. Whether it computes well
+    enough, real pictures decide: on first use a candidate embeds and labels the sample, as does
+    TensorFlow in float32. One whose embeddings turn away from that reference (a cosine below
+    0.999) or that changes a label is not taken, and a line says so. The finding is kept in the
+    cache, under a hash of the graphs, the processor and the libraries' versions.
 
     Args:
         graphs: What to run.
@@ -79,7 +78,7 @@ def choose_engine(
         EngineUnavailableError: The engine asked for is not installed, or nothing here computes in
             the precision.
     """
-    candidates = list(_candidates(settings))
+    candidates = _candidates(settings)
     if len(candidates) == 1:
         return candidates[0]
     name = f"{_key(graphs, candidates, settings)}.json"
@@ -89,9 +88,7 @@ def choose_engine(
         clips = sample()
         if not clips:
             return REFERENCE
-        findings = _prove(candidates, graphs, settings, clips)
-        fastest = min(findings, key=lambda each: each["seconds"])
-        chosen = EngineChoice(fastest["engine"], fastest["precision"])
+        chosen, findings = _prove(candidates, graphs, settings, clips)
         with atomic_text(path) as file:
             file.write(json.dumps({"chosen": chosen, "findings": findings}, indent=2) + "\n")
     return chosen
@@ -127,38 +124,29 @@ def cache_folder(settings: EngineSettings) -> Path:
     return (Path(home) if home else Path.home() / ".cache") / "avel-tf"
 
 
-def _candidates(settings: EngineSettings) -> Iterator[EngineChoice]:
-    """Engines and precisions that may be taken, for each engine the faster precision first."""
-    available = {
-        "openvino": _openvino_precisions(),
-        "tensorflow": ["float16"] * _has_gpu() + ["bfloat16"] * _computes_in_bfloat16(),
-    }
-    available["tensorflow"].append("float32")
-    if settings.name != AUTO:
-        if not available[settings.name]:
-            raise EngineUnavailableError(
-                f"The engine {settings.name} is not installed. Install it with "
-                f"pip install 'avel-tf[{settings.name}]', or choose --engine tensorflow."
-            )
-        available = {settings.name: available[settings.name]}
-    found = [
-        EngineChoice(name, precision)
-        for name, precisions in available.items()
-        for precision in precisions
-        if settings.precision in (AUTO, precision)
-    ]
-    if not found:
-        offered = ", ".join(f"{n} {p}" for n, each in available.items() for p in each)
+def _candidates(settings: EngineSettings) -> list[EngineChoice]:
+    """Engines and precisions that may be taken, the fastest first."""
+    gpu, bfloat16 = _has_gpu(), _computes_in_bfloat16()
+    available = [EngineChoice("tensorflow", "float16")] * gpu
+    available += [REFERENCE] * gpu
+    if importlib.util.find_spec("openvino") is not None:
+        available += [EngineChoice("openvino", "bfloat16")] * bfloat16
+        available.append(EngineChoice("openvino", "float32"))
+    available += [EngineChoice("tensorflow", "bfloat16")] * (bfloat16 and not gpu)
+    available += [REFERENCE] * (not gpu)
+    of_engine = [each for each in available if settings.name in (AUTO, each.engine)]
+    if not of_engine:
         raise EngineUnavailableError(
-            f"No engine here computes in {settings.precision}. There are: {offered}."
+            f"The engine {settings.name} is not installed. Install it with "
+            f"pip install 'avel-tf[{settings.name}]', or choose --engine tensorflow."
         )
-    yield from found
-
-
-def _openvino_precisions() -> list[str]:
-    if importlib.util.find_spec("openvino") is None:
-        return []
-    return ["bfloat16"] * _computes_in_bfloat16() + ["float32"]
+    found = [each for each in of_engine if settings.precision in (AUTO, each.precision)]
+    if not found:
+        raise EngineUnavailableError(
+            f"No engine here computes in {settings.precision}. There are: "
+            f"{', '.join(each.description for each in of_engine)}."
+        )
+    return found
 
 
 def _processor() -> dict[str, str]:
@@ -220,33 +208,25 @@ def _prove(
     graphs: Graphs,
     settings: EngineSettings,
     clips: Sequence[Clip],
-) -> list[dict[str, Any]]:
-    """What each engine's first proven precision takes; the reference stands among them."""
-    logger.info("Proving engines on %d clips.", len(clips))
+) -> tuple[EngineChoice, list[dict[str, Any]]]:
+    """The first candidate that keeps to the reference, and what was found about those before."""
     expected = _outputs(make_engine(REFERENCE, graphs, settings), graphs, clips)
     findings: list[dict[str, Any]] = []
     for choice in candidates:
-        if any(each["engine"] == choice.engine for each in findings):
-            continue  # a faster precision of it is proven
-        engine = make_engine(choice, graphs, settings)
-        found = _outputs(engine, graphs, clips)
+        if choice == REFERENCE:
+            break
+        found = _outputs(make_engine(choice, graphs, settings), graphs, clips)
         cosine = min(_cosine(a, b) for a, b in zip(expected[:2], found[:2], strict=True))
         changed = int((expected[2] != found[2]).sum())
-        if cosine < MIN_COSINE or changed:
-            logger.warning(
-                "The engine %s is not used: against float32 its embeddings have a cosine of %.5f "
-                "(at least %g is wanted) and %d of %d labels change.",
-                *(choice.description, cosine, MIN_COSINE, changed, expected[2].size),
-            )
-            continue
-        began = time.perf_counter()
-        for _ in engine.embed(_Kept(clips, _TIMED_PASSES)):
-            pass
-        seconds = time.perf_counter() - began
-        findings.append({**choice._asdict(), "cosine": cosine, "seconds": seconds})
-    if not findings:  # only where the reference itself was not among the candidates
-        findings.append({**REFERENCE._asdict(), "cosine": 1.0, "seconds": 0.0})
-    return findings
+        findings.append({**choice._asdict(), "cosine": cosine, "labels_changed": changed})
+        if cosine >= MIN_COSINE and not changed:
+            return choice, findings
+        logger.warning(
+            "The engine %s is not used: against float32 its embeddings have a cosine of %.5f "
+            "(at least %g is wanted) and %d of %d labels change.",
+            *(choice.description, cosine, MIN_COSINE, changed, expected[2].size),
+        )
+    return REFERENCE, findings
 
 
 def _outputs(
@@ -255,7 +235,7 @@ def _outputs(
     """Visual [N, Dv], audio [N, Da] and labels [N] of the sample's seconds."""
     parts = [
         (visual[batch.file >= 0], audio[batch.file >= 0])
-        for batch, visual, audio in engine.embed(_Kept(clips, 1))
+        for batch, visual, audio in engine.embed(_Kept(clips))
     ]
     visual, audio = (np.concatenate(column) for column in zip(*parts, strict=True))
     if graphs.loaded.label is None:
@@ -274,7 +254,7 @@ def _cosine(expected: np.ndarray, found: np.ndarray) -> float:
 class _Kept(SecondStream):
     """Clips that have been decoded, as a stream that can be read again."""
 
-    def __init__(self, clips: Sequence[Clip], passes: int) -> None:
+    def __init__(self, clips: Sequence[Clip]) -> None:
         frames = clips[0].frames  # [T, F, H, W, 3]
         super().__init__(
             [""] * len(clips),
@@ -283,8 +263,6 @@ class _Kept(SecondStream):
             workers=1,
         )
         self._clips = clips
-        self._passes = passes
 
     def _blocks(self) -> Generator[tuple[int, Clip], None, None]:
-        for _ in range(self._passes):
-            yield from enumerate(self._clips)
+        yield from enumerate(self._clips)

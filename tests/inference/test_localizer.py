@@ -12,16 +12,13 @@ import tensorflow as tf
 
 import avel_tf
 from avel_tf.data.settings import DataSettings
-from avel_tf.engines.settings import EngineSettings
 from avel_tf.engines.tensorflow_engine import TensorFlowEngine
 from avel_tf.inference.localizer import Localizer, ModelError, find_version
 from avel_tf.inference.settings import InferenceSettings
 from avel_tf.media.decode import decode_clip
 from avel_tf.results import Result
+from tests.conftest import FLOAT32
 from tests.media.films import tone, write_film
-
-# The arithmetic that the tests compare with.
-FLOAT32 = EngineSettings("tensorflow", "float32")
 
 
 @pytest.fixture(scope="module")
