@@ -16,7 +16,7 @@ from avel_tf.data.settings import DataSettings
 from avel_tf.data.spec_augment import SpecAugment
 from avel_tf.embeddings import AudioSettings, FeatureExtractor, load_audio
 from avel_tf.media.decode import decode_clip
-from tests.conftest import CLASSES, FRAMES_PER_SECOND
+from tests.conftest import CLASSES, FLOAT32, FRAMES_PER_SECOND
 from tests.embeddings import hub_modules
 from tests.media.films import write_film
 
