@@ -19,6 +19,7 @@ from avel_tf.media.decode_settings import DecodeSettings
 from avel_tf.media.errors import MediaError
 from avel_tf.media.instants import Instants
 from avel_tf.media.packet_choice import PacketChoice
+from avel_tf.media.picture_gaps import PictureGaps
 from avel_tf.media.picture_sampler import PictureSampler
 from avel_tf.media.probe import (
     check_limits,
@@ -95,6 +96,12 @@ class PacketWalk:
         )
         self._audio = audio
         self._sound = SoundTrack(audio, self._origin, settings) if audio is not None else None
+        # Other containers tell of damage themselves, or lie in another order than they are read.
+        self._gaps = (
+            PictureGaps(self._video, self._info.frame_rate, Fraction(_DISAGREEMENT))
+            if self._info.container == "matroska"
+            else None
+        )
         self._emitted = 0  # seconds handed out
         self._position = 0.0  # seconds; how far into the file the picture packets have come
         self._pictures_met = 0
@@ -131,9 +138,14 @@ class PacketWalk:
         failures = 0
         while failures < _READ_FAILURES:
             try:
-                for packet in self._container.demux(streams):
-                    if packet.size:  # an empty one asks for a flush, which `_flush` does once
-                        failures = 0
+                wanted = streams if self._gaps is None else list(self._container.streams)
+                for packet in self._container.demux(wanted):
+                    if not packet.size:  # it asks for a flush, which `_flush` does once
+                        continue
+                    failures = 0
+                    if self._gaps is not None:
+                        self._gaps.add(packet)
+                    if packet.stream in streams:
                         yield packet
                 return
             except IndexError:
@@ -274,6 +286,8 @@ class PacketWalk:
         found = []
         if self._damaged_pictures:
             found.append(f"{_count(self._damaged_pictures, 'damaged picture')} skipped or patched")
+        if self._gaps is not None and self._gaps.missing:
+            found.append(f"{float(self._gaps.missing):.1f} s of picture are missing in its midst")
         if self._sound is not None and self._sound.damaged:
             found.append(f"{_count(self._sound.damaged, 'damaged sound packet')} skipped")
         if self._sound is not None and self._sound.missing:

@@ -21,6 +21,7 @@ from avel_tf.media.isolated import IsolatedDecoder
 from avel_tf.media.probe import probe
 from tests.media.films import SIZE, numbers, tone, write_film
 from tests.media.hostile import (
+    noise,
     resident_peak_mb,
     write_hours_of_sound,
     write_huge,
@@ -381,6 +382,28 @@ def test_a_hole_in_an_mkv_is_told(decoder: IsolatedDecoder, tmp_path: Path) -> N
     path.write_bytes(body)
     clip = decoder.decode_clip(path, size=SIZE)
     assert clip.seconds == 6 and "of sound are missing in its midst" in clip.problem
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libvpx-vp9"])
+def test_a_hole_in_the_picture_of_a_silent_mkv_is_told(
+    codec: str, decoder: IsolatedDecoder, tmp_path: Path
+) -> None:
+    path = write_film(tmp_path / "a.mkv", seconds=6, rate=10, pictures=noise(6), video_codec=codec)
+    assert decoder.decode_clip(path, size=SIZE).problem is None
+    body = bytearray(path.read_bytes())
+    third = len(body) // 3
+    body[third : 2 * third] = bytes(third)
+    path.write_bytes(body)
+    clip = decoder.decode_clip(path, size=SIZE)
+    assert clip.seconds == 6 and clip.valid.all()
+    assert "s of picture are missing in its midst" in clip.problem
+
+
+def test_a_picture_that_stays_is_no_hole(decoder: IsolatedDecoder, tmp_path: Path) -> None:
+    times = [round(time * 90_000) for time in (0.0, 0.1, 3.0, 3.1, 7.9)]
+    path = write_film(tmp_path / "a.mkv", times=times, rate=10, sound=tone(8, 48_000))
+    clip = decoder.decode_clip(path, size=SIZE)
+    assert clip.seconds == 8 and clip.problem is None
 
 
 def edited(film: Path, path: Path, *, skipped: float, shown: float) -> Path:
