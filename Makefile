@@ -5,7 +5,7 @@ PYTHON ?= $(shell for each in python3.12 python3.11 python3 python; do $$each -c
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test fuzz lint clean
+.PHONY: demo test fuzz bench lint clean
 
 demo: $(INSTALLED)
 	$(VENV)/bin/avel demo --out demo
@@ -17,6 +17,12 @@ test: $(INSTALLED)
 fuzz: $(INSTALLED)
 	AVEL_MUTANTS=10000 AVEL_KILLS=50 $(VENV)/bin/python -m pytest -s \
 		tests/media/test_mutants.py tests/inference/test_resume.py
+
+# Everything measured, against a PyTorch pipeline where PyTorch is installed; benchmarks/run.py says
+# more. Takes 25 minutes on two cores that have nothing else to do.
+PEER_PYTHON ?= $(VENV)/bin/python
+bench: $(INSTALLED)
+	$(VENV)/bin/python benchmarks/run.py --peer-python $(PEER_PYTHON)
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .

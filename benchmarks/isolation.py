@@ -9,14 +9,14 @@ and by two, in this process and isolated, ABAB. Expect between -10 % and +30 %, 
 from __future__ import annotations
 
 import argparse
-import os
-import resource
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+from measuring import processor_seconds
 
 from avel_tf.media.clip import Clip
 from avel_tf.media.decode import decode_blocks
@@ -51,12 +51,12 @@ def compare(paths: list[Path], readers: int, rate: int, rounds: int) -> str:
         speed(decode_blocks, paths, readers, rate)
         speed(decoder.decode_blocks, paths, readers, rate)  # children start once
         for _ in range(rounds):
-            start = processor_seconds(decoder)
+            start = processor_seconds()
             plain.append(speed(decode_blocks, paths, readers, rate))
-            middle = processor_seconds(decoder)
+            middle = processor_seconds()
             isolated.append(speed(decoder.decode_blocks, paths, readers, rate))
             plain_work += middle - start
-            isolated_work += processor_seconds(decoder) - middle
+            isolated_work += processor_seconds() - middle
     one, other = statistics.median(plain), statistics.median(isolated)
     work = isolated_work / plain_work - 1
     return (
@@ -75,16 +75,6 @@ def speed(decode: Decode, paths: list[Path], readers: int, rate: int) -> float:
     with ThreadPoolExecutor(readers) as pool:
         assert set(pool.map(read, paths)) == {10}
     return len(paths) / (time.perf_counter() - began)
-
-
-def processor_seconds(decoder: IsolatedDecoder) -> float:
-    """What this process has worked, and the waiting children of a decoder."""
-    own = resource.getrusage(resource.RUSAGE_SELF)
-    seconds = own.ru_utime + own.ru_stime
-    for pid in decoder.idle_pids:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        seconds += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    return seconds
 
 
 if __name__ == "__main__":

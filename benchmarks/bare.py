@@ -1,0 +1,144 @@
+"""What an engine does by itself: the bare networks, and products of matrices.
+
+    python benchmarks/bare.py SCRATCH tensorflow|openvino float32|bfloat16
+
+The yardstick for the embed stage: the module alone, pictures in memory, no pipeline around it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from measuring import Work
+from worker import serve
+
+SIZE = 224
+SAMPLE_RATE = 16_000
+BATCH = 10  # one clip; where OpenVINO's rate is highest (larger batches leave the cache)
+STREAMS = 2  # requests in flight
+MATRIX = 2048
+REPEATS = 40
+
+Embed = Callable[[list[np.ndarray]], Any]
+
+
+class TensorFlowEngine:
+    """TensorFlow with oneDNN; bfloat16 by its graph rewrite."""
+
+    def __init__(self, precision: str) -> None:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        import tensorflow as tf
+
+        if precision == "bfloat16":
+            tf.config.optimizer.set_experimental_options(
+                {"auto_mixed_precision_onednn_bfloat16": True}
+            )
+        self.tf = tf
+        self.precision = precision
+
+    def network(self, folder: Path) -> Embed:
+        module = self.tf.saved_model.load(str(folder))
+        # An outer function: graph rewrites see calls only of functions, not of loaded ones.
+        call = self.tf.function(lambda x: module(x))
+        return lambda arrays: [call(self.tf.constant(array)).numpy() for array in arrays]
+
+    def product(self) -> Callable[[], Any]:
+        tf = self.tf
+        kind = tf.as_dtype(self.precision)
+        left, right = (tf.cast(tf.random.normal([MATRIX, MATRIX]), kind) for _ in "ab")
+        multiply = tf.function(lambda: tf.matmul(left, right))
+        return lambda: [multiply() for _ in range(REPEATS)]
+
+
+class OpenVinoEngine:
+    """OpenVINO's own settings for throughput, requests in flight."""
+
+    def __init__(self, precision: str) -> None:
+        import openvino
+
+        self.openvino = openvino
+        self.core = openvino.Core()
+        self.hints = {
+            "PERFORMANCE_HINT": "THROUGHPUT",
+            "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
+        }
+
+    def network(self, folder: Path) -> Embed:
+        return self._compiled(self.core.read_model(folder))
+
+    def product(self) -> Callable[[], Any]:
+        ops, numpy = self.openvino.opset13, np.random.default_rng(0)
+        array = numpy.normal(size=(MATRIX, MATRIX)).astype(np.float32)
+        given = ops.parameter([MATRIX, MATRIX], np.float32)
+        # A chain, so that conversions at its ends weigh little.
+        product = given
+        for _ in range(8):
+            product = ops.matmul(product, ops.constant(array / MATRIX**0.5), False, False)
+        run = self._compiled(self.openvino.Model([product], [given]))
+        return lambda: run([array] * (REPEATS // 8))
+
+    def _compiled(self, model: Any) -> Embed:
+        compiled = self.core.compile_model(model, "CPU", self.hints)
+        queue = self.openvino.AsyncInferQueue(compiled, STREAMS)
+
+        def run(arrays: list[np.ndarray]) -> None:
+            for array in arrays:
+                queue.start_async([array])
+            queue.wait_all()
+
+        return run
+
+
+class Cases:
+    """What the runner may ask for."""
+
+    def __init__(self, scratch: Path, engine: str, precision: str) -> None:
+        self.modules = scratch / "modules"
+        make = {"tensorflow": TensorFlowEngine, "openvino": OpenVinoEngine}[engine]
+        self.engine: Any = make(precision)
+
+    def images(self, images: int) -> Callable[[], Work]:
+        """The visual module alone."""
+        embed = self.engine.network(self.modules / "visual")
+        generator = np.random.default_rng(0)
+        batch = generator.uniform(0, 1, (BATCH, SIZE, SIZE, 3)).astype(np.float32)
+        return self._run(embed, [batch] * (images // BATCH), images // BATCH * BATCH)
+
+    def sounds(self, seconds: int) -> Callable[[], Work]:
+        """The audio module alone, ten patches a call."""
+        embed = self.engine.network(self.modules / "audio")
+        generator = np.random.default_rng(0)
+        # 9.6 s and a rest that fills the last window: ten patches.
+        length = BATCH * 96 * 160 + 400
+        sound = generator.uniform(-0.5, 0.5, length).astype(np.float32)
+        return self._run(embed, [sound] * (seconds // BATCH), seconds // BATCH * BATCH)
+
+    def matmul(self) -> Callable[[], Work]:
+        """Products of square matrices; the amount is in GFLOP."""
+        product = self.engine.product()
+        product()
+
+        def run() -> Work:
+            product()
+            return Work(REPEATS * 2 * MATRIX**3 / 1e9)
+
+        return run
+
+    def _run(self, embed: Embed, arrays: list[np.ndarray], amount: int) -> Callable[[], Work]:
+        embed(arrays[:STREAMS])
+
+        def run() -> Work:
+            embed(arrays)
+            return Work(amount)
+
+        return run
+
+
+if __name__ == "__main__":
+    cases = Cases(Path(sys.argv[1]), *sys.argv[2:4])
+    serve({"images": cases.images, "sounds": cases.sounds, "matmul": cases.matmul})

@@ -1,0 +1,64 @@
+"""The `avel` command from start to end, each time in a process of its own.
+
+python benchmarks/command.py SCRATCH
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from measuring import MEGABYTE, Work
+from worker import serve
+
+AVEL = (sys.executable, "-m", "avel_tf.cli")
+
+
+def run_command(command: Sequence[str]) -> float:
+    """Run to its end; the peak memory in MB of the largest process among it and its children."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}")
+    return usage.ru_maxrss * 1024 / MEGABYTE
+
+
+def help_case() -> Callable[[], Work]:
+    """`avel --help`."""
+    run_command((*AVEL, "--help"))  # byte code is compiled once
+    return lambda: Work(1, run_command((*AVEL, "--help")))
+
+
+class Infer:
+    """`avel infer`."""
+
+    def __init__(self, scratch: Path) -> None:
+        self.scratch = scratch
+
+    def case(
+        self, paths: list[str], rate: int, engine: str, precision: str, first: bool = False
+    ) -> Callable[[], Work]:
+        """Label files; `first` begins with an empty cache, as a new machine does."""
+
+        def run() -> Work:
+            with tempfile.TemporaryDirectory() as folder:
+                cache = Path(folder) / "cache" if first else self.scratch / "cache"
+                words = ["infer", *paths, "--model", str(self.scratch / "models" / f"f{rate}")]
+                words += ["--out", str(Path(folder) / "results"), "--formats", "jsonl"]
+                words += ["--engine", engine, "--set", f"engine.precision={precision}"]
+                words += ["--set", f"engine.cache={cache}"]
+                return Work(len(paths), run_command((*AVEL, *words)))
+
+        if not first:
+            run()
+        return run
+
+
+if __name__ == "__main__":
+    infer = Infer(Path(sys.argv[1]))
+    serve({"help": help_case, "infer": infer.case})

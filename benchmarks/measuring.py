@@ -1,0 +1,90 @@
+"""Wall clock, processor time and memory of this process and of its children; stdlib only."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+MEGABYTE = 2**20
+# In /proc/PID/stat, counted behind the name, which may hold anything: the parent's id, and what
+# the process and its children that have ended have worked, in user and in system mode.
+_PARENT, _WORK = 1, slice(11, 15)
+
+
+class Work(NamedTuple):
+    """What a run did.
+
+    Attributes:
+        amount: How many of the case's unit: clips, images, steps.
+        memory_mb: Peak memory, where the run knows better than the process that started it.
+    """
+
+    amount: float
+    memory_mb: float | None = None
+
+
+def measure(run: Callable[[], Work]) -> dict[str, Any]:
+    """Run once, and say what it took.
+
+    Returns:
+        `amount`, `wall_s`, `cpu_s` (this process and all below it), `memory_mb` (peak of this
+        process during the run) and `children_mb` (sum of the peaks of the children still there).
+    """
+    _forget_peak()
+    before, began = processor_seconds(), time.perf_counter()
+    work = run()
+    wall, after = time.perf_counter() - began, processor_seconds()
+    own, *children = (_peak(pid) for pid in process_tree())
+    return {
+        "amount": work.amount,
+        "wall_s": wall,
+        "cpu_s": after - before,
+        "memory_mb": own if work.memory_mb is None else work.memory_mb,
+        "children_mb": sum(children),
+    }
+
+
+def processor_seconds() -> float:
+    """What this process and all below it have worked, those that have ended included."""
+    ticks = sum(int(field) for pid in process_tree() for field in _stat(pid)[_WORK])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def process_tree() -> list[int]:
+    """This process, then all below it that are there."""
+    below: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal() and (fields := _stat(int(entry.name))):
+            below.setdefault(int(fields[_PARENT]), []).append(int(entry.name))
+    tree = [os.getpid()]
+    for pid in tree:
+        tree += below.get(pid, [])
+    return tree
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat behind the name; none when the process is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def _peak(pid: int) -> float:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    kilobytes = [int(line.split()[1]) for line in lines if line.startswith("VmHWM:")]
+    return sum(kilobytes) * 1024 / MEGABYTE
+
+
+def _forget_peak() -> None:
+    """Set the peak of this process's memory back to what it holds now (proc(5), clear_refs)."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except PermissionError:
+        return  # in some containers; the peak then includes what went before

@@ -1,0 +1,216 @@
+"""avel-tf by its public doors: decoding, embedding, whole pipeline, head.
+
+python benchmarks/ours.py SCRATCH [ENGINE PRECISION F]
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+from measuring import Work
+from worker import serve
+
+SECONDS, SAMPLE_RATE, SIZE = 10, 16_000, 224
+VISUAL, AUDIO, CLASSES = 2048, 128, 28
+
+
+def decode(paths: list[str], rate: int, isolated: bool, readers: int) -> Callable[[], Work]:
+    """Decoding alone, in child processes as `avel infer` does it, or in this one."""
+    from avel_tf.media.decode import decode_blocks
+    from avel_tf.media.isolated import IsolatedDecoder
+
+    decoder = IsolatedDecoder()
+    blocks_of = decoder.decode_blocks if isolated else decode_blocks
+
+    def read(path: str) -> int:
+        return sum(block.seconds for block in blocks_of(path, frames_per_second=rate))
+
+    def run() -> Work:
+        with ThreadPoolExecutor(readers) as pool:
+            assert set(pool.map(read, paths)) == {SECONDS}
+        return Work(len(paths))
+
+    run()  # child processes start once
+    return run
+
+
+class Model:
+    """An exported model of F frames per second, run by one engine."""
+
+    def __init__(self, scratch: Path, engine: str, precision: str, rate: int) -> None:
+        self.scratch, self.rate = scratch, rate
+        self.engine, self.precision = engine, precision
+        self._localizer: Any = None
+
+    @property
+    def localizer(self) -> Any:
+        """Loaded with the first case that needs it."""
+        if self._localizer is None:
+            import avel_tf
+
+            self._localizer = avel_tf.Localizer(self._folder(), engine=self._settings())
+        return self._localizer
+
+    def embed(self, images: int) -> Callable[[], Work]:
+        """The embed stage on seconds in memory; the amount is in images."""
+        from avel_tf.engines.choose import EngineChoice, make_engine
+        from avel_tf.engines.graphs import Graphs
+        from avel_tf.export.loading import load_graphs
+
+        from avel_tf.embeddings.recipe import Recipe
+        from avel_tf.export.manifest import fingerprint, read_manifest
+
+        folder, settings = self._folder(), self._settings()
+        recipe = Recipe.from_dict(read_manifest(folder)["recipe"])
+        graphs = Graphs(fingerprint(folder), recipe, lambda: load_graphs(folder))
+        engine = make_engine(EngineChoice(self.engine, self.precision), graphs, settings)
+
+        def run(images: int = images) -> Work:
+            stream = in_memory(images // self.rate, self.rate)
+            done = sum((batch.file >= 0).sum() for batch, _, _ in engine.embed(stream))
+            assert done == images // self.rate
+            return Work(images)
+
+        run(2 * self.rate * engine.batch_seconds)
+        return run
+
+    def _folder(self) -> Path:
+        return self.scratch / "models" / f"f{self.rate}" / "1"
+
+    def _settings(self) -> Any:
+        from avel_tf.engines.settings import EngineSettings
+
+        return EngineSettings(self.engine, self.precision, cache=str(self.scratch / "cache"))
+
+    def pipeline(self, paths: list[str]) -> Callable[[], Work]:
+        """mp4 to labels."""
+
+        def run(paths: list[str] = paths) -> Work:
+            results = list(self.localizer.localize_files(paths))
+            assert {result.status for result in results} == {"ok"}
+            assert {len(result.seconds) for result in results} == {SECONDS}
+            return Work(len(paths))
+
+        run(paths[:2])
+        return run
+
+    def predict(self, clips: int, batch: int) -> Callable[[], Work]:
+        """Features to probabilities."""
+        visual, audio, valid, _ = features(batch)
+
+        def run() -> Work:
+            for _ in range(clips // batch):
+                self.localizer.predict(visual, audio, valid)
+            return Work(clips // batch * batch)
+
+        self.localizer.predict(visual, audio, valid)
+        return run
+
+
+def in_memory(seconds: int, rate: int) -> Any:
+    """A stream whose seconds need no decoding."""
+    from avel_tf.media.second_stream import SecondBatch, SecondStream
+
+    generator = np.random.default_rng(0)
+
+    class InMemory(SecondStream):
+        def batches(self, size: int) -> Generator[SecondBatch, None, None]:
+            frames = generator.integers(0, 256, (size, rate, SIZE, SIZE, 3)).astype(np.uint8)
+            waveform = generator.uniform(-0.5, 0.5, (size, SAMPLE_RATE)).astype(np.float32)
+            for first in range(0, seconds, size):
+                file = np.where(np.arange(first, first + size) < seconds, 0, -1)  # [N]
+                yield SecondBatch(frames, waveform, file, file >= 0)
+
+    return InMemory([""], frames_per_second=rate, size=SIZE, workers=1)
+
+
+def features(clips: int) -> tuple[np.ndarray, ...]:
+    """Visual [B, T, 2048], audio [B, T, 128], valid [B, T], targets [B, T], drawn at random."""
+    generator = np.random.default_rng(0)
+    return (
+        generator.uniform(0, 1, (clips, SECONDS, VISUAL)).astype(np.float32),
+        generator.uniform(0, 1, (clips, SECONDS, AUDIO)).astype(np.float32),
+        np.ones((clips, SECONDS), bool),
+        generator.integers(0, CLASSES + 1, (clips, SECONDS)),
+    )
+
+
+def train(clips: int) -> Callable[[], Work]:
+    """Training steps of the head, from arrays in memory."""
+    from avel_tf.data.examples import Examples
+    from avel_tf.models import ModelSettings, build_model
+    from avel_tf.training.settings import TrainingSettings
+    from avel_tf.training.train import compile_model
+
+    examples = Examples(*features(clips))
+    settings = TrainingSettings()
+    model = build_model(ModelSettings(), visual_width=VISUAL, audio_width=AUDIO, classes=CLASSES)
+    steps = clips // settings.batch_size
+    compile_model(model, settings, steps)
+
+    def run(epochs: int = 2) -> Work:
+        batches = examples.batches(settings.batch_size, seed=0, first_epoch=0, epochs=epochs)
+        model.fit(batches, steps_per_epoch=steps, epochs=epochs, shuffle=False, verbose=0)
+        return Work(epochs * steps)
+
+    run(1)
+    return run
+
+
+def read_features(clips: int) -> Callable[[], Work]:
+    """Examples out of a feature store, all of them, as training begins."""
+    from avel_tf.annotations import Annotation
+    from avel_tf.data.examples import load_examples
+    from avel_tf.data.feature_store import FeatureStore, FeatureStoreWriter
+    from avel_tf.data.features import Features
+    from avel_tf.embeddings.recipe import AudioRecipe, Recipe, VisualRecipe
+    from avel_tf.labels import AVE_CLASSES, Labels
+
+    recipe = Recipe(
+        VisualRecipe("random", "0" * 64, frames_per_second=1, size=SIZE, width=VISUAL),
+        AudioRecipe("random", "0" * 64, SAMPLE_RATE, "relu", width=AUDIO),
+        versions={},
+    )
+    events = (Annotation(AVE_CLASSES[0], 2.0, 7.0),)
+    columns = zip(*features(clips), strict=True)
+    records = (
+        (f"{number:06d}", Features(visual, audio, valid), events, targets)
+        for number, (visual, audio, valid, targets) in enumerate(columns)
+    )
+    scratch = tempfile.TemporaryDirectory()
+    with FeatureStoreWriter(
+        scratch.name, recipe=recipe, labels=Labels(AVE_CLASSES), layout="ave"
+    ) as writer:
+        writer.write_split("train", records, expected=clips)
+    store = FeatureStore(scratch.name)
+
+    def run(kept: tempfile.TemporaryDirectory = scratch) -> Work:  # lives as long as the case
+        return Work(len(load_examples(store, "train", seconds=SECONDS)))
+
+    run()
+    return run
+
+
+if __name__ == "__main__":
+    # Without an engine only what needs none can be asked for.
+    scratch, engine, precision, rate = [*sys.argv[1:], "tensorflow", "float32", "1"][:4]
+    model = Model(Path(scratch), engine, precision, int(rate))
+    serve(
+        {
+            "decode": decode,
+            "embed": model.embed,
+            "pipeline": model.pipeline,
+            "predict": model.predict,
+            "train": train,
+            "read_features": read_features,
+        }
+    )

@@ -1,0 +1,268 @@
+"""The PyTorch way from mp4 to labels, at its best setting.
+
+    PEER_PYTHON benchmarks/peer.py SCRATCH --tune      prints what was tried, as JSON
+    PEER_PYTHON benchmarks/peer.py SCRATCH --settings JSON
+
+Needs torch, av, opencv and numpy, and neither TensorFlow nor avel-tf: it may run in a virtual
+environment of its own. What it computes agrees with the exported model to rounding.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from measuring import Work
+from peer_decoding import READERS, SAMPLE_RATE, SECONDS, SIZE
+from peer_networks import Head, LogMel, ResNet152V2, Vggish
+from worker import serve
+
+CORES = len(os.sched_getaffinity(0))
+MATRIX = 2048  # beyond it, rates of matrix products no longer rise here
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the pipeline runs.
+
+    Args:
+        precision: `float32`, `bfloat16` (the whole network) or `autocast` (to bfloat16).
+        form: `eager`, `traced` (torch.jit, frozen: normalisations folded where they can be) or
+            `compiled` (torch.compile, which needs a C++ compiler).
+        batch: Images in one call.
+        torch_threads: Of PyTorch's kernels.
+        decoders: Files decoded at a time.
+        codec_threads: Of one decoder; 0 lets FFmpeg choose.
+        reader: `pyav` or `cv2`.
+    """
+
+    precision: str = "bfloat16"
+    form: str = "eager"
+    batch: int = 32
+    torch_threads: int = CORES
+    decoders: int = CORES
+    codec_threads: int = 1
+    reader: str = "pyav"
+
+
+class Networks:
+    """Both backbones and the head, in one precision and form."""
+
+    def __init__(self, weights: Path, settings: Settings) -> None:
+        torch.set_num_threads(settings.torch_threads)
+        self.settings = settings
+        self.dtype = torch.bfloat16 if settings.precision == "bfloat16" else torch.float32
+        self.log_mel = LogMel(weights / "audio.npz")
+        self.head = Head().eval()
+        visual = ResNet152V2().load(weights / "visual.npz")
+        audio = Vggish().load(weights / "audio.npz")
+        self.visual = self._formed(visual, torch.zeros(settings.batch, 3, SIZE, SIZE))
+        self.audio = self._formed(audio, torch.zeros(SECONDS, 1, 96, 64))
+
+    def _formed(self, network: torch.nn.Module, example: torch.Tensor) -> Callable:
+        network = network.eval().to(self.dtype, memory_format=torch.channels_last)
+        if self.settings.form == "compiled":
+            return torch.compile(network)
+        if self.settings.form == "traced":
+            example = example.to(self.dtype, memory_format=torch.channels_last)
+            with self._autocast():
+                return torch.jit.freeze(torch.jit.trace(network, example, check_trace=False))
+        return network
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast("cpu", torch.bfloat16, self.settings.precision == "autocast")
+
+    def embed(self, frames: np.ndarray, waveform: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Frames uint8 [N, F, H, W, 3] and sound [N*16000] to [N, 2048] and [N, 128], float32."""
+        seconds, rate = frames.shape[:2]
+        # The same bytes, seen as [N*F, 3, H, W] in channels-last order: no copy.
+        pictures = torch.from_numpy(frames).flatten(0, 1).permute(0, 3, 1, 2)
+        with self._autocast():
+            visual = torch.cat(
+                [
+                    self.visual(part.to(self.dtype).div_(255))
+                    for part in pictures.split(self.settings.batch)
+                ]
+            )  # [N*F, 2048]
+            patches = self.log_mel(torch.from_numpy(waveform).view(-1, SAMPLE_RATE))
+            audio = self.audio(patches.to(self.dtype)).relu()  # [N, 128]
+        return visual.float().view(seconds, rate, -1).mean(1), audio.float()
+
+
+def decoded(
+    paths: Sequence[str], rate: int, settings: Settings
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Clips in order; the next ones are decoded meanwhile, by a pool of threads."""
+    read = READERS[settings.reader]
+    waiting: deque = deque()
+    files = iter(paths)
+    with ThreadPoolExecutor(settings.decoders) as pool:
+        # One being decoded and one ready for each decoder, and those that fill a batch.
+        ahead = 2 * settings.decoders + settings.batch // (SECONDS * rate)
+        for path in itertools.islice(files, ahead):
+            waiting.append(pool.submit(read, path, rate, settings.codec_threads))
+        while waiting:
+            clip = waiting.popleft().result()
+            for path in itertools.islice(files, 1):
+                waiting.append(pool.submit(read, path, rate, settings.codec_threads))
+            yield clip
+
+
+@torch.inference_mode()
+def label(networks: Networks, paths: Sequence[str], rate: int) -> np.ndarray:
+    """The label of every second: int [N, T]. Pictures of several clips share a batch."""
+    clips = decoded(paths, rate, networks.settings)
+    per_group = max(1, networks.settings.batch // (SECONDS * rate))
+    labels = []
+    while group := list(itertools.islice(clips, per_group)):
+        frames, waveform = (np.concatenate(parts) for parts in zip(*group, strict=True))
+        visual, audio = networks.embed(frames, waveform)
+        outputs = networks.head(
+            visual.view(len(group), SECONDS, -1), audio.view(len(group), SECONDS, -1)
+        )  # [B, T, C+1]
+        labels.append(outputs.argmax(-1).numpy())
+    return np.concatenate(labels)
+
+
+class Cases:
+    """What the runner may ask for."""
+
+    def __init__(self, scratch: Path, settings: Settings) -> None:
+        self.weights = scratch / "weights"
+        self.settings = settings
+        self._networks: Networks | None = None
+
+    def networks(self, **changes) -> Networks:
+        """The networks, made anew only when another form of them is asked for."""
+        wanted = replace(self.settings, **changes)
+        found = self._networks
+        kept = ("precision", "form")
+        if found is None or any(getattr(found.settings, k) != getattr(wanted, k) for k in kept):
+            self._networks = found = None  # give the memory back first
+            self._networks = found = Networks(self.weights, wanted)
+        found.settings = wanted
+        torch.set_num_threads(wanted.torch_threads)
+        return found
+
+    def pipeline(self, paths: list[str], rate: int, **changes) -> Callable[[], Work]:
+        """mp4 to labels."""
+
+        def run(paths: Sequence[str] = paths) -> Work:
+            labels = label(self.networks(**changes), paths, rate)
+            assert labels.shape == (len(paths), SECONDS)
+            return Work(len(paths))
+
+        run(paths[:1])
+        return run
+
+    def embed(self, images: int, **changes) -> Callable[[], Work]:
+        """Both backbones on clips in memory, one image per second."""
+        generator = np.random.default_rng(0)
+        frames = generator.integers(0, 256, (images, 1, SIZE, SIZE, 3)).astype(np.uint8)
+        waveform = generator.uniform(-0.5, 0.5, images * SAMPLE_RATE).astype(np.float32)
+
+        @torch.inference_mode()
+        def run() -> Work:
+            self.networks(**changes).embed(frames, waveform)
+            return Work(images)
+
+        run()
+        return run
+
+    def matmul(self, precision: str) -> Callable[[], Work]:
+        """Products of square matrices; the amount is in GFLOP."""
+        left, right = (torch.randn(MATRIX, MATRIX).to(getattr(torch, precision)) for _ in "ab")
+        repeats = 40
+
+        @torch.inference_mode()
+        def run() -> Work:
+            torch.set_num_threads(CORES)
+            for _ in range(repeats):
+                torch.mm(left, right)
+            return Work(repeats * 2 * MATRIX**3 / 1e9)
+
+        run()
+        return run
+
+
+def tune(cases: Cases, clips: dict[int, list[str]], images: int) -> dict:
+    """Find the best setting, one group of settings after the other.
+
+    Args:
+        cases: With the settings to begin with.
+        clips: Paths for each number of frames per second F.
+        images: In one measurement of embedding alone.
+
+    Returns:
+        `tried`, a row of setting and rate each, and `best`, the settings for each F.
+    """
+    tried: list[dict] = []
+
+    def rate_of(case: Callable, unit: str, what: dict, **parameters) -> float:
+        try:
+            run = case(**parameters)
+        except Exception as error:  # a form that does not work here is a result, too
+            tried.append({**what, "failed": str(error).strip().splitlines()[0][:120]})
+            return 0.0
+        began = time.perf_counter()
+        rate = run().amount / (time.perf_counter() - began)
+        tried.append({**what, unit: round(rate, 3)})
+        print(tried[-1], file=sys.stderr, flush=True)
+        return rate
+
+    def best_of(case: Callable, unit: str, options: Sequence[dict], **fixed) -> dict:
+        return max(
+            options,
+            key=lambda each: rate_of(case, unit, {**each, **_plain(fixed)}, **each, **fixed),
+        )
+
+    forms = [{"precision": p, "form": "eager"} for p in ("bfloat16", "autocast", "float32")]
+    forms += [{"precision": p, "form": "traced"} for p in ("bfloat16", "float32")]
+    form = best_of(cases.embed, "images/s", forms, images=images)
+    batches = [{"batch": size} for size in (8, 16, 32, 64)]
+    batch = best_of(cases.embed, "images/s", batches, images=images, **form)
+    shares = [
+        {"torch_threads": threads, "decoders": decoders}
+        for threads, decoders in sorted({(CORES, CORES), (CORES, 1), (max(1, CORES - 1), 1)})
+    ]
+    best = {}
+    for rate, paths in clips.items():
+        share = best_of(cases.pipeline, "clips/s", shares, paths=paths, rate=rate, **form, **batch)
+        codec = best_of(
+            cases.pipeline,
+            "clips/s",
+            [{"codec_threads": threads, "reader": name} for threads in (1, 0) for name in READERS],
+            **{"paths": paths, "rate": rate, **form, **batch, **share},
+        )
+        best[rate] = asdict(replace(cases.settings, **form, **batch, **share, **codec))
+    return {"tried": tried, "best": best}
+
+
+def _plain(parameters: dict) -> dict:
+    return {key: value for key, value in parameters.items() if key != "paths"}
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("scratch", type=Path)
+    parser.add_argument("--settings", type=json.loads, default={})
+    parser.add_argument("--tune", type=json.loads, metavar='{"F": [PATH, ...]}')
+    parser.add_argument("--quick", action="store_true")
+    options = parser.parse_args()
+    cases = Cases(options.scratch, Settings(**options.settings))
+    if options.tune:
+        clips = {int(rate): paths for rate, paths in options.tune.items()}
+        print(json.dumps(tune(cases, clips, images=16 if options.quick else 64)))
+    else:
+        serve({"pipeline": cases.pipeline, "embed": cases.embed, "matmul": cases.matmul})

@@ -1,0 +1,230 @@
+"""What is measured against what."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+ENGINES = tuple(itertools.product(("openvino", "tensorflow"), ("bfloat16", "float32")))
+HEIGHTS = (360, 720)
+RATES = (1, 16)
+# In this order: the first fills the caches that the others use.
+KINDS = ("start", "matmul", "bare", "embed", "decode", "head", "pipeline", "command")
+
+# What tables say of the peer's settings.
+ABOUT = ("precision", "form", "reader")
+# Paths of so many clips of a height.
+Clips = Callable[[int, int], list[str]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row: what a worker is asked for.
+
+    Args:
+        label: What the table calls it.
+        unit: Of the amount.
+        worker: Script and arguments behind SCRATCH.
+        request: See `serve`.
+        peer: Whether it runs in the peer's interpreter, which needs torch.
+    """
+
+    label: str
+    unit: str
+    worker: tuple[str, ...]
+    request: dict[str, Any]
+    peer: bool = False
+
+    @property
+    def needs(self) -> str | None:
+        """The package without which it cannot run."""
+        if self.peer:
+            return "torch"
+        asked = (*self.worker, self.request.get("engine"))
+        return "openvino" if "openvino" in asked else None
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Cases that are measured in turn."""
+
+    name: str
+    kind: str
+    cases: list[Case] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """How much a round of a case does."""
+
+    clips: dict[int, int]  # for each F
+    slow_clips: dict[int, int]  # the same for float32, two to eight times slower
+    decoded: int
+    images: int
+    steps_clips: int
+
+
+FULL = Amounts({1: 32, 16: 4}, {1: 8, 16: 1}, decoded=8, images=96, steps_clips=256)
+QUICK = Amounts({1: 2, 16: 1}, {1: 1, 16: 1}, decoded=2, images=32, steps_clips=64)
+
+
+def contests(
+    kinds: Collection[str],
+    clips: Clips,
+    amounts: Amounts,
+    cores: int,
+    peer_settings: dict[int, dict],
+) -> Iterator[Contest]:
+    """Everything of these kinds, in the order in which it is measured."""
+    peer = {
+        rate: ("peer.py", "--settings", json.dumps(settings))
+        for rate, settings in peer_settings.items()
+    }
+    if "start" in kinds:
+        yield _start(clips)
+    if "matmul" in kinds:
+        yield _matmul(peer[1])
+    if "bare" in kinds:
+        yield from _bare(amounts)
+    if "embed" in kinds:
+        for rate in RATES:
+            yield _embed(rate, amounts, peer[rate])
+    if "decode" in kinds:
+        for height, rate in itertools.product(HEIGHTS, RATES):
+            yield _decode(clips(height, amounts.decoded), height, rate, cores)
+    if "head" in kinds:
+        yield from _head(amounts)
+    if "pipeline" in kinds:
+        # F outside: the workers of one F are not needed for the other.
+        for rate, height in itertools.product(RATES, HEIGHTS):
+            yield _pipeline(clips, height, rate, amounts, peer[rate], peer_settings[rate])
+    if "command" in kinds:
+        yield _command(clips(360, amounts.clips[1]))
+
+
+def ours(engine: str, precision: str) -> str:
+    """What tables call an engine of ours."""
+    return f"avel-tf, {engine} {precision}"
+
+
+def _start(clips: Clips) -> Contest:
+    cases = [Case("avel --help", "commands", ("command.py",), {"case": "help"})]
+    for engine, precision in (("auto", "auto"), *ENGINES):
+        request = {"case": "infer", "paths": clips(360, 1), "rate": 1}
+        request |= {"engine": engine, "precision": precision}
+        name = f"avel infer, one clip, {engine}"
+        label = name if engine == "auto" else f"{name} {precision}"
+        cases.append(Case(label, "commands", ("command.py",), request))
+    first = {**cases[1].request, "first": True}
+    label = "avel infer, one clip, auto, first time on a machine"
+    return Contest("start", "start", [*cases, Case(label, "commands", ("command.py",), first)])
+
+
+def _matmul(peer: tuple[str, ...]) -> Contest:
+    cases = [
+        Case(f"{engine} {precision}", "GFLOP", ("bare.py", engine, precision), {"case": "matmul"})
+        for engine, precision in ENGINES
+    ]
+    for precision in ("bfloat16", "float32"):
+        request = {"case": "matmul", "precision": precision}
+        cases.append(Case(f"torch {precision}", "GFLOP", peer, request, peer=True))
+    return Contest("matmul", "matmul", cases)
+
+
+def _bare(amounts: Amounts) -> Iterator[Contest]:
+    for what, request in (
+        ("images", {"case": "images", "images": amounts.images}),
+        ("sounds", {"case": "sounds", "seconds": amounts.images}),
+    ):
+        unit = "images" if what == "images" else "patches"
+        cases = [
+            Case(f"{engine} {precision}", unit, ("bare.py", engine, precision), request)
+            for engine, precision in ENGINES
+        ]
+        yield Contest(f"bare network, {what}", "bare", cases)
+
+
+def _embed(rate: int, amounts: Amounts, peer: tuple[str, ...]) -> Contest:
+    request = {"case": "embed", "images": amounts.images}
+    cases = [
+        Case(ours(*engine), "images", ("ours.py", *engine, str(rate)), request)
+        for engine in ENGINES
+        if rate == 1 or engine[1] == "bfloat16"
+    ]
+    if rate == 1:
+        cases.append(Case("PyTorch, best", "images", peer, request, peer=True))
+        plain = {"precision": "float32", "form": "eager"}
+        cases.append(Case("PyTorch float32", "images", peer, {**request, **plain}, peer=True))
+        cases.append(Case("TensorFlow float32", "images", ("tensorflow_path.py",), request))
+    return Contest(f"embed, {per_second(rate)}", "embed", cases)
+
+
+def _decode(paths: list[str], height: int, rate: int, cores: int) -> Contest:
+    common = {"case": "decode", "paths": paths, "rate": rate, "readers": cores}
+    cases = [
+        Case(label, "clips", ("ours.py",), {**common, "isolated": isolated})
+        for label, isolated in (("avel-tf, isolated", True), ("avel-tf, in this process", False))
+    ]
+    for label, reader in (("PyAV", "pyav"), ("OpenCV", "cv2")):
+        request = {**common, "reader": reader, "threads": 1}
+        cases.append(Case(label, "clips", ("peer_decoding.py",), request))
+    return Contest(contest_name("decode", height, rate), "decode", cases)
+
+
+def _head(amounts: Amounts) -> Iterator[Contest]:
+    clips = amounts.steps_clips
+    train = Case("training, from memory", "steps", ("ours.py",), {"case": "train", "clips": clips})
+    yield Contest("head, training", "head", [train])
+    read = Case(
+        "reading a feature store", "clips", ("ours.py",), {"case": "read_features", "clips": clips}
+    )
+    predict = {"case": "predict", "clips": 8 * clips, "batch": 16}
+    cases = [
+        Case(f"prediction, {engine}", "clips", ("ours.py", engine, "float32", "1"), predict)
+        for engine in ("openvino", "tensorflow")
+    ]
+    yield Contest("head, prediction and reading", "head", [read, *cases])
+
+
+def _pipeline(
+    clips: Clips,
+    height: int,
+    rate: int,
+    amounts: Amounts,
+    peer: tuple[str, ...],
+    peer_settings: dict[str, Any],
+) -> Contest:
+    fast = clips(height, amounts.clips[rate])
+    slow = clips(height, amounts.slow_clips[rate])
+    request = {"case": "pipeline", "paths": fast}
+    cases = [
+        Case(ours(engine, "bfloat16"), "clips", ("ours.py", engine, "bfloat16", str(rate)), request)
+        for engine in ("openvino", "tensorflow")
+    ]
+    about = " ".join(["PyTorch", *(str(peer_settings[k]) for k in ABOUT if k in peer_settings)])
+    cases.append(Case(about, "clips", peer, {**request, "rate": rate}, peer=True))
+    plain = {"case": "pipeline", "paths": slow, "rate": rate, "reader": "cv2"}
+    cases.append(Case("TensorFlow float32", "clips", ("tensorflow_path.py",), plain))
+    return Contest(contest_name("pipeline", height, rate), "pipeline", cases)
+
+
+def _command(paths: list[str]) -> Contest:
+    cases = []
+    for engine in ("openvino", "tensorflow"):
+        request = {"case": "infer", "paths": paths, "rate": 1}
+        request |= {"engine": engine, "precision": "bfloat16"}
+        cases.append(Case(f"avel infer, {engine} bfloat16", "clips", ("command.py",), request))
+    return Contest(contest_name("command", 360, 1), "command", cases)
+
+
+def contest_name(kind: str, height: int, rate: int) -> str:
+    """As in `decode, 360p, 1 frame/s`."""
+    return f"{kind}, {height}p, {per_second(rate)}"
+
+
+def per_second(rate: int) -> str:
+    """As in `16 frames/s`."""
+    return f"{rate} frame{'s' * (rate > 1)}/s"

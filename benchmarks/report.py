@@ -1,0 +1,191 @@
+"""Medians, ratios and rooflines out of measurements, and their Markdown."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from typing import Any
+
+from plan import HEIGHTS, RATES, contest_name, per_second
+
+SECONDS = 10
+# Rivals of the figures that the project wants to reach: how often faster, for each F.
+WANTED = {"PyTorch": {1: 2.5, 16: 2.0}, "TensorFlow": {1: 6.0, 16: 6.0}}
+
+
+def row_of(label: str, unit: str, samples: list[dict[str, Any]]) -> dict[str, Any]:
+    """The row of one case; `absent` or `failed` instead of numbers where there are none."""
+    row: dict[str, Any] = {"label": label, "unit": unit}
+    for sample in samples:
+        for reason in ("absent", "failed"):
+            if reason in sample:
+                return {**row, reason: sample[reason]}
+    rates = [sample["amount"] / sample["wall_s"] for sample in samples]
+    return {
+        **row,
+        "rates": rates,
+        "median": statistics.median(rates),
+        "wall_s": statistics.median(each["wall_s"] / each["amount"] for each in samples),
+        "cpu_s": statistics.median(each["cpu_s"] / each["amount"] for each in samples),
+        "memory_mb": max(each["memory_mb"] for each in samples),
+        "children_mb": max(each["children_mb"] for each in samples),
+    }
+
+
+def summarize(found: dict[str, dict[str, Any]], flops: dict[str, int], cores: int) -> dict:
+    """Ratios and rooflines; only what was measured.
+
+    Args:
+        found: For each contest's name its rows by label.
+        flops: Of one image and of one second of sound.
+        cores: That the process may use.
+    """
+    return {
+        "ratios": list(_ratios(found)),
+        "rooflines": list(_rooflines(found, flops, cores)),
+        "embed_against_bare": list(_embed_against_bare(found)),
+    }
+
+
+def _ratios(found):
+    for height, rate in itertools.product(HEIGHTS, RATES):
+        name = contest_name("pipeline", height, rate)
+        rows = found.get(name, {})
+        for mine, other in itertools.product(rows.values(), rows.values()):
+            rival = other["label"].split()[0]
+            if not mine["label"].startswith("avel-tf") or rival not in WANTED:
+                continue
+            if "rates" not in mine or "rates" not in other:
+                continue
+            # Rounds lie side by side in time, so what disturbs one disturbs its neighbour.
+            each = [a / b for a, b in zip(mine["rates"], other["rates"], strict=True)]
+            yield {
+                "contest": name,
+                "faster": mine["label"],
+                "than": other["label"],
+                "ratio": statistics.median(each),
+                "lowest": min(each),
+                "highest": max(each),
+                "cpu_ratio": other["cpu_s"] / mine["cpu_s"],
+                "wanted": WANTED[rival][rate],
+            }
+
+
+def _rooflines(found, flops, cores):
+    peak = max(
+        (row["median"] for row in found.get("matmul", {}).values() if "median" in row), default=None
+    )
+    for height, rate in itertools.product(HEIGHTS, RATES):
+        decode = found.get(contest_name("decode", height, rate), {}).get("avel-tf, isolated", {})
+        embeds = found.get(f"embed, {per_second(rate)}", {})
+        work = SECONDS * (rate * flops["image"] + flops["second of sound"]) / 1e9
+        for label, row in found.get(contest_name("pipeline", height, rate), {}).items():
+            embed = embeds.get(label, {})
+            if not (peak and all("median" in each for each in (row, decode, embed))):
+                continue
+            images = SECONDS * rate
+            limits = {
+                "decode alone": decode["median"],
+                "embed alone": embed["median"] / images,
+                "matmul peak": peak / work,
+                # Both on the same cores: what they work in sum, spread evenly.
+                "shared cores": cores / (decode["cpu_s"] + images * embed["cpu_s"]),
+            }
+            yield {
+                "contest": contest_name("pipeline", height, rate),
+                "label": label,
+                "clips/s": row["median"],
+                **limits,
+                "of the lowest": row["median"] / min(limits.values()),
+            }
+
+
+def _embed_against_bare(found):
+    for rate in RATES:
+        for label, row in found.get(f"embed, {per_second(rate)}", {}).items():
+            engine = label.removeprefix("avel-tf, ")
+            bare = [
+                found.get(f"bare network, {x}", {}).get(engine, {}) for x in ("images", "sounds")
+            ]
+            if engine == label or not all("median" in each for each in (row, *bare)):
+                continue
+            # An image, and the share of a second of sound that goes with it.
+            bound = 1 / (1 / bare[0]["median"] + 1 / rate / bare[1]["median"])
+            yield {
+                "label": label,
+                "rate": rate,
+                "images/s": row["median"],
+                "bare images/s": bound,
+                "share": row["median"] / bound,
+            }
+
+
+def markdown(results: dict[str, Any]) -> str:
+    """The whole report."""
+    machine = results["machine"]
+    lines = [
+        "# Measured",
+        "",
+        f"{machine['processor']}, {machine['cores']} cores ({', '.join(machine['flags'])}), "
+        f"{machine['memory_gb']} GB, {machine['system']}, Python {machine['python']}. "
+        f"{results['rounds']} rounds, in turn; load before: {machine['load_before']}.",
+        "",
+        f"Ours: {_versions(machine['versions'])}. Peer: {_versions(machine['peer_versions'])}.",
+    ]
+    for name, rows in results["contests"].items():
+        unit = next(iter(rows.values()))["unit"]
+        head = ("", f"{unit}/s (median)", "lowest to highest", "s of processor each")
+        lines += ["", f"## {name}", "", *_table((*head, "memory, MB", "children, MB"))]
+        lines += [_row(row) for row in rows.values()]
+    if results["ratios"]:
+        head = ("contest", "faster", "than", "times", "lowest to highest", "by processor", "wanted")
+        lines += ["", "## How often faster", "", *_table(head)]
+        lines += [
+            f"| {r['contest']} | {r['faster']} | {r['than']} | **{r['ratio']:.2f}** "
+            f"| {r['lowest']:.2f} to {r['highest']:.2f} | {r['cpu_ratio']:.2f} | {r['wanted']:g} |"
+            for r in results["ratios"]
+        ]
+    if results["embed_against_bare"]:
+        lines += ["", "## Embed stage against the bare networks", ""]
+        lines += _table(("", "F", "images/s", "bare images/s", "share"))
+        lines += [
+            f"| {r['label']} | {r['rate']} | {r['images/s']:.1f} | {r['bare images/s']:.1f} "
+            f"| {r['share']:.0%} |"
+            for r in results["embed_against_bare"]
+        ]
+    if results["rooflines"]:
+        keys = ("decode alone", "embed alone", "matmul peak", "shared cores")
+        lines += ["", "## Rooflines, clips/s", ""]
+        lines += _table(("contest", "", "measured", *keys, "of the lowest"))
+        lines += [
+            f"| {r['contest']} | {r['label']} | {r['clips/s']:.2f} | "
+            + " | ".join(f"{r[key]:.2f}" for key in keys)
+            + f" | {r['of the lowest']:.0%} |"
+            for r in results["rooflines"]
+        ]
+    if results["peer"]["tried"]:
+        lines += ["", "## What was tried for the peer", ""]
+        lines += [
+            "- " + ", ".join(f"{key} {value}" for key, value in each.items())
+            for each in results["peer"]["tried"]
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _row(row: dict[str, Any]) -> str:
+    for reason in ("absent", "failed"):
+        if reason in row:
+            return f"| {row['label']} | {row[reason]} | | | | |"
+    low, high = min(row["rates"]), max(row["rates"])
+    return (
+        f"| {row['label']} | {row['median']:.3g} | {low:.3g} to {high:.3g} | {row['cpu_s']:.3g} "
+        f"| {row['memory_mb']:.0f} | {row['children_mb']:.0f} |"
+    )
+
+
+def _table(head: tuple[str, ...]) -> list[str]:
+    return [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+
+
+def _versions(versions: dict[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items())

@@ -1,0 +1,159 @@
+"""Everything measured, in turn, in one run: decode, embed, pipeline, head, start, memory; peers.
+
+    python benchmarks/run.py [--peer-python PATH] [--rounds 3] [--only KIND,...] [--quick]
+    make bench
+
+Writes `results.json` and `results.md` to `--out`. Needs PyTorch for the peer, either here
+(`pip install -e .[bench]`) or in the interpreter that `--peer-python` names, with av, numpy and
+opencv beside it. Rows whose libraries are not installed say so. The full run takes 25 minutes on
+two cores with bfloat16, and 3 GB for networks with random weights, kept in `--scratch`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Collection, Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import plan
+from clips import make_clips
+from machine import describe
+from plan import Case, Contest
+from report import markdown, row_of, summarize
+from worker import Worker
+
+HERE = Path(__file__).resolve().parent
+CORES = len(os.sched_getaffinity(0))
+# Kinds that need the networks.
+WITH_NETWORKS = {"start", "bare", "embed", "head", "pipeline", "command"}
+TUNED = {"embed", "pipeline"}
+NO_TUNING = {"tried": [], "best": {}}
+logger = logging.getLogger("benchmarks")
+
+
+def main() -> None:
+    """Measure, and write after every contest what there is."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", default=",".join(plan.KINDS), help="some of the default")
+    parser.add_argument("--quick", action="store_true", help="one short round: does it work?")
+    parser.add_argument("--peer-python", default=sys.executable)
+    parser.add_argument("--scratch", type=Path, default=Path("build/benchmarks"))
+    parser.add_argument("--out", type=Path, default=Path("build/benchmarks"))
+    options = parser.parse_args()
+    kinds = [kind.strip() for kind in options.only.split(",")]
+    if unknown := set(kinds) - set(plan.KINDS):
+        parser.error(f"--only takes {', '.join(plan.KINDS)}. Received: {', '.join(unknown)}")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    rounds = 1 if options.quick else options.rounds
+    scratch = options.scratch.resolve()
+    for folder in (scratch / "logs", options.out):
+        folder.mkdir(parents=True, exist_ok=True)
+
+    results: dict[str, Any] = {
+        "schema": 1,
+        "machine": describe(options.peer_python),
+        "rounds": rounds,
+        "quick": options.quick,
+        "contests": {},
+    }
+    installed = {*results["machine"]["versions"]} - {"torch"}
+    installed |= {*results["machine"]["peer_versions"]} & {"torch"}
+    clips = partial(make_clips, scratch)
+    if WITH_NETWORKS & set(kinds):
+        logger.info("networks")
+        subprocess.run([sys.executable, HERE / "networks.py", scratch], check=True)
+    tuned = TUNED & set(kinds) and "torch" in installed
+    peer = tune(options, scratch, clips) if tuned else NO_TUNING
+    results["peer"] = peer
+    settings = {rate: peer["best"].get(str(rate), {}) for rate in plan.RATES}
+    amounts = plan.QUICK if options.quick else plan.FULL
+    contests = list(plan.contests(kinds, clips, amounts, CORES, settings))
+    with Workers(options.peer_python, scratch) as workers:
+        for place, contest in enumerate(contests):
+            logger.info(contest.name)
+            results["contests"][contest.name] = measure(contest, workers, rounds, installed)
+            workers.keep(contests[place + 1 :])
+            write(results, options.out, scratch)
+    print((options.out / "results.md").read_text())
+
+
+def tune(options: argparse.Namespace, scratch: Path, clips: Callable) -> dict[str, Any]:
+    """The peer's best settings on this machine."""
+    logger.info("the peer's best setting")
+    counts = {1: 1, 16: 1} if options.quick else {1: 12, 16: 2}
+    given = json.dumps({rate: clips(360, count) for rate, count in counts.items()})
+    command = [options.peer_python, HERE / "peer.py", scratch, "--tune", given]
+    command += ["--quick"] * options.quick
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    return json.loads(done.stdout)
+
+
+def measure(
+    contest: Contest, workers: Workers, rounds: int, installed: Collection[str]
+) -> dict[str, Any]:
+    """Every case once a round, each round beginning with the next case."""
+    samples: dict[str, list[dict[str, Any]]] = {case.label: [] for case in contest.cases}
+    for number in range(rounds):
+        first = number % len(contest.cases)
+        for case in contest.cases[first:] + contest.cases[:first]:
+            found = samples[case.label]
+            if case.needs and case.needs not in installed:
+                found.append({"absent": f"{case.needs} is not installed"})
+            elif all("amount" in sample for sample in found):  # what failed is not tried again
+                found.append(workers.of(case).ask(case.request))
+    return {
+        case.label: row_of(case.label, case.unit, samples[case.label]) for case in contest.cases
+    }
+
+
+def write(results: dict[str, Any], out: Path, scratch: Path) -> None:
+    """`results.json` and `results.md`."""
+    flops_file = scratch / "flops.json"
+    flops = json.loads(flops_file.read_text()) if flops_file.exists() else {}
+    results |= summarize(results["contests"], flops, CORES)
+    (out / "results.json").write_text(json.dumps(results, indent=2) + "\n")
+    (out / "results.md").write_text(markdown(results))
+
+
+class Workers:
+    """Processes by what they run, started when they are first asked."""
+
+    def __init__(self, peer_python: str, scratch: Path) -> None:
+        self._peer_python = peer_python
+        self._scratch = scratch
+        self._running: dict[tuple[str, ...], Worker] = {}
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.keep([])
+
+    def of(self, case: Case) -> Worker:
+        """The worker of a case."""
+        if case.worker not in self._running:
+            script, *arguments = case.worker
+            python = self._peer_python if case.peer else sys.executable
+            log = self._scratch / "logs" / f"{Path(script).stem}-{len(self._running)}.log"
+            self._running[case.worker] = Worker(
+                [python, str(HERE / script), str(self._scratch), *arguments], log
+            )
+        return self._running[case.worker]
+
+    def keep(self, contests: Iterable[Contest]) -> None:
+        """End those that no contest to come wants: their memory is needed."""
+        wanted = {case.worker for contest in contests for case in contest.cases}
+        for name in set(self._running) - wanted:
+            self._running.pop(name).close()
+
+
+if __name__ == "__main__":
+    main()
