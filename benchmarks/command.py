@@ -15,7 +15,7 @@ from pathlib import Path
 from measuring import MEGABYTE, Work
 from worker import serve
 
-AVEL = (sys.executable, "-m", "avel_tf.cli")
+AVEL = (sys.executable, "-P", "-m", "avel_tf.cli")
 
 
 def run_command(command: Sequence[str]) -> float:

@@ -1,4 +1,4 @@
-"""avel-tf by its public doors: decoding, embedding, whole pipeline, head.
+"""avel-tf by its public doors: embedding, whole pipeline, head.
 
 python benchmarks/ours.py SCRATCH [ENGINE PRECISION F]
 """
@@ -9,7 +9,6 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Generator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,26 +20,6 @@ from worker import serve
 
 SECONDS, SAMPLE_RATE, SIZE = 10, 16_000, 224
 VISUAL, AUDIO, CLASSES = 2048, 128, 28
-
-
-def decode(paths: list[str], rate: int, isolated: bool, readers: int) -> Callable[[], Work]:
-    """Decoding alone, in child processes as `avel infer` does it, or in this one."""
-    from avel_tf.media.decode import decode_blocks
-    from avel_tf.media.isolated import IsolatedDecoder
-
-    decoder = IsolatedDecoder()
-    blocks_of = decoder.decode_blocks if isolated else decode_blocks
-
-    def read(path: str) -> int:
-        return sum(block.seconds for block in blocks_of(path, frames_per_second=rate))
-
-    def run() -> Work:
-        with ThreadPoolExecutor(readers) as pool:
-            assert set(pool.map(read, paths)) == {SECONDS}
-        return Work(len(paths))
-
-    run()  # child processes start once
-    return run
 
 
 class Model:
@@ -206,7 +185,6 @@ if __name__ == "__main__":
     model = Model(Path(scratch), engine, precision, int(rate))
     serve(
         {
-            "decode": decode,
             "embed": model.embed,
             "pipeline": model.pipeline,
             "predict": model.predict,

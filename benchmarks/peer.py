@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,6 +30,8 @@ from peer_networks import Head, LogMel, ResNet152V2, Vggish
 from worker import serve
 
 CORES = len(os.sched_getaffinity(0))
+# torch.jit watches two runs before it makes its faster code.
+WARM_UP = 3
 MATRIX = 2048  # beyond it, rates of matrix products no longer rise here
 
 
@@ -38,8 +41,8 @@ class Settings:
 
     Args:
         precision: `float32`, `bfloat16` (the whole network) or `autocast` (to bfloat16).
-        form: `eager`, `traced` (torch.jit, frozen: normalisations folded where they can be) or
-            `compiled` (torch.compile, which needs a C++ compiler).
+        form: `eager`, `traced` (torch.jit, frozen: normalisations folded where they can be).
+            torch.compile is left out: it needs a C++ compiler where it runs.
         batch: Images in one call.
         torch_threads: Of PyTorch's kernels.
         decoders: Files decoded at a time.
@@ -72,8 +75,6 @@ class Networks:
 
     def _formed(self, network: torch.nn.Module, example: torch.Tensor) -> Callable:
         network = network.eval().to(self.dtype, memory_format=torch.channels_last)
-        if self.settings.form == "compiled":
-            return torch.compile(network)
         if self.settings.form == "traced":
             example = example.to(self.dtype, memory_format=torch.channels_last)
             with self._autocast():
@@ -173,11 +174,12 @@ class Cases:
         waveform = generator.uniform(-0.5, 0.5, images * SAMPLE_RATE).astype(np.float32)
 
         @torch.inference_mode()
-        def run() -> Work:
-            self.networks(**changes).embed(frames, waveform)
+        def run(images: int = images) -> Work:
+            self.networks(**changes).embed(frames[:images], waveform[: images * SAMPLE_RATE])
             return Work(images)
 
-        run()
+        for _ in range(WARM_UP):
+            run(min(images, replace(self.settings, **changes).batch))
         return run
 
     def matmul(self, precision: str) -> Callable[[], Work]:
@@ -196,73 +198,53 @@ class Cases:
         return run
 
 
-def tune(cases: Cases, clips: dict[int, list[str]], images: int) -> dict:
+def tune(cases: Cases, paths: list[str], images: int) -> dict[str, Any]:
     """Find the best setting, one group of settings after the other.
 
     Args:
         cases: With the settings to begin with.
-        clips: Paths for each number of frames per second F.
+        paths: Clips, for how decoding and embedding share the cores; at one frame per second,
+            where decoding weighs most.
         images: In one measurement of embedding alone.
 
     Returns:
-        `tried`, a row of setting and rate each, and `best`, the settings for each F.
+        `tried`, a row of setting and rate each, and the `best` settings.
     """
-    tried: list[dict] = []
+    tried: list[dict[str, Any]] = []
+    best: dict[str, Any] = {}
 
-    def rate_of(case: Callable, unit: str, what: dict, **parameters) -> float:
-        try:
-            run = case(**parameters)
-        except Exception as error:  # a form that does not work here is a result, too
-            tried.append({**what, "failed": str(error).strip().splitlines()[0][:120]})
-            return 0.0
-        began = time.perf_counter()
-        rate = run().amount / (time.perf_counter() - began)
-        tried.append({**what, unit: round(rate, 3)})
-        print(tried[-1], file=sys.stderr, flush=True)
-        return rate
-
-    def best_of(case: Callable, unit: str, options: Sequence[dict], **fixed) -> dict:
-        return max(
-            options,
-            key=lambda each: rate_of(case, unit, {**each, **_plain(fixed)}, **each, **fixed),
-        )
+    def choose(case: Callable, unit: str, options: Sequence[dict], **given: Any) -> None:
+        rates = []
+        for option in options:
+            run = case(**given, **(best | option))
+            began = time.perf_counter()
+            rates.append(run().amount / (time.perf_counter() - began))
+            tried.append({**best, **option, unit: round(rates[-1], 3)})
+            print(tried[-1], file=sys.stderr, flush=True)
+        best.update(options[rates.index(max(rates))])
 
     forms = [{"precision": p, "form": "eager"} for p in ("bfloat16", "autocast", "float32")]
     forms += [{"precision": p, "form": "traced"} for p in ("bfloat16", "float32")]
-    form = best_of(cases.embed, "images/s", forms, images=images)
+    choose(cases.embed, "images/s", forms, images=images)
     batches = [{"batch": size} for size in (8, 16, 32, 64)]
-    batch = best_of(cases.embed, "images/s", batches, images=images, **form)
-    shares = [
-        {"torch_threads": threads, "decoders": decoders}
-        for threads, decoders in sorted({(CORES, CORES), (CORES, 1), (max(1, CORES - 1), 1)})
-    ]
-    best = {}
-    for rate, paths in clips.items():
-        share = best_of(cases.pipeline, "clips/s", shares, paths=paths, rate=rate, **form, **batch)
-        codec = best_of(
-            cases.pipeline,
-            "clips/s",
-            [{"codec_threads": threads, "reader": name} for threads in (1, 0) for name in READERS],
-            **{"paths": paths, "rate": rate, **form, **batch, **share},
-        )
-        best[rate] = asdict(replace(cases.settings, **form, **batch, **share, **codec))
-    return {"tried": tried, "best": best}
-
-
-def _plain(parameters: dict) -> dict:
-    return {key: value for key, value in parameters.items() if key != "paths"}
+    choose(cases.embed, "images/s", batches, images=max(images, 64))
+    shares = sorted({(CORES, CORES), (CORES, 1), (max(1, CORES - 1), 1)})
+    threads = [{"torch_threads": torch, "decoders": decoders} for torch, decoders in shares]
+    choose(cases.pipeline, "clips/s", threads, paths=paths, rate=1)
+    readers = [{"codec_threads": count, "reader": name} for count in (1, 0) for name in READERS]
+    choose(cases.pipeline, "clips/s", readers, paths=paths, rate=1)
+    return {"tried": tried, "best": asdict(replace(cases.settings, **best))}
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("scratch", type=Path)
     parser.add_argument("--settings", type=json.loads, default={})
-    parser.add_argument("--tune", type=json.loads, metavar='{"F": [PATH, ...]}')
+    parser.add_argument("--tune", type=json.loads, metavar="[PATH, ...]")
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
     cases = Cases(options.scratch, Settings(**options.settings))
     if options.tune:
-        clips = {int(rate): paths for rate, paths in options.tune.items()}
-        print(json.dumps(tune(cases, clips, images=16 if options.quick else 64)))
+        print(json.dumps(tune(cases, options.tune, images=16 if options.quick else 48)))
     else:
         serve({"pipeline": cases.pipeline, "embed": cases.embed, "matmul": cases.matmul})

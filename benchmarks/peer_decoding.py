@@ -51,7 +51,9 @@ def read_pyav(path: str, rate: int, threads: int) -> tuple[np.ndarray, np.ndarra
     reformatter = VideoReformatter()
     sampler = _Sampler(
         rate,
-        lambda frame: reformatter.reformat(frame, SIZE, SIZE, "rgb24", threads=1).to_ndarray(),
+        lambda frame: reformatter.reformat(
+            frame, SIZE, SIZE, "rgb24", "AREA", threads=1
+        ).to_ndarray(),
     )
     resampler = av.AudioResampler("flt", "mono", SAMPLE_RATE)
     sound = []

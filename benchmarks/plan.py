@@ -76,22 +76,19 @@ def contests(
     clips: Clips,
     amounts: Amounts,
     cores: int,
-    peer_settings: dict[int, dict],
+    peer_settings: dict[str, Any],
 ) -> Iterator[Contest]:
     """Everything of these kinds, in the order in which it is measured."""
-    peer = {
-        rate: ("peer.py", "--settings", json.dumps(settings))
-        for rate, settings in peer_settings.items()
-    }
+    peer = ("peer.py", "--settings", json.dumps(peer_settings))
     if "start" in kinds:
         yield _start(clips)
     if "matmul" in kinds:
-        yield _matmul(peer[1])
+        yield _matmul(peer)
     if "bare" in kinds:
         yield from _bare(amounts)
     if "embed" in kinds:
         for rate in RATES:
-            yield _embed(rate, amounts, peer[rate])
+            yield _embed(rate, amounts, peer)
     if "decode" in kinds:
         for height, rate in itertools.product(HEIGHTS, RATES):
             yield _decode(clips(height, amounts.decoded), height, rate, cores)
@@ -100,7 +97,7 @@ def contests(
     if "pipeline" in kinds:
         # F outside: the workers of one F are not needed for the other.
         for rate, height in itertools.product(RATES, HEIGHTS):
-            yield _pipeline(clips, height, rate, amounts, peer[rate], peer_settings[rate])
+            yield _pipeline(clips, height, rate, amounts, peer, peer_settings)
     if "command" in kinds:
         yield _command(clips(360, amounts.clips[1]))
 
@@ -164,9 +161,11 @@ def _embed(rate: int, amounts: Amounts, peer: tuple[str, ...]) -> Contest:
 
 def _decode(paths: list[str], height: int, rate: int, cores: int) -> Contest:
     common = {"case": "decode", "paths": paths, "rate": rate, "readers": cores}
+    # A worker each, because children that wait count as memory.
+    ways = {"avel-tf, isolated": True, "avel-tf, in this process": False}
     cases = [
-        Case(label, "clips", ("ours.py",), {**common, "isolated": isolated})
-        for label, isolated in (("avel-tf, isolated", True), ("avel-tf, in this process", False))
+        Case(label, "clips", ("our_decoding.py", label), {**common, "isolated": isolated})
+        for label, isolated in ways.items()
     ]
     for label, reader in (("PyAV", "pyav"), ("OpenCV", "cv2")):
         request = {**common, "reader": reader, "threads": 1}

@@ -9,6 +9,7 @@ from typing import Any
 from plan import HEIGHTS, RATES, contest_name, per_second
 
 SECONDS = 10
+COSTS = ("s of processor each", "memory, MB", "children, MB")
 # Rivals of the figures that the project wants to reach: how often faster, for each F.
 WANTED = {"PyTorch": {1: 2.5, 16: 2.0}, "TensorFlow": {1: 6.0, 16: 6.0}}
 
@@ -134,8 +135,8 @@ def markdown(results: dict[str, Any]) -> str:
     ]
     for name, rows in results["contests"].items():
         unit = next(iter(rows.values()))["unit"]
-        head = ("", f"{unit}/s (median)", "lowest to highest", "s of processor each")
-        lines += ["", f"## {name}", "", *_table((*head, "memory, MB", "children, MB"))]
+        head = ("", f"{unit}/s (median)", "lowest to highest", "s each")
+        lines += ["", f"## {name}", "", *_table((*head, *COSTS))]
         lines += [_row(row) for row in rows.values()]
     if results["ratios"]:
         head = ("contest", "faster", "than", "times", "lowest to highest", "by processor", "wanted")
@@ -175,10 +176,11 @@ def markdown(results: dict[str, Any]) -> str:
 def _row(row: dict[str, Any]) -> str:
     for reason in ("absent", "failed"):
         if reason in row:
-            return f"| {row['label']} | {row[reason]} | | | | |"
+            return f"| {row['label']} | {row[reason]} | | | | | |"
     low, high = min(row["rates"]), max(row["rates"])
     return (
-        f"| {row['label']} | {row['median']:.3g} | {low:.3g} to {high:.3g} | {row['cpu_s']:.3g} "
+        f"| {row['label']} | {row['median']:.3g} | {low:.3g} to {high:.3g} "
+        f"| {row['wall_s']:.3g} | {row['cpu_s']:.3g} "
         f"| {row['memory_mb']:.0f} | {row['children_mb']:.0f} |"
     )
 

@@ -73,9 +73,8 @@ def main() -> None:
     tuned = TUNED & set(kinds) and "torch" in installed
     peer = tune(options, scratch, clips) if tuned else NO_TUNING
     results["peer"] = peer
-    settings = {rate: peer["best"].get(str(rate), {}) for rate in plan.RATES}
     amounts = plan.QUICK if options.quick else plan.FULL
-    contests = list(plan.contests(kinds, clips, amounts, CORES, settings))
+    contests = list(plan.contests(kinds, clips, amounts, CORES, peer["best"]))
     with Workers(options.peer_python, scratch) as workers:
         for place, contest in enumerate(contests):
             logger.info(contest.name)
@@ -88,8 +87,7 @@ def main() -> None:
 def tune(options: argparse.Namespace, scratch: Path, clips: Callable) -> dict[str, Any]:
     """The peer's best settings on this machine."""
     logger.info("the peer's best setting")
-    counts = {1: 1, 16: 1} if options.quick else {1: 12, 16: 2}
-    given = json.dumps({rate: clips(360, count) for rate, count in counts.items()})
+    given = json.dumps(clips(360, 2 if options.quick else 12))
     command = [options.peer_python, HERE / "peer.py", scratch, "--tune", given]
     command += ["--quick"] * options.quick
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
@@ -108,7 +106,7 @@ def measure(
             if case.needs and case.needs not in installed:
                 found.append({"absent": f"{case.needs} is not installed"})
             elif all("amount" in sample for sample in found):  # what failed is not tried again
-                found.append(workers.of(case).ask(case.request))
+                found.append(workers.ask(case))
     return {
         case.label: row_of(case.label, case.unit, samples[case.label]) for case in contest.cases
     }
@@ -130,6 +128,7 @@ class Workers:
         self._peer_python = peer_python
         self._scratch = scratch
         self._running: dict[tuple[str, ...], Worker] = {}
+        self._started = 0
 
     def __enter__(self) -> Workers:
         return self
@@ -137,12 +136,19 @@ class Workers:
     def __exit__(self, *_: object) -> None:
         self.keep([])
 
-    def of(self, case: Case) -> Worker:
-        """The worker of a case."""
+    def ask(self, case: Case) -> dict[str, Any]:
+        """One measurement of a case; a worker that failed is not asked again."""
+        answer = self._of(case).ask(case.request)
+        if "failed" in answer:
+            self._running.pop(case.worker).close()
+        return answer
+
+    def _of(self, case: Case) -> Worker:
         if case.worker not in self._running:
             script, *arguments = case.worker
             python = self._peer_python if case.peer else sys.executable
-            log = self._scratch / "logs" / f"{Path(script).stem}-{len(self._running)}.log"
+            self._started += 1
+            log = self._scratch / "logs" / f"{self._started:02d}-{Path(script).stem}.log"
             self._running[case.worker] = Worker(
                 [python, str(HERE / script), str(self._scratch), *arguments], log
             )

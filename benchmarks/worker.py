@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -63,4 +64,6 @@ class Worker:
 
     def close(self) -> None:
         """End the process, and wait for it."""
-        self._process.communicate()
+        with contextlib.suppress(BrokenPipeError):  # it has ended before
+            self._process.communicate()
+        self._process.wait()

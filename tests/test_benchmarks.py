@@ -64,3 +64,35 @@ def test_a_kind_that_there_is_not_is_refused(tmp_path):
     done = bench(tmp_path, "--only", "decod")
     assert done.returncode == 2
     assert "decode" in done.stderr
+
+
+def test_rooflines_and_ratios(monkeypatch):
+    """A pipeline that is exactly at its limit, on two cores, and twice as fast as its rival."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    from report import row_of, summarize
+
+    def row(label, unit, rate, cpu_s):
+        sample = {"amount": 8.0, "wall_s": 8.0 / rate, "cpu_s": 8.0 * cpu_s}
+        return {label: row_of(label, unit, [sample | {"memory_mb": 1.0, "children_mb": 0.0}] * 3)}
+
+    engine = "avel-tf, openvino bfloat16"
+    found = {
+        "matmul": row("openvino bfloat16", "GFLOP", 2_000.0, 0.0),
+        "bare network, images": row("openvino bfloat16", "images", 100.0, 0.02),
+        "bare network, sounds": row("openvino bfloat16", "patches", 100.0, 0.02),
+        "embed, 1 frame/s": row(engine, "images", 45.0, 0.04),
+        "decode, 360p, 1 frame/s": row("avel-tf, isolated", "clips", 10.0, 0.1),
+        # A clip: 0.1 s of decoding and 10 x 0.04 s of embedding, on two cores.
+        "pipeline, 360p, 1 frame/s": row(engine, "clips", 4.0, 0.5)
+        | row("PyTorch bfloat16", "clips", 2.0, 1.0),
+    }
+    summary = summarize(found, {"image": 9_000_000_000, "second of sound": 1_000_000_000}, cores=2)
+    (roofline,) = summary["rooflines"]
+    assert roofline["matmul peak"] == pytest.approx(20.0)  # 100 GFLOP a clip
+    assert roofline["embed alone"] == pytest.approx(4.5)
+    assert roofline["shared cores"] == pytest.approx(4.0)
+    assert roofline["of the lowest"] == pytest.approx(1.0)
+    (ratio,) = summary["ratios"]
+    assert ratio["ratio"] == pytest.approx(2.0)
+    (share,) = summary["embed_against_bare"]
+    assert share["share"] == pytest.approx(0.9)  # an image and a patch in 0.02 s: 50 a second
