@@ -23,7 +23,7 @@ SAMPLE_RATE = 16_000
 BATCH = {"tensorflow": 16, "openvino": 4}
 PATCHES = 10
 MATRIX = 2048
-REPEATS = 40
+REPEATS = 16
 
 Embed = Callable[[list[np.ndarray]], Any]
 

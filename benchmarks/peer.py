@@ -185,7 +185,7 @@ class Cases:
     def matmul(self, precision: str) -> Callable[[], Work]:
         """Products of square matrices; the amount is in GFLOP."""
         left, right = (torch.randn(MATRIX, MATRIX).to(getattr(torch, precision)) for _ in "ab")
-        repeats = 40
+        repeats = 16
 
         @torch.inference_mode()
         def run() -> Work:

@@ -49,12 +49,13 @@ class _Sampler:
 def read_pyav(path: str, rate: int, threads: int) -> tuple[np.ndarray, np.ndarray]:
     """Picture and sound in one pass; FFmpeg scales and converts in one step."""
     reformatter = VideoReformatter()
-    sampler = _Sampler(
-        rate,
-        lambda frame: reformatter.reformat(
-            frame, SIZE, SIZE, "rgb24", "AREA", threads=1
-        ).to_ndarray(),
-    )
+
+    def convert(frame: av.VideoFrame) -> np.ndarray:
+        # Averaging areas: what ours does, and faster than PyAV's default.
+        small = reformatter.reformat(frame, SIZE, SIZE, "rgb24", interpolation="AREA", threads=1)
+        return small.to_ndarray()
+
+    sampler = _Sampler(rate, convert)
     resampler = av.AudioResampler("flt", "mono", SAMPLE_RATE)
     sound = []
     with av.open(path) as container:

@@ -38,7 +38,7 @@ def summarize(found: dict[str, dict[str, Any]], flops: dict[str, int], cores: in
 
     Args:
         found: For each contest's name its rows by label.
-        flops: Of one image and of one second of sound.
+        flops: Of one image and of one second of sound; empty where there are no networks.
         cores: That the process may use.
     """
     return {
@@ -76,7 +76,7 @@ def _rooflines(found, flops, cores):
     peak = max(
         (row["median"] for row in found.get("matmul", {}).values() if "median" in row), default=None
     )
-    for height, rate in itertools.product(HEIGHTS, RATES):
+    for height, rate in itertools.product(HEIGHTS, RATES) if flops else ():
         decode = found.get(contest_name("decode", height, rate), {}).get("avel-tf, isolated", {})
         embeds = found.get(f"embed, {per_second(rate)}", {})
         work = SECONDS * (rate * flops["image"] + flops["second of sound"]) / 1e9
