@@ -41,11 +41,10 @@ class Model:
 
     def embed(self, images: int) -> Callable[[], Work]:
         """The embed stage on seconds in memory; the amount is in images."""
+        from avel_tf.embeddings.recipe import Recipe
         from avel_tf.engines.choose import EngineChoice, make_engine
         from avel_tf.engines.graphs import Graphs
         from avel_tf.export.loading import load_graphs
-
-        from avel_tf.embeddings.recipe import Recipe
         from avel_tf.export.manifest import fingerprint, read_manifest
 
         folder, settings = self._folder(), self._settings()
