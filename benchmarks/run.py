@@ -99,7 +99,7 @@ def measure(
 ) -> dict[str, Any]:
     """Every case once a round, each round beginning with the next case."""
     samples: dict[str, list[dict[str, Any]]] = {case.label: [] for case in contest.cases}
-    for number in range(rounds):
+    for number in range(min(rounds, contest.rounds or rounds)):
         first = number % len(contest.cases)
         for case in contest.cases[first:] + contest.cases[:first]:
             found = samples[case.label]
