@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import logging
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from types import FrameType
 
 from avel_tf import __version__
 
@@ -55,7 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from avel_tf.commands.common import user_errors
 
     try:
-        return options.run(options)
+        with _sigterm_interrupts():
+            return options.run(options)
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return INTERRUPTED
@@ -68,6 +73,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
             logging.exception("avel %s failed", options.command)
         print(f"avel {options.command}: {error}", file=sys.stderr)
         return FAILED
+
+
+@contextlib.contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """Within, SIGTERM does what Ctrl-C does.
+
+    It is how a cluster takes a machine back, and no fault of the file in hand; a process that
+    ended by it unheard would look as if that file had killed it.
+    """
+    # Python takes signals in the main thread only. Who ignores it, or has a handler, means it so.
+    ours = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    )
+    if ours:
+        signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def _parser(chosen: str | None) -> argparse.ArgumentParser:

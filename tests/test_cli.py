@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -124,6 +125,37 @@ def test_an_interrupt_is_130(monkeypatch, capsys):
     monkeypatch.setattr(audit, "run", interrupted)
     assert main(["audit", "data"]) == 130
     assert capsys.readouterr().err == "Interrupted.\n"
+
+
+def test_sigterm_is_an_interrupt_unless_somebody_else_wants_it(monkeypatch, capsys):
+    from avel_tf.commands import audit
+
+    heard = []
+    inside = []
+
+    def terminated(options: object) -> int:
+        inside.append(signal.getsignal(signal.SIGTERM))
+        if inside[-1] is not signal.SIG_DFL:  # or it would end the tests
+            signal.raise_signal(signal.SIGTERM)
+        return 0
+
+    monkeypatch.setattr(audit, "run", terminated)
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        assert main(["audit", "data"]) == 130
+        assert capsys.readouterr().err == "Interrupted.\n"
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
+        assert main(["audit", "data"]) == 0 and heard == [signal.SIGTERM]
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        assert main(["audit", "data"]) == 0
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        # Outside of the main thread nothing can be installed, and nothing fails.
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(main, ["audit", "data"]).result() == 0
+        assert inside[-1] is signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_verbose_says_where_an_error_came_from(caplog, tmp_path):

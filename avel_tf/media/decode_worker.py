@@ -11,6 +11,7 @@ import json
 import os
 import resource
 import select
+import signal
 import socket
 import sys
 import threading
@@ -43,6 +44,9 @@ class _StopJob(Exception):
 
 def main() -> None:
     """Serves the parent at the other end of the socket until it goes away."""
+    # A cluster that takes a machine back may send it to every process. The parent obeys; were this
+    # one to die first, the file in hand would be blamed. `_end_with` ends it with the parent.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     parent = socket.socket(fileno=int(sys.argv[1]))
     threading.Thread(target=_end_with, args=(parent.fileno(),), daemon=True).start()
     for limit, value in (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import signal
@@ -17,7 +18,7 @@ import pytest
 from avel_tf.annotations import load_dataset
 from avel_tf.cli import main
 from avel_tf.data import extract
-from avel_tf.data.attempts import Attempts
+from avel_tf.data.attempts import ATTEMPTS, Attempts
 from avel_tf.data.extract import extract_features
 from avel_tf.data.feature_store import FeatureStoreError
 from avel_tf.data.features import Features
@@ -290,3 +291,52 @@ def test_killed_it_goes_on(clips, tmp_path):
     assert main([*words, str(out)]) == 0
     assert contents(out) == contents(tmp_path / "whole")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["features", "whole"]
+
+
+# A film takes its time, so that there is one in hand when the signal comes.
+SLOW = """
+import time
+import avel_tf.media.source as source
+
+open_regular = source._open_regular
+
+def slow(path, follow_links):
+    time.sleep(0.5)
+    return open_regular(path, follow_links)
+
+source._open_regular = slow
+"""
+
+
+@pytest.mark.slow
+def test_sigterm_blames_no_file(clips, tmp_path, caplog):
+    """It is how a cluster takes a machine back."""
+    hook = tmp_path / "hook"
+    hook.mkdir()
+    (hook / "sitecustomize.py").write_text(SLOW)
+    out = tmp_path / "features"
+    words = ["extract", str(clips), *as_set(COMPACT_SETTINGS), "--out", str(out)]
+    run = subprocess.Popen(
+        [sys.executable, "-m", "avel_tf.cli", *words],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": f"{hook}:{ROOT}"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    end = time.monotonic() + 120
+    log = tmp_path / ".features.resume" / ATTEMPTS
+    # The tenth video belongs to the second split: the group of the first is kept.
+    while not log.exists() or b"validation/1" not in log.read_bytes():
+        assert time.monotonic() < end and run.poll() is None
+        time.sleep(0.01)
+    run.send_signal(signal.SIGTERM)
+    _, errors = run.communicate(timeout=60)
+    assert run.returncode == 130 and "Interrupted." in errors and "Traceback" not in errors
+    assert not out.exists()
+    in_hand = {each["begin"] for each in map(json.loads, log.open()) if "begin" in each}
+    in_hand -= {each["end"] for each in map(json.loads, log.open()) if "end" in each}
+    assert in_hand  # or this would show nothing
+    assert main(words) == 0
+    assert "alone" not in caplog.text  # nobody was suspected
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["features", "hook"]

@@ -319,6 +319,15 @@ def test_a_child_lost_in_the_middle_of_a_film(
     assert decoder.decode_clip(long_film, size=SIZE).seconds == 23
 
 
+def test_sigterm_to_every_process_costs_no_film(long_film: Path, decoder: IsolatedDecoder) -> None:
+    """What the parent makes of it is the parent's business."""
+    blocks = decoder.decode_blocks(long_film, block_seconds=1, size=SIZE)
+    next(blocks)
+    (child,) = decoder_pids()
+    os.kill(child, signal.SIGTERM)
+    assert len(list(blocks)) == 22 and decoder.idle_pids == (child,)
+
+
 def test_a_child_that_is_lost_between_two_films_costs_none(
     film: Path, decoder: IsolatedDecoder
 ) -> None:
