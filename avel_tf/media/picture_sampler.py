@@ -64,7 +64,7 @@ class PictureSampler:
     @property
     def empty(self) -> bool:
         """Whether no frame has come yet."""
-        return self._clock is None
+        return self._current is None
 
     def reached(self, time: int | Fraction) -> bool:
         """Whether the latest frame begins at this second or later."""
@@ -96,7 +96,7 @@ class PictureSampler:
 
     def close(self) -> None:
         """No frame will come any more."""
-        while self._passed:
+        while self._passed and not self.empty:
             self._move_on(*heapq.heappop(self._passed))
 
     def take(self, count: int) -> np.ndarray:

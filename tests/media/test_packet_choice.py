@@ -206,6 +206,18 @@ def test_damage_leaves_the_rest_as_it_was(name: str, tmp_path: Path) -> None:
     assert every.frames[:3].tobytes() == usual.frames[:3].tobytes()
 
 
+def test_a_decoder_that_gives_nothing(tmp_path: Path) -> None:
+    """Pictures that were left out do not stand in for those that could not be decoded."""
+    path = film(tmp_path / "a.mp4", "hevc", steady(50))
+    body = bytearray(path.read_bytes())
+    parameters = body.index(b"\x42\x01", body.index(b"hvcC"))  # H.265, 7.3.1.2: type 33, the SPS
+    body[parameters + 2 : parameters + 22] = bytes(20)
+    path.write_bytes(body)
+    for every in (True, False):
+        with pytest.raises(MediaError, match="holds no picture"):
+            decode_clip(path, size=SIZE, settings=replace(ANY_RATE, every_picture=every))
+
+
 def test_recordings_joined_end_to_end(tmp_path: Path) -> None:
     path = film(tmp_path / "a.ts", "start codes", steady(60))
     other = film(tmp_path / "b.ts", "start codes", steady(150))
