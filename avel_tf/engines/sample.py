@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 from collections.abc import Iterable
 
 from avel_tf.embeddings.recipe import Recipe
 from avel_tf.media.clip import Clip
-from avel_tf.media.decode import DecodeSettings, decode_clip
+from avel_tf.media.decode_settings import DecodeSettings
 from avel_tf.media.errors import MediaError
 from avel_tf.media.isolated import shared_decoder
+
+logger = logging.getLogger(__name__)
 
 # Pictures in all, of so many files, looked for among the first ones.
 PICTURES = 16
@@ -23,16 +26,19 @@ def sample_clips(
 ) -> list[Clip]:
     """The beginnings of a few files, together some 16 pictures.
 
+    They are decoded in a child process, also where `media.isolated` is false: no attempt has been
+    noted yet, so a file that kills its reader would end every run here, and none would learn why.
+
     Args:
         paths: Files; what cannot be read is passed over.
         recipe: F and the size of the pictures.
         settings: Limits of the decoder.
 
     Returns:
-        Up to four clips of equal length.
+        Up to four clips of equal length; none where no child process can be started.
     """
     visual = recipe.visual
-    decode = shared_decoder().decode_clip if settings.isolated else decode_clip
+    decode = shared_decoder().decode_clip
     clips: list[Clip] = []
     for path in itertools.islice(paths, AMONG):
         if len(clips) == FILES:
@@ -47,5 +53,8 @@ def sample_clips(
             )
         except MediaError:
             continue
+        except RuntimeError as error:
+            logger.warning("%s No engine is proven.", error)
+            return []
         clips.append(clip)
     return clips
