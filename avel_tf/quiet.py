@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from types import ModuleType
 
 
 def load_tensorflow() -> None:
@@ -23,3 +24,15 @@ def load_tensorflow() -> None:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(silence)
+
+
+def load_openvino() -> ModuleType:
+    """Import OpenVINO without letting it report to its makers.
+
+    It sends usage data at import and at every conversion unless its telemetry package is missing,
+    for which it is prepared (`openvino/tools/ovc/telemetry_utils.py`). What people watch is
+    nobody's business, and a machine without a network would wait for the answer.
+    """
+    if "openvino" not in sys.modules:
+        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    return importlib.import_module("openvino")

@@ -36,12 +36,16 @@ def run(options: argparse.Namespace) -> int:
     from avel_tf import __version__
     from avel_tf.embeddings.hub_module import ModuleUnavailableError, find_module
     from avel_tf.embeddings.settings import RESNET_V2_152, VGGISH
+    from avel_tf.engines.choose import engines_for
+    from avel_tf.engines.settings import EngineSettings
 
     print(f"avel-tf {__version__}, Python {platform.python_version()}, {platform.platform()}")
     print(", ".join(f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES))
     print(f"processors: {len(os.sched_getaffinity(0))}")
     gpus = tf.config.list_physical_devices("GPU")
     print(f"GPUs: {', '.join(gpu.name for gpu in gpus) or 'none'}")
+    engines = ", ".join(each.description for each in engines_for(EngineSettings()))
+    print(f"engines, the fastest first: {engines}")
     codecs = ("h264", "hevc", "vp9", "av1", "aac", "opus", "mp3")
     known = {name: name in av.codecs_available for name in codecs}
     print("codecs: " + ", ".join(f"{name} {'yes' if yes else 'NO'}" for name, yes in known.items()))

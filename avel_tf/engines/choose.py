@@ -78,7 +78,7 @@ def choose_engine(
         EngineUnavailableError: The engine asked for is not installed, or nothing here computes in
             the precision.
     """
-    candidates = _candidates(settings)
+    candidates = engines_for(settings)
     if len(candidates) == 1:
         return candidates[0]
     name = f"{_key(graphs, candidates, settings)}.json"
@@ -124,8 +124,12 @@ def cache_folder(settings: EngineSettings) -> Path:
     return (Path(home) if home else Path.home() / ".cache") / "avel-tf"
 
 
-def _candidates(settings: EngineSettings) -> list[EngineChoice]:
-    """Engines and precisions that may be taken, the fastest first."""
+def engines_for(settings: EngineSettings) -> list[EngineChoice]:
+    """Engines and precisions of this machine that the settings leave open, the fastest first.
+
+    Raises:
+        EngineUnavailableError: There is none.
+    """
     gpu, bfloat16 = _has_gpu(), _computes_in_bfloat16()
     available = [EngineChoice("tensorflow", "float16")] * gpu
     available += [REFERENCE] * gpu

@@ -15,7 +15,7 @@ import numpy as np
 
 from avel_tf.engines.graphs import Graphs
 from avel_tf.media.second_stream import SecondBatch, SecondStream
-from avel_tf.quiet import load_tensorflow
+from avel_tf.quiet import load_openvino, load_tensorflow
 
 # Pictures in one call, measured in docs/performance.md.
 PICTURES = 4
@@ -51,8 +51,7 @@ class OpenVinoEngine:
         batch_pictures: int | None = None,
         cache: Path,
     ) -> None:
-        import openvino
-
+        openvino = load_openvino()
         recipe = graphs.recipe.visual
         self.batch_seconds = max(1, (batch_pictures or PICTURES) // recipe.frames_per_second)
         self._graphs = graphs
@@ -112,7 +111,7 @@ class OpenVinoEngine:
     def _convert(self, name: str) -> None:
         """Have a TensorFlow function converted and kept as `NAME.xml` and `NAME.bin`."""
         load_tensorflow()
-        import openvino
+        openvino = load_openvino()
         import tensorflow as tf
 
         recipe = self._graphs.recipe

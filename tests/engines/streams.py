@@ -1,0 +1,34 @@
+"""Seconds that need no file."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import numpy as np
+
+from avel_tf.media.clip import SAMPLE_RATE
+from avel_tf.media.second_stream import SecondBatch, SecondStream
+
+
+class MadeStream(SecondStream):
+    """Seconds of noise and of flat colours, each after its own number, in an order to choose.
+
+    Args:
+        numbers: The seconds, by number; the same number is the same second in any stream.
+    """
+
+    def __init__(self, numbers: list[int], *, frames_per_second: int = 2, size: int = 128) -> None:
+        super().__init__([""], frames_per_second=frames_per_second, size=size, workers=1)
+        self.numbers = numbers
+
+    def batches(self, seconds: int) -> Generator[SecondBatch, None, None]:
+        for first in range(0, len(self.numbers), seconds):
+            batch = self.empty_batch(seconds)
+            for row, number in enumerate(self.numbers[first : first + seconds]):
+                rng = np.random.default_rng(number)
+                shape = batch.frames.shape[1:]
+                noise = rng.integers(0, 256, shape, np.uint8)
+                batch.frames[row] = noise // 4 + rng.integers(0, 192, 3, np.uint8)
+                batch.waveform[row] = rng.normal(size=SAMPLE_RATE) * rng.uniform(0.01, 0.3)
+                batch.file[row], batch.valid[row] = 0, True
+            yield batch

@@ -1,0 +1,161 @@
+"""Every engine runs the same networks."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avel_tf.embeddings import AudioSettings, EmbeddingSettings, VisualSettings, load_extractor
+from avel_tf.engines.choose import EngineChoice, make_engine
+from avel_tf.engines.settings import EngineSettings
+from avel_tf.export.loading import load_graphs
+from avel_tf.inference.localizer import Localizer
+from avel_tf.results import Result
+from tests.conftest import FRAMES_PER_SECOND
+from tests.engines.streams import MadeStream
+
+ROOT = Path(__file__).resolve().parents[2]
+CHOICES = [
+    EngineChoice(engine, precision)
+    for engine in ("tensorflow", "openvino")
+    for precision in ("float32", "bfloat16")
+]
+by_choice = pytest.mark.parametrize("choice", CHOICES, ids=lambda each: each.description)
+
+
+def embedded(engine, numbers: list[int], **options) -> tuple[np.ndarray, np.ndarray]:
+    """Visual [N, Dv] and audio [N, Da] of the seconds of these numbers."""
+    parts = [
+        (visual[batch.file >= 0], audio[batch.file >= 0])
+        for batch, visual, audio in engine.embed(MadeStream(numbers, **options))
+    ]
+    visual, audio = zip(*parts, strict=True)
+    return np.concatenate(visual), np.concatenate(audio)
+
+
+def cosines(expected: np.ndarray, found: np.ndarray) -> np.ndarray:
+    lengths = np.linalg.norm(expected, axis=-1) * np.linalg.norm(found, axis=-1)
+    return (expected * found).sum(-1) / lengths
+
+
+@by_choice
+def test_embeddings_are_those_of_the_extractor(extractor, choice):
+    engine = make_engine(choice, extractor.graphs, EngineSettings())
+    visual, audio = embedded(engine, list(range(7)))
+    (batch,) = MadeStream(list(range(7))).batches(7)
+    expected = [each.numpy()[:, 0] for each in extractor(batch.frames[:, None], batch.waveform)]
+    for found, right in zip((visual, audio), expected, strict=True):
+        assert found.dtype == np.float32 and found.shape == right.shape
+        if choice.precision == "float32":
+            np.testing.assert_allclose(found, right, atol=2e-4)
+        else:
+            assert cosines(right, found).min() > 0.999
+            assert np.abs(found - right).max() > 1e-4  # or it was float32 after all
+
+
+@by_choice
+@pytest.mark.parametrize("pictures", [None, 2, 22])
+def test_a_second_has_the_same_bits_in_any_company(extractor, choice, pictures):
+    """On this rest equal bytes for any number of workers, and after any interruption."""
+    engine = make_engine(choice, extractor.graphs, EngineSettings(batch_pictures=pictures))
+    numbers = list(range(23))
+    expected = embedded(engine, numbers)
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        order = rng.permutation(60)[:41].tolist()  # some of the seconds, and strangers
+        found = embedded(engine, order)
+        for place, number in enumerate(order):
+            if number < 23:
+                for one, other in zip(found, expected, strict=True):
+                    assert one[place].tobytes() == other[number].tobytes()
+
+
+@pytest.mark.slow
+@by_choice
+def test_real_networks_too(shared, choice):
+    """MobileNetV2 and YAMNet; in bfloat16 the former strays, which the proof is there to see."""
+    settings = EmbeddingSettings(
+        VisualSettings(
+            module=str(shared / "backbones" / "mobilenet_v2_100_224"), frames_per_second=1
+        ),
+        AudioSettings(module=str(shared / "backbones" / "yamnet")),
+    )
+    extractor = load_extractor(settings)
+    engine = make_engine(choice, extractor.graphs, EngineSettings())
+    options = {"frames_per_second": 1, "size": 224}
+    visual, audio = embedded(engine, list(range(5)), **options)
+    (batch,) = MadeStream(list(range(5)), **options).batches(5)
+    expected = [each.numpy()[:, 0] for each in extractor(batch.frames[:, None], batch.waveform)]
+    least = 0.99999 if choice.precision == "float32" else 0.98
+    assert cosines(expected[0], visual).min() > least
+    assert cosines(expected[1], audio).min() > least
+    again = embedded(engine, [4, 9, 2, 3, 8], **options)
+    for one, other in zip(again, (visual, audio), strict=True):
+        assert one[2].tobytes() == other[2].tobytes()
+
+
+@by_choice
+@pytest.mark.parametrize("shape", [(1, 1), (3, 10), (16, 7)])
+def test_labels_are_computed_in_float32_by_all(exported, choice, shape):
+    localizer = Localizer(exported)
+    engine = make_engine(choice, localizer._graphs, EngineSettings())
+    rng = np.random.default_rng(0)
+    visual, audio = (
+        rng.uniform(0, 2, (*shape, width)).astype("float32")
+        for width in (localizer.recipe.visual.width, localizer.recipe.audio.width)
+    )
+    probabilities = engine.label(visual, audio)
+    assert probabilities.shape == (*shape, len(localizer.labels) + 1)
+    expected = load_graphs(localizer.folder).label(visual, audio)
+    np.testing.assert_allclose(probabilities, expected, atol=2e-5)
+
+
+@by_choice
+def test_backbones_alone_name_no_classes(extractor, choice):
+    engine = make_engine(choice, extractor.graphs, EngineSettings())
+    with pytest.raises(ValueError, match="embed only"):
+        engine.label(np.zeros((1, 1, 4), "float32"), np.zeros((1, 1, 4), "float32"))
+
+
+def test_a_batch_holds_whole_seconds(extractor):
+    for pictures, seconds in ((1, 1), (2, 1), (5, 2), (32, 16)):
+        for choice in (CHOICES[0], CHOICES[2]):
+            settings = EngineSettings(batch_pictures=pictures)
+            engine = make_engine(choice, extractor.graphs, settings)
+            assert engine.batch_seconds == seconds == pictures // FRAMES_PER_SECOND or pictures == 1
+
+
+RUN = """
+import sys
+from avel_tf.cli import main
+code = main(sys.argv[1:])
+assert sys.modules["openvino_telemetry"] is None  # nothing is reported to anybody
+print("tensorflow" in sys.modules)
+sys.exit(code)
+"""
+
+
+@pytest.mark.slow
+def test_what_was_compiled_is_used_again_without_tensorflow(exported, clips, tmp_path):
+    """And a second process with nothing in its cache gives the same bytes."""
+    videos = clips / "videos" / "test"
+    said, results = [], []
+    for cache in ("a", "a", "b"):
+        out = tmp_path / str(len(said))
+        words = ["infer", str(videos), "--model", str(exported), "--engine", "openvino"]
+        run = subprocess.run(
+            [sys.executable, "-c", RUN, *words, "--out", str(out), "--formats", "jsonl"],
+            env={**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(tmp_path / cache)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        said.append(run.stdout.split())
+        results.append([*map(Result.from_json, (out / "results.jsonl").read_text().splitlines())])
+    assert [words[-1] for words in said] == ["True", "False", "True"]
+    assert results[0] == results[1] == results[2] and len(results[0]) == 4
