@@ -13,7 +13,7 @@ class DataSettings:
     """Decoding side by side, and augmentation.
 
     Args:
-        workers: Files decoded at the same time, each by a process of one thread; `None` takes one
+        workers: Files decoded at the same time, each in a process of its own; `None` takes one
             per processor, as measured in `docs/performance.md`.
         spec_augment_copies: How many further copies of each training clip `avel train` embeds
             with masked bands and masked moments in their log-mel (SpecAugment, Park et al. 2019).

@@ -45,7 +45,8 @@ class DecodeSettings:
         follow_links: Whether a symbolic link may be opened.
         every_picture: Whether pictures that no second shows, and that no other picture needs, are
             decoded nevertheless. The clip is the same; damage in them is counted, too.
-        threads: Decoder threads; 0 means one per core.
+        threads: Decoder threads of a file; 0 means one per core, shared with the files that are
+            decoded at the same time.
 
     Raises:
         ValueError: A limit is not a positive number.

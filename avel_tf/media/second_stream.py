@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import queue
 import threading
 from collections.abc import Callable, Generator, Sequence
@@ -80,6 +81,7 @@ class SecondStream:
         workers: Files decoded at the same time.
         limit: Seconds after which a file is left; `None` reads it to its end.
         settings: Limits of the decoder, and whether it runs in child processes, one per worker.
+            Its `threads` of 0 divide the processors among the files decoded at the same time.
         opening: Called with a file's place in `paths` before the file is touched; from the
             decoding threads, several at a time.
         finishing: Asked before each file; once it says yes, no further file is opened, and those
@@ -113,6 +115,12 @@ class SecondStream:
         self.workers = workers
         self.limit = limit
         self.settings = settings or DecodeSettings()
+        if not self.settings.threads:
+            # Threads within a file cost an eighth more processor time than files side by side
+            # (docs/performance.md), so they only get what those leave.
+            beside = max(1, min(workers, len(self.paths)))
+            threads = max(1, len(os.sched_getaffinity(0)) // beside)
+            self.settings = replace(self.settings, threads=threads)
         self.opening = opening
         self.finishing = finishing or (lambda: False)
         self.outcomes: dict[int, Outcome] = {}
