@@ -117,8 +117,8 @@ class Result:
             "status": self.status,
             "reason": self.reason,
             "duration": None if self.duration is None else _rounded(self.duration, TIME_DECIMALS),
-            "seconds": [_span_record(second) for second in self.seconds],
-            "events": [_span_record(event) for event in self.events],
+            "seconds": [span_record(second) for second in self.seconds],
+            "events": [span_record(event) for event in self.events],
             "model": self.model,
         }
         return json.dumps(record, ensure_ascii=True, allow_nan=False)
@@ -242,7 +242,8 @@ def _rounded(value: float, decimals: int) -> float:
     return round(float(value), decimals) + 0.0
 
 
-def _span_record(span: Second | Event) -> dict[str, Any]:
+def span_record(span: Second | Event) -> dict[str, Any]:
+    """A second or an event as it stands in a line, its numbers rounded."""
     return {
         "start": _rounded(span.start, TIME_DECIMALS),
         "end": _rounded(span.end, TIME_DECIMALS),

@@ -19,12 +19,18 @@ if TYPE_CHECKING:
     from avel_tf.results import Result
 
 # Settings of which no bit of a result depends, so that a run may go on with others.
-INDIFFERENT = ("media.threads",)
+INDIFFERENT = ("media.threads", "inference.live_lookahead_seconds")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
-    parser.add_argument("paths", nargs="+", metavar="PATH", help="files, and folders of any depth")
+    parser.add_argument(
+        "paths",
+        nargs="+",
+        metavar="PATH",
+        help="files, and folders of any depth; or one live stream: - for standard input, or, with "
+        "--live, an address",
+    )
     parser.add_argument("--model", type=Path, required=True, metavar="SAVED_MODEL")
     parser.add_argument(
         "--out",
@@ -35,6 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--formats", default="jsonl,csv,vtt", help="any of jsonl,csv,vtt (default: all)"
+    )
+    parser.add_argument(
+        "--live",
+        action="store_true",
+        help="PATH is - or an rtsp:// or udp:// address, to be opened and labelled while it comes: "
+        "a line of JSON on standard output for each second",
     )
     add_engine_argument(parser)
     parser.add_argument(
@@ -50,9 +62,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """One line for every input; 2 when some are partial or quarantined, 130 when interrupted."""
+    from avel_tf.commands.live import check_folder, is_live, run_live
     from avel_tf.export.manifest import find_version, model_name
     from avel_tf.formats import check_formats, write_formats
-    from avel_tf.inference.inputs import find_inputs
     from avel_tf.inference.label import label_into_ledger
     from avel_tf.inference.ledger import Ledger
     from avel_tf.inference.localizer import Localizer
@@ -61,11 +73,10 @@ def run(options: argparse.Namespace) -> int:
     # The line per input is the record that every other format, and avel report, derives from.
     formats = ("jsonl", *(name for name in formats if name != "jsonl"))
     config = config_of(options)
-    if not any(os.path.lexists(path) for path in options.paths):
-        raise ValueError(f"There is no such file or folder: {', '.join(options.paths)}")
-    inputs = find_inputs(options.paths)
-    if not inputs:
-        raise ValueError(f"There are no video files in {', '.join(options.paths)}.")
+    live = is_live(options)
+    if live:
+        check_folder(options.out, fresh=options.fresh)
+    inputs = [] if live else _inputs(options.paths)
     model = find_version(options.model)
     _check_model(model, trust=options.trust_model)
     localizer = Localizer(
@@ -75,6 +86,8 @@ def run(options: argparse.Namespace) -> int:
         media=config.media,
         engine=config.engine,
     )
+    if live:
+        return run_live(options, localizer, formats)
     engine = localizer.choose_engine(inputs)
     print(f"Engine: {engine.description}")
     setup = _setup(model, config, engine)
@@ -114,6 +127,17 @@ def run(options: argparse.Namespace) -> int:
         print(f"Interrupted; the same command does the other {len(inputs) - done} files.")
         return 130
     return 0 if counts["ok"] == len(inputs) else 2
+
+
+def _inputs(paths: list[str]) -> list[str]:
+    from avel_tf.inference.inputs import find_inputs
+
+    if not any(os.path.lexists(path) for path in paths):
+        raise ValueError(f"There is no such file or folder: {', '.join(paths)}")
+    inputs = find_inputs(paths)
+    if not inputs:
+        raise ValueError(f"There are no video files in {', '.join(paths)}.")
+    return inputs
 
 
 def _check_model(model: Path, *, trust: bool) -> None:

@@ -30,6 +30,20 @@ class Engine(Protocol):
         """
         ...
 
+    def embed_seconds(
+        self, frames: np.ndarray, waveform: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Embed one batch, and wait for it.
+
+        Args:
+            frames: uint8 [N, F, H, W, 3] RGB.
+            waveform: float32 [N, 16000].
+
+        Returns:
+            visual float32 [N, Dv] and audio float32 [N, Da].
+        """
+        ...
+
     def label(self, visual: np.ndarray, audio: np.ndarray) -> np.ndarray:
         """Probabilities float32 [B, T, C+1] from visual [B, T, Dv] and audio [B, T, Da]."""
         ...

@@ -77,9 +77,8 @@ class OpenVinoEngine:
         def first() -> tuple[SecondBatch, np.ndarray, np.ndarray]:
             batch, request = running.popleft()
             request.wait()
-            visual, audio = (request.get_output_tensor(i).data[:, 0].copy() for i in (0, 1))
             idle.append(request)
-            return batch, visual, audio  # [N, Dv], [N, Da]
+            return batch, *_vectors(request)
 
         with contextlib.closing(stream.batches(self.batch_seconds)) as batches:
             try:
@@ -95,6 +94,14 @@ class OpenVinoEngine:
             finally:
                 for _, request in running:
                     request.wait()
+
+    def embed_seconds(
+        self, frames: np.ndarray, waveform: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Embed one batch; see `Engine`."""
+        request = self._requests[0]
+        request.infer([frames, waveform], share_inputs=True)
+        return _vectors(request)
 
     def label(self, visual: np.ndarray, audio: np.ndarray) -> np.ndarray:
         """Probabilities from features; see `Engine`."""
@@ -142,3 +149,9 @@ class OpenVinoEngine:
             # The .xml last: where it is, all of it is.
             for suffix in (".bin", ".xml"):
                 shutil.move(os.path.join(folder, name + suffix), self._cache / (name + suffix))
+
+
+def _vectors(request: Any) -> tuple[np.ndarray, np.ndarray]:
+    """What a finished call gave: visual [N, Dv] and audio [N, Da]."""
+    visual, audio = (request.get_output_tensor(i).data[:, 0].copy() for i in (0, 1))
+    return visual, audio

@@ -62,18 +62,26 @@ class TensorFlowEngine:
             dataset = dataset.prefetch(2)
         try:
             for each in dataset:
-                with _Rewrites(self._precision):
-                    visual, audio = self._embed(each["frames"], each["waveform"])  # [N, 1, D]
+                visual, audio = self.embed_seconds(each["frames"], each["waveform"])
                 yield (
                     SecondBatch(**{name: tensor.numpy() for name, tensor in each.items()}),
-                    visual.numpy()[:, 0],  # [N, Dv]
-                    audio.numpy()[:, 0],  # [N, Da]
+                    visual,
+                    audio,
                 )
         except tf.errors.OpError as error:
             # Raised in a decoding thread, it comes here in the guise of another error.
             if stream.failure is not None:
                 raise stream.failure from error
             raise
+
+    def embed_seconds(
+        self, frames: np.ndarray, waveform: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Embed one batch; see `Engine`."""
+        with _Rewrites(self._precision):
+            visual, audio = self._embed(*map(tf.convert_to_tensor, (frames, waveform)))
+        # [N, 1, D] each
+        return visual.numpy()[:, 0], audio.numpy()[:, 0]  # [N, Dv], [N, Da]
 
     def label(self, visual: np.ndarray, audio: np.ndarray) -> np.ndarray:
         """Probabilities from features; see `Engine`."""

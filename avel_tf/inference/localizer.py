@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -206,7 +207,9 @@ class Localizer:
         def finished() -> Iterator[tuple[int, Result]]:
             for index, probabilities in windows.take():
                 seconds = np.concatenate(valid.pop(index))  # [T]
-                yield index, self._result(paths[index], probabilities, seconds, outcomes.pop(index))
+                outcome = outcomes.pop(index)
+                best, score = probabilities.argmax(-1), probabilities.max(-1)  # [T], [T]
+                yield index, self.result(paths[index], best, score, seconds, outcome)
 
         for index, part in embed_parts(stream, engine):
             if isinstance(part, Features):
@@ -216,7 +219,7 @@ class Localizer:
                 outcomes[index] = part
                 windows.end(index)
             else:
-                yield index, self._refused(paths[index], part)
+                yield index, self.refused(paths[index], part)
             yield from finished()
         windows.flush()
         yield from finished()
@@ -233,7 +236,23 @@ class Localizer:
 
         return load_graphs(self.folder)
 
-    def _refused(self, path: str, outcome: Outcome) -> Result:
+    def live_engine(self) -> Engine:
+        """An engine that takes one second at a time, and has done so once to be ready.
+
+        It is the one that was proven when files were labelled with this model on this machine, or
+        else TensorFlow in float32: a proof takes longer than a stream waits.
+        """
+        visual = self.recipe.visual
+        settings = replace(self._engine_settings, batch_pictures=visual.frames_per_second)
+        engine = make_engine(self.choose_engine([]), self._graphs, settings)
+        frames = np.zeros((1, visual.frames_per_second, visual.size, visual.size, 3), np.uint8)
+        waveform = np.zeros((1, self.recipe.audio.sample_rate), np.float32)  # [1, 16000]
+        features = engine.embed_seconds(frames, waveform)
+        engine.label(*(each[None] for each in features))
+        return engine
+
+    def refused(self, path: str, outcome: Outcome) -> Result:
+        """What became of a file that gave no second."""
         return Result(
             path,
             "quarantined",
@@ -242,11 +261,15 @@ class Localizer:
             model=self.name,
         )
 
-    def _result(
-        self, path: str, probabilities: np.ndarray, valid: np.ndarray, outcome: Outcome
+    def result(
+        self,
+        path: str,
+        label_index: np.ndarray,
+        score: np.ndarray,
+        valid: np.ndarray,
+        outcome: Outcome,
     ) -> Result:
-        label_index = probabilities.argmax(-1)  # [T]
-        score = probabilities.max(-1)  # [T]
+        """What became of a file, from its seconds: int [T], float [T], bool [T]."""
         arrays = (label_index, score, self.labels, valid)
         return Result(
             path,

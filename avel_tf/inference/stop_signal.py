@@ -17,6 +17,9 @@ class StopSignal:
     SIGTERM counts as well: it is how a cluster takes a machine back, and no fault of the file that
     was in hand. Outside of the main thread, where Python takes no signals, nothing changes.
 
+    Args:
+        what: What is finished after the first, for the message.
+
     Attributes:
         asked: Whether to stop at the next safe moment.
 
@@ -25,7 +28,8 @@ class StopSignal:
         ...     while not stop.asked: ...
     """
 
-    def __init__(self) -> None:
+    def __init__(self, what: str = "files") -> None:
+        self._what = what
         self.asked = False
         self._previous: dict[signal.Signals, Any] = {}
 
@@ -47,4 +51,4 @@ class StopSignal:
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
-        logger.warning("Finishing the files in hand. Once more, and they are given up.")
+        logger.warning("Finishing the %s in hand. Once more, and they are given up.", self._what)

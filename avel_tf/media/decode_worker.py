@@ -16,6 +16,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -26,6 +27,7 @@ from avel_tf.media.clip import Clip
 from avel_tf.media.decode import decode_until
 from avel_tf.media.decode_settings import DecodeSettings
 from avel_tf.media.errors import MediaError
+from avel_tf.media.live import STDIN, decode_live
 from avel_tf.media.probe import MediaInfo, probe
 
 # Longer than any message: a name has up to 4,096 bytes, which JSON may spell with six each.
@@ -72,12 +74,14 @@ def _end_with(descriptor: int) -> None:
 def _serve(parent: socket.socket) -> None:
     memory: BlockMemory | None = None
     while select.select([parent], [], [], _IDLE_SECONDS)[0]:
-        text, descriptors, _, _ = socket.recv_fds(parent, MESSAGE_BYTES, 1)
+        text, descriptors, _, _ = socket.recv_fds(parent, MESSAGE_BYTES, 2)
         if not text:
             return
         job = json.loads(text)
-        if job["do"] not in ("decode", "probe"):
+        if job["do"] not in ("decode", "live", "probe"):
             continue  # "stop" or "free" for a job that had just ended
+        if job["do"] == "live" and job["path"] == STDIN:
+            job["descriptor"] = descriptors.pop()
         if descriptors:
             memory = BlockMemory(
                 job["block_seconds"], job["frames_per_second"], job["size"], descriptors[0]
@@ -96,14 +100,7 @@ def _run(parent: socket.socket, job: dict[str, Any], memory: BlockMemory | None)
         if job["do"] == "probe":
             return {"kind": "info", "info": _declared(probe(job["path"], settings))}
         assert memory is not None  # the parent sends it with the first file to decode
-        blocks = decode_until(
-            job["path"],
-            job["block_seconds"],
-            job["stop_at"],
-            job["frames_per_second"],
-            tuple(job["size"]),
-            settings,
-        )
+        blocks = _blocks(job, settings)
         worked = _hand_out(parent, blocks, memory)
     except MediaError as error:
         return {"kind": "refused", "cause": error.cause}
@@ -120,6 +117,19 @@ def _run(parent: socket.socket, job: dict[str, Any], memory: BlockMemory | None)
         _, highest = resource.getrlimit(resource.RLIMIT_DATA)
         resource.setrlimit(resource.RLIMIT_DATA, (highest, highest))
     return {"kind": "end", "worked": worked}
+
+
+def _blocks(job: dict[str, Any], settings: DecodeSettings) -> Iterator[Clip]:
+    rate, size = job["frames_per_second"], tuple(job["size"])
+    if job["do"] == "live":
+        return decode_live(
+            job["path"],
+            descriptor=job.get("descriptor", 0),
+            frames_per_second=rate,
+            size=size,
+            settings=settings,
+        )
+    return decode_until(job["path"], job["block_seconds"], job["stop_at"], rate, size, settings)
 
 
 def _limit_resources(settings: DecodeSettings) -> None:
@@ -196,10 +206,12 @@ def request(
     frames_per_second: int,
     size: tuple[int, int],
     settings: DecodeSettings,
+    *,
+    live: bool = False,
 ) -> bytes:
-    """The message that asks for one file."""
+    """The message that asks for one file, or for a stream whose descriptor may go with it."""
     message = {
-        "do": "decode",
+        "do": "live" if live else "decode",
         "path": path,
         "block_seconds": block_seconds,
         "stop_at": stop_at,

@@ -72,18 +72,20 @@ class DecoderProcess:
         """Number of the process."""
         return self._process.pid
 
-    def begin(self, request: bytes, memory: BlockMemory | None) -> None:
+    def begin(self, request: bytes, memory: BlockMemory | None, stream: int | None = None) -> None:
         """Asks for a file; when this returns, the child is at it.
 
         Args:
             request: What is wanted of it.
             memory: Where its seconds shall go; None leaves things as they are.
+            stream: Descriptor of an open stream, where the request is about one.
 
         Raises:
             DecoderDied: Before it began, so the file has nothing to do with it.
         """
         fresh = memory if memory is not self.memory else None
         descriptors = [] if fresh is None else [fresh.descriptor]
+        descriptors += [] if stream is None else [stream]
         try:
             socket.send_fds(self._socket, [request], descriptors)
         except OSError as error:

@@ -6,22 +6,21 @@ import atexit
 import logging
 import os
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from types import TracebackType
-from typing import Any, get_type_hints
 
-import numpy as np
-
-from avel_tf.media.block_memory import SLOTS, BlockMemory
+from avel_tf.media.block_memory import BlockMemory
 from avel_tf.media.clip import Clip
 from avel_tf.media.decode import check_request, join
 from avel_tf.media.decode_settings import DecodeSettings
 from avel_tf.media.decode_worker import probe_request, request
+from avel_tf.media.decoder_answers import NONSENSE, clip_of, info_of, overdue, raise_for, receive
 from avel_tf.media.decoder_process import DecoderDied, DecoderProcess
 from avel_tf.media.errors import MediaError
+from avel_tf.media.live import STDIN, check_source, live_settings, without_login
 from avel_tf.media.probe import MediaInfo
 
 logger = logging.getLogger(__name__)
@@ -31,8 +30,6 @@ logger = logging.getLogger(__name__)
 _STARTS = 3
 # Blocks in which `decode_clip` fetches a file; the memory for two of them is shared.
 _CLIP_BLOCK_SECONDS = 10
-_NONSENSE = "its decoder answered nonsense"
-_DECLARED = get_type_hints(MediaInfo)
 
 
 class IsolatedDecoder:
@@ -157,6 +154,47 @@ class IsolatedDecoder:
         )
         return join(blocks, seconds)
 
+    def decode_live(
+        self,
+        source: str,
+        *,
+        descriptor: int = 0,
+        frames_per_second: int = 1,
+        size: tuple[int, int] = (224, 224),
+        settings: DecodeSettings | None = None,
+    ) -> Iterator[Clip]:
+        """What `avel_tf.media.live.decode_live` gives, decoded in a child process.
+
+        Args:
+            source: `-` for standard input, or an address.
+            descriptor: What is read for `-`; the child gets it.
+            frames_per_second: F, pictures per second.
+            size: (H, W) to which the whole picture is resized.
+            settings: Limits; those of length and time do not apply.
+
+        Returns:
+            An iterator of clips of T = 1; the stream is opened when the first is asked for.
+
+        Raises:
+            MediaError: Nothing can be had from this stream, or no more, or some of it was damaged.
+            ValueError: An argument is out of range.
+            RuntimeError: Child processes cannot be started.
+        """
+        check_source(source)
+        check_request(frames_per_second, size)
+        limits = live_settings(settings or DecodeSettings())
+        text = request(source, 1, None, frames_per_second, (size[0], size[1]), limits, live=True)
+        # The child waits that long for the stream; it is overdue when it is silent for longer.
+        patience = replace(limits, max_stall_seconds=2 * limits.max_stall_seconds)
+        return self._blocks(
+            without_login(source),
+            text,
+            (1, frames_per_second, *size),
+            patience,
+            live=True,
+            stream=descriptor if source == STDIN else None,
+        )
+
     def probe(
         self, path: str | bytes | os.PathLike, settings: DecodeSettings | None = None
     ) -> MediaInfo:
@@ -178,15 +216,15 @@ class IsolatedDecoder:
         child, _ = self._begin(probe_request(_absolute(path), settings), None)
         reusable = False
         try:
-            message = _receive(child, path, settings, 0.0, "its header")
+            message = receive(child, path, settings, 0.0, "its header")
             try:
                 reusable = message["kind"] in ("info", "refused")
                 if message["kind"] == "info":
-                    return _info(path, message)
+                    return info_of(path, message)
             except (KeyError, TypeError) as error:
-                raise MediaError(path, _NONSENSE) from error
-            _raise_for(path, message, settings)
-            raise MediaError(path, _NONSENSE)
+                raise MediaError(path, NONSENSE) from error
+            raise_for(path, message, settings)
+            raise MediaError(path, NONSENSE)
         finally:
             self._give_back(child, reusable)
 
@@ -199,36 +237,49 @@ class IsolatedDecoder:
         size: tuple[int, int],
         settings: DecodeSettings,
     ) -> Iterator[Clip]:
-        form = (block_seconds, frames_per_second, *size)
         text = request(_absolute(path), block_seconds, stop_at, frames_per_second, size, settings)
-        child, memory = self._begin(text, form)
+        return self._blocks(path, text, (block_seconds, frames_per_second, *size), settings)
+
+    def _blocks(
+        self,
+        path: str | bytes | os.PathLike,
+        text: bytes,
+        form: tuple[int, ...],
+        settings: DecodeSettings,
+        *,
+        live: bool = False,
+        stream: int | None = None,
+    ) -> Iterator[Clip]:
+        """What the child hands out when it is asked with this text."""
+        child, memory = self._begin(text, form, stream)
         assert memory is not None
         reusable = False
         worked = 0.0  # seconds that the child has spent on this file, waiting for us not counted
         try:
             while True:
-                message = _receive(child, path, settings, worked, "the next block")
+                message = receive(child, path, settings, worked, "the next block")
                 try:
-                    clip = _clip(path, message, memory)
+                    clip = clip_of(path, message, memory)
                     worked = max(worked, float(message.get("worked", worked)))
                 except (KeyError, TypeError, ValueError, OverflowError) as error:
-                    raise MediaError(path, _NONSENSE) from error
+                    raise MediaError(path, NONSENSE) from error
                 if clip is None:
                     reusable = message["kind"] in ("end", "refused")
-                    _raise_for(path, message, settings)
+                    raise_for(path, message, settings)
                     return
                 child.tell("free")
                 if worked > settings.max_wall_seconds:
-                    raise MediaError(path, _overdue(worked, settings))
+                    raise MediaError(path, overdue(worked, settings))
                 yield clip
         except GeneratorExit:
-            reusable = child.stop_job()
+            # One that waits for a stream hears nothing else.
+            reusable = not live and child.stop_job()
             raise
         finally:
             self._give_back(child, reusable)
 
     def _begin(
-        self, text: bytes, form: tuple[int, ...] | None
+        self, text: bytes, form: tuple[int, ...] | None, stream: int | None = None
     ) -> tuple[DecoderProcess, BlockMemory | None]:
         """A child that is at work on the file, and memory of the form that is wanted."""
         for _ in range(_STARTS):
@@ -237,7 +288,7 @@ class IsolatedDecoder:
             if form is not None and (memory is None or memory.shape != form):
                 memory = BlockMemory(form[0], form[1], (form[2], form[3]))
             try:
-                child.begin(text, memory)
+                child.begin(text, memory, stream)
             except DecoderDied as error:
                 logger.debug("decoder %d: %s", child.pid, error)
                 words = child.errors()
@@ -283,86 +334,3 @@ def _absolute(path: str | bytes | os.PathLike) -> str:
     with suppress(FileNotFoundError):  # the working folder is gone: so is what it held
         return os.path.join(os.getcwd(), name)
     return name
-
-
-def _clip(
-    path: str | bytes | os.PathLike, message: dict[str, Any], memory: BlockMemory
-) -> Clip | None:
-    """The block that a message announces, copied out of the shared memory; None if it does not.
-
-    A child that has been taken over can send anything, so nothing is believed.
-    """
-    if message["kind"] != "block":
-        return None
-    valid = np.array([bit == "1" for bit in message["valid"]])  # [T]
-    if not 1 <= len(valid) <= memory.shape[0] or message["slot"] not in range(SLOTS):
-        raise ValueError("a block that does not exist")
-    frames, waveform = memory.slot(message["slot"], len(valid))
-    problem = message["problem"]
-    return Clip(
-        frames.copy(),
-        waveform.copy(),
-        valid,
-        _info(path, message),
-        bool(message["has_sound"]),
-        None if problem is None else str(problem),
-    )
-
-
-def _info(path: str | bytes | os.PathLike, message: dict[str, Any]) -> MediaInfo:
-    """What a header declares, as a child tells it."""
-    info = MediaInfo(**{**message["info"], "path": os.fsdecode(path)})
-    for name, kind in _DECLARED.items():
-        if not isinstance(getattr(info, name), kind):
-            raise TypeError(f"{name} is no {kind}")
-    return info
-
-
-def _receive(
-    child: DecoderProcess,
-    path: str | bytes | os.PathLike,
-    settings: DecodeSettings,
-    worked: float,
-    awaited: str,
-) -> dict[str, Any]:
-    """The next message about a file on which its child has worked so many seconds."""
-    left = settings.max_wall_seconds - worked
-    began = time.monotonic()
-    try:
-        return child.receive(min(left, settings.max_stall_seconds))
-    except DecoderDied as error:
-        cause = str(error)
-        if error.overdue and left > settings.max_stall_seconds:
-            cause = (
-                f"decoding it hung: {awaited} took longer than {settings.max_stall_seconds:g} s; "
-                "if the file can be trusted, raise media.max_stall_seconds"
-            )
-        elif error.overdue:
-            cause = _overdue(worked + time.monotonic() - began, settings)
-        raise MediaError(path, cause) from error
-
-
-def _raise_for(
-    path: str | bytes | os.PathLike, message: dict[str, Any], settings: DecodeSettings
-) -> None:
-    """Raises what the last message about a file says, unless that is its end."""
-    kind = message["kind"]
-    if kind == "refused":
-        raise MediaError(path, str(message.get("cause")))
-    if kind == "memory":
-        raise MediaError(
-            path,
-            f"decoding it needed more than the limit of {settings.max_memory_mb:,} MB of memory; "
-            "if the file can be trusted, raise media.max_memory_mb",
-        )
-    if kind == "failed":
-        raise MediaError(path, f"its decoder failed ({message.get('cause')})")
-    if kind != "end":
-        raise MediaError(path, _NONSENSE)
-
-
-def _overdue(seconds: float, settings: DecodeSettings) -> str:
-    return (
-        f"decoding it took longer than {settings.max_wall_seconds:g} s ({seconds:.1f} s so far); "
-        "if the file can be trusted, raise media.max_wall_seconds"
-    )

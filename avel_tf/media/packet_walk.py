@@ -60,6 +60,8 @@ class PacketWalk:
         frames_per_second: F.
         size: (H, W) of the pictures.
         settings: Limits and threads.
+        live: Whether it is a stream that comes while it is read. What its header says of its
+            length was written before anybody knew it, and is not compared.
 
     Raises:
         MediaError: There is no picture track, or the header declares more than the limits.
@@ -73,8 +75,11 @@ class PacketWalk:
         frames_per_second: int,
         size: tuple[int, int],
         settings: DecodeSettings,
+        *,
+        live: bool = False,
     ) -> None:
         self._path, self._container, self._settings = path, container, settings
+        self._live = live
         self._stop_at, self._frames_per_second = stop_at, frames_per_second
         self._video, audio = choose_streams(container, path, settings)
         self._info = describe(container, path, self._video, audio)
@@ -108,10 +113,15 @@ class PacketWalk:
         self._last_shown: int | None = None  # ticks
         self._damaged_pictures = 0
         self._read_failure: str | None = None
+        self._silent = False
         self._left_out: float | None = None  # time of the first sound left out
 
     def blocks(self, block_seconds: int) -> Iterator[Clip]:
-        """All seconds of the file in blocks; the last one is known to be the last."""
+        """All seconds of the file in blocks; the last one is known to be the last.
+
+        Not so of a live stream, of which each block is handed out as soon as it is there. What
+        was wrong with one is raised as a `MediaError` when its last block was not known to be that.
+        """
         for packet in self._packets():
             if packet.stream is self._video:
                 self._take_pictures(packet)
@@ -120,13 +130,16 @@ class PacketWalk:
             if self._stop_at is not None and self._complete_to(self._stop_at):
                 break
             # Half a second of the next block must be there, or this one would be the last.
-            while self._complete_to(self._emitted + block_seconds, more=_HALF):
+            more = Fraction(0) if self._live else _HALF
+            while self._complete_to(self._emitted + block_seconds, more=more):
                 yield self._block(block_seconds)
         self._flush()
         if self._pictures.empty:
             raise MediaError(self._path, self._no_picture())
         end = int(self._pictures.end + _HALF)
         total = max(1, end if self._stop_at is None else min(end, self._stop_at))
+        if self._emitted >= total and (problem := self._problem()):
+            raise MediaError(self._path, problem[0].lower() + problem[1:-1])
         while self._emitted < total:
             yield self._block(min(block_seconds, total - self._emitted), total)
 
@@ -151,6 +164,10 @@ class PacketWalk:
             except IndexError:
                 # PyAV 18.1 stumbles so at the end of a file in which a track turned up midway
                 # (mpg, ts, flv); every packet has been handed out by then.
+                return
+            except (av.error.ExitError, TimeoutError):
+                # Only a live stream is given a time to answer in, see `avel_tf.media.live`.
+                self._silent = True
                 return
             # A damaged table may claim a packet of gigabytes: want of memory is damage here, but a
             # limit that was met in the decoders below.
@@ -292,7 +309,11 @@ class PacketWalk:
             found.append(f"{_count(self._sound.damaged, 'damaged sound packet')} skipped")
         if self._sound is not None and self._sound.missing:
             found.append(f"{float(self._sound.missing):.1f} s of sound are missing in its midst")
-        found += self._disagreements()
+        if self._silent:
+            silence = self._settings.max_stall_seconds
+            found.append(f"nothing came for {silence:g} s, which counts as the end")
+        if not self._live:
+            found += self._disagreements()
         if self._sound is not None and self._sound.failure:
             found.append(self._sound.failure)
         if self._left_out is not None and self._left_out < self._pictures.end:

@@ -18,7 +18,7 @@ from avel_tf.media.errors import MediaError
 
 # Long enough for every signature below; MPEG-TS repeats its sync byte every 188 bytes, or every
 # 192 in camcorder files, where four bytes of time code come first.
-_HEAD_BYTES = 1024
+HEAD_BYTES = 1024
 # Boxes that an ISO base media file (mp4, mov, m4v, 3gp) may begin with: ISO/IEC 14496-12 and
 # the QuickTime File Format, which knows files without `ftyp`.
 _ISO_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp", b"uuid")
@@ -64,21 +64,12 @@ def open_media(
     try:
         size = os.fstat(descriptor).st_size
         over_limit(path, "max_file_bytes", size, settings, f"it has {size:,} bytes")
-        demuxer = _demuxer_of(path, os.pread(descriptor, _HEAD_BYTES, 0))
+        demuxer = demuxer_of(path, os.pread(descriptor, HEAD_BYTES, 0))
         options = {
             "fd": str(descriptor),
             "protocol_whitelist": "fd",
-            "format_whitelist": demuxer,
-            # While it looks at the streams FFmpeg may decode a picture, before any limit of ours
-            # can be checked. Stored pictures are padded to whole blocks, hence twice the limit;
-            # the exact comparison is made in `probe.check_limits`.
-            "max_pixels": str(2 * settings.max_pixels),
-            # For the same reason no other decoder may be tried on it; names as `whitelist` says.
-            "codec_whitelist": whitelist(settings.codecs),
+            **format_options(demuxer, settings),
         }
-        if demuxer.startswith("mov"):
-            # References to other files are off by default; a default can change.
-            options |= {"enable_drefs": "0", "use_absolute_path": "0"}
         try:
             container = av.open(
                 "fd:", "r", format=demuxer, options=options, metadata_errors="replace"
@@ -93,6 +84,23 @@ def open_media(
             yield container
     finally:
         os.close(descriptor)
+
+
+def format_options(demuxer: str, settings: DecodeSettings) -> dict[str, str]:
+    """What FFmpeg is told about a container besides where its bytes come from."""
+    options = {
+        "format_whitelist": demuxer,
+        # While it looks at the streams FFmpeg may decode a picture, before any limit of ours
+        # can be checked. Stored pictures are padded to whole blocks, hence twice the limit;
+        # the exact comparison is made in `probe.check_limits`.
+        "max_pixels": str(2 * settings.max_pixels),
+        # For the same reason no other decoder may be tried on it; names as `whitelist` says.
+        "codec_whitelist": whitelist(settings.codecs),
+    }
+    if demuxer.startswith("mov"):
+        # References to other files are off by default; a default can change.
+        options |= {"enable_drefs": "0", "use_absolute_path": "0"}
+    return options
 
 
 def over_limit(
@@ -151,7 +159,7 @@ def _open_failure(
     return (error.strerror or str(error)).lower()
 
 
-def _demuxer_of(path: str | bytes | os.PathLike, head: bytes) -> str:
+def demuxer_of(path: str | bytes | os.PathLike, head: bytes) -> str:
     """FFmpeg's name for the container that these first bytes belong to."""
     if head[4:8] in _ISO_BOXES:
         return "mov"

@@ -1,0 +1,212 @@
+"""A stream, labelled second by second while it comes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import queue
+import threading
+import time
+from array import array
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from avel_tf.inference.localizer import Localizer
+from avel_tf.media.clip import SAMPLE_RATE, Clip
+from avel_tf.media.errors import MediaError
+from avel_tf.media.isolated import shared_decoder
+from avel_tf.media.live import decode_live, without_login
+from avel_tf.media.second_stream import Outcome
+from avel_tf.results import Result, Second, span_record
+from avel_tf.windows import Predict
+
+# Seconds of a stream that wait for a model that is slower than they come; then the decoder waits,
+# and with it whoever writes to the pipe, or packets of the network are lost.
+_BACKLOG = 30
+# How often whoever waits for a second looks whether to stop.
+_LOOK_SECONDS = 0.1
+_INTERRUPTED = "interrupted before its first second"
+
+
+class LiveSecond(NamedTuple):
+    """A second of a stream and how late its label is.
+
+    Attributes:
+        second: Its place in the stream and its label.
+        delay: Seconds from the moment when its last picture and sound had come and been decoded
+            to its label; what has to come behind it first is part of that.
+    """
+
+    second: Second
+    delay: float
+
+    def to_json(self) -> str:
+        """One line of JSON, without the line's end."""
+        return json.dumps({**span_record(self.second), "delay": round(self.delay, 3)})
+
+
+class LiveWindow:
+    """Labels each second by the latest window, as soon as enough has come behind it.
+
+    Args:
+        predict: The model.
+        window_seconds: T of a window; fewer where the stream has only begun.
+        lookahead_seconds: How many seconds must have come behind one.
+
+    Example:
+        >>> for second, probabilities in window.add(visual, audio): ...
+    """
+
+    def __init__(self, predict: Predict, *, window_seconds: int, lookahead_seconds: int) -> None:
+        self._predict = predict
+        self._lookahead = lookahead_seconds
+        self._columns: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=window_seconds)
+        self._seconds = 0
+
+    def add(self, visual: np.ndarray, audio: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        """The next second of the stream: visual float32 [Dv] and audio float32 [Da].
+
+        Yields:
+            At most one second: its place and its probabilities float32 [C+1].
+        """
+        self._columns.append((visual, audio))
+        self._seconds += 1
+        if self._seconds > self._lookahead:
+            place = self._seconds - 1 - self._lookahead
+            yield place, self._window()[-1 - self._lookahead]
+
+    def end(self) -> Iterator[tuple[int, np.ndarray]]:
+        """The seconds behind which no more comes; by the last window."""
+        left = min(self._seconds, self._lookahead)
+        if left:
+            yield from enumerate(self._window()[-left:], start=self._seconds - left)
+
+    def _window(self) -> np.ndarray:
+        visual, audio = (np.stack(column)[None] for column in zip(*self._columns, strict=True))
+        return self._predict(visual, audio)[0]  # [T, C+1] from [1, T, D]
+
+
+def label_live(
+    localizer: Localizer,
+    source: str,
+    *,
+    telling: Callable[[LiveSecond], None],
+    stopping: Callable[[], bool] = lambda: False,
+    descriptor: int = 0,
+) -> Result:
+    """Label a stream while it comes.
+
+    The networks are loaded before the stream is opened. Then memory holds a window of features,
+    at most half a minute of pictures that wait, and seven bytes for each second that is done.
+
+    Args:
+        localizer: The model at work.
+        source: `-` for standard input, or an address.
+        telling: Called with each second as soon as it is labelled, in their order; those that
+            could not be decoded are left out.
+        stopping: Asked several times a second; once it says yes, what has come is labelled, and
+            the stream is left.
+        descriptor: What is read for `-`.
+
+    Returns:
+        What became of the stream as a whole.
+    """
+    engine = localizer.live_engine()
+    shown = without_login(source)
+    window = LiveWindow(
+        engine.label,
+        window_seconds=localizer.inference.window_seconds,
+        lookahead_seconds=localizer.inference.live_lookahead_seconds,
+    )
+    label_index, score, valid = array("i"), array("f"), array("b")
+    arrived: deque[float] = deque()  # of the seconds that have no label yet
+    outcome = Outcome(seconds=0)
+
+    def tell(seconds: Iterator[tuple[int, np.ndarray]]) -> None:
+        for place, probabilities in seconds:
+            best = int(probabilities.argmax())
+            label_index.append(best)
+            score.append(float(probabilities[best]))
+            came = arrived.popleft()
+            if valid[place]:
+                # The softmax of a float32 model may end a rounding error above one.
+                sure = min(float(probabilities[best]), 1.0)
+                second = Second(float(place), place + 1.0, localizer.labels.name(best), sure)
+                telling(LiveSecond(second, time.monotonic() - came))
+
+    try:
+        with contextlib.closing(_seconds(localizer, source, descriptor, stopping)) as seconds:
+            for came, clip in seconds:
+                sound = clip.waveform.reshape(-1, SAMPLE_RATE)  # [1, 16000]
+                visual, audio = engine.embed_seconds(clip.frames, sound)  # [1, Dv], [1, Da]
+                valid.append(bool(clip.valid[0]))
+                arrived.append(came)
+                outcome = Outcome(len(valid), float(len(valid)), clip.has_sound, clip.problem)
+                tell(window.add(visual[0], audio[0]))
+    except MediaError as error:
+        outcome = Outcome(
+            outcome.seconds, outcome.duration, outcome.has_sound, str(error), str(error)
+        )
+    tell(window.end())
+    if not valid:
+        return localizer.refused(shown, Outcome(0, error=outcome.error or _INTERRUPTED))
+    arrays = (np.array(label_index), np.array(score), np.array(valid, bool))  # [T] each
+    return localizer.result(shown, *arrays, outcome)
+
+
+def _seconds(
+    localizer: Localizer, source: str, descriptor: int, stopping: Callable[[], bool]
+) -> Generator[tuple[float, Clip], None, None]:
+    """Each second of a stream with the time when it was there; ends soon when it shall stop."""
+    decode = shared_decoder().decode_live if localizer.media.isolated else decode_live
+    visual = localizer.recipe.visual
+    clips = decode(
+        source,
+        descriptor=descriptor,
+        frames_per_second=visual.frames_per_second,
+        size=(visual.size, visual.size),
+        settings=localizer.media,
+    )
+    ready: queue.Queue[tuple[float, Clip] | BaseException | None] = queue.Queue(_BACKLOG)
+    closed = threading.Event()
+
+    def put(item: tuple[float, Clip] | BaseException | None) -> bool:
+        while not closed.is_set():
+            with contextlib.suppress(queue.Full):
+                ready.put(item, timeout=_LOOK_SECONDS)
+                return True
+        return False
+
+    def work() -> None:
+        try:
+            with contextlib.closing(clips):  # type: ignore[type-var]
+                for clip in clips:
+                    if not put((time.monotonic(), clip)):
+                        return
+            put(None)
+        except BaseException as error:  # to be raised where the seconds are read
+            put(error)
+
+    # A thread, so that the decoder never waits for the model while there is room; and a daemon,
+    # because one that waits for a silent stream hears nothing else.
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        while True:
+            if stopping():
+                closed.set()
+            try:
+                item = ready.get(timeout=_LOOK_SECONDS)
+            except queue.Empty:
+                if closed.is_set():
+                    return
+                continue
+            if item is None:
+                return
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        closed.set()
