@@ -100,7 +100,7 @@ def label_live(
     """Label a stream while it comes.
 
     The networks are loaded before the stream is opened. Then memory holds a window of features,
-    at most half a minute of pictures that wait, and seven bytes for each second that is done.
+    at most half a minute of pictures that wait, and nine bytes for each second that is done.
 
     Args:
         localizer: The model at work.

@@ -163,14 +163,14 @@ def test_an_interrupt_leaves_the_results_of_the_run_before(tree, exported, tmp_p
 
     assert infer(tree / "a.mp4", model=exported, out=tmp_path) == 0
     before = (tmp_path / "results.jsonl").read_bytes()
-    finish = localizer.Localizer._result
+    finish = localizer.Localizer.result
 
     def interrupted(self, path, *rest):
         if path.endswith("long.mp4"):
             raise KeyboardInterrupt
         return finish(self, path, *rest)
 
-    monkeypatch.setattr(localizer.Localizer, "_result", interrupted)
+    monkeypatch.setattr(localizer.Localizer, "result", interrupted)
     code = infer(tree / "a.mp4", tree / "long.mp4", model=exported, out=tmp_path)
     assert code == 130
     assert (tmp_path / "results.jsonl").read_bytes() == before

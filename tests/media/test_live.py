@@ -18,7 +18,7 @@ from avel_tf.media.decode_settings import DecodeSettings
 from avel_tf.media.errors import MediaError
 from avel_tf.media.isolated import IsolatedDecoder
 from avel_tf.media.live import check_source, decode_live, without_login
-from tests.media.films import SIZE, tone, write_film
+from tests.media.films import SIZE, TICKS, numbers, tone, write_film
 
 FRAGMENTED = {"movflags": "frag_keyframe+empty_moov"}
 SHORT = DecodeSettings(max_stall_seconds=1.5)
@@ -84,8 +84,11 @@ def test_a_second_is_there_before_the_next_has_come(transport):
     # Of five seconds, three and a bit.
     part = content[: int(len(content) * 3.3 / SECONDS)]
     with IsolatedDecoder() as decoder, piped(part, then_close=False) as descriptor:
-        clips = decoder.decode_live("-", descriptor=descriptor, size=SIZE)
+        patient = DecodeSettings(max_stall_seconds=30)
+        clips = decoder.decode_live("-", descriptor=descriptor, size=SIZE, settings=patient)
+        began = time.monotonic()
         assert [next(clips).valid.tolist() for _ in range(3)] == [[True]] * 3
+        assert time.monotonic() - began < 20
         began = time.monotonic()
         clips.close()  # though it waits for more
         assert time.monotonic() - began < 3
@@ -134,9 +137,12 @@ def test_silence_is_told(transport):
     ],
 )
 def test_what_is_no_stream(content, words):
-    with IsolatedDecoder() as decoder, piped(content) as descriptor:
-        with pytest.raises(MediaError, match=words):
-            list(decoder.decode_live("-", descriptor=descriptor))
+    with (
+        IsolatedDecoder() as decoder,
+        piped(content) as descriptor,
+        pytest.raises(MediaError, match=words),
+    ):
+        list(decoder.decode_live("-", descriptor=descriptor))
 
 
 def test_the_limits_on_pictures_and_codecs_stay(transport):
@@ -197,3 +203,46 @@ def test_a_password_is_not_shown():
     with IsolatedDecoder() as decoder, pytest.raises(MediaError) as caught:
         list(decoder.decode_live("rtsp://me:secret@127.0.0.1:9/a", settings=SHORT))
     assert "secret" not in str(caught.value) and "refused" in str(caught.value)
+
+
+def serve_rtsp(server: socket.socket, content: bytes) -> None:
+    """One camera for one viewer: RFC 2326 with MPEG-TS in RTP (RFC 2250) on the same connection."""
+    connection, _ = server.accept()
+    requests = connection.makefile("rb")
+    answers = {
+        b"DESCRIBE": (
+            b"Content-Type: application/sdp\r\n",
+            b"v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=film\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\n"
+            b"m=video 0 RTP/AVP 33\r\na=control:track\r\n",
+        ),
+        b"SETUP": (b"Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\nSession: 1\r\n", b""),
+        b"PLAY": (b"Session: 1\r\n", b""),
+    }
+    method = b""
+    while method != b"PLAY":
+        method, number = requests.readline().split(b" ")[0], b""
+        while header := requests.readline().strip():
+            if header.lower().startswith(b"cseq:"):
+                number = header.partition(b":")[2].strip()
+        headers, body = answers.get(method, (b"Public: DESCRIBE, SETUP, PLAY\r\n", b""))
+        headers += b"CSeq: %b\r\nContent-Length: %d\r\n\r\n" % (number, len(body))
+        connection.sendall(b"RTSP/1.0 200 OK\r\n" + headers + body)
+    for number, first in enumerate(range(0, len(content), 7 * 188)):
+        part = content[first : first + 7 * 188]
+        ticks = TICKS * SECONDS * first // len(content)
+        rtp = b"\x80\x21" + number.to_bytes(2, "big") + ticks.to_bytes(4, "big") + b"film" + part
+        connection.sendall(b"$\0" + len(rtp).to_bytes(2, "big") + rtp)
+    requests.close()
+    connection.close()
+
+
+def test_a_camera(transport):
+    expected = list(decode_blocks(transport, block_seconds=1, size=SIZE))
+    with socket.create_server(("127.0.0.1", 0)) as server, IsolatedDecoder() as decoder:
+        thread = threading.Thread(target=serve_rtsp, args=(server, transport.read_bytes()))
+        thread.start()
+        source = f"rtsp://me:secret@127.0.0.1:{server.getsockname()[1]}/film"
+        found = list(decoder.decode_live(source, size=SIZE, settings=SHORT))
+        thread.join()
+    assert [numbers(clip.frames) for clip in found] == [numbers(clip.frames) for clip in expected]
+    assert "secret" not in found[0].info.path
