@@ -305,3 +305,23 @@ def test_a_single_output_may_come_wrapped(tmp_path):
         weights,
     )
     assert load_audio(str(folder))(sound(2)).shape == (2, 6)
+
+
+@pytest.mark.parametrize("depthwise", [False, True])
+def test_each_second_is_heard_as_if_it_were_alone(tmp_path, depthwise):
+    """Also by a module of which TensorFlow cannot make one that takes many seconds at once."""
+
+    def listen(sound: tf.Tensor) -> tf.Tensor:
+        frames = hub_modules.hear(sound)  # [frames, 3]
+        if depthwise:
+            picture = frames[:, None, None]  # [frames, 1, 1, 3]
+            filters = tf.reshape(tf.constant([1.0, -2.0, 3.0]), [1, 1, 3, 1])
+            frames = tf.nn.depthwise_conv2d(picture, filters, [1, 1, 1, 1], "SAME")[:, 0, 0]
+        return frames
+
+    module = hub_modules.save(tmp_path / "module", listen, [None])
+    audio = load_audio(AudioSettings(str(module), activation="none"))
+    seconds = np.random.default_rng(0).normal(size=(5, 16_000)).astype("float32")
+    loaded = tf.saved_model.load(str(module))
+    alone = [loaded(tf.constant(second)).numpy().mean(0) for second in seconds]
+    np.testing.assert_allclose(audio(seconds.reshape(-1)), alone, atol=1e-5)
