@@ -116,6 +116,7 @@ def _open(source: str, descriptor: int, settings: DecodeSettings) -> Iterator[In
     check_source(source)
     shown = without_login(source)
     silence = settings.max_stall_seconds
+    demuxer = ""  # not known before the first bytes have come
     try:
         if source == STDIN:
             pipe = _Pipe(descriptor, silence)

@@ -145,6 +145,20 @@ def test_what_is_no_stream(content, words):
         list(decoder.decode_live("-", descriptor=descriptor))
 
 
+@pytest.mark.parametrize("isolated", [False, True])
+def test_a_folder_is_no_stream(tmp_path, isolated):
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    try:
+        with (
+            IsolatedDecoder() as decoder,
+            pytest.raises(MediaError, match=r"no stream can be read from it \(Is a directory\)"),
+        ):
+            decode = decoder.decode_live if isolated else decode_live
+            list(decode("-", descriptor=descriptor))
+    finally:
+        os.close(descriptor)
+
+
 def test_the_limits_on_pictures_and_codecs_stay(transport):
     for settings, words in (
         (DecodeSettings(max_pixels=100), "max_pixels"),
