@@ -35,6 +35,11 @@ def is_live(options: argparse.Namespace) -> bool:
             f"{without_login(source)} is an address, and none is opened unless --live is given."
         )
     check_source(source)
+    if source == STDIN and sys.stdin is None:  # as `<&-` leaves it
+        raise ValueError(
+            "Standard input is closed. Send it a video, as in: ffmpeg ... -f mpegts - | "
+            "avel infer - --model ..."
+        )
     if source == STDIN and sys.stdin.isatty():
         raise ValueError(
             "Standard input is a terminal. Send it a video, as in: ffmpeg ... -f mpegts - | "
@@ -55,27 +60,54 @@ def check_folder(folder: Path, *, fresh: bool) -> None:
     folder.mkdir(parents=True, exist_ok=True)
 
 
+def forget_files(folder: Path) -> None:
+    """Remove what a run on files left, which would not go with the results of a stream.
+
+    A later run on files would go on from its ledger, and write over them. `results.jsonl` stays
+    until there is another.
+
+    Raises:
+        LedgerError: Another run is writing there.
+    """
+    from avel_tf.formats.vtt import remove_vtt
+    from avel_tf.inference.ledger import LEDGER, LOCK, Ledger
+
+    if any((folder / name).exists() for name in ("results.jsonl", "ledger.jsonl")):
+        # Opened, so that nothing is removed while another run writes there.
+        with Ledger(folder, [], setup={}, model="", fresh=True):
+            for name in (LEDGER, LOCK):
+                (folder / name).unlink()
+            remove_vtt(folder)
+
+
 def run_live(options: argparse.Namespace, localizer: Localizer, formats: tuple[str, ...]) -> int:
-    """A line on standard output for every second, and the usual results at the end."""
+    """A line on standard output for every second, and the usual results at the end.
+
+    Raises:
+        OSError: Standard output cannot be written; what had come by then is labelled and written.
+    """
     from avel_tf.formats import write_formats
     from avel_tf.inference.live import label_live
     from avel_tf.inference.stop_signal import StopSignal
 
+    if options.fresh:
+        forget_files(options.out)
     # Standard output is for the seconds alone.
     print(f"Engine: {localizer.choose_engine([]).description}", file=sys.stderr, flush=True)
-    unread = False
+    unread: OSError | None = None
 
     def tell(second: LiveSecond) -> None:
         nonlocal unread
         try:
             print(second.to_json(), flush=True)
-        except BrokenPipeError:
-            # Whoever read the seconds has gone, as `head` does: the end of it, as after Ctrl-C.
-            unread = True
+        except OSError as error:
+            # Whoever read the seconds has gone, as `head` does, or their disk is full: the end of
+            # it, as after Ctrl-C. The seconds that are still labelled are for RESULTS alone.
+            unread = error
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def stopping() -> bool:
-        return stop.asked or unread
+        return stop.asked or unread is not None
 
     with StopSignal("seconds") as stop:
         result = label_live(localizer, options.paths[0], telling=tell, stopping=stopping)
@@ -83,6 +115,11 @@ def run_live(options: argparse.Namespace, localizer: Localizer, formats: tuple[s
     if result.reason:
         print(f"{result.status}: {result.reason}", file=sys.stderr)
     print("Results: " + ", ".join(str(path) for path in written.values()), file=sys.stderr)
+    if unread is not None and not isinstance(unread, BrokenPipeError):
+        raise OSError(
+            f"Standard output cannot be written: {unread.strerror}. What had come of the stream by "
+            f"then is in {options.out}; mend that before the next one."
+        ) from unread
     if stopping():
         return 130
     return 0 if result.status == "ok" else 2

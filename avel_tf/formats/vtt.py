@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -34,6 +36,20 @@ def write_vtt(results: Iterable[Result], folder: Path) -> Path:
         with atomic_text(root / mirror.place(result.video)) as file:
             file.write(_document(result))
     return root
+
+
+def remove_vtt(folder: Path) -> None:
+    """Remove the WebVTT files of an earlier run; anything else below `vtt/` stays.
+
+    Args:
+        folder: Where the folder `vtt` is, or none.
+    """
+    for parent, _, names in os.walk(folder / "vtt", topdown=False):
+        for name in names:
+            if name.endswith(".vtt"):
+                os.unlink(os.path.join(parent, name))
+        with contextlib.suppress(OSError):  # it is not empty
+            os.rmdir(parent)
 
 
 def _document(result: Result) -> str:

@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 SCHEMA = 1
 LEDGER = "ledger.jsonl"
 LOCK = "ledger.lock"
+# What is written from the ledger in the end; without one, it may be a live stream's.
+RESULTS = "results.jsonl"
 TWICE = (
     "the run died twice while this file was in hand, the second time alone; it is left out so "
     "that the others can be done"
@@ -72,7 +74,8 @@ class Ledger:
             died.
 
     Raises:
-        LedgerError: Another process holds the ledger, or it was begun with another setup.
+        LedgerError: Another process holds the ledger, it was begun with another setup, or the
+            folder has results without a ledger: those of a live stream cannot be made again.
         OSError: The folder cannot be written.
 
     Example:
@@ -114,6 +117,8 @@ class Ledger:
 
     def __enter__(self) -> Ledger:
         self.folder.mkdir(parents=True, exist_ok=True)
+        if not self._fresh:
+            self._check_results()
         self._lock = os.open(
             self.folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666
         )
@@ -211,6 +216,13 @@ class Ledger:
                 f"{self.folder / LOCK} cannot be locked ({error.strerror}), so two runs could "
                 "write there at once. Give an --out on another file system."
             ) from error
+
+    def _check_results(self) -> None:
+        if (self.folder / RESULTS).exists() and not (self.folder / LEDGER).exists():
+            raise LedgerError(
+                f"{self.folder} holds {RESULTS} without {LEDGER}, as a live stream leaves it, "
+                "which cannot be labelled again. Give another --out, or write over it with --fresh."
+            )
 
     def _begin(self) -> None:
         state = os.pread(self._lock, len(_SHUT), 0)

@@ -106,7 +106,8 @@ def label_live(
         localizer: The model at work.
         source: `-` for standard input, or an address.
         telling: Called with each second as soon as it is labelled, in their order; those that
-            could not be decoded are left out.
+            could not be decoded are left out. It ends the labelling, without a result, by raising
+            an error; one that wants a result keeps its errors, and has `stopping` say yes.
         stopping: Asked several times a second; once it says yes, what has come is labelled, and
             the stream is left.
         descriptor: What is read for `-`.

@@ -176,6 +176,20 @@ def test_two_at_once_and_another_setup_and_a_newer_ledger_are_refused(tmp_path, 
         assert ledger.waiting == inputs
 
 
+def test_results_without_a_ledger_are_not_replaced(tmp_path, inputs):
+    """A live stream leaves such, and cannot be labelled again."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "results.jsonl").write_text("a stream\n")
+    with pytest.raises(LedgerError, match=r"--fresh"), open_ledger(tmp_path, inputs):
+        pass
+    assert [path.name for path in out.iterdir()] == ["results.jsonl"]
+    with open_ledger(tmp_path, inputs, fresh=True) as ledger:
+        do(ledger, inputs)
+    with open_ledger(tmp_path, inputs) as ledger:  # with its own ledger beside them
+        assert ledger.done == len(inputs)
+
+
 def test_after_its_end_nothing_can_be_noted(tmp_path, inputs):
     """A decoding thread may outlive a run, and the descriptor may be another file's by then."""
     with open_ledger(tmp_path, inputs) as ledger:
