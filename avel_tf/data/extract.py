@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 
 from avel_tf.annotations import Annotation, Dataset, Video, second_labels
-from avel_tf.data.feature_store import SPLITS, FeatureStore, FeatureStoreWriter
+from avel_tf.data.feature_store import SPLITS, FeatureStore, FeatureStoreError, FeatureStoreWriter
 from avel_tf.data.features import Features, embed_files
 from avel_tf.data.finished_groups import GROUP_VIDEOS, FinishedGroups
 from avel_tf.data.settings import DataSettings
 from avel_tf.data.spec_augment import SpecAugment
 from avel_tf.embeddings.extractor import FeatureExtractor
 from avel_tf.engines.choose import EngineChoice, choose_engine, make_engine
+from avel_tf.engines.graphs import Graphs, backbone_graphs
 from avel_tf.engines.sample import sample_clips
 from avel_tf.engines.settings import EngineSettings
 from avel_tf.media.decode import DecodeSettings
@@ -75,12 +76,13 @@ def extract_features(
     data = data or DataSettings()
     media = media or DecodeSettings()
     engine = engine or EngineSettings()
+    graphs = backbone_graphs(extractor)
     choice = choose_engine(
-        extractor.graphs,
+        graphs,
         engine,
         lambda: sample_clips((each.path for each in dataset.videos), extractor.recipe, media),
     )
-    runner = make_engine(choice, extractor.graphs, engine)
+    runner = make_engine(choice, graphs, engine)
     augment = SpecAugment(extractor.audio, seed=seed) if data.spec_augment_copies else None
     limit = AVE_SECONDS if dataset.layout == "ave" else None
     done = 0
@@ -112,10 +114,13 @@ def extract_features(
             opening=lambda place: groups.attempts.begin(names[place], alone=alone),
         )
         try:
-            for place, features, outcome in embed_files(
-                stream, runner, augment=augment, copies=copies
+            for _, features, outcome in embed_files(
+                stream,
+                runner,
+                augment=augment,
+                copies=copies,
+                ended=lambda place: groups.attempts.end(names[place]),
             ):
-                groups.attempts.end(names[place])
                 yield features, outcome
         except Exception as error:
             # Raised in a decoding thread, it comes here in the guise of another error.
@@ -144,7 +149,11 @@ def extract_features(
         others = embedded([member for member in todo if member[0] not in alone], copies)
         for place, name in enumerate(names):
             group = groups.load(name) if name in kept else None
-            if group is not None:
+            if name in kept:
+                if group is None:
+                    raise FeatureStoreError(
+                        f"{groups.folder} changed while it was read. Run the same command again."
+                    )
                 count(len(group))
                 yield from group
                 continue
@@ -183,7 +192,7 @@ def extract_features(
                 changed = Features(features.visual, audio, features.valid)
                 yield f"{video.id}#augmented{number}", changed, video.annotations, targets
 
-    with FinishedGroups(Path(folder), _plan(dataset, extractor, choice, media)) as groups:
+    with FinishedGroups(Path(folder), _plan(dataset, graphs, choice, engine, media)) as groups:
         with writer:
             for split in SPLITS:
                 videos = dataset.split(split)
@@ -194,15 +203,22 @@ def extract_features(
 
 
 def _plan(
-    dataset: Dataset, extractor: FeatureExtractor, choice: EngineChoice, media: DecodeSettings
+    dataset: Dataset,
+    graphs: Graphs,
+    choice: EngineChoice,
+    engine: EngineSettings,
+    media: DecodeSettings,
 ) -> dict[str, Any]:
     """What decides the bytes of the features; annotations are read anew by every run."""
     return {
-        "recipe": extractor.recipe.to_dict(),
+        "recipe": graphs.recipe.to_dict(),
+        "graphs": graphs.key,
         "layout": dataset.layout,
         "engine": choice.description,
+        "batch_pictures": engine.batch_pictures,
         "group_videos": GROUP_VIDEOS,
-        "media": dataclasses.asdict(media),
+        # No bit depends on the number of threads.
+        "media": dataclasses.asdict(dataclasses.replace(media, threads=0)),
         "videos": {
             split: [[str(video.path), _stamp(video.path)] for video in dataset.split(split)]
             for split in SPLITS

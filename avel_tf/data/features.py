@@ -86,9 +86,18 @@ def embed_parts(
 
 
 def embed_files(
-    stream: SecondStream, engine: Engine, *, augment: Augment | None = None, copies: int = 0
+    stream: SecondStream,
+    engine: Engine,
+    *,
+    augment: Augment | None = None,
+    copies: int = 0,
+    ended: Callable[[int], None] | None = None,
 ) -> Iterator[tuple[int, Features | None, Outcome]]:
     """Decode and embed files, each in one piece; arguments as of `embed_parts`.
+
+    Args:
+        ended: Called with a file's place as soon as it has ended; those before it may still be on
+            their way.
 
     Yields:
         For every file, in the order of `stream.paths`: its place there, its features (`None` when
@@ -103,6 +112,8 @@ def embed_files(
             continue
         pieces = parts.pop(file, [])
         done[file] = (_joined(pieces) if pieces else None, part)
+        if ended:
+            ended(file)
         while following in done:
             yield following, *done.pop(following)
             following += 1

@@ -8,7 +8,6 @@ from avel_tf.embeddings.audio import SAMPLE_RATE, AudioEmbedding, load_audio
 from avel_tf.embeddings.recipe import AudioRecipe, Recipe, VisualRecipe, library_versions
 from avel_tf.embeddings.settings import EmbeddingSettings
 from avel_tf.embeddings.visual import VisualEmbedding, load_visual
-from avel_tf.engines.graphs import Graphs, LoadedGraphs
 
 
 class FeatureExtractor(tf.Module):
@@ -72,11 +71,6 @@ class FeatureExtractor(tf.Module):
             self.audio(tf.reshape(waveform, [-1])), [batch, seconds, self.audio.width]
         )  # [B, T, Da]
         return visual, audio
-
-    @property
-    def graphs(self) -> Graphs:
-        """The backbones for an engine to run."""
-        return Graphs(self.recipe.fingerprint, self.recipe, lambda: LoadedGraphs(self))
 
 
 def load_extractor(settings: EmbeddingSettings) -> FeatureExtractor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -9,16 +11,17 @@ import json
 import logging
 import os
 import platform
+import tempfile
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from avel_tf.atomic import atomic_text
 from avel_tf.engines.engine import Engine
 from avel_tf.engines.graphs import Graphs
 from avel_tf.engines.settings import AUTO, EngineSettings
-from avel_tf.formats.atomic import atomic_text
 from avel_tf.media.second_stream import SecondStream
 from avel_tf.quiet import load_tensorflow
 
@@ -87,7 +90,11 @@ def choose_engine(
     if chosen is None:
         clips = sample()
         if not clips:
-            return REFERENCE
+            unproven = REFERENCE if REFERENCE in candidates else candidates[-1]
+            logger.warning(
+                "No picture could be read to prove engines on; %s is used.", unproven.description
+            )
+            return unproven
         chosen, findings = _prove(candidates, graphs, settings, clips)
         with atomic_text(path) as file:
             file.write(json.dumps({"chosen": chosen, "findings": findings}, indent=2) + "\n")
@@ -112,25 +119,44 @@ def make_engine(choice: EngineChoice, graphs: Graphs, settings: EngineSettings) 
 
 
 def cache_folder(settings: EngineSettings) -> Path:
-    """Where compiled networks and findings are kept.
+    """Where compiled networks and findings are kept: what cannot be kept lives as long as this run.
 
     Reference:
         XDG Base Directory Specification
         (https://specifications.freedesktop.org/basedir-spec/latest/).
     """
-    if settings.cache is not None:
-        return Path(settings.cache)
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "avel-tf"
+    folder = settings.cache or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return _writable(folder if settings.cache else os.path.join(folder, "avel-tf"))
 
 
-def engines_for(settings: EngineSettings) -> list[EngineChoice]:
+@functools.cache
+def _writable(folder: str) -> Path:
+    path = Path(os.path.expanduser(folder))
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        writable = os.access(path, os.W_OK | os.X_OK)
+    except OSError:
+        writable = False
+    if writable:
+        return path
+    temporary = tempfile.TemporaryDirectory(prefix="avel-cache-")
+    atexit.register(temporary.cleanup)
+    logger.warning(
+        "The folder %s cannot be written, so compiled networks are not kept for the next run. "
+        "engine.cache names another.",
+        path,
+    )
+    return Path(temporary.name)
+
+
+def engines_for(settings: EngineSettings, *, gpu: bool | None = None) -> list[EngineChoice]:
     """Engines and precisions of this machine that the settings leave open, the fastest first.
 
     Raises:
         EngineUnavailableError: There is none.
     """
-    gpu, bfloat16 = _has_gpu(), _computes_in_bfloat16()
+    gpu = _has_gpu() if gpu is None else gpu
+    bfloat16 = _computes_in_bfloat16()
     available = [EngineChoice("tensorflow", "float16")] * gpu
     available += [REFERENCE] * gpu
     if importlib.util.find_spec("openvino") is not None:
@@ -183,6 +209,7 @@ def _key(graphs: Graphs, candidates: list[EngineChoice], settings: EngineSetting
         "processor": [processor.get(key) for key in ("model name", "model", "stepping")],
         "processors": len(os.sched_getaffinity(0)),
         "machine": platform.machine(),
+        "gpus": [path.read_text() for path in sorted(Path("/proc/driver/nvidia").glob("gpus/*/*"))],
         "versions": {name: _version(name) for name in _VERSIONS},
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
@@ -214,7 +241,11 @@ def _prove(
     clips: Sequence[Clip],
 ) -> tuple[EngineChoice, list[dict[str, Any]]]:
     """The first candidate that keeps to the reference, and what was found about those before."""
-    expected = _outputs(make_engine(REFERENCE, graphs, settings), graphs, clips)
+    reference = make_engine(REFERENCE, graphs, settings)
+    if any(each.precision == "float16" for each in candidates) and not reference.device:
+        logger.warning("There is a GPU, but TensorFlow does not see it.")
+        candidates = engines_for(settings, gpu=False)
+    expected = _outputs(reference, graphs, clips)
     findings: list[dict[str, Any]] = []
     for choice in candidates:
         if choice == REFERENCE:

@@ -15,9 +15,11 @@ class Engine(Protocol):
 
     Attributes:
         batch_seconds: N, seconds in one call of the backbones.
+        device: The GPU that is used, if one is.
     """
 
     batch_seconds: int
+    device: str | None
 
     def embed(self, stream: SecondStream) -> Iterator[tuple[SecondBatch, np.ndarray, np.ndarray]]:
         """Embed a stream's batches, the next ones decoded and begun meanwhile.

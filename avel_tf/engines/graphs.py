@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import importlib.metadata
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from avel_tf.embeddings.recipe import Recipe
+
+if TYPE_CHECKING:
+    from avel_tf.embeddings.extractor import FeatureExtractor
 
 
 class LoadedGraphs(NamedTuple):
@@ -43,3 +48,15 @@ class Graphs:
     def loaded(self) -> LoadedGraphs:
         """The TensorFlow functions, fetched once."""
         return self.load()
+
+
+def backbone_graphs(extractor: FeatureExtractor) -> Graphs:
+    """The backbones alone, for an engine to run."""
+    # What is compiled holds this project's own steps before and after the modules, too.
+    parts = (
+        extractor.recipe.fingerprint,
+        str(extractor.audio.output),
+        *(importlib.metadata.version(name) for name in ("avel-tf", "tensorflow")),
+    )
+    key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    return Graphs(key, extractor.recipe, lambda: LoadedGraphs(extractor))

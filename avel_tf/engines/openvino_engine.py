@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
-import shutil
 import tempfile
 from collections import deque
 from collections.abc import Iterator
@@ -38,10 +38,13 @@ class OpenVinoEngine:
 
     Attributes:
         batch_seconds: N, seconds in one call.
+        device: None; only processors are used.
 
     Raises:
         ImportError: OpenVINO is not installed.
     """
+
+    device: str | None = None
 
     def __init__(
         self,
@@ -65,13 +68,13 @@ class OpenVinoEngine:
             {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": _PRECISIONS[precision]},
         )
         # As many as it says keep the processors busy, and one that waits its turn.
-        streams = self._embed.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
-        self._requests = [self._embed.create_infer_request() for _ in range(streams + 1)]
+        self._calls = self._embed.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") + 1
         self._label: Any = None
 
     def embed(self, stream: SecondStream) -> Iterator[tuple[SecondBatch, np.ndarray, np.ndarray]]:
         """Embed a stream's batches; see `Engine`."""
-        idle = deque(self._requests)
+        # Of this stream's own: another one may be read while this one pauses between two batches.
+        idle = deque(self._embed.create_infer_request() for _ in range(self._calls))
         running: deque[tuple[SecondBatch, Any]] = deque()
 
         def first() -> tuple[SecondBatch, np.ndarray, np.ndarray]:
@@ -99,7 +102,7 @@ class OpenVinoEngine:
         self, frames: np.ndarray, waveform: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Embed one batch; see `Engine`."""
-        request = self._requests[0]
+        request = self._embed.create_infer_request()
         request.infer([frames, waveform], share_inputs=True)
         return _vectors(request)
 
@@ -111,9 +114,12 @@ class OpenVinoEngine:
 
     def _compile(self, name: str, properties: dict[str, str]) -> Any:
         path = self._cache / f"{name}.xml"
-        if not path.is_file():
-            self._convert(name)
-        return self._core.compile_model(str(path), "CPU", properties)
+        # One process at a time converts, and writes what it compiled; the others find it there.
+        with open(self._cache / "lock", "wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not path.is_file():
+                self._convert(name)
+            return self._core.compile_model(str(path), "CPU", properties)
 
     def _convert(self, name: str) -> None:
         """Have a TensorFlow function converted and kept as `NAME.xml` and `NAME.bin`."""
@@ -146,9 +152,12 @@ class OpenVinoEngine:
         model = openvino.convert_model(concrete)
         with tempfile.TemporaryDirectory(dir=self._cache) as folder:
             openvino.save_model(model, os.path.join(folder, f"{name}.xml"), compress_to_fp16=False)
-            # The .xml last: where it is, all of it is.
+            # The .xml last: where it is, all of it is, also after a power cut.
             for suffix in (".bin", ".xml"):
-                shutil.move(os.path.join(folder, name + suffix), self._cache / (name + suffix))
+                path = Path(folder, name + suffix)
+                with open(path, "rb") as file:
+                    os.fsync(file.fileno())
+                os.replace(path, self._cache / path.name)
 
 
 def _vectors(request: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -15,10 +15,10 @@ from avel_tf.media.isolated import shared_decoder
 
 logger = logging.getLogger(__name__)
 
-# Pictures in all, of so many files, looked for among the first ones.
+# Pictures in all, of up to so many files, looked for among the first ones.
 PICTURES = 16
 FILES = 4
-AMONG = 32
+AMONG = 1_000
 
 
 def sample_clips(
@@ -41,7 +41,7 @@ def sample_clips(
     decode = shared_decoder().decode_clip
     clips: list[Clip] = []
     for path in itertools.islice(paths, AMONG):
-        if len(clips) == FILES:
+        if sum(clip.seconds for clip in clips) * visual.frames_per_second >= PICTURES:
             break
         try:
             clip = decode(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -35,12 +37,18 @@ class TensorFlowEngine:
 
     Attributes:
         batch_seconds: N, seconds in one call.
+        device: The GPU that is used, if one is.
     """
 
     def __init__(
         self, graphs: Graphs, precision: str = "float32", *, batch_pictures: int | None = None
     ) -> None:
         gpus = tf.config.list_logical_devices("GPU")
+        if precision == "float16" and not gpus:
+            raise ValueError(
+                "The engine tensorflow computes in float16 on GPUs, and TensorFlow sees none. "
+                "Set engine.precision to float32 or auto."
+            )
         self.device = gpus[0].name if gpus else None
         pictures = batch_pictures or (GPU_PICTURES if gpus else CPU_PICTURES)
         self.batch_seconds = max(1, pictures // graphs.recipe.visual.frames_per_second)
@@ -55,19 +63,16 @@ class TensorFlowEngine:
 
     def embed(self, stream: SecondStream) -> Iterator[tuple[SecondBatch, np.ndarray, np.ndarray]]:
         """Embed a stream's batches; see `Engine`."""
-        dataset = _dataset(stream, self.batch_seconds)
+        on_their_way: deque[SecondBatch] = deque()
+        dataset = _dataset(stream, self.batch_seconds, on_their_way)
         if self.device:
             dataset = dataset.apply(tf.data.experimental.prefetch_to_device(self.device, 2))
         else:
             dataset = dataset.prefetch(2)
         try:
-            for each in dataset:
-                visual, audio = self.embed_seconds(each["frames"], each["waveform"])
-                yield (
-                    SecondBatch(**{name: tensor.numpy() for name, tensor in each.items()}),
-                    visual,
-                    audio,
-                )
+            for frames, waveform in dataset:
+                visual, audio = self.embed_seconds(frames, waveform)
+                yield on_their_way.popleft(), visual, audio
         except tf.errors.OpError as error:
             # Raised in a decoding thread, it comes here in the guise of another error.
             if stream.failure is not None:
@@ -90,14 +95,24 @@ class TensorFlowEngine:
         return self._label(tf.constant(visual), tf.constant(audio)).numpy()
 
 
-def _dataset(stream: SecondStream, seconds: int) -> tf.data.Dataset:
-    """A stream's batches for `tf.data`, which brings the next ones to the device meanwhile."""
+def _dataset(
+    stream: SecondStream, seconds: int, on_their_way: deque[SecondBatch]
+) -> tf.data.Dataset:
+    """Pictures and sound for `tf.data`, which brings the next ones to the device meanwhile."""
+
+    def read() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        with contextlib.closing(stream.batches(seconds)) as batches:
+            for batch in batches:
+                on_their_way.append(batch)
+                yield batch.frames, batch.waveform
+
+    empty = stream.empty_batch(seconds)
     return tf.data.Dataset.from_generator(
-        lambda: (vars(batch) for batch in stream.batches(seconds)),
-        output_signature={
-            name: tf.TensorSpec(array.shape, array.dtype)
-            for name, array in vars(stream.empty_batch(seconds)).items()
-        },
+        read,
+        output_signature=(
+            tf.TensorSpec(empty.frames.shape, tf.uint8),
+            tf.TensorSpec(empty.waveform.shape, tf.float32),
+        ),
     )
 
 

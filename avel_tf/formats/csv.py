@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterable
 from pathlib import Path
 
-from avel_tf.formats.atomic import atomic_text
+from avel_tf.atomic import atomic_text
 from avel_tf.formats.text import printable
 from avel_tf.results import Result
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from avel_tf.formats.atomic import atomic_text
+from avel_tf.atomic import atomic_text
 from avel_tf.results import Result
 
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from avel_tf.formats.atomic import atomic_text
+from avel_tf.atomic import atomic_text
 from avel_tf.formats.mirror import Mirror
 from avel_tf.formats.text import printable
 from avel_tf.results import Result

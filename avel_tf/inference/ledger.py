@@ -349,7 +349,7 @@ class Ledger:
         os.pwrite(self._lock, b"%s %10d\n" % (state, os.getpid()), 0)
 
     def _sweep(self) -> None:
-        """Remove the unfinished files of a writer that was killed; see formats/atomic.py."""
+        """Remove the unfinished files of a writer that was killed; see atomic.py."""
         for path in self.folder.rglob(".writing-????????"):
             with contextlib.suppress(OSError):
                 path.unlink()

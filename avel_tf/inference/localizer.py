@@ -34,6 +34,8 @@ from avel_tf.quiet import load_tensorflow
 from avel_tf.results import Result, labelled_seconds
 from avel_tf.windows import WindowLabeller
 
+# After so many files the windows that wait for a full batch are labelled as they are.
+FLUSH_FILES = 64
 NO_SOUND = "no sound track: silence was assumed"
 
 __all__ = ["Localizer", "ModelError", "find_version", "load"]
@@ -211,6 +213,7 @@ class Localizer:
                 best, score = probabilities.argmax(-1), probabilities.max(-1)  # [T], [T]
                 yield index, self.result(paths[index], best, score, seconds, outcome)
 
+        ended = 0
         for index, part in embed_parts(stream, engine):
             if isinstance(part, Features):
                 windows.add(index, part.visual, part.audio)
@@ -218,6 +221,10 @@ class Localizer:
             elif part.seconds:
                 outcomes[index] = part
                 windows.end(index)
+                ended += 1
+                # A film of a rare length would wait long for others of that length.
+                if ended % FLUSH_FILES == 0:
+                    windows.flush()
             else:
                 yield index, self.refused(paths[index], part)
             yield from finished()

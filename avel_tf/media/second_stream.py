@@ -198,11 +198,10 @@ class SecondStream:
             except BaseException as error:  # to be raised where the batches are read
                 put(error)
 
-        threads = [threading.Thread(target=work, daemon=True) for _ in range(self.workers)]
-        for thread in threads:
-            thread.start()
         try:
-            working = len(threads)
+            working = min(self.workers, len(self.paths))
+            for _ in range(working):
+                threading.Thread(target=work, daemon=True).start()
             while working:
                 item = ready.get()
                 if item is None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from avel_tf.annotations import Annotation
-from avel_tf.formats.atomic import atomic_text
+from avel_tf.atomic import atomic_text
 from avel_tf.labels import BACKGROUND
 from avel_tf.pages import render_page
 from avel_tf.reports.card import MOST_SECONDS, Card, clock_text, runs, span_text

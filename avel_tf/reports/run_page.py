@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from avel_tf.formats.atomic import atomic_text
+from avel_tf.atomic import atomic_text
 from avel_tf.labels import Labels
 from avel_tf.pages import render_page
 from avel_tf.reports.names import shown_name

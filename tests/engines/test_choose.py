@@ -17,6 +17,7 @@ from avel_tf.engines.choose import (
     cache_folder,
     choose_engine,
 )
+from avel_tf.engines.graphs import backbone_graphs
 from avel_tf.engines.sample import sample_clips
 from avel_tf.engines.settings import EngineSettings
 from avel_tf.engines.tensorflow_engine import TensorFlowEngine
@@ -52,6 +53,8 @@ def sample(graphs, clips):
 
 class Astray:
     """An engine that is right but for one thing."""
+
+    device = None
 
     def __init__(self, engine, *, embedding: float = 0.0, label: bool = False) -> None:
         self._engine, self._embedding, self._label = engine, embedding, label
@@ -134,9 +137,34 @@ def test_a_hair_is_no_stray(graphs, settings, sample, in_place_of):
     assert choose_engine(graphs, settings, sample) == FAST
 
 
-def test_without_a_picture_nothing_is_proven_and_nothing_kept(graphs, settings, in_place_of):
+def test_without_a_picture_nothing_is_proven_and_nothing_kept(
+    graphs, settings, in_place_of, caplog
+):
     assert choose_engine(graphs, settings, lambda: []) == REFERENCE
+    assert "No picture could be read" in caplog.text
+    assert choose_engine(graphs, replace(settings, name="openvino"), lambda: []) == OPENVINO
     assert not list(cache_folder(settings).glob("proofs/*"))
+
+
+def test_another_output_of_a_module_is_another_network(extractor, monkeypatch):
+    key = backbone_graphs(extractor).key
+    monkeypatch.setattr(extractor.audio, "output", 1)
+    assert backbone_graphs(extractor).key != key
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(graphs, tmp_path, sample, caplog):
+    (tmp_path / "file").touch()
+    settings = EngineSettings(name="openvino", cache=str(tmp_path / "file" / "cache"))
+    assert choose_engine(graphs, settings, sample).engine == "openvino"
+    assert "cannot be written" in caplog.text and cache_folder(settings).is_dir()
+
+
+def test_a_gpu_that_tensorflow_does_not_see(graphs, settings, sample, in_place_of, monkeypatch):
+    monkeypatch.setattr(choose, "_has_gpu", lambda: True)
+    assert choose_engine(graphs, settings, sample) == FAST
+    only = replace(settings, precision="float16")
+    with pytest.raises(ValueError, match="TensorFlow sees none"):
+        TensorFlowEngine(graphs, choose_engine(graphs, only, sample).precision)
 
 
 def test_not_installed(graphs, settings, sample, monkeypatch):

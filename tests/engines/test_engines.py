@@ -12,6 +12,7 @@ import pytest
 
 from avel_tf.embeddings import AudioSettings, EmbeddingSettings, VisualSettings, load_extractor
 from avel_tf.engines.choose import EngineChoice, make_engine
+from avel_tf.engines.graphs import backbone_graphs
 from avel_tf.engines.settings import EngineSettings
 from avel_tf.export.loading import load_graphs
 from avel_tf.inference.localizer import Localizer
@@ -45,7 +46,7 @@ def cosines(expected: np.ndarray, found: np.ndarray) -> np.ndarray:
 
 @by_choice
 def test_embeddings_are_those_of_the_extractor(extractor, choice):
-    engine = make_engine(choice, extractor.graphs, EngineSettings())
+    engine = make_engine(choice, backbone_graphs(extractor), EngineSettings())
     visual, audio = embedded(engine, list(range(7)))
     (batch,) = MadeStream(list(range(7))).batches(7)
     expected = [each.numpy()[:, 0] for each in extractor(batch.frames[:, None], batch.waveform)]
@@ -62,7 +63,9 @@ def test_embeddings_are_those_of_the_extractor(extractor, choice):
 @pytest.mark.parametrize("pictures", [None, 2, 22])
 def test_a_second_has_the_same_bits_in_any_company(extractor, choice, pictures):
     """On this rest equal bytes for any number of workers, and after any interruption."""
-    engine = make_engine(choice, extractor.graphs, EngineSettings(batch_pictures=pictures))
+    engine = make_engine(
+        choice, backbone_graphs(extractor), EngineSettings(batch_pictures=pictures)
+    )
     numbers = list(range(23))
     expected = embedded(engine, numbers)
     rng = np.random.default_rng(0)
@@ -73,6 +76,18 @@ def test_a_second_has_the_same_bits_in_any_company(extractor, choice, pictures):
             if number < 23:
                 for one, other in zip(found, expected, strict=True):
                     assert one[place].tobytes() == other[number].tobytes()
+
+
+@by_choice
+def test_two_streams_may_be_read_in_turns(extractor, choice):
+    """As by `localize` inside a loop over `localize_directory`."""
+    engine = make_engine(choice, backbone_graphs(extractor), EngineSettings(batch_pictures=4))
+    expected = embedded(engine, list(range(12)))
+    found = []
+    for batch, visual, _ in engine.embed(MadeStream(list(range(12)))):
+        embedded(engine, [20, 21, 22])
+        found.append(visual[batch.file >= 0])
+    assert np.concatenate(found).tobytes() == expected[0].tobytes()
 
 
 @pytest.mark.slow
@@ -86,7 +101,7 @@ def test_real_networks_too(shared, choice):
         AudioSettings(module=str(shared / "backbones" / "yamnet")),
     )
     extractor = load_extractor(settings)
-    engine = make_engine(choice, extractor.graphs, EngineSettings())
+    engine = make_engine(choice, backbone_graphs(extractor), EngineSettings())
     options = {"frames_per_second": 1, "size": 224}
     visual, audio = embedded(engine, list(range(5)), **options)
     (batch,) = MadeStream(list(range(5)), **options).batches(5)
@@ -117,7 +132,7 @@ def test_labels_are_computed_in_float32_by_all(exported, choice, shape):
 
 @by_choice
 def test_backbones_alone_name_no_classes(extractor, choice):
-    engine = make_engine(choice, extractor.graphs, EngineSettings())
+    engine = make_engine(choice, backbone_graphs(extractor), EngineSettings())
     with pytest.raises(ValueError, match="embed only"):
         engine.label(np.zeros((1, 1, 4), "float32"), np.zeros((1, 1, 4), "float32"))
 
@@ -126,7 +141,7 @@ def test_a_batch_holds_whole_seconds(extractor):
     for pictures, seconds in ((1, 1), (2, 1), (5, 2), (32, 16)):
         for choice in (CHOICES[0], CHOICES[2]):
             settings = EngineSettings(batch_pictures=pictures)
-            engine = make_engine(choice, extractor.graphs, settings)
+            engine = make_engine(choice, backbone_graphs(extractor), settings)
             assert engine.batch_seconds == seconds == pictures // FRAMES_PER_SECOND or pictures == 1
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from avel_tf.atomic import atomic_text
 from avel_tf.formats import FORMATS, check_formats, write_formats
-from avel_tf.formats.atomic import atomic_text
 from avel_tf.formats.text import printable
 from avel_tf.results import Result, read_results
 from tests.formats.samples import hostile_results

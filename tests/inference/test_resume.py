@@ -311,7 +311,7 @@ def test_no_room_for_the_results_keeps_the_ledger(videos, model, tmp_path):
     (out / "results.jsonl").write_bytes(b"an older one\n")
     script = (
         "import errno, os, runpy, sys\n"
-        "import avel_tf.formats.atomic as atomic\n"
+        "import avel_tf.atomic as atomic\n"
         "def full(*_): raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))\n"
         "atomic.os = type('os', (), {**vars(os), 'replace': staticmethod(full)})\n"
         "sys.argv = ['avel', *sys.argv[1:]]\n"

@@ -12,6 +12,7 @@ import pytest
 
 from avel_tf.data.features import embed_files
 from avel_tf.data.settings import DataSettings
+from avel_tf.engines.graphs import backbone_graphs
 from avel_tf.engines.tensorflow_engine import TensorFlowEngine
 from avel_tf.media.decode import decode_clip
 from avel_tf.media.decode_settings import DecodeSettings
@@ -137,7 +138,7 @@ def test_a_file_that_breaks_off_is_named(films, tmp_path):
 @pytest.mark.parametrize(("workers", "pictures"), [(1, 8), (4, 8), (3, 2), (2, 128)])
 def test_features_are_those_of_each_file_alone(films, extractor, workers, pictures):
     """Batches mix seconds of several files; what comes out must not."""
-    engine = TensorFlowEngine(extractor.graphs, batch_pictures=pictures)
+    engine = TensorFlowEngine(backbone_graphs(extractor), batch_pictures=pictures)
     results = list(embed_files(stream_of(films, workers), engine))
     assert [index for index, _, _ in results] == list(range(len(films)))
     for index, features, outcome in results:
@@ -156,13 +157,13 @@ def test_files_come_out_as_soon_as_they_are_done(films, extractor):
     """A caller that writes line by line must not wait for the last film."""
     opened = []
     stream = stream_of(films[:2] * 6, 1, opening=opened.append)
-    embedded = embed_files(stream, TensorFlowEngine(extractor.graphs, batch_pictures=4))
+    embedded = embed_files(stream, TensorFlowEngine(backbone_graphs(extractor), batch_pictures=4))
     next(embedded)
     assert len(opened) < 9
 
 
 def test_no_files(extractor):
-    assert list(embed_files(stream_of([], 2), TensorFlowEngine(extractor.graphs))) == []
+    assert list(embed_files(stream_of([], 2), TensorFlowEngine(backbone_graphs(extractor)))) == []
 
 
 def test_no_further_file_is_opened_when_it_is_to_finish(films):
