@@ -14,8 +14,10 @@ from avel_tf.data.features import embed_files
 from avel_tf.data.settings import DataSettings
 from avel_tf.engines.graphs import backbone_graphs
 from avel_tf.engines.tensorflow_engine import TensorFlowEngine
-from avel_tf.media.decode import decode_clip
+from avel_tf.media import second_stream
+from avel_tf.media.decode import decode_blocks, decode_clip
 from avel_tf.media.decode_settings import DecodeSettings
+from avel_tf.media.errors import MediaError
 from avel_tf.media.isolated import shared_decoder
 from avel_tf.media.second_stream import PADDING, SecondStream
 from tests.media.films import clicks, write_film
@@ -133,6 +135,21 @@ def test_a_file_that_breaks_off_is_named(films, tmp_path):
     files = [file for file, _ in read(stream)]
     assert stream.outcomes[0].problem and stream.outcomes[0].error is None
     assert 0 < files.count(0) <= 6 and files.count(1) == 3
+
+
+def test_a_film_that_dies_midway_keeps_its_good_seconds(films, monkeypatch):
+    """What killed its decoder after the first block is told beside them."""
+
+    def dying(path, **options):
+        blocks = decode_blocks(path, **options)
+        yield next(blocks)
+        raise MediaError(path, "the decoder was killed by signal 11 (SIGSEGV)")
+
+    monkeypatch.setattr(second_stream, "decode_blocks", dying)
+    stream = stream_of(films[1:2], 1, settings=DecodeSettings(isolated=False))
+    assert len(read(stream)) == 10
+    outcome = stream.outcomes[0]
+    assert outcome.seconds == 10 and outcome.error is None and "SIGSEGV" in outcome.problem
 
 
 @pytest.mark.parametrize(("workers", "pictures"), [(1, 8), (4, 8), (3, 2), (2, 128)])
