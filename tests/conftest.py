@@ -59,6 +59,9 @@ COMPACT_SETTINGS = (
     "embeddings.visual.module=compact",
     "embeddings.audio.module=compact",
     f"embeddings.visual.frames_per_second={FRAMES_PER_SECOND}",
+    # So that features made here are to the bit those of the fixture `store`.
+    "engine.name=tensorflow",
+    "engine.precision=float32",
 )
 TINY_TRAINING = (
     "training.epochs=2",
