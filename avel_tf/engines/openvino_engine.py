@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections import deque
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +59,9 @@ class OpenVinoEngine:
         recipe = graphs.recipe.visual
         self.batch_seconds = max(1, (batch_pictures or PICTURES) // recipe.frames_per_second)
         self._graphs = graphs
-        self._core = openvino.Core()
         self._cache = cache / "openvino" / openvino.__version__ / graphs.key
-        compiled = self._cache / "compiled"
-        compiled.mkdir(parents=True, exist_ok=True)
-        self._core.set_property({"CACHE_DIR": str(compiled)})
+        self._compiled = self._cache / "compiled"
+        self._compiled.mkdir(parents=True, exist_ok=True)
         self._embed = self._compile(
             f"embed-{self.batch_seconds}",
             {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": _PRECISIONS[precision]},
@@ -119,7 +118,8 @@ class OpenVinoEngine:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not path.is_file():
                 self._convert(name)
-            return self._core.compile_model(str(path), "CPU", properties)
+            properties = {**properties, "CACHE_DIR": str(self._compiled)}
+            return _core().compile_model(str(path), "CPU", properties)
 
     def _convert(self, name: str) -> None:
         """Have a TensorFlow function converted and kept as `NAME.xml` and `NAME.bin`."""
@@ -158,6 +158,12 @@ class OpenVinoEngine:
                 with open(path, "rb") as file:
                     os.fsync(file.fileno())
                 os.replace(path, self._cache / path.name)
+
+
+@cache
+def _core() -> Any:
+    """One for the process: with the last one OpenVINO would unload code that its threads run."""
+    return load_openvino().Core()
 
 
 def _vectors(request: Any) -> tuple[np.ndarray, np.ndarray]:
