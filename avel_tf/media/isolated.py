@@ -25,8 +25,8 @@ from avel_tf.media.probe import MediaInfo
 
 logger = logging.getLogger(__name__)
 
-# How often a child that dies before it has begun a file is replaced. Once would do for one that
-# was killed or ended while it had nothing to do.
+# How many new children may die before they have begun a file. One that had waited for work and is
+# gone (it ends by itself after two minutes without any) does not count, however many there are.
 _STARTS = 3
 # Blocks in which `decode_clip` fetches a file; the memory for two of them is shared.
 _CLIP_BLOCK_SECONDS = 10
@@ -282,8 +282,13 @@ class IsolatedDecoder:
         self, text: bytes, form: tuple[int, ...] | None, stream: int | None = None
     ) -> tuple[DecoderProcess, BlockMemory | None]:
         """A child that is at work on the file, and memory of the form that is wanted."""
-        for _ in range(_STARTS):
-            child = self._take()
+        reason = ""
+        starts = 0
+        while starts < _STARTS:
+            child = self._take_idle()
+            if child is None:
+                child = DecoderProcess()
+                starts += 1
             memory = child.memory
             if form is not None and (memory is None or memory.shape != form):
                 memory = BlockMemory(form[0], form[1], (form[2], form[3]))
@@ -301,16 +306,14 @@ class IsolatedDecoder:
             "without one."
         )
 
-    def _take(self) -> DecoderProcess:
+    def _take_idle(self) -> DecoderProcess | None:
         with self._lock:
             if self._owner != os.getpid():
                 # After a fork the children belong to the process that started them.
                 self._idle, self._owner = [], os.getpid()
             if self._closed:
                 raise RuntimeError("This decoder has been closed.")
-            if self._idle:
-                return self._idle.pop()
-        return DecoderProcess()
+            return self._idle.pop() if self._idle else None
 
     def _give_back(self, child: DecoderProcess, reusable: bool) -> None:
         with self._lock:

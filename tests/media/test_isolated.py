@@ -192,6 +192,24 @@ def test_threads_share_a_decoder(
     assert 1 <= len(decoder.idle_pids) <= 3
 
 
+def test_any_number_of_children_may_have_ended_while_they_waited(
+    film: Path, decoder: IsolatedDecoder
+) -> None:
+    """As all of a pool do after two minutes without work; a pause is no failure."""
+    expected = decode_clip(film, size=SIZE)
+    blocks = [decoder.decode_blocks(film, size=SIZE) for _ in range(5)]
+    for each in blocks:
+        next(each)  # five files in hand at once take five children
+    for each in blocks:
+        assert not list(each)
+    ended = decoder.idle_pids
+    assert len(ended) == 5
+    for pid in ended:
+        os.kill(pid, signal.SIGKILL)
+    same(expected, decoder.decode_clip(film, size=SIZE))
+    assert len(decoder.idle_pids) == 1 and decoder.idle_pids[0] not in ended
+
+
 def test_headers_are_those_of_this_process(
     film: Path, long_film: Path, decoder: IsolatedDecoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
