@@ -79,7 +79,7 @@ def features_of(path: Path, config: Config, folder: Path, *, reuse: bool = False
     from avel_tf.data.feature_store import FeatureStore
 
     if is_feature_store(path):
-        return FeatureStore(path)
+        return FeatureStore(path, deleaked=config.dataset.deleaked)
     from avel_tf.annotations import load_dataset
     from avel_tf.data.extract import extract_features
     from avel_tf.embeddings.extractor import load_extractor

@@ -11,8 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from avel_tf.annotations import Annotation, Dataset, Video, second_labels
-from avel_tf.data.feature_store import SPLITS, FeatureStore, FeatureStoreError, FeatureStoreWriter
+from avel_tf.annotations import Annotation, Dataset, Video, remove_leaks, second_labels
+from avel_tf.data.feature_store import (
+    AUGMENTED,
+    SPLITS,
+    FeatureStore,
+    FeatureStoreError,
+    FeatureStoreWriter,
+)
 from avel_tf.data.features import Features, embed_files
 from avel_tf.data.finished_groups import GROUP_VIDEOS, FinishedGroups
 from avel_tf.data.settings import DataSettings
@@ -86,12 +92,14 @@ def extract_features(
     augment = SpecAugment(extractor.audio, seed=seed) if data.spec_augment_copies else None
     limit = AVE_SECONDS if dataset.layout == "ave" else None
     done = 0
+    stay = {video.id for video in remove_leaks(dataset.videos)}
     writer = FeatureStoreWriter(
         folder,
         recipe=extractor.recipe,
         labels=dataset.labels,
         layout=dataset.layout,
         dtype=data.feature_dtype,
+        leaks=[video.id for video in dataset.videos if video.id not in stay],
     )
 
     def count(videos: int = 1) -> None:
@@ -190,7 +198,7 @@ def extract_features(
             yield video.id, features, video.annotations, targets
             for number, audio in enumerate(features.augmented_audio, start=1):
                 changed = Features(features.visual, audio, features.valid)
-                yield f"{video.id}#augmented{number}", changed, video.annotations, targets
+                yield f"{video.id}{AUGMENTED}{number}", changed, video.annotations, targets
 
     with FinishedGroups(Path(folder), _plan(dataset, graphs, choice, engine, media)) as groups:
         with writer:

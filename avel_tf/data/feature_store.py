@@ -26,6 +26,8 @@ SPLITS = ("train", "validation", "test")
 # About 100 MB a shard with ResNet-152 and VGGish at ten seconds a clip, TensorFlow's own advice
 # for TFRecord files (https://www.tensorflow.org/guide/data_performance).
 RECORDS_PER_SHARD = 1_024
+# What the id of a copy with masked sound ends in, before its number.
+AUGMENTED = "#augmented"
 _FLOAT16_MAX = float(np.finfo(np.float16).max)
 _FLOAT16_NORMAL = float(np.finfo(np.float16).smallest_normal)
 
@@ -39,6 +41,8 @@ class FeatureStore:
 
     Args:
         folder: What `avel extract` or `FeatureStoreWriter` wrote.
+        deleaked: Leave out the records whose file stands in a stronger split as well, as
+            `dataset.deleaked` does for a data set: features made once serve both splits.
 
     Attributes:
         recipe: How the features were made.
@@ -48,10 +52,11 @@ class FeatureStore:
         skipped: `{"video", "split", "reason"}` of each video that gave no features.
 
     Raises:
-        FeatureStoreError: When the folder holds no readable manifest.
+        FeatureStoreError: When the folder holds no readable manifest, or one that does not say
+            which records leak although they shall be left out.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, *, deleaked: bool = False) -> None:
         self.folder = Path(folder)
         path = self.folder / MANIFEST
         try:
@@ -78,10 +83,17 @@ class FeatureStore:
                 f"The manifest {path} has schema {self.manifest.get('schema')!r}; this version of "
                 f"avel-tf reads schema {SCHEMA}. Extract the features again."
             )
+        if deleaked and "leaks" not in self.manifest:
+            raise FeatureStoreError(
+                f"The features {self.folder} do not say which files stand in two splits, because "
+                "an older version made them. Extract them again, or set dataset.deleaked to false."
+            )
+        self._leaks: list[str] = self.manifest["leaks"] if deleaked else []
 
     def count(self, split: str) -> int:
         """Number of records of a split."""
-        return self._split(split)["records"]
+        entry = self._split(split)
+        return entry["records"] - (entry["leaks"] if self._leaks else 0)
 
     def dataset(self, split: str, *, as_stored: bool = False) -> tf.data.Dataset:
         """The records of a split, in the order in which they were written.
@@ -101,8 +113,10 @@ class FeatureStore:
             dtype=self.dtype,
             as_stored=as_stored,
         )
-        return self._records(split).map(
-            decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+        return self._without_leaks(
+            self._records(split).map(
+                decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+            )
         )
 
     def seconds(self, split: str) -> tf.data.Dataset:
@@ -111,9 +125,22 @@ class FeatureStore:
         Returns:
             Elements `id` string, `valid` bool [T] and `targets` int64 [T].
         """
-        return self._records(split).map(
-            decode_seconds, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+        return self._without_leaks(
+            self._records(split).map(
+                decode_seconds, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+            )
         )
+
+    def _without_leaks(self, records: tf.data.Dataset) -> tf.data.Dataset:
+        if not self._leaks:
+            return records
+        leaks = tf.constant([os.fsencode(each) for each in self._leaks])
+
+        def stays(record: dict[str, tf.Tensor]) -> tf.Tensor:
+            video = tf.strings.regex_replace(record["id"], f"{AUGMENTED}[0-9]+$", "")
+            return tf.reduce_all(tf.not_equal(video, leaks))
+
+        return records.filter(stays)
 
     def _records(self, split: str) -> tf.data.Dataset:
         files = [str(self.folder / name) for name in self._split(split)["shards"]]
@@ -141,6 +168,7 @@ class FeatureStoreWriter:
         labels: The classes.
         layout: The layout of the data set they come from.
         dtype: `float32`, or `float16` at half the size.
+        leaks: Ids of the examples that a reader leaves out who asks for no file in two splits.
 
     Raises:
         FeatureStoreError: When the folder holds something else.
@@ -158,6 +186,7 @@ class FeatureStoreWriter:
         labels: Labels,
         layout: str,
         dtype: str = "float32",
+        leaks: Iterable[str] = (),
     ) -> None:
         self.folder = Path(folder)
         if self.folder.exists() and not _may_be_replaced(self.folder):
@@ -166,12 +195,14 @@ class FeatureStoreWriter:
             )
         self.labels = labels
         self.dtype = known_dtype(dtype)
+        self._leaks = frozenset(leaks)
         self._manifest: dict[str, Any] = {
             "schema": SCHEMA,
             "layout": layout,
             "labels": list(labels.names),
             "recipe": recipe.to_dict(),
             "feature_dtype": self.dtype,
+            "leaks": sorted(self._leaks),
             "splits": {},
             "skipped": [],
             "remarks": [],
@@ -217,7 +248,7 @@ class FeatureStoreWriter:
         shards = max(1, -(-expected // RECORDS_PER_SHARD))
         files = [f"{name}-{index:05d}-of-{shards:05d}.tfrecord" for index in range(shards)]
         writers = [tf.io.TFRecordWriter(str(self._partial / file)) for file in files]
-        written = 0
+        written = leaks = 0
         largest = {"visual": 0.0, "audio": 0.0}
         for record in records:
             if self.dtype == "float16":
@@ -225,10 +256,11 @@ class FeatureStoreWriter:
                     largest[stream] = max(largest[stream], value)
             writers[written % shards].write(encode_record(*record, dtype=self.dtype))
             written += 1
+            leaks += record[0].split(AUGMENTED)[0] in self._leaks
         for writer in writers:
             writer.close()
         _require_normal(largest, name)
-        self._manifest["splits"][name] = {"records": written, "shards": files}
+        self._manifest["splits"][name] = {"records": written, "leaks": leaks, "shards": files}
 
     def skip(self, video: str, split: str, reason: str) -> None:
         """Note a video that gave no features."""

@@ -109,6 +109,21 @@ def test_aves_clips_all_have_ten_seconds(clips, extractor, tmp_path):
     assert long["valid"].all()
 
 
+def test_one_extraction_serves_the_official_and_the_deleaked_split(clips, extractor, tmp_path):
+    dataset = load_dataset(small_copy(clips, tmp_path / "data", rows=3))
+    first, *others = dataset.videos
+    again = replace(first, id=f"{first.id}#2", split="test")  # another row of the same file
+    official = extract_features(
+        replace(dataset, videos=(first, *others, again)), extractor, tmp_path / "features"
+    )
+    deleaked = FeatureStore(official.folder, deleaked=True)
+    assert set(contents(official, "train")) == {video.id for video in dataset.videos}
+    assert set(contents(deleaked, "train")) == {video.id for video in others}
+    assert deleaked.count("train") == len(others)
+    for store in (official, deleaked):
+        assert set(contents(store, "test")) == {again.id}
+
+
 # SpecAugment
 
 

@@ -201,6 +201,36 @@ def test_a_split_that_is_not_there(tmp_path):
 # Whole or not at all
 
 
+def test_examples_whose_file_stands_in_two_splits_can_be_left_out(tmp_path):
+    names = ["clean", "twice", "clean#augmented1", "twice#augmented1"]
+    odd = os.fsdecode(b"\xff odd")
+    with FeatureStoreWriter(
+        tmp_path / "store", recipe=recipe_of(), labels=LABELS, layout="ave", leaks=["twice", odd]
+    ) as writer:
+        records = [record(name, 2, seed) for seed, name in enumerate([*names, odd])]
+        writer.write_split("train", records, expected=5)
+        writer.write_split("test", [record("other", 2)], expected=1)
+    official = FeatureStore(tmp_path / "store")
+    deleaked = FeatureStore(tmp_path / "store", deleaked=True)
+    assert (official.count("train"), deleaked.count("train")) == (5, 2)
+    assert official.count("test") == deleaked.count("test") == 1
+    for read in (deleaked.dataset, deleaked.seconds):
+        found = [each["id"].decode() for each in read("train").as_numpy_iterator()]
+        assert found == ["clean", "clean#augmented1"]
+    assert len(list(official.dataset("train"))) == 5
+
+
+def test_a_store_that_cannot_say_what_leaks_is_not_taken_for_clean(tmp_path):
+    store = write(tmp_path / "store", train=[record("a", 2)])
+    manifest = store.folder / "manifest.json"
+    content = json.loads(manifest.read_text())
+    del content["leaks"]
+    manifest.write_text(json.dumps(content))
+    assert FeatureStore(store.folder).count("train") == 1
+    with pytest.raises(FeatureStoreError, match=r"stand in two splits.*dataset\.deleaked"):
+        FeatureStore(store.folder, deleaked=True)
+
+
 def test_a_failure_half_way_leaves_the_old_store(tmp_path):
     folder = tmp_path / "features"
     write(folder, train=[record("old", 2)])
