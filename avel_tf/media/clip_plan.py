@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -28,6 +28,8 @@ class ClipPlan:
     Args:
         visible: `[T]` class names, None where no object of any class is in the picture.
         sounding: `[T]` class names, None where only background noise is heard.
+        bystander: `[T]` class names of a second object whose sound is never heard; may be left out.
+        off_screen: `[T]` class names of a second sound whose object is never seen; may be left out.
 
     Example:
         >>> ClipPlan(visible=("Bark", "Bark", None), sounding=(None, "Bark", "Bark")).events
@@ -36,6 +38,8 @@ class ClipPlan:
 
     visible: tuple[str | None, ...]
     sounding: tuple[str | None, ...]
+    bystander: tuple[str | None, ...] = ()
+    off_screen: tuple[str | None, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.visible) != len(self.sounding):
@@ -43,6 +47,12 @@ class ClipPlan:
                 "A plan needs as many seconds of picture as of sound. "
                 f"Received: {len(self.visible)} of picture, {len(self.sounding)} of sound."
             )
+
+    @property
+    def cast(self) -> frozenset[str]:
+        """The classes that are seen or heard at any time."""
+        everyone = (*self.visible, *self.sounding, *self.bystander, *self.off_screen)
+        return frozenset(name for name in everyone if name is not None)
 
     @property
     def labels(self) -> tuple[str | None, ...]:
@@ -138,3 +148,40 @@ def plan_clip(
         elif last > first:
             fill(first, last, decoy())
     return ClipPlan(tuple(visible), tuple(sounding))
+
+
+def distract(
+    rng: np.random.Generator,
+    plan: ClipPlan,
+    strangers: Callable[[str], Sequence[str]],
+    *,
+    bystander_probability: float,
+    off_screen_probability: float,
+) -> ClipPlan:
+    """Add a second object and a second sound, which change nothing about the events.
+
+    Args:
+        rng: source of every choice.
+        plan: what is seen and heard without them.
+        strangers: gives the classes that make no event together with one class.
+        bystander_probability: chance of an object that is seen and never heard.
+        off_screen_probability: chance of a sound that is heard and never seen.
+
+    Returns:
+        The plan with what was added, each for a stretch of half the clip or more.
+    """
+    seconds = len(plan.visible)
+    for role, probability in (
+        ("bystander", bystander_probability), ("off_screen", off_screen_probability)
+    ):  # fmt: skip
+        wanted = rng.random() < probability
+        known = [set(strangers(name)) for name in sorted(plan.cast)]
+        free = sorted(set.intersection(*known)) if known else []
+        if not wanted or not free:
+            continue
+        name = str(rng.choice(free))
+        length = int(rng.integers((seconds + 1) // 2, seconds + 1))
+        start = int(rng.integers(0, seconds - length + 1))
+        track = [name if start <= second < start + length else None for second in range(seconds)]
+        plan = replace(plan, **{role: tuple(track)})
+    return plan

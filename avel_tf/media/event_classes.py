@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from avel_tf.media import objects, sounds
+from avel_tf.media.machines import MACHINES
 from avel_tf.media.objects import Look, Motion
+from avel_tf.media.signals import SIGNALS
 from avel_tf.media.sounds import Sound
 from avel_tf.media.sprite import Sprite
 
@@ -43,3 +45,37 @@ EVENT_CLASSES: dict[str, EventClass] = {
         EventClass("Frying (food)", objects.frying, sounds.frying),
     )
 }
+
+# Every machine gives every signal: five classes share a look, five share a sound, and neither the
+# picture nor the sound names one of them alone.
+MACHINE_CLASSES: dict[str, EventClass] = {
+    f"{machine} {signal}": EventClass(f"{machine} {signal}", draw, sound)
+    for machine, draw in MACHINES.items()
+    for signal, sound in SIGNALS.items()
+}
+
+ALL_CLASSES: dict[str, EventClass] = EVENT_CLASSES | MACHINE_CLASSES
+
+
+def strangers(name: str, classes: Sequence[str]) -> list[str]:
+    """Return the classes whose look and sound make no event with those of class `name`.
+
+    A tram that is seen while a beeper is heard is a "Tram beeper", whatever a decoy meant by it;
+    a tram that is seen while a dog is heard is nothing.
+
+    Args:
+        name: one of `ALL_CLASSES`.
+        classes: names that count as events.
+
+    Returns:
+        Names out of `classes`, in their order.
+    """
+    events = {(ALL_CLASSES[each].draw, ALL_CLASSES[each].sound) for each in classes}
+    own = ALL_CLASSES[name]
+    return [
+        other
+        for other in classes
+        if other != name
+        and (own.draw, ALL_CLASSES[other].sound) not in events
+        and (ALL_CLASSES[other].draw, own.sound) not in events
+    ]

@@ -52,7 +52,7 @@ class Look:
 
     def pick(self, palette: Sequence[Colour]) -> Colour:
         """Return this clip's colour out of `palette`."""
-        return _shaded(palette[int(self.choice * len(palette))], self.shade)
+        return shaded(palette[int(self.choice * len(palette))], self.shade)
 
 
 def church_bell(sprite: Sprite, motion: Motion, look: Look) -> None:
@@ -62,23 +62,23 @@ def church_bell(sprite: Sprite, motion: Motion, look: Look) -> None:
     swing = 0.34 * side * np.cos(np.pi * min(motion.since, 1.0))
     sprite.box((-0.85, -1.0), (1.7, 0.2), WOOD, radius=0.04)
     with sprite.turned(swing, (0.0, -1.0)):
-        sprite.ellipse((0, 0.72), (0.15, 0.15), _shaded(STEEL, 0.55))
+        sprite.ellipse((0, 0.72), (0.15, 0.15), shaded(STEEL, 0.55))
         height = np.linspace(-0.62, 0.62, 14)
         flare = 0.24 + 0.2 * ((height + 0.62) / 1.24) + 0.22 * ((height + 0.62) / 1.24) ** 5
         right = np.stack([flare, height], axis=1)
         left = np.stack([-flare, height], axis=1)[::-1]
-        sprite.box((-0.1, -0.85), (0.2, 0.28), _shaded(STEEL, 0.6), radius=0.05)
+        sprite.box((-0.1, -0.85), (0.2, 0.28), shaded(STEEL, 0.6), radius=0.05)
         sprite.polygon(np.concatenate([right, left]), bronze)
         shine = np.concatenate([left[::-1][2:11] + (0.1, 0), left[2:11] + (0.22, 0)])
-        sprite.polygon(shine, _shaded(bronze, 1.3), outline=False, opacity=0.7)
-        sprite.box((-0.67, 0.52), (1.34, 0.14), _shaded(bronze, 0.85), radius=0.06)
-        sprite.line([(-0.36, 0.12), (0.36, 0.12)], _shaded(bronze, 0.7), 0.05)
+        sprite.polygon(shine, shaded(bronze, 1.3), outline=False, opacity=0.7)
+        sprite.box((-0.67, 0.52), (1.34, 0.14), shaded(bronze, 0.85), radius=0.06)
+        sprite.line([(-0.36, 0.12), (0.36, 0.12)], shaded(bronze, 0.7), 0.05)
 
 
 def bark(sprite: Sprite, motion: Motion, look: Look) -> None:
     """The head of a dog that throws its mouth open with each bark."""
     fur = look.pick([(168, 112, 62), (92, 66, 50), (214, 176, 120), (120, 116, 114)])
-    cream, dark = (238, 222, 196), _shaded(fur, 0.62)
+    cream, dark = (238, 222, 196), shaded(fur, 0.62)
     gape = 0.08 + 0.42 * motion.level
     with sprite.turned(-0.16 * motion.level, (0, 0.9)):
         sprite.ellipse((0, 0.1 + gape * 0.75), (0.36, 0.34), cream)  # lower jaw
@@ -108,13 +108,13 @@ def helicopter(sprite: Sprite, motion: Motion, look: Look) -> None:
         body = [(-0.95, -0.12), (-0.1, -0.28), (0.25, -0.36), (0.62, -0.2), (0.86, 0.14),
                 (0.7, 0.38), (0.2, 0.46), (-0.16, 0.34), (-0.3, 0.12), (-0.95, 0.02)]  # fmt: skip
         sprite.polygon([(-1.05, -0.42), (-0.86, -0.42), (-0.8, -0.02), (-0.98, -0.02)],
-                       _shaded(paint, 0.8))  # fmt: skip
+                       shaded(paint, 0.8))  # fmt: skip
         for x in (0.06, 0.5):
             sprite.line([(x, 0.4), (x, 0.68)], BLACK, 0.05)
         sprite.line([(-0.3, 0.68), (0.8, 0.68), (0.92, 0.6)], BLACK, 0.07)
         sprite.polygon([(x, y + rise * 0.3) for x, y in body], paint)
         sprite.polygon([(0.3, -0.26), (0.56, -0.14), (0.8, 0.14), (0.32, 0.14)], GLASS)
-        sprite.box((-0.06, -0.2), (0.26, 0.3), _shaded(GLASS, 0.85), radius=0.05)
+        sprite.box((-0.06, -0.2), (0.26, 0.3), shaded(GLASS, 0.85), radius=0.05)
         sprite.line([(-0.9, -0.05), (-0.1, 0.12), (0.7, 0.26)], WHITE, 0.05)
         sprite.line([(0.12, -0.34), (0.12, -0.56)], BLACK, 0.09)
         # Real blades would blur or stand still at this frame rate: turn them slowly, over a disc.
@@ -158,7 +158,7 @@ def acoustic_guitar(sprite: Sprite, motion: Motion, look: Look) -> None:
         right = np.stack([np.maximum(0, PchipInterpolator(down, half)(fine)), fine], axis=1)
         outline = np.concatenate([right, right[::-1] * (-1, 1)])
         sprite.polygon(outline, wood)
-        sprite.polygon((outline - (0, 0.4)) * 0.86 + (0, 0.41), _shaded(wood, 1.1), outline=False)
+        sprite.polygon((outline - (0, 0.4)) * 0.86 + (0, 0.41), shaded(wood, 1.1), outline=False)
         sprite.ellipse((0, 0.22), (0.2, 0.2), (240, 214, 160))
         sprite.ellipse((0, 0.22), (0.15, 0.15), (44, 26, 20), outline=False)
         sprite.box((-0.24, 0.68), (0.48, 0.09), (60, 38, 28), radius=0.03)
@@ -183,13 +183,13 @@ def train_horn(sprite: Sprite, motion: Motion, look: Look) -> None:
         centre = (0.34 * drift + 0.06 * np.sin(7 * puff), -0.82 - 0.16 * drift)
         size = (0.12 + 0.2 * drift) * (0.5 + 0.7 * blow)
         sprite.ellipse(centre, (size, size), (236, 238, 242), outline=False, opacity=0.75)
-    sprite.box((-0.13, -0.82), (0.26, 0.36), _shaded(paint, 0.7))
-    sprite.box((-0.2, -0.88), (0.4, 0.12), _shaded(paint, 0.9), radius=0.03)
-    sprite.box((-0.72, -0.42), (1.44, 0.5), _shaded(paint, 0.75), radius=0.1)
+    sprite.box((-0.13, -0.82), (0.26, 0.36), shaded(paint, 0.7))
+    sprite.box((-0.2, -0.88), (0.4, 0.12), shaded(paint, 0.9), radius=0.03)
+    sprite.box((-0.72, -0.42), (1.44, 0.5), shaded(paint, 0.75), radius=0.1)
     for x in (-0.62, 0.38):
         sprite.box((x, -0.32), (0.24, 0.26), GLASS, radius=0.03)
     sprite.ellipse((0, 0.04), (0.6, 0.6), paint)
-    sprite.ellipse((0, 0.04), (0.48, 0.48), _shaded(paint, 1.25))
+    sprite.ellipse((0, 0.04), (0.48, 0.48), shaded(paint, 1.25))
     sprite.ellipse((0, 0.1), (0.09, 0.09), (208, 172, 74))
     glow = 0.2 + 0.6 * blow
     sprite.ellipse((0, -0.26), (0.2 + 0.2 * blow, 0.2 + 0.2 * blow), (255, 236, 140),
@@ -206,7 +206,7 @@ def train_horn(sprite: Sprite, motion: Motion, look: Look) -> None:
 def baby_cry(sprite: Sprite, motion: Motion, look: Look) -> None:
     """A baby's face: eyes pressed shut, the mouth wide open with each wail, tears falling."""
     skin = look.pick([(250, 206, 176), (232, 178, 140), (176, 118, 84), (122, 80, 58)])
-    hair, cheek = (74, 46, 32), (_shaded(skin, 1.0)[0], skin[1] * 0.72, skin[2] * 0.72)
+    hair, cheek = (74, 46, 32), (shaded(skin, 1.0)[0], skin[1] * 0.72, skin[2] * 0.72)
     cry = motion.level
     for x in (-0.84, 0.84):
         sprite.ellipse((x, 0.02), (0.15, 0.19), skin)
@@ -222,7 +222,7 @@ def baby_cry(sprite: Sprite, motion: Motion, look: Look) -> None:
         fall = (motion.time * 1.1 + 0.5 * (side > 0)) % 1.0
         sprite.ellipse((side * (0.42 + 0.1 * fall), -0.06 + 0.7 * fall), (0.065, 0.1),
                        (110, 186, 246))  # fmt: skip
-    sprite.ellipse((0, 0.12), (0.09, 0.06), _shaded(skin, 0.88), outline=False)
+    sprite.ellipse((0, 0.12), (0.09, 0.06), shaded(skin, 0.88), outline=False)
     gape = 0.07 + 0.25 * cry
     sprite.ellipse((0, 0.54), (0.22 + 0.14 * cry, gape), (126, 24, 40))
     sprite.ellipse((0, 0.54 + 0.55 * gape), (0.17, 0.42 * gape), (236, 118, 128), outline=False)
@@ -287,8 +287,8 @@ def frying(sprite: Sprite, motion: Motion, look: Look) -> None:
     iron = look.pick([(52, 54, 60), (78, 44, 40), (44, 60, 76), (104, 108, 114)])
     sprite.polygon([(0.44, 0.4), (0.56, 0.28), (1.04, 0.82), (0.92, 0.94)], (140, 84, 46))
     sprite.ellipse((-0.12, -0.1), (0.86, 0.86), iron)
-    sprite.ellipse((-0.12, -0.1), (0.73, 0.73), _shaded(iron, 0.7), outline=False)
-    sprite.ellipse((-0.3, -0.32), (0.3, 0.2), _shaded(iron, 1.15), angle=-0.7, outline=False,
+    sprite.ellipse((-0.12, -0.1), (0.73, 0.73), shaded(iron, 0.7), outline=False)
+    sprite.ellipse((-0.3, -0.32), (0.3, 0.2), shaded(iron, 1.15), angle=-0.7, outline=False,
                    opacity=0.6)  # fmt: skip
     angle = np.linspace(0, 2 * np.pi, 40)
     quiver = 0.02 * np.sin(5 * angle + 14 * motion.time)
@@ -309,6 +309,7 @@ def frying(sprite: Sprite, motion: Motion, look: Look) -> None:
                            (255, 244, 196), outline=False)  # fmt: skip
 
 
-def _shaded(colour: Colour, factor: float) -> Colour:
+def shaded(colour: Colour, factor: float) -> Colour:
+    """Return a colour made brighter or darker by `factor`."""
     red, green, blue = (min(255.0, channel * factor) for channel in colour)
     return red, green, blue

@@ -49,11 +49,11 @@ def church_bell(rng: np.random.Generator, seconds: int) -> Sound:
         ring += gain * np.exp(-time / decay) * pair
 
     def strike() -> Samples:
-        clapper = _band(rng.normal(size=time.size), 1500, 6000) * np.exp(-time / 0.012)
+        clapper = band(rng.normal(size=time.size), 1500, 6000) * np.exp(-time / 0.012)
         return rng.uniform(0.7, 1.0) * ring + 2.5 * clapper
 
     onsets = _onsets(rng, seconds, every=rng.uniform(0.9, 1.0), jitter=0.02)
-    return _place(onsets, [strike() for _ in onsets], seconds)
+    return place_parts(onsets, [strike() for _ in onsets], seconds)
 
 
 def bark(rng: np.random.Generator, seconds: int) -> Sound:
@@ -65,12 +65,12 @@ def bark(rng: np.random.Generator, seconds: int) -> Sound:
         length = int(rng.uniform(0.15, 0.22) * SAMPLE_RATE)
         part = np.linspace(0, 1, length)
         glide = pitch * (0.75 + 0.6 * np.sin(np.pi * part**0.7)) * rng.uniform(0.93, 1.07)
-        throat = _harmonics(glide, 18, tilt=0.7) + 0.6 * rng.normal(size=length)
-        mouth = _band(throat, 500, 1100) + 0.8 * _band(throat, 1300, 2100)
-        mouth += 0.35 * _band(throat, 2600, 4200)
+        throat = harmonics(glide, 18, tilt=0.7) + 0.6 * rng.normal(size=length)
+        mouth = band(throat, 500, 1100) + 0.8 * band(throat, 1300, 2100)
+        mouth += 0.35 * band(throat, 2600, 4200)
         return mouth * np.sin(np.pi * part**0.45) ** 1.5
 
-    return _place(onsets, [woof() for _ in onsets], seconds)
+    return place_parts(onsets, [woof() for _ in onsets], seconds)
 
 
 def helicopter(rng: np.random.Generator, seconds: int) -> Sound:
@@ -80,28 +80,28 @@ def helicopter(rng: np.random.Generator, seconds: int) -> Sound:
     time = np.arange(length) / SAMPLE_RATE
     phase = blades * time + 0.08 * np.sin(2 * np.pi * 0.3 * time)
     chop = np.exp(-6.0 * (phase % 1.0))
-    air = _band(rng.normal(size=length), 90, 1400)
+    air = band(rng.normal(size=length), 90, 1400)
     thump = np.sin(2 * np.pi * rng.uniform(60, 80) * time) * chop**2
     turbine = sum(
         np.sin(2 * np.pi * rng.uniform(0.99, 1.01) * whine * time + rng.uniform(0, 6.28))
         for whine in (1150, 2300, 3450)
     )
     waveform = 1.6 * air * (0.12 + chop) + 0.9 * thump + 0.035 * turbine
-    return Sound(_level(waveform), _every(seconds, 1 / blades))
+    return Sound(levelled(waveform), steady_onsets(seconds, 1 / blades))
 
 
 def clock(rng: np.random.Generator, seconds: int) -> Sound:
     """Tick, tock: two small resonances, hit in turn four times a second."""
     resonances = rng.uniform(1800, 2600) * np.array([[1.0, 1.71, 2.43], [0.8, 1.38, 2.1]])
-    onsets = _every(seconds, 0.25)
+    onsets = steady_onsets(seconds, 0.25)
     ticks = []
     for count in range(len(onsets)):
         time = np.arange(int(0.09 * SAMPLE_RATE)) / SAMPLE_RATE
-        click = _band(rng.normal(size=time.size), 2000, 7500) * np.exp(-time / 0.002)
+        click = band(rng.normal(size=time.size), 2000, 7500) * np.exp(-time / 0.002)
         for frequency in resonances[count % 2]:
             click += 0.6 * np.sin(2 * np.pi * frequency * time) * np.exp(-time / 0.013)
         ticks.append(click)
-    return _place(onsets, ticks, seconds)
+    return place_parts(onsets, ticks, seconds)
 
 
 def acoustic_guitar(rng: np.random.Generator, seconds: int) -> Sound:
@@ -128,7 +128,7 @@ def acoustic_guitar(rng: np.random.Generator, seconds: int) -> Sound:
     for count in range(len(onsets)):
         chord = chords[(count // 8) % len(chords)]
         strings.append(pluck(int(root + chord[rng.integers(len(chord))])))
-    return _place(onsets, strings, seconds)
+    return place_parts(onsets, strings, seconds)
 
 
 def train_horn(rng: np.random.Generator, seconds: int) -> Sound:
@@ -141,12 +141,12 @@ def train_horn(rng: np.random.Generator, seconds: int) -> Sound:
         part = np.linspace(0, 1, int(duration * SAMPLE_RATE))
         swell = np.minimum(1, part * duration / 0.09) * np.minimum(1, (1 - part) * duration / 0.12)
         pitch = 0.97 + 0.03 * np.minimum(1, part * duration / 0.15)
-        voices = sum(_harmonics(horn * pitch, 12, tilt=0.75) for horn in chord)
-        breath = 0.25 * _band(rng.normal(size=part.size), 800, 5000)
+        voices = sum(harmonics(horn * pitch, 12, tilt=0.75) for horn in chord)
+        breath = 0.25 * band(rng.normal(size=part.size), 800, 5000)
         onsets.append(start)
         blasts.append((np.asarray(voices) + breath) * swell)
         start += duration + rng.uniform(0.1, 0.2)
-    return _place(tuple(onsets), blasts, seconds)
+    return place_parts(tuple(onsets), blasts, seconds)
 
 
 def baby_cry(rng: np.random.Generator, seconds: int) -> Sound:
@@ -159,13 +159,13 @@ def baby_cry(rng: np.random.Generator, seconds: int) -> Sound:
         part = np.linspace(0, 1, int(duration * SAMPLE_RATE))
         arch = 0.8 + 0.45 * np.sin(np.pi * part**0.6)
         tremble = 1 + 0.025 * np.sin(2 * np.pi * rng.uniform(6, 8) * part * duration)
-        voice = _harmonics(pitch * arch * tremble, 14, tilt=0.82)
-        voice = 0.5 * voice + _band(voice, 900, 1600) + 0.9 * _band(voice, 2800, 4200)
-        voice += 0.15 * _band(rng.normal(size=part.size), 2000, 6000)
+        voice = harmonics(pitch * arch * tremble, 14, tilt=0.82)
+        voice = 0.5 * voice + band(voice, 900, 1600) + 0.9 * band(voice, 2800, 4200)
+        voice += 0.15 * band(rng.normal(size=part.size), 2000, 6000)
         onsets.append(start)
         wails.append(voice * np.sin(np.pi * part**0.5))
         start += duration + rng.uniform(0.12, 0.22)
-    return _place(tuple(onsets), wails, seconds)
+    return place_parts(tuple(onsets), wails, seconds)
 
 
 def race_car(rng: np.random.Generator, seconds: int) -> Sound:
@@ -183,10 +183,10 @@ def race_car(rng: np.random.Generator, seconds: int) -> Sound:
         start += duration
     glide = np.asarray(sosfilt(butter(1, 12, fs=SAMPLE_RATE, output="sos"), speed - speed[0]))
     firing = glide + speed[0]
-    engine = _harmonics(firing, 24, tilt=0.88) + 0.5 * _harmonics(firing * 0.5, 9, tilt=0.8)
+    engine = harmonics(firing, 24, tilt=0.88) + 0.5 * harmonics(firing * 0.5, 9, tilt=0.8)
     rasp = 1 + 0.25 * rng.normal(size=length)
-    exhaust = 0.5 * _band(rng.normal(size=length), 300, 3000)
-    return Sound(_level(np.tanh(0.6 * (engine * rasp + exhaust))), tuple(shifts))
+    exhaust = 0.5 * band(rng.normal(size=length), 300, 3000)
+    return Sound(levelled(np.tanh(0.6 * (engine * rasp + exhaust))), tuple(shifts))
 
 
 def accordion(rng: np.random.Generator, seconds: int) -> Sound:
@@ -194,7 +194,7 @@ def accordion(rng: np.random.Generator, seconds: int) -> Sound:
     root = rng.uniform(196, 262)  # Hz, G3 to C4
     scale = 2 ** (np.array([0, 2, 4, 5, 7, 9, 11, 12]) / 12)
     beat = rng.uniform(0.3, 0.42)
-    onsets = _every(seconds, beat)
+    onsets = steady_onsets(seconds, beat)
     length = int(beat * SAMPLE_RATE)
     swell = np.minimum(1, np.minimum(np.arange(length), np.arange(length)[::-1]) / 500)
     notes = []
@@ -205,26 +205,26 @@ def accordion(rng: np.random.Generator, seconds: int) -> Sound:
         for tone, gain in ((2 * root * scale[step], 1.0), (root * (1.5, 1.26)[count % 2], 0.5),
                            (root, 0.5)):  # fmt: skip
             for detune in (0.9965, 1.0035):
-                note += gain * _harmonics(np.full(length, tone * detune), 16, tilt=0.85)
+                note += gain * harmonics(np.full(length, tone * detune), 16, tilt=0.85)
         notes.append(note * swell)
-    return _place(onsets, notes, seconds)
+    return place_parts(onsets, notes, seconds)
 
 
 def frying(rng: np.random.Generator, seconds: int) -> Sound:
     """A steady hiss of fat with hundreds of crackling drops and a few loud spits."""
     length = seconds * SAMPLE_RATE
-    hiss = 0.35 * _band(rng.normal(size=length), 2500, 7600)
+    hiss = 0.35 * band(rng.normal(size=length), 2500, 7600)
     drops = np.zeros(length)
     count = seconds * int(rng.uniform(120, 200))
     drops[rng.integers(0, length, count)] = rng.exponential(2.2, count) * rng.choice([-1, 1], count)
-    crackle = _band(drops, 1800, 7000)
+    crackle = band(drops, 1800, 7000)
     spits = np.zeros(length)
     onsets = _onsets(rng, seconds, every=0.25, jitter=0.1)
     for onset in onsets:
         first = int(onset * SAMPLE_RATE)
         tail = min(700, length - first)
         spits[first : first + tail] += rng.normal(size=tail) * np.exp(-np.arange(tail) / 130)
-    return Sound(_level(hiss + 2.0 * crackle + 0.6 * _band(spits, 1200, 5000)), onsets)
+    return Sound(levelled(hiss + 2.0 * crackle + 0.6 * band(spits, 1200, 5000)), onsets)
 
 
 def coloured_noise(rng: np.random.Generator, samples: int, exponent: float) -> Samples:
@@ -252,12 +252,13 @@ def _onsets(
     return tuple(float(time) for time in np.sort(shaken))
 
 
-def _every(seconds: int, step: float) -> tuple[float, ...]:
+def steady_onsets(seconds: int, step: float) -> tuple[float, ...]:
+    """Return moments `step` seconds apart, from 0 on."""
     return tuple(float(t) for t in np.arange(0.0, seconds, step))
 
 
-def _harmonics(frequency: Samples, count: int, *, tilt: float) -> Samples:
-    """A tone of `count` harmonics of a gliding `frequency` `[n]`, each `tilt` times the last."""
+def harmonics(frequency: Samples, count: int, *, tilt: float) -> Samples:
+    """Return `count` harmonics of a gliding `frequency` `[n]`, each `tilt` times the last."""
     turn = np.exp(2j * np.pi * np.cumsum(frequency) / SAMPLE_RATE)
     tone = np.zeros(frequency.size)
     wave = np.ones(frequency.size, complex)
@@ -268,21 +269,23 @@ def _harmonics(frequency: Samples, count: int, *, tilt: float) -> Samples:
     return tone
 
 
-def _band(samples: Samples, low: float, high: float) -> Samples:
+def band(samples: Samples, low: float, high: float) -> Samples:
+    """Return what lies between two frequencies in Hz."""
     sections = butter(2, [low, high], "band", fs=SAMPLE_RATE, output="sos")
     return np.asarray(sosfilt(sections, samples))
 
 
-def _place(onsets: tuple[float, ...], parts: list[Samples], seconds: int) -> Sound:
+def place_parts(onsets: tuple[float, ...], parts: list[Samples], seconds: int) -> Sound:
+    """Lay one part down at each onset, and cut what goes beyond the end."""
     waveform = np.zeros(seconds * SAMPLE_RATE)
     for onset, part in zip(onsets, parts, strict=True):
         first = int(onset * SAMPLE_RATE)
         kept = part[: waveform.size - first]
         waveform[first : first + kept.size] += kept
-    return Sound(_level(waveform), onsets)
+    return Sound(levelled(waveform), onsets)
 
 
-def _level(waveform: Samples) -> Waveform:
+def levelled(waveform: Samples) -> Waveform:
     """Scale so that the loud parts, not the pauses, of different sounds are equally loud."""
     blocks = waveform[: waveform.size // 800 * 800].reshape(-1, 800)  # [n/800, 800], 50 ms each
     loudness = np.sqrt(np.quantile(np.mean(blocks**2, axis=1), 0.9))

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from avel_tf.media.backdrops import draw_backdrop
 from avel_tf.media.clip_plan import ClipPlan, runs
-from avel_tf.media.event_classes import EVENT_CLASSES, EventClass
+from avel_tf.media.event_classes import ALL_CLASSES, EventClass
 from avel_tf.media.objects import Look, Motion
+from avel_tf.media.signals import music
 from avel_tf.media.sounds import SAMPLE_RATE, Sound, coloured_noise
 from avel_tf.media.sprite import REACH, Sprite
 
@@ -22,6 +23,7 @@ _FADE_SECONDS = 0.15  # objects come and go within one or two frames
 _GATE = SAMPLE_RATE // 50  # 20 ms: sounds start and stop without a click
 _SHADOW = 0.35
 _GRAINS = 3  # pictures of camera noise, shown in turn
+_OFF_SCREEN = 0.5  # what is out of sight is further away, here twice as far: 6 dB
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ class Stage:
         loudness: quietest and loudest event, dB relative to full scale.
         signal_to_noise: how far the background noise lies below the event, dB, least and most.
         picture_noise: least and most camera noise, standard deviation in grey levels of 255.
+        occlusion: least and most of the object's width that a pillar hides.
+        music_probability: chance that music plays behind everything, as loud as the noise may be.
     """
 
     def __init__(
@@ -75,6 +79,8 @@ class Stage:
         loudness: tuple[float, float],
         signal_to_noise: tuple[float, float],
         picture_noise: tuple[float, float],
+        occlusion: tuple[float, float] = (0.0, 0.0),
+        music_probability: float = 0.0,
     ) -> None:
         self._plan = plan
         self._size = (width, height)
@@ -92,10 +98,17 @@ class Stage:
             room, self._seconds * SAMPLE_RATE, exponent=float(room.choice([0, 0.5, 1, 1.5, 2]))
         ) * 10 ** ((decibels - room.uniform(*signal_to_noise)) / 20)
         self._actors: dict[str, _Actor] = {}
-        for number, (name, event_class) in enumerate(EVENT_CLASSES.items()):
-            if name in plan.visible or name in plan.sounding:
+        for number, (name, event_class) in enumerate(ALL_CLASSES.items()):
+            if name in plan.cast:
                 rng = np.random.default_rng([*seed, 3 + number])
                 self._actors[name] = self._cast(rng, event_class, object_height, decibels)
+        # A stream of its own: where nothing is in the way, no other choice changes.
+        obstacles = np.random.default_rng([*seed, 3 + len(ALL_CLASSES)])
+        self._pillar = self._make_pillar(obstacles, occlusion)
+        if obstacles.random() < music_probability:
+            below = obstacles.uniform(*signal_to_noise)
+            tune = music(obstacles, self._seconds) / 0.2  # `Sound` is levelled to 0.2
+            self._noise = self._noise + tune * 10 ** ((decibels - below) / 20)
 
     def frames(self, visible: Sequence[str | None] | None = None) -> Iterator[Image]:
         """Yield the pictures of the clip, uint8 `[H,W,3]` RGB, one after the other.
@@ -103,13 +116,17 @@ class Stage:
         Args:
             visible: `[T]` classes to show in place of the plan's, of those the plan speaks of.
         """
-        shown = runs(self._plan.visible if visible is None else visible)
+        shown = runs(self._plan.bystander) + runs(
+            self._plan.visible if visible is None else visible
+        )
         for number in range(round(self._seconds * self._frame_rate)):
             time = number / self._frame_rate
             picture = self._backdrop.at(time, *self._size).astype(np.float32)  # [H, W, 3]
             for name, start, end in shown:
                 if start <= time < end:
                     self._draw(picture, self._actors[name], time, self._presence(time, start, end))
+            for left, right, column in self._pillar:
+                picture[:, left:right] = column
             self._backdrop.cover(picture, time)
             picture += self._grains[number % _GRAINS]
             yield np.clip(picture, 0, 255).astype(np.uint8)
@@ -122,10 +139,13 @@ class Stage:
         """
         mixture = self._noise.copy()
         ramp = np.sin(np.linspace(0, np.pi / 2, _GATE)) ** 2
-        for name, start, end in runs(self._plan.sounding if sounding is None else sounding):
+        heard = [
+            (1.0, *run) for run in runs(self._plan.sounding if sounding is None else sounding)
+        ] + [(_OFF_SCREEN, *run) for run in runs(self._plan.off_screen)]
+        for loudness, name, start, end in heard:
             actor = self._actors[name]
             span = slice(start * SAMPLE_RATE, end * SAMPLE_RATE)
-            part = actor.gain * actor.sound.waveform[span]
+            part = loudness * actor.gain * actor.sound.waveform[span]
             part[:_GATE] *= ramp
             part[-_GATE:] *= ramp[::-1]
             mixture[span] += part
@@ -158,6 +178,25 @@ class Stage:
             tilt=float(rng.uniform(-0.14, 0.14)),
             mirrored=bool(rng.random() < 0.5),
         )
+
+    def _make_pillar(
+        self, rng: np.random.Generator, occlusion: tuple[float, float]
+    ) -> list[tuple[int, int, NDArray[np.float32]]]:
+        """At most one pillar before an object: its left and right edge, its row of colours."""
+        share, from_left, hue = rng.uniform(*occlusion), rng.random(), rng.uniform(60, 190, 3)
+        seen = [name for name in self._plan.visible if name is not None]
+        if not share or not seen:
+            return []
+        actor = self._actors[
+            max(dict.fromkeys(seen), key=seen.count)
+        ]  # the one that is seen longest
+        body = actor.side / REACH
+        left = round(actor.place[0] - body / 2 + from_left * (1 - share) * body)
+        right = left + max(1, round(share * body))
+        light = np.cos(np.linspace(-1.2, 1.0, right - left))[:, None]  # [w, 1], round as a column
+        kept = slice(max(0, -left), max(0, self._size[0] - left))
+        row = (hue * (0.5 + 0.5 * light)).astype(np.float32)[kept]  # [w, 3]
+        return [(max(0, left), max(0, left) + len(row), row)]
 
     def _presence(self, time: float, start: int, end: int) -> float:
         """Opacity of an object that is seen from `start` to `end`."""

@@ -23,8 +23,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from avel_tf.media.clip_plan import ClipPlan, LabelledSpan, plan_clip
-from avel_tf.media.event_classes import EVENT_CLASSES
+from avel_tf.media.clip_plan import ClipPlan, LabelledSpan, distract, plan_clip
+from avel_tf.media.event_classes import ALL_CLASSES, EVENT_CLASSES, strangers
 from avel_tf.media.stage import Stage
 from avel_tf.media.writer import write_video
 
@@ -42,7 +42,7 @@ class SynthesisSettings:
         width: width of the picture in pixels.
         height: height of the picture in pixels.
         frame_rate: pictures per second.
-        classes: names out of `EVENT_CLASSES`.
+        classes: names out of `ALL_CLASSES`.
         object_height: smallest and largest height of an object, as a share of the picture's.
         shortest_event: in seconds; the longest fills the clip.
         background_clip_probability: share of clips in which sound and picture never agree.
@@ -50,6 +50,10 @@ class SynthesisSettings:
         loudness: quietest and loudest event, dB relative to full scale.
         signal_to_noise: how far background noise lies below the event, dB, least and most.
         picture_noise: least and most camera noise, standard deviation in grey levels of 255.
+        bystander_probability: share of clips with a second object that is never heard.
+        off_screen_probability: share of clips with a second sound whose object is never seen.
+        occlusion: least and most of the object's width that a pillar hides.
+        music_probability: share of clips with music behind everything.
         crf: quality of the pictures, as x264 counts it.
         audio_bit_rate: bits per second of the sound.
     """
@@ -66,6 +70,10 @@ class SynthesisSettings:
     loudness: tuple[float, float] = (-24.0, -12.0)
     signal_to_noise: tuple[float, float] = (12.0, 32.0)
     picture_noise: tuple[float, float] = (0.5, 2.5)
+    bystander_probability: float = 0.0
+    off_screen_probability: float = 0.0
+    occlusion: tuple[float, float] = (0.0, 0.0)
+    music_probability: float = 0.0
     crf: int = 29
     audio_bit_rate: int = 48_000
 
@@ -73,25 +81,61 @@ class SynthesisSettings:
         for name in ("seconds", "width", "height", "frame_rate", "shortest_event"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be above 0. Received: {getattr(self, name)}.")
-        for name in ("background_clip_probability", "decoy_probability"):
+        for name in (
+            "background_clip_probability", "decoy_probability", "bystander_probability",
+            "off_screen_probability", "music_probability",
+        ):  # fmt: skip
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a probability. Received: {getattr(self, name)}.")
-        for name in ("object_height", "loudness", "signal_to_noise", "picture_noise"):
+        for name in ("object_height", "loudness", "signal_to_noise", "picture_noise", "occlusion"):
             low, high = getattr(self, name)
             if low > high:
                 raise ValueError(f"{name} is (least, most). Received: ({low}, {high}).")
         if not 0 < self.object_height[0] <= self.object_height[1] <= 1:
             raise ValueError(f"object_height is a share in (0, 1]. Received: {self.object_height}.")
+        if not 0 <= self.occlusion[0] <= self.occlusion[1] < 1:
+            raise ValueError(f"occlusion is a share in [0, 1). Received: {self.occlusion}.")
         for name in self.classes:
-            if name not in EVENT_CLASSES:
-                near = get_close_matches(name, EVENT_CLASSES, n=1, cutoff=0.4)
-                hint = f"Did you mean {near[0]!r}?" if near else f"Known: {list(EVENT_CLASSES)}."
+            if name not in ALL_CLASSES:
+                near = get_close_matches(name, ALL_CLASSES, n=1, cutoff=0.4)
+                hint = f"Did you mean {near[0]!r}?" if near else f"Known: {list(ALL_CLASSES)}."
                 raise ValueError(f"There is no synthetic event class {name!r}. {hint}")
         if len(set(self.classes)) < 2:
             raise ValueError(
                 "Decoys need a second class to borrow from: name at least two different classes. "
                 f"Received: classes={self.classes}."
             )
+        for name in self.classes:
+            if not strangers(name, self.classes):
+                raise ValueError(
+                    f"With whatever class a decoy borrows from, {name!r} makes another event. Name "
+                    "a class that shares neither its look nor its sound, such as "
+                    f"{next(iter(EVENT_CLASSES))!r}. Received: classes={self.classes}."
+                )
+
+
+def hard_settings() -> SynthesisSettings:
+    """Return the settings of the harder set: 35 classes, decoys, distractions, noise.
+
+    25 of the classes are five machines that give five signals each; only both senses together name
+    one. In most clips something else is seen or heard beside the event, part of the object is
+    hidden, and the noise may be as loud as the event. docs/robustness.md says what follows.
+
+    Example:
+        >>> make_dataset("hard", train=900, validation=200, test=600, settings=hard_settings())
+    """
+    return SynthesisSettings(
+        width=160,
+        height=120,
+        frame_rate=4.0,  # two instants of every second are looked at, and each finds a new picture
+        classes=tuple(ALL_CLASSES),
+        object_height=(0.3, 0.65),
+        signal_to_noise=(0.0, 20.0),
+        bystander_probability=0.4,
+        off_screen_probability=0.4,
+        occlusion=(0.0, 0.5),
+        music_probability=0.4,
+    )
 
 
 def make_plan(
@@ -112,14 +156,21 @@ def make_plan(
     turn, place = divmod(index, len(settings.classes))
     round_rng = np.random.default_rng([*name[:2], turn])
     label = settings.classes[int(round_rng.permutation(len(settings.classes))[place])]
-    return plan_clip(
+    plan = plan_clip(
         np.random.default_rng([*name, 0]),
         label,
-        [other for other in settings.classes if other != label],
+        strangers(label, settings.classes),
         seconds=settings.seconds,
         shortest_event=settings.shortest_event,
         background_clip_probability=settings.background_clip_probability,
         decoy_probability=settings.decoy_probability,
+    )
+    return distract(
+        np.random.default_rng([*name, 0, 1]),
+        plan,
+        partial(strangers, classes=settings.classes),
+        bystander_probability=settings.bystander_probability,
+        off_screen_probability=settings.off_screen_probability,
     )
 
 
@@ -129,7 +180,7 @@ def make_stage(
     """Return the place, objects and sounds of clip `index`, ready to follow `plan`."""
     wanted = (
         "width", "height", "frame_rate", "object_height", "loudness", "signal_to_noise",
-        "picture_noise",
+        "picture_noise", "occlusion", "music_probability",
     )  # fmt: skip
     return Stage(
         plan,
