@@ -11,32 +11,43 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from avel_tf.models.attention import attention_model, attention_names
     from avel_tf.models.build import build_model
+    from avel_tf.models.head_choice import resolve_head
     from avel_tf.models.loading import load_model
-    from avel_tf.models.losses import SegmentCrossEntropy
+    from avel_tf.models.losses.multiple_instance_cross_entropy import MultipleInstanceCrossEntropy
+    from avel_tf.models.losses.segment_cross_entropy import SegmentCrossEntropy
     from avel_tf.models.normalization import FeatureNormalization, fit_normalization
+    from avel_tf.models.objectives import losses_for, training_outputs
     from avel_tf.models.settings import MODELS, ModelSettings
 
 _HOMES = {
     "FeatureNormalization": "avel_tf.models.normalization",
     "MODELS": "avel_tf.models.settings",
     "ModelSettings": "avel_tf.models.settings",
-    "SegmentCrossEntropy": "avel_tf.models.losses",
+    "MultipleInstanceCrossEntropy": "avel_tf.models.losses.multiple_instance_cross_entropy",
+    "SegmentCrossEntropy": "avel_tf.models.losses.segment_cross_entropy",
     "attention_model": "avel_tf.models.attention",
     "attention_names": "avel_tf.models.attention",
     "build_model": "avel_tf.models.build",
     "fit_normalization": "avel_tf.models.normalization",
     "load_model": "avel_tf.models.loading",
+    "losses_for": "avel_tf.models.objectives",
+    "resolve_head": "avel_tf.models.head_choice",
+    "training_outputs": "avel_tf.models.objectives",
 }
 __all__ = [
     "MODELS",
     "FeatureNormalization",
     "ModelSettings",
+    "MultipleInstanceCrossEntropy",
     "SegmentCrossEntropy",
     "attention_model",
     "attention_names",
     "build_model",
     "fit_normalization",
     "load_model",
+    "losses_for",
+    "resolve_head",
+    "training_outputs",
 ]
 
 

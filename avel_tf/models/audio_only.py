@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from avel_tf.models.blocks import attend, project, segment_logits
+from avel_tf.models.blocks import attend, normalise, project, read_seconds
+from avel_tf.models.heads import segment_logits
 from avel_tf.models.settings import ModelSettings
 
 
@@ -20,6 +21,8 @@ def audio_only(inputs: dict[str, Any], classes: int, settings: ModelSettings) ->
         Logits float32 `[B, T, C+1]`, background last.
     """
     valid = inputs["valid"]
-    stream = project(inputs["audio"], valid, "audio", settings)  # [B, T, D]
+    features = normalise(inputs["audio"], valid, "audio")
+    stream = project(features, "audio", settings)  # [B, T, D]
     stream = attend(stream, stream, valid, "audio_self_attention", settings)  # [B, T, D]
-    return segment_logits(stream, valid, classes, settings)
+    seconds = read_seconds(stream, valid, settings)  # [B, T, 2 * lstm_units]
+    return segment_logits(seconds, [features], valid, classes, settings)

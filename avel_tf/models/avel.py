@@ -6,7 +6,12 @@ from typing import Any
 
 from keras import layers
 
-from avel_tf.models.blocks import attend, project, segment_logits
+from avel_tf.models.background_gate import suppress_background
+from avel_tf.models.blocks import attend, normalise, project, read_seconds
+from avel_tf.models.class_activation import class_evidence
+from avel_tf.models.contrast import contrast_seconds
+from avel_tf.models.heads import segment_logits
+from avel_tf.models.propagation import PROPAGATION, PositiveSamplePropagation
 from avel_tf.models.settings import ModelSettings
 
 
@@ -43,14 +48,36 @@ def avel(inputs: dict[str, Any], classes: int, settings: ModelSettings) -> Any:
         2020 (https://ojs.aaai.org/index.php/AAAI/article/view/5361), for attention both ways.
     """
     valid = inputs["valid"]
-    visual = project(inputs["visual"], valid, "visual", settings)  # [B, T, D]
-    audio = project(inputs["audio"], valid, "audio", settings)  # [B, T, D]
+    pictures = normalise(inputs["visual"], valid, "visual")  # [B, T, Dv]
+    sounds = normalise(inputs["audio"], valid, "audio")  # [B, T, Da]
+    visual = project(pictures, "visual", settings)  # [B, T, D]
+    audio = project(sounds, "audio", settings)  # [B, T, D]
     # "Both heard and seen" is a conjunction within one second, and a product is the shortest way
     # to write one. It is taken before attention mixes the seconds (docs/models.md has the numbers).
     both = layers.Multiply(name="heard_and_seen")([visual, audio])  # [B, T, D]
     visual = attend(visual, visual, valid, "visual_self_attention", settings)
     audio = attend(audio, audio, valid, "audio_self_attention", settings)
-    seen = attend(visual, audio, valid, "visual_to_audio_attention", settings)
-    heard = attend(audio, visual, valid, "audio_to_visual_attention", settings)
+    seen, heard = _meet(visual, audio, valid, settings)
+    if settings.background_gate:
+        seen, heard = suppress_background(seen, heard, visual, audio)
+    evidence = class_evidence(seen, heard, valid, classes) if settings.class_activation else None
     streams = layers.Concatenate(name="streams")([seen, heard, both])  # [B, T, 3D]
-    return segment_logits(streams, valid, classes, settings)
+    seconds = read_seconds(streams, valid, settings)  # [B, T, 2 * lstm_units]
+    if settings.contrast:
+        seconds = contrast_seconds(seconds)
+    return segment_logits(seconds, [pictures, sounds], valid, classes, settings, evidence)
+
+
+def _meet(visual: Any, audio: Any, valid: Any, settings: ModelSettings) -> tuple[Any, Any]:
+    """Lets the modalities look at each other over the seconds; both float `[B, T, D]`."""
+    if settings.cross_modal == "none":
+        return visual, audio
+    if settings.cross_modal == "propagation":
+        seen, heard = PositiveSamplePropagation(settings.width, name=PROPAGATION)(
+            visual, audio, valid
+        )
+        return seen, heard
+    return (
+        attend(visual, audio, valid, "visual_to_audio_attention", settings),
+        attend(audio, visual, valid, "audio_to_visual_attention", settings),
+    )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from avel_tf.models.blocks import attend, project, segment_logits
+from avel_tf.models.blocks import attend, normalise, project, read_seconds
+from avel_tf.models.heads import segment_logits
 from avel_tf.models.settings import ModelSettings
 
 
@@ -20,7 +21,10 @@ def bi_avatt(inputs: dict[str, Any], classes: int, settings: ModelSettings) -> A
         Logits float32 `[B, T, C+1]`, background last.
     """
     valid = inputs["valid"]
-    visual = project(inputs["visual"], valid, "visual", settings)  # [B, T, D]
-    audio = project(inputs["audio"], valid, "audio", settings)  # [B, T, D]
+    pictures = normalise(inputs["visual"], valid, "visual")  # [B, T, Dv]
+    sounds = normalise(inputs["audio"], valid, "audio")  # [B, T, Da]
+    visual = project(pictures, "visual", settings)  # [B, T, D]
+    audio = project(sounds, "audio", settings)  # [B, T, D]
     streams = attend(audio, visual, valid, "audio_to_visual_attention", settings)  # [B, T, D]
-    return segment_logits(streams, valid, classes, settings)
+    seconds = read_seconds(streams, valid, settings)  # [B, T, 2 * lstm_units]
+    return segment_logits(seconds, [pictures, sounds], valid, classes, settings)

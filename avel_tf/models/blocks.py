@@ -18,22 +18,34 @@ def dropout(rate: float, name: str) -> keras.layers.Layer:
     return layers.Dropout(rate, seed=random.randrange(2**31), name=name)
 
 
-def project(features: Any, valid: Any, modality: str, settings: ModelSettings) -> Any:
-    """Normalises the features of one modality and brings them to the common width.
+def normalise(features: Any, valid: Any, modality: str) -> Any:
+    """Brings the features of one modality to one scale.
 
     Args:
         features: float `[B, T, Dv]` or `[B, T, Da]`; anything, even NaN, at invalid seconds.
         valid: bool `[B, T]`.
+        modality: "visual" or "audio", the beginning of the layer's name.
+
+    Returns:
+        float32 of the same shape.
+    """
+    present = ops.expand_dims(valid, -1)  # [B, T, 1]
+    x = ops.where(present, features, 0.0)
+    return FeatureNormalization(name=f"{modality}_normalization")(x)
+
+
+def project(normalised: Any, modality: str, settings: ModelSettings) -> Any:
+    """Brings the features of one modality to the common width.
+
+    Args:
+        normalised: float32 `[B, T, Dv]` or `[B, T, Da]`, of `normalise`.
         modality: "visual" or "audio", the beginning of the layers' names.
         settings: width and dropout.
 
     Returns:
         Float `[B, T, D]`.
     """
-    present = ops.expand_dims(valid, -1)  # [B, T, 1]
-    x = ops.where(present, features, 0.0)  # [B, T, Dv or Da]
-    x = FeatureNormalization(name=f"{modality}_normalization")(x)
-    x = dropout(settings.input_dropout, f"{modality}_input_dropout")(x)
+    x = dropout(settings.input_dropout, f"{modality}_input_dropout")(normalised)
     x = layers.Dense(settings.width, activation="relu", name=f"{modality}_projection")(x)
     x = layers.LayerNormalization(name=f"{modality}_projection_norm")(x)  # [B, T, D]
     return dropout(settings.dropout, f"{modality}_projection_dropout")(x)
@@ -67,17 +79,16 @@ def attend(query: Any, source: Any, valid: Any, name: str, settings: ModelSettin
     return layers.LayerNormalization(name=f"{name}_norm")(total)
 
 
-def segment_logits(streams: Any, valid: Any, classes: int, settings: ModelSettings) -> Any:
-    """Reads the seconds in both directions and gives each its logits.
+def read_seconds(streams: Any, valid: Any, settings: ModelSettings) -> Any:
+    """Reads the seconds of a clip in both directions.
 
     Args:
         streams: float `[B, T, any width]`.
         valid: bool `[B, T]`; the LSTM steps over the other seconds in both directions.
-        classes: C, without background.
         settings: lstm_units and dropout.
 
     Returns:
-        float32 `[B, T, C+1]` under every precision policy, background last.
+        Float `[B, T, 2 * lstm_units]`.
     """
     # RNN(LSTMCell), not LSTM: on a GPU the latter takes a cuDNN kernel that refuses masks with
     # holes or without a valid second, and that would tie an exported model to GPUs.
@@ -85,5 +96,4 @@ def segment_logits(streams: Any, valid: Any, classes: int, settings: ModelSettin
     x = layers.Bidirectional(layers.RNN(cell, return_sequences=True, name="lstm"), name="bilstm")(
         streams, mask=valid
     )  # [B, T, 2 * lstm_units]
-    x = dropout(settings.dropout, "bilstm_dropout")(x)
-    return layers.Dense(classes + 1, dtype="float32", name="logits")(x)  # [B, T, C+1]
+    return dropout(settings.dropout, "bilstm_dropout")(x)

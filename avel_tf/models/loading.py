@@ -8,7 +8,8 @@ from pathlib import Path
 
 import keras
 
-# Imported for its side effect as well: it registers the layer that the file names.
+# build, for its side effect: it registers every layer that a file may name.
+from avel_tf.models import build as _build  # noqa: F401
 from avel_tf.models.normalization import FeatureNormalization
 from avel_tf.models.settings import MODELS
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 MODELS = ("avel", "bi_avatt", "bi_vaatt", "audio_only", "visual_only")
+HEADS = ("auto", "per_second", "factorised")
+CROSS_MODAL = ("attention", "propagation", "none")
+# The pieces between the modalities, which the baselines stay without.
+AVEL_PIECES = ("cross_modal", "background_gate", "class_activation", "contrast")
 
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """Which network, and how large.
+    """Which network, how large, and of which pieces.
 
     Args:
         name: one of `MODELS`.
@@ -22,9 +26,22 @@ class ModelSettings:
         dropout: share of values dropped after the projection, in the attention blocks and before
             the last layer. 0.4 with 0.3 below: 0.2 and 0.1 lost 0.02 on 110 clips.
         input_dropout: share of the normalised features dropped before the projection.
+        head: one of `HEADS`: `per_second` decides each second by itself; `factorised` says once per
+            clip which event it holds and per second whether it is there; `auto` is `factorised`
+            where no training clip holds several events (`resolve_head`).
+        linear_path: whether the factorised head also reads the clip's mean features directly, as a
+            logistic regression does.
+        cross_modal: one of `CROSS_MODAL`, how the modalities of `avel` meet over the seconds.
+        background_gate: whether each modality of `avel` weakens what the other takes for
+            background.
+        class_activation: whether what each modality of `avel` holds for the clip's class by itself
+            is added to the head's logits.
+        contrast: whether events and background of a clip are driven apart in `avel` before the
+            head.
 
     Raises:
-        ValueError: a value is out of its range, or the name is none of `MODELS`.
+        ValueError: a value is out of its range, the name is none of `MODELS`, or a baseline is
+            asked for a piece that only `avel` has.
 
     Example:
         >>> ModelSettings(name="audio_only", width=64).heads
@@ -37,14 +54,17 @@ class ModelSettings:
     lstm_units: int = 128
     dropout: float = 0.4
     input_dropout: float = 0.3
+    head: str = "auto"
+    linear_path: bool = True
+    cross_modal: str = "attention"
+    background_gate: bool = False
+    class_activation: bool = False
+    contrast: bool = False
 
     def __post_init__(self) -> None:
-        if self.name not in MODELS:
-            near = difflib.get_close_matches(str(self.name), MODELS, n=1, cutoff=0.0)[0]
-            raise ValueError(
-                f"There is no model named {self.name!r}; the nearest is {near!r}. "
-                f"Choose one of {', '.join(MODELS)}."
-            )
+        _require_known("model", self.name, MODELS)
+        _require_known("head", self.head, HEADS)
+        _require_known("cross_modal", self.cross_modal, CROSS_MODAL)
         for field in ("width", "heads", "lstm_units"):
             value = getattr(self, field)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -62,3 +82,28 @@ class ModelSettings:
                 raise ValueError(
                     f"{field} is a share and must be at least 0 and below 1. Received: {value!r}."
                 )
+        for field in ("linear_path", "background_gate", "class_activation", "contrast"):
+            if not isinstance(getattr(self, field), bool):
+                raise ValueError(
+                    f"{field} must be true or false. Received: {getattr(self, field)!r}."
+                )
+        self._require_pieces_of_avel()
+
+    def _require_pieces_of_avel(self) -> None:
+        defaults = {field.name: field.default for field in fields(self)}
+        for piece in AVEL_PIECES:
+            value = getattr(self, piece)
+            if self.name != "avel" and value != defaults[piece]:
+                raise ValueError(
+                    f"{piece} is a piece of the model avel. Received: {piece}={value!r} for the "
+                    f"baseline {self.name}. Leave it out, or choose model.name=avel."
+                )
+
+
+def _require_known(what: str, value: object, known: tuple[str, ...]) -> None:
+    if value not in known:
+        near = difflib.get_close_matches(str(value), known, n=1, cutoff=0.0)[0]
+        raise ValueError(
+            f"There is no {what} named {value!r}; the nearest is {near!r}. "
+            f"Choose one of {', '.join(known)}."
+        )

@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from avel_tf.models.losses.targets import check_label_smoothing, smoothed, target_distribution
+
 
 @keras.saving.register_keras_serializable(package="avel_tf")
 class SegmentCrossEntropy(keras.losses.Loss):
@@ -25,7 +27,8 @@ class SegmentCrossEntropy(keras.losses.Loss):
         **kwargs: as for every Keras loss.
 
     Returns:
-        A loss of targets int `[B, T]` (anything at invalid seconds) and logits `[B, T, C+1]`.
+        A loss of targets int `[B, T]` (anything at invalid seconds) or float `[B, T, C+1]`, and
+        logits `[B, T, C+1]`.
 
     Raises:
         ValueError: label_smoothing is not a share.
@@ -46,18 +49,11 @@ class SegmentCrossEntropy(keras.losses.Loss):
         **kwargs: Any,
     ) -> None:
         super().__init__(name=name, reduction=reduction, **kwargs)
-        if not 0.0 <= label_smoothing < 1.0:
-            raise ValueError(
-                "label_smoothing is a share and must be at least 0 and below 1. "
-                f"Received: {label_smoothing!r}."
-            )
-        self.label_smoothing = label_smoothing
+        self.label_smoothing = check_label_smoothing(label_smoothing)
 
     def call(self, targets: Any, logits: Any) -> Any:
-        width = logits.shape[-1]
-        # one_hot gives zeros for a target out of range, so padding such as -1 stays finite.
-        wanted = ops.one_hot(ops.cast(targets, "int32"), width, dtype=logits.dtype)  # [B, T, C+1]
-        wanted = (1.0 - self.label_smoothing) * wanted + self.label_smoothing / width
+        wanted = target_distribution(targets, logits.shape[-1])  # [B, T, C+1]
+        wanted = smoothed(wanted, self.label_smoothing)
         return -ops.sum(wanted * ops.log_softmax(logits, axis=-1), axis=-1)  # [B, T]
 
     def get_config(self) -> dict[str, Any]:

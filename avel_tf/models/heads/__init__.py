@@ -1,0 +1,39 @@
+"""From seconds to logits: the last part of every network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from avel_tf.models.heads.factorised import factorised_head
+from avel_tf.models.heads.per_second import per_second_head
+from avel_tf.models.settings import ModelSettings
+
+__all__ = ["factorised_head", "per_second_head", "segment_logits"]
+
+
+def segment_logits(
+    seconds: Any,
+    features: Sequence[Any],
+    valid: Any,
+    classes: int,
+    settings: ModelSettings,
+    evidence: Any = None,
+) -> Any:
+    """Gives each second its logits, by the head that the settings name.
+
+    Args:
+        seconds: float `[B, T, 2 * lstm_units]`.
+        features: the normalised features that the network reads, float32 `[B, T, Dv or Da]` each.
+        valid: bool `[B, T]`.
+        classes: C, without background.
+        settings: head, linear_path and dropout. Without data in sight `auto` is `per_second`, which
+            every data set can be trained with.
+        evidence: float32 `[B, C]`, added to the logits of the C events; nothing when left out.
+
+    Returns:
+        float32 `[B, T, C+1]` under every precision policy, background last.
+    """
+    if settings.head == "factorised":
+        return factorised_head(seconds, features, valid, classes, settings, evidence)
+    return per_second_head(seconds, classes, evidence)

@@ -1,0 +1,111 @@
+"""The head that names a clip's event once and says per second whether it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from keras import layers, ops
+
+from avel_tf.models.blocks import dropout
+from avel_tf.models.settings import ModelSettings
+
+# Far below every log-probability that float32 arithmetic reaches, and finite: where no second is
+# valid a softmax of -inf alone would be NaN.
+_NEVER = -1e9
+
+
+def factorised_head(
+    seconds: Any,
+    features: Sequence[Any],
+    valid: Any,
+    classes: int,
+    settings: ModelSettings,
+    evidence: Any = None,
+) -> Any:
+    """Event relevance per second times event class per clip, as log-probabilities.
+
+        seconds [B,T,2U]            normalised features [B,T,D] each
+           |         |                         |
+        relevance    |  weights                |
+         r [B,T,1] --+------> pooled over the valid seconds
+           |                 |                 |
+           |            Dense [B,C]    dropout, Dense [B,C]  (linear path)
+           |                 '------- + -------'
+           |                          |
+         event: log sigmoid(r) + log softmax(class)      background: log sigmoid(-r)
+
+    These are logits like any other, and their softmax is the product: the losses, calibration and
+    the export need not know. A second event in a clip cannot be told.
+
+    The linear path is a logistic regression on the clip's mean features, which a few clips per
+    class cannot overfit far; it begins at zero, so it takes part as far as training finds it
+    useful. Its input is divided by the root of its width: Adam moves every weight equally, and a
+    sum over thousands of features would outrun the rest of the network.
+
+    Args:
+        seconds: float `[B, T, any width]`.
+        features: normalised features, float32 `[B, T, Dv or Da]` each.
+        valid: bool `[B, T]`.
+        classes: C, without background.
+        settings: linear_path; input_dropout for the mean features.
+        evidence: float32 `[B, C]`, added to the logits of the clip's class; nothing when left out.
+
+    Returns:
+        Log-probabilities float32 `[B, T, C+1]`, background last; their exponentials sum to one.
+
+    Reference:
+        Wu et al., Dual Attention Matching for Audio-Visual Event Localization, ICCV 2019
+        (https://openaccess.thecvf.com/content_ICCV_2019/html/Wu_Dual_Attention_Matching_for_Audio-Visual_Event_Localization_ICCV_2019_paper.html),
+        Xu et al., Cross-Modal Relation-Aware Networks for Audio-Visual Event Localization, ACM MM
+        2020 (https://arxiv.org/abs/2008.00836), and CMBS (Xia and Zhao, CVPR 2022), who multiply
+        hard decisions; pooling by relevance: Ilse et al., Attention-based Deep Multiple Instance
+        Learning, ICML 2018 (https://arxiv.org/abs/1802.04712).
+    """
+    relevance = layers.Dense(1, dtype="float32", name="event_relevance")(seconds)  # [B, T, 1]
+    weights = relevance_weights(relevance, valid)  # [B, T, 1]
+    pooled = ops.sum(weights * ops.cast(seconds, "float32"), axis=1)  # [B, 2U]
+    logits = layers.Dense(classes, dtype="float32", name="clip_class")(pooled)  # [B, C]
+    if settings.linear_path:
+        # [B, Dv + Da], or one of them
+        means = ops.concatenate([ops.sum(weights * each, axis=1) for each in features], axis=-1)
+        means = dropout(settings.input_dropout, "mean_features_dropout")(means)
+        linear = layers.Dense(
+            classes, kernel_initializer="zeros", dtype="float32", name="linear_path"
+        )
+        logits = logits + linear(means / means.shape[-1] ** 0.5)  # [B, C]
+    if evidence is not None:
+        logits = logits + evidence
+    return product_logits(relevance, logits)
+
+
+def relevance_weights(relevance: Any, valid: Any) -> Any:
+    """Shares of the seconds in a clip's mean: sigmoid(relevance) over its sum.
+
+    Args:
+        relevance: float32 `[B, T, 1]`, logits.
+        valid: bool `[B, T]`.
+
+    Returns:
+        float32 `[B, T, 1]`: sums to one over the valid seconds and is exactly 0 at the others.
+    """
+    present = ops.expand_dims(valid, -1)  # [B, T, 1]
+    # A softmax of logarithms divides safely, however unlikely every second of the clip is.
+    logs = ops.where(present, ops.log_sigmoid(relevance), _NEVER)
+    return ops.where(present, ops.softmax(logs, axis=1), 0.0)  # [B, T, 1]
+
+
+def product_logits(relevance: Any, logits: Any) -> Any:
+    """Log of (event or not) x (which event).
+
+    Args:
+        relevance: float32 `[B, T, 1]`, logits of a second being an event.
+        logits: float32 `[B, C]`, of the clip's class.
+
+    Returns:
+        float32 `[B, T, C+1]`, background last.
+    """
+    events = ops.expand_dims(ops.log_softmax(logits, axis=-1), 1)  # [B, 1, C]
+    events = ops.log_sigmoid(relevance) + events  # [B, T, C]
+    background = ops.log_sigmoid(-relevance)  # [B, T, 1]
+    return layers.Concatenate(dtype="float32", name="logits")([events, background])

@@ -1,0 +1,1 @@
+"""The losses, one per file; all take logits, targets of every second and valid as sample weight."""

@@ -1,0 +1,50 @@
+"""The loss that makes sound and picture alike where they show one event."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from avel_tf.models.losses.targets import ValidSecondsLoss, event_share
+
+
+@keras.saving.register_keras_serializable(package="avel_tf")
+class SimilarityLoss(ValidSecondsLoss):
+    """Squared error between where a clip's modalities agree and where its event is.
+
+    The clip's similarities, those below 0 taken for 0, are divided by their sum, and its event
+    seconds likewise. The paper compares these shares and weighs the loss by 100 for clips of ten
+    seconds; here shares are counted in those of an even split (1/10 there), which is the same for
+    ten seconds at weight 1, and does not fade as clips grow longer. Clips without an event have no
+    shares and cost nothing.
+
+    Args:
+        classes: C, without background.
+        name: as for every Keras loss.
+        **kwargs: as for every Keras loss.
+
+    Returns:
+        A loss of targets int `[B, T]` or float `[B, T, C+1]`, and cosine similarities `[B, T]`.
+
+    Reference:
+        Zhou et al., Positive Sample Propagation along the Audio-Visual Event Line, CVPR 2021
+        (https://arxiv.org/abs/2104.00239), the audio-visual pair similarity loss and its lambda.
+    """
+
+    def __init__(self, classes: int, name: str = "similarity", **kwargs: Any) -> None:
+        super().__init__(classes, name=name, **kwargs)
+
+    def costs(self, targets: Any, outputs: Any, valid: Any) -> tuple[Any, Any]:
+        present = ops.cast(valid > 0, "float32")  # [B, T]
+        events = event_share(targets) * present  # [B, T]
+        even = ops.sum(present, axis=1, keepdims=True)  # [B, 1], the seconds of the clip
+        alike = even * _shares(ops.relu(outputs) * present)  # [B, T]
+        wanted = even * _shares(events)  # [B, T]
+        has_event = ops.cast(ops.sum(events, axis=1, keepdims=True) > 0, "float32")  # [B, 1]
+        return ops.square(alike - wanted), valid * has_event
+
+
+def _shares(values: Any) -> Any:
+    return ops.divide_no_nan(values, ops.sum(values, axis=1, keepdims=True))  # [B, T]

@@ -1,0 +1,129 @@
+"""What a clip's targets say, in the forms that the losses need."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+
+def target_distribution(targets: Any, width: int) -> Any:
+    """Targets as a distribution over classes, however they were given.
+
+    Args:
+        targets: int `[B, T]`, anything out of range where a second is not valid; or float
+            `[B, T, C+1]`, which mixup makes.
+        width: C+1.
+
+    Returns:
+        float32 `[B, T, C+1]`; a row of zeros for a class out of range, so that padding such as -1
+        stays finite.
+
+    Raises:
+        ValueError: targets of another shape.
+    """
+    shape = tuple(ops.shape(targets))
+    if len(shape) == 2:
+        return ops.one_hot(ops.cast(targets, "int32"), width, dtype="float32")  # [B, T, C+1]
+    if len(shape) == 3 and shape[-1] == width:
+        return ops.cast(targets, "float32")
+    raise ValueError(
+        f"Targets are class indices [B, T] or distributions [B, T, {width}]. "
+        f"Received: shape={shape}."
+    )
+
+
+def event_share(targets: Any) -> Any:
+    """How much of a second is an event.
+
+    Args:
+        targets: float `[B, T, C+1]`.
+
+    Returns:
+        Float `[B, T]`: 1 at an event, 0 at background; between them after mixup.
+    """
+    return ops.sum(targets[..., :-1], axis=-1)  # [B, T]
+
+
+def clip_distribution(targets: Any, valid: Any) -> Any:
+    """What a label for the whole clip says, and no more: which events it holds.
+
+    Args:
+        targets: float `[B, T, C+1]`.
+        valid: float `[B, T]`, above 0 at valid seconds.
+
+    Returns:
+        Float `[B, C+1]`: shared evenly by the clip's events; all background for a clip without
+        one. The number and the place of an event's seconds do not show.
+    """
+    present = ops.expand_dims(ops.cast(valid > 0, targets.dtype), -1)  # [B, T, 1]
+    events = ops.max(targets[..., :-1] * present, axis=1)  # [B, C]
+    total = ops.sum(events, axis=-1, keepdims=True)  # [B, 1]
+    background = ops.relu(1.0 - total)  # [B, 1]
+    return ops.concatenate([events / ops.maximum(total, 1.0), background], axis=-1)  # [B, C+1]
+
+
+def smoothed(distribution: Any, label_smoothing: float) -> Any:
+    """A share of the target spread evenly over the classes (Szegedy et al. 2016)."""
+    width = distribution.shape[-1]
+    return (1.0 - label_smoothing) * distribution + label_smoothing / width
+
+
+def check_label_smoothing(label_smoothing: float) -> float:
+    """The value, or an error that says what it is.
+
+    Raises:
+        ValueError: it is not a share.
+    """
+    if not 0.0 <= label_smoothing < 1.0:
+        raise ValueError(
+            "label_smoothing is a share and must be at least 0 and below 1. "
+            f"Received: {label_smoothing!r}."
+        )
+    return label_smoothing
+
+
+class ValidSecondsLoss(keras.losses.Loss):
+    """A loss that sees which seconds are valid, not only how much each value weighs.
+
+    Keras multiplies sample weights onto what `call` returned, which suits values per second. What
+    compares the seconds of a clip must leave the others out itself: a subclass says so in `costs`.
+
+    Args:
+        classes: C, without background.
+        name: as for every Keras loss.
+        **kwargs: as for every Keras loss.
+    """
+
+    def __init__(self, classes: int, name: str | None = None, **kwargs: Any) -> None:
+        super().__init__(name=name, **kwargs)
+        self.classes = classes
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        outputs = ops.cast(y_pred, "float32")
+        targets = target_distribution(ops.convert_to_tensor(y_true), self.classes + 1)
+        valid = ops.ones_like(targets[..., 0])  # [B, T]
+        if sample_weight is not None:
+            valid = ops.cast(sample_weight, "float32")
+        values, weights = self.costs(targets, outputs, valid)
+        return ops.divide_no_nan(ops.sum(values * weights), ops.sum(weights))
+
+    def costs(self, targets: Any, outputs: Any, valid: Any) -> tuple[Any, Any]:
+        """What each second or clip costs, and how much it weighs in the mean.
+
+        Args:
+            targets: float32 `[B, T, C+1]`.
+            outputs: float32, as the loss's own docstring says.
+            valid: float32 `[B, T]`, the sample weight; 0 at seconds that do not exist.
+
+        Returns:
+            Values and weights, both `[B, T]` or both `[B]`.
+        """
+        raise NotImplementedError
+
+    def get_config(self) -> dict[str, Any]:
+        # The reduction is always the weighted mean, so it is no part of the configuration.
+        config = {**super().get_config(), "classes": self.classes}
+        config.pop("reduction")
+        return config

@@ -1,0 +1,138 @@
+"""What training looks at beside the logits, and the losses for it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from avel_tf.models.background_gate import AUDIO_GATE, gate_logits
+from avel_tf.models.class_activation import VISUAL as CLASS_ACTIVATION
+from avel_tf.models.class_activation import activation_logits
+from avel_tf.models.contrast import ENCODER, contrast_views
+from avel_tf.models.losses.clip_cross_entropy import ClipCrossEntropy
+from avel_tf.models.losses.contrast_loss import ContrastLoss
+from avel_tf.models.losses.event_cross_entropy import EventCrossEntropy
+from avel_tf.models.losses.multiple_instance_cross_entropy import MultipleInstanceCrossEntropy
+from avel_tf.models.losses.segment_cross_entropy import SegmentCrossEntropy
+from avel_tf.models.losses.similarity_loss import SimilarityLoss
+from avel_tf.models.propagation import PROPAGATION, similarity
+
+LOGITS = "logits"
+SUPERVISION = ("full", "weak")
+
+
+@dataclass(frozen=True)
+class _Auxiliary:
+    """An output that only training needs.
+
+    Attributes:
+        layer: the layer whose presence says that the model has it.
+        output: makes it of the model.
+        loss: makes its loss of the number of classes.
+        needs_seconds: whether its loss needs to know when an event happens.
+    """
+
+    layer: str
+    output: Callable[[keras.Model], Any]
+    loss: Callable[[int], keras.losses.Loss]
+    needs_seconds: bool
+
+
+# Each loss has the weight 1 that its paper gives it (that of PSP lies in its unit).
+_AUXILIARIES = {
+    "background_gate": _Auxiliary(AUDIO_GATE, gate_logits, EventCrossEntropy, True),
+    "class_activation": _Auxiliary(CLASS_ACTIVATION, activation_logits, ClipCrossEntropy, False),
+    "similarity": _Auxiliary(PROPAGATION, similarity, SimilarityLoss, True),
+    "contrast": _Auxiliary(ENCODER, contrast_views, ContrastLoss, True),
+}
+
+
+def training_outputs(model: keras.Model, names: Sequence[str] | None = None) -> keras.Model:
+    """Makes a model of the same inputs and weights that returns what the losses look at.
+
+    Args:
+        model: a model from `build_model` or `load_model`.
+        names: which outputs, such as the keys of `losses_for`; all that the model has when left
+            out.
+
+    Returns:
+        A model to a dict: `logits` float32 `[B, T, C+1]` and, of a model with these pieces,
+        `background_gate` `[B, T, 1]`, `class_activation` `[B, C]`, `similarity` `[B, T]` and
+        `contrast` `[B, T, 2, D]`.
+
+    Raises:
+        ValueError: the model has no output of a name.
+
+    Example:
+        >>> losses, weights = losses_for(model, label_smoothing=0.1)
+        >>> trainee = training_outputs(model, tuple(losses))
+        >>> trainee.compile("adamw", loss=losses, loss_weights=weights, jit_compile=False)
+    """
+    known = (LOGITS, *_auxiliaries_of(model))
+    for name in names or ():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+            raise ValueError(
+                f"The model {model.name!r} has no training output {name!r}; the nearest is "
+                f"{near!r}. It offers {', '.join(known)}."
+            )
+    outputs = {
+        name: model.output if name == LOGITS else _AUXILIARIES[name].output(model)
+        for name in (known if names is None else names)
+    }
+    return keras.Model(model.input, outputs, name=f"{model.name}_training")
+
+
+def losses_for(
+    model: keras.Model,
+    *,
+    supervision: str = "full",
+    label_smoothing: float = 0.0,
+    auxiliary_weight: float = 1.0,
+) -> tuple[dict[str, keras.losses.Loss], dict[str, float]]:
+    """The losses of the outputs of `training_outputs`, and their weights.
+
+    All take the same targets, int `[B, T]` or distributions float `[B, T, C+1]`, and the same
+    sample weight, valid as float32 `[B, T]`.
+
+    Args:
+        model: a model from `build_model` or `load_model`.
+        supervision: `full`: the targets of every second; `weak`: only which events a clip holds.
+            Then pieces whose loss needs to know when an event happens are trained by the logits
+            alone.
+        label_smoothing: share of the target that is spread evenly over the classes, for the logits.
+        auxiliary_weight: weight of each loss beside that of the logits.
+
+    Returns:
+        Losses and weights by the name of the output; `logits` is always there.
+
+    Raises:
+        ValueError: supervision or label_smoothing is out of its range.
+    """
+    if supervision not in SUPERVISION:
+        near = difflib.get_close_matches(str(supervision), SUPERVISION, n=1, cutoff=0.0)[0]
+        raise ValueError(
+            f"There is no supervision {supervision!r}; the nearest is {near!r}. "
+            f"Choose one of {', '.join(SUPERVISION)}."
+        )
+    classes = model.output.shape[-1] - 1
+    weak = supervision == "weak"
+    losses: dict[str, keras.losses.Loss] = {
+        LOGITS: MultipleInstanceCrossEntropy(classes, label_smoothing)
+        if weak
+        else SegmentCrossEntropy(label_smoothing)
+    }
+    for name in _auxiliaries_of(model):
+        if not (weak and _AUXILIARIES[name].needs_seconds):
+            losses[name] = _AUXILIARIES[name].loss(classes)
+    weights = {name: 1.0 if name == LOGITS else auxiliary_weight for name in losses}
+    return losses, weights
+
+
+def _auxiliaries_of(model: keras.Model) -> tuple[str, ...]:
+    present = {layer.name for layer in model.layers}
+    return tuple(name for name, each in _AUXILIARIES.items() if each.layer in present)
