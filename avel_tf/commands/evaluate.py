@@ -5,14 +5,19 @@ from __future__ import annotations
 import argparse
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from avel_tf.commands.common import add_config_arguments
 
 if TYPE_CHECKING:
     from avel_tf.config import Config
+    from avel_tf.data.feature_store import FeatureStore
+    from avel_tf.decoding import Decoding
     from avel_tf.embeddings.recipe import Recipe
+    from avel_tf.evaluation.clip_outcome import ClipOutcome
+    from avel_tf.evaluation.split_predictions import SplitPredictions
     from avel_tf.labels import Labels
+    from avel_tf.windows import Predict
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,64 +27,125 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("data", type=Path, metavar="DATA|FEATURES")
     parser.add_argument("--split", default="test", help="train, validation or test (default)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="write metrics.json there")
+    parser.add_argument(
+        "--against",
+        type=Path,
+        metavar="RUN|SAVED_MODEL",
+        help="compare with another model on the same clips, by a paired bootstrap",
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="write metrics.json and predictions.jsonl there"
+    )
     add_config_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the metrics; write them where `--out` says."""
-    from avel_tf.commands.train import summary, write_metrics
+    from avel_tf.commands.train import write_metrics
+    from avel_tf.evaluation.predictions_file import write_predictions
+    from avel_tf.evaluation.summary import summary
 
-    metrics = evaluate(options)
+    metrics, outcomes, labels = evaluate(options)
     print(summary(metrics))
     if options.out:
         write_metrics(options.out, metrics)
+        write_predictions(options.out, outcomes, labels)
         print(f"The metrics lie in {options.out / 'metrics.json'}")
     return 2 if metrics["skipped"] else 0
 
 
-def evaluate(options: argparse.Namespace) -> dict[str, Any]:
-    """What `metrics.json` holds for a run or an exported model on a split."""
-    from avel_tf.commands.common import features_of
-    from avel_tf.evaluation.on_features import evaluate_features
+def evaluate(
+    options: argparse.Namespace,
+) -> tuple[dict[str, Any], list[ClipOutcome], Labels]:
+    """What `metrics.json` and `predictions.jsonl` hold for a model on a split, and its classes."""
+    from avel_tf.evaluation.paired import paired_bootstrap
 
-    predict, recipe, labels, config = _open(options)
+    model = _open(options.model, options)
     with tempfile.TemporaryDirectory() as scratch:
-        store = features_of(options.data, config, Path(scratch) / "features")
-        recipe.require_same(store.recipe, ours=str(options.model), theirs=str(options.data))
-        if store.labels != labels:
+        store = _features(model, options, Path(scratch) / "features")
+        predictions = _predict(model, store, options.split)
+        seed = model.config.training.seed
+        metrics = predictions.metrics(model.decoding, seed=seed)
+        outcomes = predictions.outcomes(model.decoding)
+        if options.against:
+            other = _open(options.against, options)
+            if other.recipe.fingerprint != model.recipe.fingerprint:
+                store = _features(other, options, Path(scratch) / "others")
+            _require_same_classes(other, store.labels, options.data)
+            theirs = _predict(other, store, options.split).outcomes(other.decoding)
+            compared = paired_bootstrap(outcomes, theirs, model.labels, seed=seed)
+            metrics["against"] = {"model": str(options.against), **compared}
+    return metrics, outcomes, model.labels
+
+
+class _Model(NamedTuple):
+    path: Path
+    predict: Predict
+    recipe: Recipe
+    labels: Labels
+    decoding: Decoding
+    config: Config
+
+
+def _features(model: _Model, options: argparse.Namespace, scratch: Path) -> FeatureStore:
+    """The features of DATA that a model wants, or FEATURES if they are these."""
+    from avel_tf.commands.common import features_of, is_feature_store
+
+    store = features_of(options.data, model.config, scratch)
+    try:
+        model.recipe.require_same(store.recipe, ours=str(model.path), theirs=str(options.data))
+    except ValueError as error:
+        if options.against and is_feature_store(options.data):
             raise ValueError(
-                f"{options.model} knows the classes {', '.join(labels.names)}; {options.data} has "
-                f"{', '.join(store.labels.names)}. Measure on a data set with the same classes."
-            )
-        return evaluate_features(
-            predict,
-            store,
-            options.split,
-            window_seconds=config.inference.window_seconds,
-            hop_seconds=config.inference.hop_seconds,
-            seed=config.training.seed,
+                f"{error} Two models of different recipes are compared on the videos themselves: "
+                "give the data set in place of the features, and each model has its own made."
+            ) from error
+        raise
+    _require_same_classes(model, store.labels, options.data)
+    return store
+
+
+def _require_same_classes(model: _Model, labels: Labels, data: Path) -> None:
+    if labels != model.labels:
+        raise ValueError(
+            f"{model.path} knows the classes {', '.join(model.labels.names)}; {data} has "
+            f"{', '.join(labels.names)}. Measure on a data set with the same classes."
         )
 
 
-def _open(options: argparse.Namespace) -> tuple[Any, Recipe, Labels, Config]:
-    """Probabilities from features, the recipe, the classes and the configuration of a model."""
+def _predict(model: _Model, store: FeatureStore, split: str) -> SplitPredictions:
+    from avel_tf.evaluation.on_features import predict_split
+
+    return predict_split(
+        model.predict,
+        store,
+        split,
+        window_seconds=model.config.inference.window_seconds,
+        hop_seconds=model.config.inference.hop_seconds,
+    )
+
+
+def _open(path: Path, options: argparse.Namespace) -> _Model:
+    """What is needed of a run or of an exported model."""
     from avel_tf.config import load_config
     from avel_tf.quiet import load_tensorflow
 
     load_tensorflow()
-    if (options.model / "model.keras").is_file():
+    if (path / "model.keras").is_file():
         from avel_tf.training.run import Run, probabilities_of
 
-        trained = Run(options.model)
-        config = load_config(options.config or options.model / "config.yaml", options.overrides)
-        return probabilities_of(trained.model()), trained.recipe, trained.labels, config
+        trained = Run(path)
+        config = load_config(options.config or path / "config.yaml", options.overrides)
+        predict = probabilities_of(trained.model(), trained.decoding.temperature)
+        return _Model(path, predict, trained.recipe, trained.labels, trained.decoding, config)
     from avel_tf.engines.settings import EngineSettings
     from avel_tf.inference.localizer import Localizer
 
     # From features only the localizer is left to run, and that is float32 by every engine.
-    localizer = Localizer(options.model, engine=EngineSettings("tensorflow", "float32"))
+    localizer = Localizer(path, engine=EngineSettings("tensorflow", "float32"))
     config = load_config(
         options.config or localizer.folder / "assets" / "config.yaml", options.overrides
     )
-    return localizer.predict, localizer.recipe, localizer.labels, config
+    return _Model(
+        path, localizer.predict, localizer.recipe, localizer.labels, localizer.decoding, config
+    )

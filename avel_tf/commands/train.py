@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from avel_tf.data.feature_store import FeatureStore
 
 # What stands in a run's folder and belongs to its best model.
-RUN_FILES = ("model.keras", "history.csv", "labels.txt", "manifest.json")
+RUN_FILES = (
+    *("model.keras", "history.csv", "labels.txt", "manifest.json"),
+    *("decoder.json", "predictions.jsonl"),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,6 +60,8 @@ def run(options: argparse.Namespace) -> int:
         metrics = train_once(store, options.out, config, resume=options.resume)
     else:
         metrics = _train_seeds(store, options, config)
+    from avel_tf.evaluation.summary import summary
+
     print(summary(metrics))
     print(f"The run lies in {options.out}")
     return 2 if store.skipped else 0
@@ -66,7 +71,10 @@ def train_once(
     store: FeatureStore, folder: Path, config: Config, *, resume: bool = False
 ) -> dict[str, Any]:
     """One run: train, measure, write its folder; returns what `metrics.json` holds."""
-    from avel_tf.evaluation.on_features import evaluate_features
+    from avel_tf.decoding import Decoding
+    from avel_tf.evaluation.fitting import fit_decoding
+    from avel_tf.evaluation.on_features import predict_split
+    from avel_tf.evaluation.predictions_file import write_predictions
     from avel_tf.training.plots import write_plots
     from avel_tf.training.run import Run, probabilities_of
     from avel_tf.training.train import train
@@ -80,17 +88,22 @@ def train_once(
         resume=resume,
         on_epoch=lambda row: _print_epoch(row, config.training.epochs),
     )
+    windows = {
+        "window_seconds": config.training.window_seconds,
+        "hop_seconds": min(config.inference.hop_seconds, config.training.window_seconds),
+    }
+    decoding = Decoding()
+    if store.count("validation"):
+        predict = probabilities_of(model)
+        decoding = fit_decoding(predict_split(predict, store, "validation", **windows))
+    decoding.save(folder)
     split = "test" if store.count("test") else "validation"
     if not store.count(split):
         split = "train"
-    metrics = evaluate_features(
-        probabilities_of(model),
-        store,
-        split,
-        window_seconds=config.training.window_seconds,
-        hop_seconds=min(config.inference.hop_seconds, config.training.window_seconds),
-        seed=config.training.seed,
-    )
+    predict = probabilities_of(model, decoding.temperature)
+    predictions = predict_split(predict, store, split, **windows)
+    metrics = predictions.metrics(decoding, seed=config.training.seed)
+    write_predictions(folder, predictions.outcomes(decoding), store.labels)
     write_metrics(folder, metrics)
     write_plots(folder, metrics, store.labels)
     return metrics
@@ -101,24 +114,6 @@ def write_metrics(folder: Path, metrics: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(metrics, indent=2, allow_nan=False)
     (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
-
-
-def summary(metrics: dict[str, Any]) -> str:
-    """The headline of `metrics.json` beside the trivial baselines, as a small table."""
-    rows = [("model", metrics), *metrics["baselines"].items()]
-    columns = ("segment_accuracy", "segment_f1", "event_f1", "background_recall")
-    lines = [
-        f"{metrics['split']}: {metrics['videos']} videos, {metrics['segments']} segments",
-        " " * 24 + "".join(f"{name.replace('_', ' '):>20}" for name in columns),
-    ]
-    for name, values in rows:
-        numbers = [values.get(column) if values else None for column in columns]
-        cells = ["-" if number is None else f"{number:.3f}" for number in numbers]
-        lines.append(f"{name.replace('_', ' '):24}" + "".join(f"{cell:>20}" for cell in cells))
-    if metrics.get("segment_accuracy_ci95"):
-        low, high = metrics["segment_accuracy_ci95"]
-        lines.append(f"95 % interval of the segment accuracy: {low:.3f} to {high:.3f}")
-    return "\n".join(lines)
 
 
 def _train_seeds(

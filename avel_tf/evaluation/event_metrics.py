@@ -145,8 +145,8 @@ def match_events(
     for label in sorted({event.label for event in reference} & {e.label for e in predicted}):
         truths = [event for event in reference if event.label == label]
         guesses = [event for event in predicted if event.label == label]
-        allowed = criterion(_spans(truths), _spans(guesses))  # [N, M]
-        overlap = intersection_over_union(_spans(truths), _spans(guesses))  # [N, M]
+        allowed = criterion(spans(truths), spans(guesses))  # [N, M]
+        overlap = intersection_over_union(spans(truths), spans(guesses))  # [N, M]
         # All overlaps together weigh less than one pair more: first the number, then the fit.
         gain = allowed * (1.0 + overlap / (1 + min(overlap.shape)))  # [N, M]
         for row, column in zip(*linear_sum_assignment(gain, maximize=True), strict=True):
@@ -216,5 +216,13 @@ def within_collars(collar_s: float, share_of_length: float) -> Criterion:
     return criterion
 
 
-def _spans(events: Sequence[Event]) -> np.ndarray:
+def spans(events: Sequence[Event]) -> np.ndarray:
+    """Start and end of each event in seconds.
+
+    Args:
+        events: At least one event.
+
+    Returns:
+        float `[N, 2]`.
+    """
     return np.array([(event.start, event.end) for event in events])  # [N, 2]

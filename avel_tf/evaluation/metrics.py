@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from avel_tf.decoding import Decoding
+from avel_tf.evaluation.average_precision import event_map
 from avel_tf.evaluation.baselines import all_background, majority_class, right_class_everywhere
-from avel_tf.evaluation.bootstrap import segment_accuracy_ci95
+from avel_tf.evaluation.bootstrap import DRAWS, drawn_ratios, interval
+from avel_tf.evaluation.calibration import calibration
+from avel_tf.evaluation.clip_outcome import ClipOutcome
+from avel_tf.evaluation.clip_outcomes import clip_counts, clip_outcomes
 from avel_tf.evaluation.event_metrics import IOU_THRESHOLD, event_scores, iou_at_least
 from avel_tf.evaluation.segment_metrics import (
     background_recall,
     confusion_matrix,
+    mean_of,
     per_class,
+    ratio,
     segment_accuracy,
     segment_f1,
 )
-from avel_tf.events import Event, checked_seconds, seconds_to_events
+from avel_tf.events import Event
 from avel_tf.labels import Labels
 
-
-class _Clip(NamedTuple):
-    reference: np.ndarray  # int64 [T]
-    predicted: np.ndarray  # int64 [T]
-    valid: np.ndarray  # bool [T]
+# Numbers that get an interval, all from the same draws of clips.
+WITH_INTERVAL = ("segment_accuracy", "event_f1", "clip_accuracy")
 
 
 def evaluate(
@@ -36,12 +41,14 @@ def evaluate(
     valid: Mapping[str, np.ndarray] | None = None,
     skipped: Iterable[Mapping[str, str]] = (),
     seed: int = 0,
+    decoding: Decoding | None = None,
 ) -> dict[str, Any]:
     """Measure the predictions for a split: the contents of metrics.json.
 
     Args:
         reference: True class of each second by clip, int `[T]` each, the background last.
-        predicted: Predicted class of each second of the same clips, int `[T]` each.
+        predicted: Of the same clips the probabilities, float `[T, C+1]` each, or the class of each
+            second alone, int `[T]` each, which counts as certain.
         labels: The class vocabulary.
         train_counts: Seconds of each class in the training split, `[C+1]`, background last, for
             the baseline `majority_class`; None where there is no training split, which leaves
@@ -49,14 +56,17 @@ def evaluate(
         valid: Which seconds could be decoded, by clip, bool `[T]` each; a clip that is missing is
             valid throughout. Other seconds are not counted, and end events on both sides.
         skipped: The clips of the split that could not be used: `video` and `reason` of each.
-        seed: Seed of the confidence interval.
+        seed: Seed of the confidence intervals.
+        decoding: What was fitted on the validation split: the temperature that is in the
+            probabilities, and what makes events of them; the plain decoder when None.
 
     Returns:
         A dictionary that `json.dumps` takes, with None where a number has no value. The order of
         the clips does not change a byte of it.
 
     Raises:
-        ValueError: If the clips or their lengths differ, or an index is not in the vocabulary.
+        ValueError: If the clips or their lengths differ, an index is not in the vocabulary or a
+            probability is none.
 
     Example:
         >>> truth, guess = {"dog": np.array([0, 1])}, {"dog": np.array([0, 0])}
@@ -66,20 +76,29 @@ def evaluate(
     Reference:
         Tian et al., Audio-Visual Event Localization in Unconstrained Videos, ECCV 2018 (segment
         accuracy); Mesaros et al., Metrics for Polyphonic Sound Event Detection, Applied Sciences
-        2016 (segment and event F1).
+        2016 (segment and event F1); Caba Heilbron et al., ActivityNet, CVPR 2015 (mean average
+        precision).
     """
-    clips = _clips(reference, predicted, labels, valid or {})
+    decoding = decoding or Decoding()
+    clips = clip_outcomes(reference, predicted, labels, valid=valid, decoder=decoding.events)
     confusion = _confusion(clips, labels)
-    headline = _headline(clips, labels)
-    return {
-        "segments": int(confusion.sum()),
-        "segment_accuracy": headline["segment_accuracy"],
-        "segment_accuracy_ci95": segment_accuracy_ci95(
-            [int(((clip.reference == clip.predicted) & clip.valid).sum()) for clip in clips],
-            [int(clip.valid.sum()) for clip in clips],
-            seed=seed,
-        ),
-        **{key: value for key, value in headline.items() if key != "segment_accuracy"},
+    counts = clip_counts(clips, labels)
+    numbers = _headline(clips, labels, [clip.events for clip in clips])
+    draws = drawn_ratios({name: counts[name] for name in WITH_INTERVAL}, seed=seed, draws=DRAWS)
+    metrics: dict[str, Any] = {"segments": int(confusion.sum())}
+    for name, value in numbers.items():
+        metrics[name] = value
+        if name in draws:
+            drawn = draws[name]
+            metrics[f"{name}_ci95"] = None if drawn is None else interval(drawn)
+        if name == "event_map":
+            metrics["event_map_by_iou"] = _event_map(clips, [clip.events for clip in clips])
+    return metrics | {
+        "clips_with_events": int(counts["clip_accuracy"][1].sum()),
+        "plain_events": _of_events(clips, [clip.plain_events for clip in clips]),
+        "decoder": dataclasses.asdict(decoding.events)
+        | {"fitted_on": decoding.fitted_on, "clips": decoding.clips},
+        "calibration": _calibration(clips, predicted, decoding),
         "per_class": per_class(confusion, labels),
         "confusion": confusion.tolist(),
         "baselines": _baselines(clips, labels, train_counts),
@@ -88,43 +107,7 @@ def evaluate(
     }
 
 
-def _clips(
-    reference: Mapping[str, np.ndarray],
-    predicted: Mapping[str, np.ndarray],
-    labels: Labels,
-    valid: Mapping[str, np.ndarray],
-) -> list[_Clip]:
-    _check_names(set(reference), set(predicted))
-    clips = []
-    for name in sorted(reference):
-        arrays = []
-        for what, index in (("reference", reference[name]), ("prediction", predicted[name])):
-            try:
-                arrays.append(checked_seconds(index, np.ones(len(index)), labels, valid.get(name)))
-            except ValueError as error:
-                raise ValueError(f"The {what} of {name!r} cannot be used. {error}") from error
-        (truth, _, usable), (guess, _, _) = arrays
-        if len(truth) != len(guess):
-            raise ValueError(
-                f"The reference and the prediction of {name!r} must have as many seconds. "
-                f"Received: {len(truth)} and {len(guess)}."
-            )
-        clips.append(_Clip(truth, guess, usable))
-    return clips
-
-
-def _check_names(reference: set[str], predicted: set[str]) -> None:
-    differences = {"no prediction": reference - predicted, "no reference": predicted - reference}
-    for what, names in differences.items():
-        if names:
-            raise ValueError(
-                f"Reference and prediction must be about the same clips. Received: {what} for "
-                f"{len(names)} of them, {min(names)!r} among them. Leave out on both sides what "
-                "could not be used, and name it in `skipped`."
-            )
-
-
-def _confusion(clips: Sequence[_Clip], labels: Labels) -> np.ndarray:
+def _confusion(clips: Sequence[ClipOutcome], labels: Labels) -> np.ndarray:
     nothing = [np.zeros(0, np.int64)]  # concatenate wants at least one
     return confusion_matrix(
         np.concatenate(nothing + [clip.reference[clip.valid] for clip in clips]),
@@ -133,35 +116,70 @@ def _confusion(clips: Sequence[_Clip], labels: Labels) -> np.ndarray:
     )  # [C+1, C+1]
 
 
-def _headline(clips: Sequence[_Clip], labels: Labels) -> dict[str, float | None]:
+def _headline(
+    clips: Sequence[ClipOutcome], labels: Labels, events: Sequence[Sequence[Event]]
+) -> dict[str, float | None]:
     confusion = _confusion(clips, labels)
-    events = event_scores(
-        [_events(clip.reference, clip.valid, labels) for clip in clips],
-        [_events(clip.predicted, clip.valid, labels) for clip in clips],
-        iou_at_least(IOU_THRESHOLD),
-    )
+    of_events = _of_events(clips, events)
+    named, clips_with_events = clip_counts(clips, labels)["clip_accuracy"]
     return {
         "segment_accuracy": segment_accuracy(confusion),
         "segment_f1": segment_f1(confusion),
-        "event_f1": events.f1,
+        "event_f1": of_events["event_f1"],
+        "event_map": of_events["event_map"],
         "background_recall": background_recall(confusion),
-        "onset_error_s": events.onset_error_s,
-        "offset_error_s": events.offset_error_s,
+        "onset_error_s": of_events["onset_error_s"],
+        "offset_error_s": of_events["offset_error_s"],
+        "clip_accuracy": ratio(named.sum(), clips_with_events.sum()),
     }
 
 
-def _events(label_index: np.ndarray, valid: np.ndarray, labels: Labels) -> tuple[Event, ...]:
-    # The score of an event takes no part in matching.
-    return seconds_to_events(label_index, np.ones(len(label_index)), labels, valid)
+def _of_events(
+    clips: Sequence[ClipOutcome], events: Sequence[Sequence[Event]]
+) -> dict[str, float | None]:
+    truth = [clip.true_events for clip in clips]
+    scores = event_scores(truth, events, iou_at_least(IOU_THRESHOLD))
+    return {
+        "event_f1": scores.f1,
+        "event_map": mean_of(list(_event_map(clips, events).values())),
+        "onset_error_s": scores.onset_error_s,
+        "offset_error_s": scores.offset_error_s,
+    }
+
+
+def _event_map(
+    clips: Sequence[ClipOutcome], events: Sequence[Sequence[Event]]
+) -> dict[str, float | None]:
+    by_iou = event_map([clip.true_events for clip in clips], events)
+    return {f"{threshold:.1f}": value for threshold, value in by_iou.items()}
+
+
+def _calibration(
+    clips: Sequence[ClipOutcome], predicted: Mapping[str, np.ndarray], decoding: Decoding
+) -> dict[str, Any] | None:
+    """None without a second, or where classes alone were predicted, which have no probabilities."""
+    if any(np.ndim(predicted[clip.video]) == 1 for clip in clips):
+        return None
+    if not any(clip.segments for clip in clips):
+        return None
+    return calibration(
+        np.concatenate([predicted[clip.video][clip.valid] for clip in clips]),  # [N, C+1]
+        np.concatenate([clip.reference[clip.valid] for clip in clips]),  # [N]
+        decoding.temperature,
+    )
 
 
 def _baselines(
-    clips: Sequence[_Clip], labels: Labels, train_counts: np.ndarray | None
+    clips: Sequence[ClipOutcome], labels: Labels, train_counts: np.ndarray | None
 ) -> dict[str, dict[str, float | None] | None]:
     def scores(predict: Callable[[np.ndarray], np.ndarray]) -> dict[str, float | None]:
-        return _headline(
-            [clip._replace(predicted=predict(clip.reference)) for clip in clips], labels
+        told = clip_outcomes(
+            {clip.video: clip.reference for clip in clips},
+            {clip.video: predict(clip.reference) for clip in clips},
+            labels,
+            valid={clip.video: clip.valid for clip in clips},
         )
+        return _headline(told, labels, [clip.plain_events for clip in told])
 
     return {
         "all_background": scores(lambda reference: all_background(reference, labels)),

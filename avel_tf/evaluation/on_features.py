@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from avel_tf.data.feature_store import FeatureStore, FeatureStoreError
-from avel_tf.evaluation.metrics import evaluate
+from avel_tf.decoding import Decoding
+from avel_tf.evaluation.split_predictions import SplitPredictions
 from avel_tf.windows import Predict, predict_in_windows
 
 # Features in memory at once: 143 MB of ResNet-152 and VGGish. AVE's test split is one group.
@@ -25,6 +26,7 @@ def evaluate_features(
     hop_seconds: int = 5,
     seed: int = 0,
     keep: Callable[[str, np.ndarray], None] | None = None,
+    decoding: Decoding | None = None,
 ) -> dict[str, Any]:
     """Label every video of a split and compare with its annotations.
 
@@ -35,8 +37,10 @@ def evaluate_features(
         split: `train`, `validation` or `test`.
         window_seconds: Longer videos are labelled in windows of this length.
         hop_seconds: From one window's start to the next.
-        seed: Seed of the confidence interval.
+        seed: Seed of the confidence intervals.
         keep: Called with each video's id and its probabilities [T, C+1].
+        decoding: What was fitted on the validation split; its temperature is already in what
+            `predict` gives.
 
     Returns:
         What `metrics.json` holds; see `avel_tf.evaluation.metrics.evaluate`.
@@ -44,32 +48,62 @@ def evaluate_features(
     Raises:
         FeatureStoreError: When the split holds no video.
     """
-    names: list[str] = []
-    targets: dict[str, np.ndarray] = {}
+    predictions = predict_split(
+        predict, store, split, window_seconds=window_seconds, hop_seconds=hop_seconds
+    )
+    if keep:
+        for name, one in predictions.probabilities.items():
+            keep(name, one)
+    return predictions.metrics(decoding, seed=seed)
+
+
+def predict_split(
+    predict: Predict,
+    store: FeatureStore,
+    split: str,
+    *,
+    window_seconds: int = 10,
+    hop_seconds: int = 5,
+) -> SplitPredictions:
+    """Label every video of a split, and measure nothing yet.
+
+    Args:
+        predict: As of `evaluate_features`.
+        store: The features.
+        split: `train`, `validation` or `test`.
+        window_seconds: Longer videos are labelled in windows of this length.
+        hop_seconds: From one window's start to the next.
+
+    Returns:
+        Truth and probabilities, the videos in the order of the store.
+
+    Raises:
+        FeatureStoreError: When the split holds no video.
+    """
+    reference: dict[str, np.ndarray] = {}
     valid: dict[str, np.ndarray] = {}
-    probabilities: list[np.ndarray] = []
+    probabilities: dict[str, np.ndarray] = {}
     for clips in _groups(store, split):
-        for record in clips:
-            names.append(name := os.fsdecode(record["id"]))
-            targets[name], valid[name] = record["targets"], record["valid"]
-        probabilities += predict_in_windows(
+        labelled = predict_in_windows(
             predict,
             [(record["visual"], record["audio"], record["valid"]) for record in clips],
             window_seconds=window_seconds,
             hop_seconds=hop_seconds,
         )
-    if not names:
+        for record, one in zip(clips, labelled, strict=True):
+            name = os.fsdecode(record["id"])
+            reference[name], valid[name] = record["targets"], record["valid"]
+            probabilities[name] = one  # [T, C+1]
+    if not reference:
         raise FeatureStoreError(
             f"The split {split!r} of {store.folder} holds no video, so there is nothing to "
             "measure. Choose another with --split."
         )
-    if keep:
-        for name, one in zip(names, probabilities, strict=True):
-            keep(name, one)
-    metrics = evaluate(
-        targets,
-        {name: one.argmax(-1) for name, one in zip(names, probabilities, strict=True)},
-        store.labels,
+    return SplitPredictions(
+        split=split,
+        labels=store.labels,
+        reference=reference,
+        probabilities=probabilities,
         # AVE's protocol counts all ten segments of every clip, also where a file is shorter.
         valid=None if store.layout == "ave" else valid,
         train_counts=_class_seconds(store),
@@ -78,9 +112,7 @@ def evaluate_features(
             for each in store.skipped
             if each["split"] == split
         ],
-        seed=seed,
     )
-    return {"split": split, **metrics}
 
 
 def _groups(store: FeatureStore, split: str) -> Iterator[list[dict[str, Any]]]:

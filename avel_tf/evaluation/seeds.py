@@ -14,13 +14,18 @@ HEADLINE = (
     "segment_accuracy",
     "segment_f1",
     "event_f1",
+    "event_map",
+    "clip_accuracy",
     "background_recall",
     "onset_error_s",
     "offset_error_s",
 )
 
 # What belongs to the split and not to the model, and is taken over as it is.
-OF_THE_SPLIT = ("segments", "videos", "skipped")
+OF_THE_SPLIT = ("split", "segments", "videos", "clips_with_events", "skipped")
+
+# What every seed has of its own, and no mean.
+OF_EACH_SEED = ("decoder",)
 
 
 def aggregate_seeds(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -31,9 +36,10 @@ def aggregate_seeds(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
     Returns:
         The keys of `evaluate`, every number the mean over the seeds that have a value there (also
-        those of `confusion`, and the two ends of `segment_accuracy_ci95`), and besides `seeds`,
-        how many there are, and `standard_deviation`: that of each headline number over the seeds
-        (of a sample, n - 1; None where fewer than two have a value).
+        those of `confusion`, and the two ends of each interval) but for `decoder`, which is a list
+        of all; and besides `seeds`, how many there are, and `standard_deviation`: that of each
+        headline number and of `ece` over the seeds (of a sample, n - 1; None where fewer than two
+        have a value).
 
     Raises:
         ValueError: If there is no run, or the runs are not about the same split.
@@ -57,14 +63,16 @@ def aggregate_seeds(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
                 f"All seeds must have the same classes. Received: other classes for run {number} "
                 "than for run 0."
             )
-    mean = {
-        key: first[key] if key in OF_THE_SPLIT else _mean([run[key] for run in runs])
-        for key in first
-    }
-    return mean | {
-        "seeds": len(runs),
-        "standard_deviation": {key: _deviation([run[key] for run in runs]) for key in HEADLINE},
-    }
+    mean = {key: _of_all(key, [run[key] for run in runs]) for key in first}
+    spread = {key: _deviation([run[key] for run in runs]) for key in HEADLINE}
+    spread["ece"] = _deviation([(run["calibration"] or {}).get("ece") for run in runs])
+    return mean | {"seeds": len(runs), "standard_deviation": spread}
+
+
+def _of_all(key: str, values: Sequence[Any]) -> Any:
+    if key in OF_THE_SPLIT:
+        return values[0]
+    return list(values) if key in OF_EACH_SEED else _mean(values)
 
 
 def _mean(values: Sequence[Any]) -> Any:

@@ -17,12 +17,20 @@ class LocalizerModule(tf.Module):
         extractor: The backbones.
         head: A model of `avel_tf.models`: features to logits.
         assets: Files that travel with the SavedModel, in its `assets/`.
+        temperature: What the logits are divided by before the softmax.
     """
 
-    def __init__(self, extractor: FeatureExtractor, head: keras.Model, assets: list[Path]) -> None:
+    def __init__(
+        self,
+        extractor: FeatureExtractor,
+        head: keras.Model,
+        assets: list[Path],
+        temperature: float = 1.0,
+    ) -> None:
         super().__init__(name="localizer")
         self.extractor = extractor
         self.head = head
+        self.sharpness = 1.0 / temperature
         self.asset_files = [tf.saved_model.Asset(str(path)) for path in assets]
         recipe = extractor.recipe
         frames = tf.TensorSpec(
@@ -65,13 +73,18 @@ class LocalizerModule(tf.Module):
 
     @tf.function
     def from_features(self, visual: tf.Tensor, audio: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Label seconds whose features are known; outputs as of `localize`."""
+        """Label seconds whose features are known; outputs as of `localize`.
+
+        A second whose features are all zero was not there: it is looked at by no other.
+        """
         return self._label(visual, audio)
 
     def _label(self, visual: tf.Tensor, audio: tf.Tensor) -> dict[str, tf.Tensor]:
-        valid = tf.ones(tf.shape(visual)[:2], tf.bool)  # [B, T]
+        # Real features are never all zero: padding has been, wherever it came from.
+        valid = tf.reduce_any(visual != 0.0, -1) | tf.reduce_any(audio != 0.0, -1)  # [B, T]
         inputs = {"visual": visual, "audio": audio, "valid": valid}
-        probabilities = tf.nn.softmax(self.head(inputs, training=False))  # [B, T, C+1]
+        logits = self.head(inputs, training=False)  # [B, T, C+1]
+        probabilities = tf.nn.softmax(logits * self.sharpness)  # [B, T, C+1]
         return {
             "probabilities": probabilities,
             "label_index": tf.argmax(probabilities, axis=-1),  # [B, T]

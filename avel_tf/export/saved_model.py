@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from avel_tf.decoding import Decoding
 from avel_tf.embeddings.extractor import FeatureExtractor
 from avel_tf.export.manifest import sealed
 from avel_tf.export.module import LocalizerModule
@@ -29,6 +30,7 @@ def export_saved_model(
     labels: Labels,
     config_yaml: str,
     metrics: dict[str, Any] | None = None,
+    decoding: Decoding | None = None,
 ) -> Path:
     """Write `folder/<version>/`, a SavedModel that plain TensorFlow loads.
 
@@ -43,6 +45,8 @@ def export_saved_model(
         config_yaml: The configuration of the run.
         metrics: What the run's `metrics.json` holds; its headline goes into the manifest, so that
             the model can say how well it did.
+        decoding: The temperature, which goes into the graph, and the decoder of events; none, and
+            the plain decoder, when None.
 
     Returns:
         The folder of the new version.
@@ -50,6 +54,7 @@ def export_saved_model(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     version = _next_version(folder)
+    decoding = decoding or Decoding()
     manifest = {
         "schema": SCHEMA,
         "model": head.name,
@@ -60,8 +65,8 @@ def export_saved_model(
     partial = Path(tempfile.mkdtemp(prefix=f".{version}.", suffix=".partial", dir=folder))
     try:
         with tempfile.TemporaryDirectory() as assets_folder:
-            assets = _write_assets(Path(assets_folder), labels, config_yaml, manifest)
-            module = LocalizerModule(extractor, head, assets)
+            assets = _write_assets(Path(assets_folder), labels, config_yaml, manifest, decoding)
+            module = LocalizerModule(extractor, head, assets, decoding.temperature)
             tf.saved_model.save(module, str(partial), signatures=module.served)
         write_warmup_request(partial, name=folder.name, recipe=extractor.recipe)
         # Graph and weights can be hashed only now; they do not contain the manifest's text.
@@ -76,12 +81,14 @@ def export_saved_model(
 
 
 def _write_assets(
-    folder: Path, labels: Labels, config_yaml: str, manifest: dict[str, Any]
+    folder: Path, labels: Labels, config_yaml: str, manifest: dict[str, Any], decoding: Decoding
 ) -> list[Path]:
     labels.save(folder / "labels.txt")
     (folder / "config.yaml").write_text(config_yaml, encoding="utf-8")
+    decoding.save(folder)
     _write_json(folder / "manifest.json", manifest)
-    return [folder / name for name in ("labels.txt", "config.yaml", "manifest.json")]
+    names = ("labels.txt", "config.yaml", "decoder.json", "manifest.json")
+    return [folder / name for name in names]
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

@@ -14,13 +14,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from avel_tf.inference.localizer import Localizer
+from avel_tf.inference.localizer import Localizer, without_invalid
 from avel_tf.media.clip import SAMPLE_RATE, Clip
 from avel_tf.media.errors import MediaError
 from avel_tf.media.isolated import shared_decoder
 from avel_tf.media.live import decode_live, without_login
 from avel_tf.media.second_stream import Outcome
 from avel_tf.results import Result, Second, span_record
+from avel_tf.second_scores import SecondScores
 from avel_tf.windows import Predict
 
 # Seconds of a stream that wait for a model that is slower than they come; then the decoder waits,
@@ -100,7 +101,7 @@ def label_live(
     """Label a stream while it comes.
 
     The networks are loaded before the stream is opened. Then memory holds a window of features,
-    at most half a minute of pictures that wait, and nine bytes for each second that is done.
+    at most half a minute of pictures that wait, and 13 bytes for each second that is done.
 
     Args:
         localizer: The model at work.
@@ -122,15 +123,18 @@ def label_live(
         window_seconds=localizer.inference.window_seconds,
         lookahead_seconds=localizer.inference.live_lookahead_seconds,
     )
-    label_index, score, valid = array("i"), array("f"), array("b")
+    event_index, event_score, background_score = array("i"), array("f"), array("f")
+    valid = array("b")
     arrived: deque[float] = deque()  # of the seconds that have no label yet
     outcome = Outcome(seconds=0)
 
     def tell(seconds: Iterator[tuple[int, np.ndarray]]) -> None:
         for place, probabilities in seconds:
             best = int(probabilities.argmax())
-            label_index.append(best)
-            score.append(float(probabilities[best]))
+            one = SecondScores.from_probabilities(probabilities[None])  # [1]
+            event_index.append(int(one.event_index[0]))
+            event_score.append(float(one.event_score[0]))
+            background_score.append(float(one.background_score[0]))
             came = arrived.popleft()
             if valid[place]:
                 # The softmax of a float32 model may end a rounding error above one.
@@ -146,6 +150,7 @@ def label_live(
                 valid.append(bool(clip.valid[0]))
                 arrived.append(came)
                 outcome = Outcome(len(valid), float(len(valid)), clip.has_sound, clip.problem)
+                visual, audio = without_invalid(visual, audio, clip.valid)
                 tell(window.add(visual[0], audio[0]))
     except MediaError as error:
         outcome = Outcome(
@@ -154,8 +159,8 @@ def label_live(
     tell(window.end())
     if not valid:
         return localizer.refused(shown, Outcome(0, error=outcome.error or _INTERRUPTED))
-    arrays = (np.array(label_index), np.array(score), np.array(valid, bool))  # [T] each
-    return localizer.result(shown, *arrays, outcome)
+    scores = SecondScores(*map(np.array, (event_index, event_score, background_score)))  # [T]
+    return localizer.result(shown, scores, np.array(valid, bool), outcome)
 
 
 def _seconds(

@@ -11,13 +11,13 @@ import numpy as np
 
 from avel_tf.data.features import Features, embed_parts
 from avel_tf.data.settings import DataSettings
+from avel_tf.decoding import Decoding
 from avel_tf.embeddings.recipe import Recipe
 from avel_tf.engines.choose import EngineChoice, choose_engine, make_engine
 from avel_tf.engines.engine import Engine
 from avel_tf.engines.graphs import Graphs, LoadedGraphs
 from avel_tf.engines.sample import sample_clips
 from avel_tf.engines.settings import EngineSettings
-from avel_tf.events import seconds_to_events
 from avel_tf.export.manifest import (
     ModelError,
     find_version,
@@ -32,6 +32,7 @@ from avel_tf.media.decode import DecodeSettings
 from avel_tf.media.second_stream import Outcome, SecondStream
 from avel_tf.quiet import load_tensorflow
 from avel_tf.results import Result, labelled_seconds
+from avel_tf.second_scores import SecondScores
 from avel_tf.windows import WindowLabeller
 
 # After so many files the windows that wait for a full batch are labelled as they are.
@@ -56,6 +57,7 @@ class Localizer:
         name: What results call the model: its folder's name and its version.
         labels: The classes.
         recipe: How the model wants features to be made.
+        decoding: What makes events of its probabilities, which hold the temperature already.
 
     Raises:
         ModelError: When the folder holds no such model.
@@ -86,6 +88,7 @@ class Localizer:
         try:
             self.labels = Labels.load(self.folder / "assets" / "labels.txt")
             self.recipe = Recipe.from_dict(read_manifest(self.folder)["recipe"])
+            self.decoding = Decoding.load(self.folder / "assets")
         except ModelError:
             raise
         except (OSError, ValueError, TypeError, LookupError) as error:
@@ -117,13 +120,12 @@ class Localizer:
         Args:
             visual: float32 [B, T, Dv].
             audio: float32 [B, T, Da].
-            valid: bool [B, T]; the exported signature takes every second for valid, so this only
-                completes the interface that models share.
+            valid: bool [B, T]; the exported signature knows the others by features of zero.
 
         Returns:
             float32 [B, T, C+1], background last.
         """
-        return self._made_engine([]).label(visual, audio)
+        return self._made_engine([]).label(*without_invalid(visual, audio, valid))
 
     def localize(self, path: str | bytes | Path) -> Result:
         """Label one file.
@@ -210,13 +212,13 @@ class Localizer:
             for index, probabilities in windows.take():
                 seconds = np.concatenate(valid.pop(index))  # [T]
                 outcome = outcomes.pop(index)
-                best, score = probabilities.argmax(-1), probabilities.max(-1)  # [T], [T]
-                yield index, self.result(paths[index], best, score, seconds, outcome)
+                scores = SecondScores.from_probabilities(probabilities)  # [T]
+                yield index, self.result(paths[index], scores, seconds, outcome)
 
         ended = 0
         for index, part in embed_parts(stream, engine):
             if isinstance(part, Features):
-                windows.add(index, part.visual, part.audio)
+                windows.add(index, *without_invalid(part.visual, part.audio, part.valid))
                 valid.setdefault(index, []).append(part.valid)
             elif part.seconds:
                 outcomes[index] = part
@@ -269,24 +271,42 @@ class Localizer:
         )
 
     def result(
-        self,
-        path: str,
-        label_index: np.ndarray,
-        score: np.ndarray,
-        valid: np.ndarray,
-        outcome: Outcome,
+        self, path: str, scores: SecondScores, valid: np.ndarray, outcome: Outcome
     ) -> Result:
-        """What became of a file, from its seconds: int [T], float [T], bool [T]."""
-        arrays = (label_index, score, self.labels, valid)
+        """What became of a file, from its seconds: scores [T] and bool [T]."""
+        label_index = scores.label_index(self.labels.background)  # [T]
         return Result(
             path,
             "partial" if outcome.problem else "ok",
             outcome.problem or (None if outcome.has_sound else NO_SOUND),
             duration=outcome.duration,
-            seconds=labelled_seconds(*arrays, duration=outcome.duration),
-            events=seconds_to_events(*arrays, duration=outcome.duration),
+            seconds=labelled_seconds(
+                label_index, scores.score, self.labels, valid, duration=outcome.duration
+            ),
+            events=self.decoding.events.decode(
+                scores, self.labels, valid, duration=outcome.duration
+            ),
             model=self.name,
         )
+
+
+def without_invalid(
+    visual: np.ndarray, audio: np.ndarray, valid: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Features as an exported model wants them: zero where a second was not there.
+
+    Args:
+        visual: float32 [..., T, Dv].
+        audio: float32 [..., T, Da].
+        valid: bool [..., T].
+
+    Returns:
+        visual and audio, the same shapes.
+    """
+    present = valid[..., None]  # [..., T, 1]
+    return np.where(present, visual, 0.0).astype(visual.dtype), np.where(
+        present, audio, 0.0
+    ).astype(audio.dtype)
 
 
 def load(folder: str | Path) -> Localizer:

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from avel_tf.decoding import Decoding
 from avel_tf.embeddings.recipe import Recipe
 from avel_tf.labels import Labels
 from avel_tf.models import load_model
@@ -26,6 +27,7 @@ class Run:
         config_yaml: The resolved configuration.
         labels: The classes.
         recipe: How the features were made that the model was trained on.
+        decoding: The temperature and the decoder of events that were fitted on validation.
 
     Raises:
         ValueError: When the folder is no finished run.
@@ -50,6 +52,7 @@ class Run:
             self.recipe = Recipe.from_dict(json.loads(manifest.read_text("utf-8"))["recipe"])
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"The manifest {manifest} is damaged: {error}") from error
+        self.decoding = Decoding.load(self.folder)
 
     @staticmethod
     def begin(folder: str | Path, *, config_yaml: str, labels: Labels, recipe: Recipe) -> None:
@@ -72,8 +75,12 @@ class Run:
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
-def probabilities_of(model: keras.Model) -> Callable[..., np.ndarray]:
+def probabilities_of(model: keras.Model, temperature: float = 1.0) -> Callable[..., np.ndarray]:
     """A Keras model of logits as a function that gives probabilities.
+
+    Args:
+        model: Features to logits.
+        temperature: What the logits are divided by, as `Run.decoding` has it.
 
     Returns:
         visual [B, T, Dv], audio [B, T, Da], valid [B, T] -> float32 [B, T, C+1].
@@ -81,6 +88,7 @@ def probabilities_of(model: keras.Model) -> Callable[..., np.ndarray]:
 
     def predict(visual: np.ndarray, audio: np.ndarray, valid: np.ndarray) -> np.ndarray:
         logits = model({"visual": visual, "audio": audio, "valid": valid}, training=False)
-        return keras.ops.convert_to_numpy(keras.ops.softmax(logits))  # [B, T, C+1]
+        # A product, as TensorFlow makes of a division when it optimises an exported graph.
+        return keras.ops.convert_to_numpy(keras.ops.softmax(logits * (1.0 / temperature)))
 
-    return predict
+    return predict  # [B, T, C+1]

@@ -68,7 +68,9 @@ def test_plain_tensorflow_gives_the_same_numbers(exported, run_folder, extractor
     visual, audio = (each.numpy() for each in extractor(clips["frames"], clips["waveform"]))
     np.testing.assert_allclose(found["embed/visual"], visual, atol=1e-5)
     np.testing.assert_allclose(found["embed/audio"], audio, atol=1e-5)
-    predict = probabilities_of(Run(run_folder).model())
+    run = Run(run_folder)
+    assert run.decoding.fitted_on == "validation" and run.decoding.temperature != 1.0
+    predict = probabilities_of(run.model(), run.decoding.temperature)
     expected = predict(visual, audio, np.ones((2, 3), bool))
     for signature in ("serving_default", "from_features"):
         probabilities = found[f"{signature}/probabilities"]
@@ -136,9 +138,10 @@ def test_what_travels_with_it(exported, run_folder, store):
     assert {path.name for path in assets.iterdir()} == {
         "labels.txt",
         "config.yaml",
+        "decoder.json",
         "manifest.json",
     }
-    for name in ("labels.txt", "config.yaml"):
+    for name in ("labels.txt", "config.yaml", "decoder.json"):
         assert (assets / name).read_bytes() == (run_folder / name).read_bytes()
     manifest = json.loads((assets / "manifest.json").read_text())
     assert manifest["schema"] == 1 and manifest["model"] == "avel"
@@ -164,7 +167,7 @@ def test_the_manifest_knows_the_hash_of_graph_and_weights(exported, tmp_path):
 def test_the_assets_are_known_to_the_graph(model):
     """TensorFlow copies an asset when a model is saved again; others would be lost."""
     names = {Path(each.asset_path.numpy().decode()).name for each in model.asset_files}
-    assert names == {"labels.txt", "config.yaml", "manifest.json"}
+    assert names == {"labels.txt", "config.yaml", "decoder.json", "manifest.json"}
 
 
 def test_the_warm_up_request_is_one_that_the_model_takes(exported, model):

@@ -1,0 +1,78 @@
+"""What was fitted on the validation split after training, and travels with a model."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from avel_tf.atomic import atomic_text
+from avel_tf.event_decoder import EventDecoder
+
+FILE = "decoder.json"
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How a model's logits become probabilities that can be trusted, and these become events.
+
+    Args:
+        temperature: What logits are divided by before the softmax; 1 leaves them. It changes no
+            label. An exported model has it in its graph.
+        events: Which seconds make an event.
+        fitted_on: The split that both were fitted on; None where they are the defaults.
+        clips: How many clips that split has.
+
+    Raises:
+        ValueError: If the temperature is not positive.
+    """
+
+    temperature: float = 1.0
+    events: EventDecoder = field(default_factory=EventDecoder)
+    fitted_on: str | None = None
+    clips: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.temperature < float("inf"):
+            raise ValueError(
+                f"The temperature must be a positive number. Received: {self.temperature}."
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `decoder.json` holds it."""
+        return {"schema": SCHEMA, **dataclasses.asdict(self)}
+
+    def save(self, folder: str | Path) -> None:
+        """Write `decoder.json` into a folder, whole or not at all."""
+        with atomic_text(Path(folder) / FILE) as file:
+            file.write(json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n")
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Decoding:
+        """Read the `decoder.json` of a folder.
+
+        Args:
+            folder: A run, or the `assets/` of an exported model.
+
+        Returns:
+            What it holds; the defaults where there is none, as in models of before there was one.
+
+        Raises:
+            ValueError: If the file is damaged or of a newer schema; the sentence names it.
+        """
+        path = Path(folder) / FILE
+        if not path.exists():
+            return cls()
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if content.pop("schema") != SCHEMA:
+                raise ValueError(f"its schema is not {SCHEMA}; another version of avel-tf wrote it")
+            return cls(**{**content, "events": EventDecoder(**content["events"])})
+        except (OSError, AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+            raise ValueError(
+                f"{path} is no description of how events are decoded "
+                f"({type(error).__name__}: {error}). avel train writes it beside the model."
+            ) from error

@@ -1,0 +1,145 @@
+"""Whether a score of 0.8 is right in 8 of 10 cases, and the temperature that makes it so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+
+from avel_tf.evaluation.segment_metrics import ratio
+
+# As in Guo et al., and in most papers since.
+BINS = 15
+# A split in which every second is right asks for a temperature of zero, one in which none is for an
+# endless one. Trained networks ask for 0.5 to 3 (Guo et al., table 3 of the supplement, and label
+# smoothing below one); two octaves around one leave room on both sides.
+LOWEST, HIGHEST = 0.25, 4.0
+# Below this a probability counts as zero; as in avel_tf.windows.
+_SMALLEST = 1e-12
+
+
+def with_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """What a softmax would have given, had its logits been divided by a temperature.
+
+    Args:
+        probabilities: float `[N, C+1]`.
+        temperature: Above one flattens, below one sharpens; the order of classes stays.
+
+    Returns:
+        float64 `[N, C+1]`; rows sum to one.
+    """
+    logits = np.log(np.maximum(np.asarray(probabilities, np.float64), _SMALLEST)) / temperature
+    scaled = np.exp(logits - logits.max(axis=-1, keepdims=True))  # [N, C+1]
+    return scaled / scaled.sum(axis=-1, keepdims=True)
+
+
+def negative_log_likelihood(probabilities: np.ndarray, reference: np.ndarray) -> float | None:
+    """Mean of -log p(true class), in nats.
+
+    Args:
+        probabilities: float `[N, C+1]`.
+        reference: True class of each second, int `[N]`.
+
+    Returns:
+        The mean; None without a second.
+    """
+    if not len(reference):
+        return None
+    true = np.take_along_axis(probabilities, reference[:, None], axis=1)  # [N, 1]
+    return float(-np.log(np.maximum(true, _SMALLEST)).mean())
+
+
+def fit_temperature(probabilities: np.ndarray, reference: np.ndarray) -> float:
+    """The temperature under which a validation split is most likely.
+
+    Args:
+        probabilities: Of a softmax without temperature, float `[N, C+1]`, background last.
+        reference: True class of each second, int `[N]`.
+
+    Returns:
+        A number from `LOWEST` to `HIGHEST`; 1 without a second.
+
+    Reference:
+        Guo et al., On Calibration of Modern Neural Networks, ICML 2017
+        (https://arxiv.org/abs/1706.04599), section 4.2.
+    """
+    if not len(reference):
+        return 1.0
+    # The likelihood is concave in the reciprocal, so there is one optimum and a search finds it.
+    found = minimize_scalar(
+        lambda sharpness: negative_log_likelihood(
+            with_temperature(probabilities, 1.0 / sharpness), reference
+        ),
+        bounds=(1.0 / HIGHEST, 1.0 / LOWEST),
+        method="bounded",
+    )
+    return float(1.0 / found.x)
+
+
+def reliability(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> dict[str, Any]:
+    """Expected calibration error of the top label, and what a reliability diagram shows.
+
+    Args:
+        confidence: Probability of the predicted class of each second, float `[N]` in [0, 1].
+        right: Whether it is right, bool `[N]`.
+        bins: Bins of equal width over [0, 1], each with its lower end; the last with both.
+
+    Returns:
+        `ece`, the mean over all seconds of the distance between confidence and accuracy of their
+        bin (None without a second), and `bins`: by bin `low`, `high`, `segments`, mean `confidence`
+        and `accuracy` (None where it is empty).
+
+    Reference:
+        Naeini et al., Obtaining Well Calibrated Probabilities Using Bayesian Binning, AAAI 2015.
+    """
+    confidence, right = np.asarray(confidence, np.float64), np.asarray(right, bool)  # [N]
+    place = np.minimum((confidence * bins).astype(np.int64), bins - 1)  # [N]
+    count = np.bincount(place, minlength=bins)  # [bins]
+    sure = np.bincount(place, weights=confidence, minlength=bins)  # [bins]
+    hits = np.bincount(place, weights=right, minlength=bins)  # [bins]
+    return {
+        "ece": ratio(float(np.abs(sure - hits).sum()), len(confidence)),
+        "bins": [
+            {
+                "low": number / bins,
+                "high": (number + 1) / bins,
+                "segments": int(count[number]),
+                "confidence": ratio(sure[number], count[number]),
+                "accuracy": ratio(hits[number], count[number]),
+            }
+            for number in range(bins)
+        ],
+    }
+
+
+def calibration(
+    probabilities: np.ndarray, reference: np.ndarray, temperature: float
+) -> dict[str, Any]:
+    """What `metrics.json` says of calibration.
+
+    Args:
+        probabilities: As users get them, float `[N, C+1]`, background last.
+        reference: True class of each second, int `[N]`.
+        temperature: The one that is in the probabilities, taken out again for `uncalibrated`.
+
+    Returns:
+        `temperature`, `ece`, `nll`, the same two under `uncalibrated`, and the `bins` of
+        `reliability`.
+    """
+
+    def measured(given: np.ndarray) -> tuple[dict[str, Any], float | None]:
+        diagram = reliability(given.max(axis=-1), given.argmax(axis=-1) == reference)
+        return diagram, negative_log_likelihood(given, reference)
+
+    diagram, nll = measured(probabilities)
+    before, nll_before = measured(
+        probabilities if temperature == 1.0 else with_temperature(probabilities, 1.0 / temperature)
+    )
+    return {
+        "temperature": temperature,
+        "ece": diagram["ece"],
+        "nll": nll,
+        "uncalibrated": {"ece": before["ece"], "nll": nll_before},
+        "bins": diagram["bins"],
+    }

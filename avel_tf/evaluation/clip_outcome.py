@@ -1,0 +1,142 @@
+"""What a model made of one clip, as far as any metric or page asks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from avel_tf.events import Event, seconds_to_events
+from avel_tf.labels import Labels
+from avel_tf.results import span_record
+
+_SCORE_DECIMALS = 6  # as in results.jsonl
+
+
+@dataclass(frozen=True, eq=False)
+class ClipOutcome:
+    """The truth about one clip and what a model said, second by second.
+
+    Attributes:
+        video: The clip's name.
+        reference: True class of each second, int64 `[T]`, background last.
+        predicted: Predicted class of each second, int64 `[T]`: the argmax.
+        score: Probability of the predicted class, float64 `[T]`.
+        valid: Which seconds are counted, bool `[T]`.
+        true_class: The event class with the most counted seconds, of equals the first; None without
+            an event.
+        predicted_class: The event class with the highest probability over all counted seconds
+            together; None where it has none, as in a clip that is labelled background throughout
+            by a rule without probabilities.
+        true_events: The events of the reference.
+        plain_events: Predicted events: seconds of one argmax in a row.
+        events: Predicted events as users get them, by the model's own decoder.
+    """
+
+    video: str
+    reference: np.ndarray
+    predicted: np.ndarray
+    score: np.ndarray
+    valid: np.ndarray
+    true_class: int | None
+    predicted_class: int | None
+    true_events: tuple[Event, ...]
+    plain_events: tuple[Event, ...]
+    events: tuple[Event, ...]
+
+    @property
+    def segments(self) -> int:
+        """Seconds that are counted."""
+        return int(self.valid.sum())
+
+    @property
+    def right(self) -> int:
+        """Counted seconds whose class is right."""
+        return int(((self.reference == self.predicted) & self.valid).sum())
+
+    def to_record(self, labels: Labels) -> dict[str, Any]:
+        """As a line of `predictions.jsonl` holds it, classes by their names.
+
+        Args:
+            labels: The class vocabulary.
+        """
+
+        def name(index: int | None) -> str | None:
+            return None if index is None else labels.name(index)
+
+        return {
+            "video": self.video,
+            "segments": self.segments,
+            "right": self.right,
+            "true_class": name(self.true_class),
+            "predicted_class": name(self.predicted_class),
+            "reference": [labels.name(index) for index in self.reference],
+            "predicted": [labels.name(index) for index in self.predicted],
+            "score": [round(float(score), _SCORE_DECIMALS) for score in self.score],
+            "valid": self.valid.tolist(),
+            "true_events": [span_record(event) for event in self.true_events],
+            "plain_events": [span_record(event) for event in self.plain_events],
+            "events": [span_record(event) for event in self.events],
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any], labels: Labels) -> ClipOutcome:
+        """Read one back.
+
+        Args:
+            record: What `to_record` gave, perhaps by way of JSON.
+            labels: The class vocabulary.
+
+        Raises:
+            KeyError, TypeError, ValueError: If it is no such record.
+        """
+
+        def index(name: str | None) -> int | None:
+            return None if name is None else labels.index(name)
+
+        def indices(key: str) -> np.ndarray:
+            return np.array([labels.index(name) for name in record[key]], np.int64)  # [T]
+
+        def events(key: str) -> tuple[Event, ...]:
+            return tuple(Event(**span) for span in record[key])
+
+        return cls(
+            video=record["video"],
+            reference=indices("reference"),
+            predicted=indices("predicted"),
+            score=np.array(record["score"], np.float64),
+            valid=np.array(record["valid"], bool),
+            true_class=index(record["true_class"]),
+            predicted_class=index(record["predicted_class"]),
+            true_events=events("true_events"),
+            plain_events=events("plain_events"),
+            events=events("events"),
+        )
+
+
+def clip_class(weights: np.ndarray) -> int | None:
+    """The class that a clip as a whole is called by.
+
+    Args:
+        weights: What speaks for each event class, `[C]`: seconds, or probabilities summed.
+
+    Returns:
+        The class of the greatest weight, of equals the first; None where nothing speaks for any.
+    """
+    return int(weights.argmax()) if weights.any() else None
+
+
+def true_events(reference: np.ndarray, valid: np.ndarray, labels: Labels) -> tuple[Event, ...]:
+    """The events of a reference.
+
+    Args:
+        reference: True class of each second, int `[T]`.
+        valid: Which seconds are counted, bool `[T]`.
+        labels: The class vocabulary.
+
+    Returns:
+        The events, each with the score 1.
+    """
+    return seconds_to_events(reference, np.ones(len(reference)), labels, valid)

@@ -1,0 +1,100 @@
+"""Whether one model is better than another, judged clip by clip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from avel_tf.evaluation.bootstrap import drawn_ratios, interval
+from avel_tf.evaluation.clip_outcome import ClipOutcome
+from avel_tf.evaluation.clip_outcomes import clip_counts
+from avel_tf.evaluation.segment_metrics import ratio
+from avel_tf.labels import Labels
+
+# Enough for the share that stands for p to be told apart from its neighbours at 0.01.
+DRAWS = 10_000
+
+
+def paired_bootstrap(
+    ours: Sequence[ClipOutcome],
+    theirs: Sequence[ClipOutcome],
+    labels: Labels,
+    *,
+    seed: int = 0,
+    draws: int = DRAWS,
+) -> dict[str, Any]:
+    """Differences of two models' numbers, with what other clips of the kind would make of them.
+
+    Both models meet the same clips, and each draw takes the same clips for both: what makes a clip
+    easy or hard for either cancels out, and the interval is that of the difference.
+
+    Args:
+        ours: What the first model made of each clip; `read_predictions` has it from a file.
+        theirs: What the second made of the same clips.
+        labels: The class vocabulary.
+        seed: Seed of the draws.
+        draws: How often a split of as many clips is drawn, with replacement.
+
+    Returns:
+        `clips`, `draws`, and under `numbers` for each of segment accuracy, segment F1, event F1,
+        clip accuracy and background recall: `ours`, `theirs`, `difference` (the first less the
+        second), its `ci95`, and `p`, twice the share of draws in which the difference has not the
+        sign it has, at most 1. None where a number has no value.
+
+    Raises:
+        ValueError: If the two are not about the same clips.
+
+    Example:
+        >>> paired_bootstrap(ours, theirs, labels)["numbers"]["segment_accuracy"]["ci95"]
+        [0.012, 0.034]
+
+    Reference:
+        Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapters 8 and 16.
+    """
+    first, second = _in_pairs(ours, theirs)
+    counts = [clip_counts(clips, labels) for clips in (first, second)]
+    drawn = [drawn_ratios(one, seed=seed, draws=draws) for one in counts]
+    numbers = {}
+    for name in counts[0]:
+        values = [ratio(part.sum(), whole.sum()) for part, whole in (one[name] for one in counts)]
+        given = [one[name] for one in drawn]
+        difference = None if None in values else values[0] - values[1]  # type: ignore[operator]
+        gaps = None if any(each is None for each in given) else given[0] - given[1]  # type: ignore[operator]
+        numbers[name] = {
+            "ours": values[0],
+            "theirs": values[1],
+            "difference": difference,
+            "ci95": None if gaps is None else interval(gaps),
+            "p": None if gaps is None else _two_sided(gaps),
+        }
+    return {"clips": len(first), "draws": draws, "numbers": numbers}
+
+
+def _two_sided(differences: np.ndarray) -> float:
+    """Twice the smaller tail beyond no difference; the draw that was seen counts as one more."""
+    known = differences[~np.isnan(differences)]
+    tail = min((known <= 0).sum(), (known >= 0).sum())
+    return float(min(1.0, 2 * (tail + 1) / (len(known) + 1)))
+
+
+def _in_pairs(
+    ours: Sequence[ClipOutcome], theirs: Sequence[ClipOutcome]
+) -> tuple[list[ClipOutcome], list[ClipOutcome]]:
+    first, second = ({clip.video: clip for clip in clips} for clips in (ours, theirs))
+    alone = sorted(first.keys() ^ second.keys())
+    if alone:
+        raise ValueError(
+            "Two models can be compared in pairs on the same clips only. Received: "
+            f"{len(alone)} clips of which one of the two has no prediction, {alone[0]!r} among "
+            "them."
+        )
+    names = sorted(first)
+    for name in names:
+        if not np.array_equal(first[name].reference, second[name].reference):
+            raise ValueError(
+                f"The truth about {name!r} is not the same for both models. Measure both on one "
+                "data set, annotated once."
+            )
+    return [first[name] for name in names], [second[name] for name in names]

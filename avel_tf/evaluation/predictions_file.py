@@ -1,0 +1,60 @@
+"""`predictions.jsonl`: what a model made of every clip of a split, one line each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from avel_tf.atomic import atomic_text
+from avel_tf.evaluation.clip_outcome import ClipOutcome
+from avel_tf.labels import Labels
+
+FILE = "predictions.jsonl"
+
+
+def write_predictions(folder: str | Path, outcomes: Iterable[ClipOutcome], labels: Labels) -> Path:
+    """Write `predictions.jsonl`, whole or not at all; docs/metrics.md describes it.
+
+    Args:
+        folder: Where it shall lie.
+        outcomes: The clips.
+        labels: The class vocabulary.
+
+    Returns:
+        The file; the same outcomes give the same bytes.
+    """
+    path = Path(folder) / FILE
+    with atomic_text(path) as file:
+        for outcome in outcomes:
+            record = outcome.to_record(labels)
+            file.write(json.dumps(record, ensure_ascii=True, allow_nan=False) + "\n")
+    return path
+
+
+def read_predictions(path: str | Path, labels: Labels) -> list[ClipOutcome]:
+    """Read it back.
+
+    Args:
+        path: The file.
+        labels: The class vocabulary, as in the `labels.txt` of the run.
+
+    Returns:
+        The clips, in the order of the file.
+
+    Raises:
+        ValueError: If a line is no such record; the sentence names file and line.
+        OSError: If the file cannot be read.
+    """
+    outcomes = []
+    with open(path, "rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                outcomes.append(ClipOutcome.from_record(json.loads(line), labels))
+            except (KeyError, TypeError, ValueError, RecursionError) as error:
+                raise ValueError(
+                    f"Line {number} of {path} is no prediction of a clip "
+                    f"({type(error).__name__}: {error}). avel train and avel evaluate --out "
+                    "write the file."
+                ) from error
+    return outcomes

@@ -1,0 +1,89 @@
+"""What a model says about every clip of a split, before anything is measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from avel_tf.decoding import Decoding
+from avel_tf.evaluation.clip_outcome import ClipOutcome
+from avel_tf.evaluation.clip_outcomes import clip_outcomes
+from avel_tf.evaluation.metrics import evaluate
+from avel_tf.labels import Labels
+
+
+@dataclass(frozen=True, eq=False)
+class SplitPredictions:
+    """The truth and the probabilities of a split, by clip.
+
+    Attributes:
+        split: `train`, `validation` or `test`.
+        labels: The class vocabulary.
+        reference: True class of each second, int `[T]` each.
+        probabilities: float `[T, C+1]` each, background last.
+        valid: Which seconds are counted, bool `[T]` each; None where all are.
+        train_counts: Seconds of each class in the training split, `[C+1]`; None without one.
+        skipped: The clips that could not be used: `video` and `reason` of each.
+    """
+
+    split: str
+    labels: Labels
+    reference: dict[str, np.ndarray]
+    probabilities: dict[str, np.ndarray]
+    valid: dict[str, np.ndarray] | None
+    train_counts: np.ndarray | None
+    skipped: list[dict[str, str]]
+
+    def metrics(self, decoding: Decoding | None = None, *, seed: int = 0) -> dict[str, Any]:
+        """What `metrics.json` holds; see `avel_tf.evaluation.metrics.evaluate`.
+
+        Args:
+            decoding: What was fitted on the validation split; its temperature is already in the
+                probabilities.
+            seed: Seed of the confidence intervals.
+        """
+        measured = evaluate(
+            self.reference,
+            self.probabilities,
+            self.labels,
+            valid=self.valid,
+            train_counts=self.train_counts,
+            skipped=self.skipped,
+            seed=seed,
+            decoding=decoding,
+        )
+        return {"split": self.split, **measured}
+
+    def outcomes(self, decoding: Decoding | None = None) -> list[ClipOutcome]:
+        """The clips one by one, as `predictions.jsonl` holds them.
+
+        Args:
+            decoding: As of `metrics`.
+        """
+        return clip_outcomes(
+            self.reference,
+            self.probabilities,
+            self.labels,
+            valid=self.valid,
+            decoder=(decoding or Decoding()).events,
+        )
+
+    def counted_seconds(self) -> tuple[np.ndarray, np.ndarray]:
+        """All seconds that are counted, in one row.
+
+        Returns:
+            Probabilities float `[N, C+1]` and true classes int `[N]`.
+        """
+        names = sorted(self.reference)
+        masks = self.valid or {name: np.ones(len(self.reference[name]), bool) for name in names}
+        return (
+            np.concatenate(
+                [np.zeros((0, len(self.labels) + 1))]
+                + [self.probabilities[name][masks[name]] for name in names]
+            ),
+            np.concatenate(
+                [np.zeros(0, np.int64)] + [self.reference[name][masks[name]] for name in names]
+            ),
+        )
