@@ -7,7 +7,7 @@ import difflib
 import re
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,11 @@ from avel_tf.training.settings import TrainingSettings
 
 # A number that YAML 1.1 takes for text, because it has an exponent and no dot: 1e-3.
 _EXPONENT = re.compile(r"[-+]?\d+[eE][-+]?\d+")
+
+# How much of the machine a run takes: it may go on with another share of it.
+CHANGE_NO_RESULT = frozenset(
+    {"training.memory_gb", "data.workers", "media.threads", "engine.cache"}
+)
 
 
 class ConfigError(ValueError):
@@ -72,6 +77,46 @@ def load_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -
     for override in overrides:
         _apply(content, override)
     return _build(Config, content, "")
+
+
+def differences(began: str, now: Config) -> list[str]:
+    """The settings in which a run that began earlier would go on otherwise than it began.
+
+    What changes no result may differ. A setting that the run's version did not have yet is held
+    against what that version did: `before` in the setting's metadata, its default otherwise.
+
+    Args:
+        began: What `Config.to_yaml` wrote when the run began.
+        now: The configuration that it is to go on with.
+
+    Returns:
+        A line for each such setting, with both values; none when the run may go on.
+
+    Raises:
+        ConfigError: The run's configuration is no YAML.
+    """
+    try:
+        content = yaml.safe_load(began)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"The run's configuration is not valid YAML: {error}") from error
+    return list(_differences(content if isinstance(content, dict) else {}, now, ""))
+
+
+def _differences(began: dict[str, Any], now: Any, prefix: str) -> Iterator[str]:
+    known = dataclasses.fields(now)
+    for name in began.keys() - {each.name for each in known}:
+        yield f"{prefix}{name}: {began[name]!r} then, which this version does not know"
+    for each in known:
+        key, value = prefix + each.name, getattr(now, each.name)
+        if dataclasses.is_dataclass(value):
+            section = began.get(each.name, {})
+            yield from _differences(section if isinstance(section, dict) else {}, value, key + ".")
+            continue
+        if isinstance(value, tuple):
+            value = list(value)  # as YAML has it
+        then = began.get(each.name, each.metadata.get("before", each.default))
+        if then != value and key not in CHANGE_NO_RESULT:
+            yield f"{key}: {then!r} then, {value!r} now"
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

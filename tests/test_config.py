@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avel_tf.config import Config, ConfigError, load_config
+from avel_tf.config import CHANGE_NO_RESULT, Config, ConfigError, differences, load_config
 
 PIPELINES = Path(__file__).resolve().parents[1] / "pipelines"
 
@@ -167,3 +167,60 @@ def test_a_setting_inside_a_value(tmp_path):
     (tmp_path / "c.yaml").write_text("training: 5\n")
     with pytest.raises(ConfigError, match="'training' is a value, not a section"):
         load_config(tmp_path / "c.yaml", ["training.epochs=3"])
+
+
+# A run that goes on
+
+
+def test_a_run_goes_on_with_its_own_settings():
+    config = load_config(None, ["training.epochs=7", "embeddings.visual.module=compact"])
+    assert differences(config.to_yaml(), config) == []
+    assert differences(Config().to_yaml(), config) != []
+
+
+@pytest.mark.parametrize("setting", ["training.memory_gb=3.5", "data.workers=7", "media.threads=2"])
+def test_how_much_of_the_machine_is_taken_may_change(setting):
+    assert differences(Config().to_yaml(), load_config(None, [setting])) == []
+
+
+def test_every_setting_that_may_change_exists():
+    for key in CHANGE_NO_RESULT:
+        section, name = key.split(".")
+        assert hasattr(getattr(Config(), section), name)
+
+
+def test_both_values_of_what_changed_are_told():
+    now = load_config(None, ["training.learning_rate=0.5", "training.augmentation.mixup=0.2"])
+    assert differences(Config().to_yaml(), now) == [
+        "training.learning_rate: 0.001 then, 0.5 now",
+        "training.augmentation.mixup: 0.0 then, 0.2 now",
+    ]
+
+
+def test_a_run_of_before_a_setting_goes_on_where_that_is_off():
+    began = yaml.safe_load(Config().to_yaml())
+    del began["training"]["augmentation"], began["training"]["weight_averaging"]
+    began = yaml.safe_dump(began)
+    assert differences(began, load_config(None, ["training.weight_averaging=0"])) == []
+    now = load_config(None, ["training.weight_averaging=0.9"])
+    assert differences(began, now) == ["training.weight_averaging: 0.0 then, 0.9 now"]
+
+
+def test_a_default_that_changed_later_is_no_default_of_an_older_run():
+    @dataclasses.dataclass(frozen=True)
+    class Settings:
+        rate: float = dataclasses.field(default=0.2, metadata={"before": 0.0})
+
+    @dataclasses.dataclass(frozen=True)
+    class Whole:
+        room: Settings = dataclasses.field(default_factory=Settings)
+
+    assert differences("{}", Whole()) == ["room.rate: 0.0 then, 0.2 now"]
+    assert differences("room: {rate: 0.2}", Whole()) == []
+
+
+def test_a_run_of_a_later_version():
+    began = Config().to_yaml().replace("  patience:", "  haste:")
+    assert differences(began, Config()) == [
+        "training.haste: None then, which this version does not know"
+    ]

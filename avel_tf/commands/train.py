@@ -36,6 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", help="avel (default), bi_avatt, bi_vaatt, audio_only or visual_only"
     )
+    parser.add_argument(
+        "--supervision",
+        help="full (default), or weak: training knows which events a video holds, and not when",
+    )
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="train N times")
     parser.add_argument(
         "--resume", action="store_true", help="go on from the last epoch's end, exactly"
@@ -47,6 +51,8 @@ def run(options: argparse.Namespace) -> int:
     """Train, choose the epoch on validation, measure once on test."""
     if options.model:
         options.overrides = [*options.overrides, f"model.name={options.model}"]
+    if options.supervision:
+        options.overrides = [*options.overrides, f"training.supervision={options.supervision}"]
     config = config_of(options)
     if is_feature_store(options.data):
         config = _with_recipe_of(options.data, config)
@@ -179,11 +185,10 @@ def _module_setting(name: str) -> str:
 
 
 def _best_on_validation(folder: Path) -> float:
-    import csv
+    from avel_tf.training.history import rank
+    from avel_tf.training.plots import read_history
 
-    with open(folder / "history.csv", newline="") as table:
-        rows = list(csv.DictReader(table))
-    return max(float(row.get("val_segment_accuracy") or 0) for row in rows)
+    return max(rank(row)[0] for row in read_history(folder / "history.csv"))
 
 
 def _check_folder(folder: Path, config: Config, *, resume: bool) -> None:
@@ -200,10 +205,12 @@ def _check_folder(folder: Path, config: Config, *, resume: bool) -> None:
             f"{folder} holds a training run. Go on with it by --resume, choose another --out, or "
             "remove it."
         )
-    if path.read_text(encoding="utf-8") != config.to_yaml():
+    from avel_tf.config import differences
+
+    if changed := differences(path.read_text(encoding="utf-8"), config):
         raise ValueError(
-            f"The run in {folder} began with other settings, which stand in {path}. Resume with "
-            f"--config {path}, or choose another --out."
+            f"The run in {folder} began with other settings, which stand in {path}: "
+            f"{'; '.join(changed)}. Resume with --config {path}, or choose another --out."
         )
 
 
@@ -213,13 +220,17 @@ def _is_of_features(path: Path) -> bool:
 
 
 def _print_epoch(row: dict[str, float], epochs: int) -> None:
+    from avel_tf.training.history import accuracy_of
+
+    accuracy = accuracy_of(row)
+    name = "accuracy of clips" if accuracy == "clip_accuracy" else "accuracy"
     validation = (
-        f", validation loss {row['val_loss']:.3f}, accuracy {row['val_segment_accuracy']:.3f}"
+        f", validation loss {row['val_loss']:.3f}, {name} {row[f'val_{accuracy}']:.3f}"
         if "val_loss" in row
         else ""
     )
     print(
         f"epoch {row['epoch']:3.0f} of {epochs}: loss {row['loss']:.3f}, "
-        f"accuracy {row['segment_accuracy']:.3f}{validation}",
+        f"{name} {row[accuracy]:.3f}{validation}",
         flush=True,
     )

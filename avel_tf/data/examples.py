@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from avel_tf.data.augmentation.batch import Batch
 from avel_tf.data.feature_store import FeatureStore, FeatureStoreError
 
 logger = logging.getLogger(__name__)
@@ -21,6 +22,8 @@ logger = logging.getLogger(__name__)
 _WINDOWS_AT_ONCE = 256
 # An array of zeros of a shape and a type, in memory or on the disk.
 Allocate = Callable[[tuple[int, ...], str], np.ndarray]
+# Changes a batch by what (seed, epoch) int64 [2] and the step in the epoch decide.
+Augment = Callable[[Batch, tf.Tensor, tf.Tensor], Batch]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +34,8 @@ class Examples:
         visual: float32 or float16 [N, T, Dv], as the feature store holds them.
         audio: float32 or float16 [N, T, Da].
         valid: bool [N, T].
-        targets: int64 [N, T], background is C.
+        targets: int64 [N, T], background is C; under weak supervision float32 [N, T, C+1], at every
+            second the events of the whole video, each with the same share, or background.
     """
 
     visual: np.ndarray
@@ -59,7 +63,13 @@ class Examples:
             yield vectors[part][self.valid[part]]  # [n, D]
 
     def batches(
-        self, batch_size: int, *, seed: int, first_epoch: int, epochs: int
+        self,
+        batch_size: int,
+        *,
+        seed: int,
+        first_epoch: int,
+        epochs: int,
+        augment: Augment | None = None,
     ) -> tf.data.Dataset:
         """Shuffled batches of the epochs from `first_epoch` on, one epoch after the other.
 
@@ -67,33 +77,44 @@ class Examples:
         epoch sees what an uninterrupted one would have seen. It is an order of all examples, not
         of those in a buffer.
 
+        Args:
+            batch_size: B.
+            seed: The run's.
+            first_epoch: Counted from 0.
+            epochs: Where to end.
+            augment: Changes each batch, by chance that depends on seed, epoch and step alone.
+
         Returns:
-            Elements (inputs, targets [B, T], weights [B, T]), features float32;
-            ceil(N / batch_size) an epoch.
+            Elements (inputs, targets, weights [B, T]), features float32, targets [B, T] or
+            [B, T, C+1]; ceil(N / batch_size) an epoch.
         """
 
         def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+            key = tf.stack([tf.constant(seed, tf.int64), epoch])
             order = tf.random.experimental.stateless_shuffle(
-                tf.range(len(self), dtype=tf.int64),
-                seed=tf.stack([tf.constant(seed, tf.int64), epoch]),
+                tf.range(len(self), dtype=tf.int64), seed=key
             )
-            return tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
+            rows = tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
+            return rows.enumerate().map(lambda step, numbers: (numbers, key, step))
 
-        return self._gathered(tf.data.Dataset.range(first_epoch, epochs).flat_map(one_epoch))
+        numbers = tf.data.Dataset.range(first_epoch, epochs).flat_map(one_epoch)
+        return self._gathered(numbers, augment)
 
     def in_order(self, batch_size: int) -> tf.data.Dataset:
         """Each example once, in batches like those of `batches`."""
         return self._gathered(tf.data.Dataset.range(len(self)).batch(batch_size))
 
-    def _gathered(self, numbers: tf.data.Dataset) -> tf.data.Dataset:
-        """Batches of the examples of these numbers, int64 [B]."""
+    def _gathered(
+        self, numbers: tf.data.Dataset, augment: Augment | None = None
+    ) -> tf.data.Dataset:
+        """Batches of the examples of these numbers, int64 [B]; behind them what decides chance."""
         columns = (self.visual, self.audio, self.valid, self.targets)
         types = [tf.as_dtype(column.dtype) for column in columns]
 
         def pick(rows: np.ndarray) -> tuple[np.ndarray, ...]:
             return tuple(column[rows] for column in columns)  # [B, T, ...]
 
-        def gather(rows: tf.Tensor) -> tuple:
+        def gather(rows: tf.Tensor, *chance: tf.Tensor) -> tuple:
             # numpy picks rows faster than tf.gather (docs/performance.md), needs no second copy of
             # the arrays, and takes those on the disk as well.
             found = tf.numpy_function(pick, [rows], types, stateful=False)
@@ -103,8 +124,11 @@ class Examples:
             )
             # Widened here: TensorFlow does it several times as fast as numpy.
             visual, audio = tf.cast(visual, tf.float32), tf.cast(audio, tf.float32)
-            inputs = {"visual": visual, "audio": audio, "valid": valid}
-            return inputs, targets, tf.cast(valid, tf.float32)
+            batch = Batch(visual, audio, valid, targets)
+            if augment:
+                batch = augment(batch, *chance)
+            inputs = {"visual": batch.visual, "audio": batch.audio, "valid": batch.valid}
+            return inputs, batch.targets, tf.cast(batch.valid, tf.float32)
 
         return numbers.map(gather, num_parallel_calls=2, deterministic=True).prefetch(2)
 
@@ -114,6 +138,7 @@ def load_examples(
     split: str,
     *,
     seconds: int,
+    supervision: str = "full",
     memory_bytes: float = math.inf,
     scratch: str | Path = ".",
 ) -> Examples:
@@ -128,6 +153,7 @@ def load_examples(
         store: The feature store.
         split: `train`, `validation` or `test`.
         seconds: T.
+        supervision: `full`, or `weak`: nothing of when an event happens leaves the feature store.
         memory_bytes: How large the features may be in memory.
         scratch: An existing folder on a disk with room for those that are larger.
 
@@ -137,7 +163,7 @@ def load_examples(
     Raises:
         FeatureStoreError: When the features fit neither into memory nor on the disk.
     """
-    valid, targets = _second_windows(store, split, seconds)  # [N, T] each
+    valid, targets = _second_windows(store, split, seconds, supervision)  # [N, T, ...] each
     widths = {"visual": store.recipe.visual.width, "audio": store.recipe.audio.width}
     bytes_ = valid.size * sum(widths.values()) * np.dtype(store.dtype).itemsize
     allocate: Allocate = np.zeros
@@ -162,22 +188,52 @@ def load_examples(
     return Examples(arrays["visual"], arrays["audio"], valid, targets)
 
 
-def _second_windows(store: FeatureStore, split: str, seconds: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which seconds of each window are there, bool [N, T], and what they are, int64 [N, T]."""
-    valid, targets = [], []
+def _second_windows(
+    store: FeatureStore, split: str, seconds: int, supervision: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which seconds of each window are there, bool [N, T], and the targets of `Examples`."""
+    background = store.labels.background
+    padding: int | np.ndarray = background
+    found_valid, found_targets = [], []
     for record in store.seconds(split).as_numpy_iterator():
+        targets = record["targets"]  # [T]
+        if supervision == "weak":
+            padding = clip_label(targets, background)  # [C+1]
+            targets = np.broadcast_to(padding, (len(targets), background + 1))  # [T, C+1]
         for start in range(0, len(record["valid"]), seconds):
-            window = slice(start, start + seconds)
-            missing = [(0, seconds - len(record["valid"][window]))]
-            if record["valid"][window].any():
-                valid.append(np.pad(record["valid"][window], missing))  # [T]
-                targets.append(
-                    np.pad(
-                        record["targets"][window], missing, constant_values=store.labels.background
-                    )
-                )  # [T]
-    shape = (len(valid), seconds)
-    return np.array(valid, bool).reshape(shape), np.array(targets, np.int64).reshape(shape)
+            part = slice(start, start + seconds)
+            if record["valid"][part].any():
+                found_valid.append(_padded(record["valid"][part], seconds, False))
+                found_targets.append(_padded(targets[part], seconds, padding))
+    if not found_valid:
+        return np.zeros((0, seconds), bool), np.zeros((0, seconds), np.int64)
+    return np.stack(found_valid), np.stack(found_targets)
+
+
+def clip_label(targets: np.ndarray, background: int) -> np.ndarray:
+    """What someone says of a video who names its events, and not when they happen.
+
+    All of the video counts, also seconds that could not be decoded, and each of its windows gets
+    the same: which window an event lies in would be a part of when it happens.
+
+    Args:
+        targets: int [T], the class of each second.
+        background: C.
+
+    Returns:
+        float32 [C+1], summing to 1: the events by equal shares, or background where there is none.
+    """
+    shares = np.zeros(background + 1, np.float32)
+    events = np.unique(targets[targets != background])
+    shares[events if len(events) else background] = 1 / max(len(events), 1)
+    return shares
+
+
+def _padded(values: np.ndarray, seconds: int, padding: object) -> np.ndarray:
+    """A window's values [t, ...] with padding behind them, [T, ...]."""
+    whole = np.empty((seconds, *values.shape[1:]), values.dtype)
+    whole[: len(values)], whole[len(values) :] = values, padding
+    return whole
 
 
 def _on_disk(folder: Path, store: FeatureStore) -> Allocate:

@@ -13,6 +13,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from avel_tf.training.averaging import averaged_weights
+from avel_tf.training.history import best_epoch, rank
+
 STATE = "state.npz"
 
 
@@ -30,27 +33,45 @@ class EpochCheckpoint(keras.callbacks.Callback):
     """Keeps the best model and, after every epoch, all that is needed to go on from there.
 
     The state is every variable of the model (the dropout layers' random state among them) and of
-    the optimizer, and the history; it is one file, replaced atomically. The best model is judged
-    on the validation split alone: highest segment accuracy, then lowest loss, then the earlier
-    epoch. Without a validation split the last epoch is kept.
+    the optimizer, averaged weights among them, and the history; it is one file, replaced
+    atomically. The best model is judged on the validation split alone: highest accuracy, then
+    lowest loss, then the earlier epoch. Without a validation split the last epoch is kept.
 
     Args:
         folder: The run's folder.
         best: Where the best model is written.
+        localizer: The part of the trained model that is kept; all of it when left out.
+        patience: After how many epochs without a better one training ends; `None`: never.
 
     Attributes:
         history: One row for each epoch that is done.
     """
 
-    def __init__(self, folder: Path, best: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        best: Path,
+        *,
+        localizer: keras.Model | None = None,
+        patience: int | None = None,
+    ) -> None:
         super().__init__()
         self.folder = folder
         self.best = best
+        self.localizer = localizer
+        self.patience = patience
         self.history: list[dict[str, float]] = []
 
     @property
     def _state(self) -> Path:
         return self.folder / "checkpoint" / STATE
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the patience is at its end; what the history says, so a resumed run agrees."""
+        if self.patience is None or not self.history or "val_loss" not in self.history[-1]:
+            return False
+        return self.history[-1]["epoch"] - best_epoch(self.history) >= self.patience
 
     def restore(self, model: keras.Model) -> int:
         """Put a compiled model back to the last epoch's end.
@@ -85,11 +106,12 @@ class EpochCheckpoint(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Called by Keras."""
         row = {"epoch": epoch + 1, **{key: float(value) for key, value in (logs or {}).items()}}
-        earlier = [_rank(each) for each in self.history]
+        earlier = [rank(each) for each in self.history]
         self.history.append(row)
-        if not earlier or "val_loss" not in row or _rank(row) > max(earlier):
+        if not earlier or "val_loss" not in row or rank(row) > max(earlier):
             partial = self.best.with_name("." + self.best.name)
-            self.model.save(partial)
+            with averaged_weights(self.model):
+                (self.localizer or self.model).save(partial)
             os.replace(partial, self.best)
         # The state comes last: a run killed before it repeats the epoch, and ends the same.
         variables = _variables(self.model)
@@ -101,6 +123,8 @@ class EpochCheckpoint(keras.callbacks.Callback):
         self._state.parent.mkdir(exist_ok=True)
         write_atomically(self._state, buffer.getvalue())
         self._write_history()
+        if self.is_over:
+            self.model.stop_training = True
 
     def _write_history(self) -> None:
         text = io.StringIO()
@@ -112,7 +136,3 @@ class EpochCheckpoint(keras.callbacks.Callback):
 
 def _variables(model: keras.Model) -> list[Any]:
     return [*model.variables, *model.optimizer.variables]
-
-
-def _rank(row: dict[str, float]) -> tuple[float, float]:
-    return (row.get("val_segment_accuracy", 0.0), -row.get("val_loss", 0.0))

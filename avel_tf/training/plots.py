@@ -13,6 +13,7 @@ import numpy as np
 
 from avel_tf.labels import Labels
 from avel_tf.plots import GRID, INK, MUTED, PALETTE, figure_to_svg, new_figure, style
+from avel_tf.training.history import accuracy_of, best_epoch
 
 # As many rows as fit on a printed page. The AVE data set's 28 classes fit with room to spare.
 MOST_CLASSES = 40
@@ -78,27 +79,8 @@ def read_history(path: Path) -> list[dict[str, float]]:
     return rows
 
 
-def best_epoch(history: Sequence[Mapping[str, float]]) -> int:
-    """The epoch whose model a run keeps.
-
-    Args:
-        history: One row per epoch.
-
-    Returns:
-        The epoch with the highest segment accuracy on the validation split, then the lowest loss,
-        then the earliest; the last epoch where there is no validation split.
-    """
-    if not any("val_loss" in row for row in history):
-        return int(history[-1]["epoch"])
-    best = max(
-        history,
-        key=lambda row: (row.get("val_segment_accuracy", 0.0), -row.get("val_loss", math.inf)),
-    )
-    return int(best["epoch"])
-
-
 def draw_curves(history: Sequence[Mapping[str, float]]) -> str:
-    """Draws loss and segment accuracy over the epochs.
+    """Draws loss and accuracy over the epochs.
 
     Args:
         history: One row per epoch, as `read_history` returns.
@@ -108,10 +90,10 @@ def draw_curves(history: Sequence[Mapping[str, float]]) -> str:
     """
     figure, axes = new_figure(height=2.7, ncols=2)
     kept = best_epoch(history)
+    accuracy = accuracy_of(history[0])
+    titles = (("loss", "Loss"), (accuracy, accuracy.replace("_", " ").capitalize()))
     with style():
-        for axis, (key, title) in zip(
-            axes, (("loss", "Loss"), ("segment_accuracy", "Segment accuracy")), strict=True
-        ):
+        for axis, (key, title) in zip(axes, titles, strict=True):
             for colour, line, prefix, name in (
                 (PALETTE[0], "-", "", "training"),
                 (PALETTE[1], "--", "val_", "validation"),

@@ -5,23 +5,32 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import keras
 import numpy as np
 
+from avel_tf.data.augmentation.augmentation import Augmentation
+from avel_tf.data.augmentation.statistics import Statistics
 from avel_tf.data.examples import Examples, load_examples
 from avel_tf.data.feature_store import FeatureStore
 from avel_tf.models import (
+    FeatureNormalization,
     ModelSettings,
-    SegmentCrossEntropy,
     build_model,
     fit_normalization,
     load_model,
+    losses_for,
+    resolve_head,
+    training_outputs,
 )
 from avel_tf.training.checkpoint import EpochCheckpoint
+from avel_tf.training.clip_accuracy import ClipAccuracy
 from avel_tf.training.memory import memory_for_features
+from avel_tf.training.segment_accuracy import SegmentAccuracy
 from avel_tf.training.settings import TrainingSettings
+from avel_tf.training.training_model import TrainingModel
 
 logger = logging.getLogger(__name__)
 
@@ -61,23 +70,27 @@ def train(
 
     Raises:
         TrainingError: When the training split is empty or no second of it is an event.
-        ValueError: When the checkpoint is of another model.
+        ValueError: When the checkpoint is of another model, or the head that is asked for cannot
+            name several events in one clip and there are such clips.
     """
     model_settings = model_settings or ModelSettings()
     training = training or TrainingSettings()
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     memory = memory_for_features(training.memory_gb)
-    seconds = training.window_seconds
-    examples = load_examples(store, "train", seconds=seconds, memory_bytes=memory, scratch=folder)
-    left = max(memory - examples.nbytes, 0)
-    validation = load_examples(
-        store, "validation", seconds=seconds, memory_bytes=left, scratch=folder
+    load = partial(
+        load_examples,
+        store,
+        seconds=training.window_seconds,
+        supervision=training.supervision,
+        scratch=folder,
     )
+    examples = load("train", memory_bytes=memory)
+    validation = load("validation", memory_bytes=max(memory - examples.nbytes, 0))
     _require_trainable(examples, store)
 
     model = build_model(
-        model_settings,
+        resolve_head(model_settings, examples.targets, examples.valid, store.labels.names),
         visual_width=store.recipe.visual.width,
         audio_width=store.recipe.audio.width,
         classes=len(store.labels),
@@ -85,10 +98,12 @@ def train(
     )
     fit_normalization(model, examples.valid_seconds("visual"), examples.valid_seconds("audio"))
     steps = math.ceil(len(examples) / training.batch_size)
-    compile_model(model, training, steps)
+    trained = compile_model(model, training, steps)
 
-    checkpoint = EpochCheckpoint(folder, folder / MODEL)
-    first_epoch = checkpoint.restore(model) if resume else 0
+    checkpoint = EpochCheckpoint(
+        folder, folder / MODEL, localizer=model, patience=training.patience
+    )
+    first_epoch = checkpoint.restore(trained) if resume else 0
     callbacks: list[keras.callbacks.Callback] = [
         checkpoint,
         keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False),
@@ -101,13 +116,14 @@ def train(
         )
     if not len(validation):
         logger.warning("There is no validation split: the last epoch is kept, not the best.")
-    if first_epoch < training.epochs:
-        model.fit(
+    if first_epoch < training.epochs and not checkpoint.is_over:
+        trained.fit(
             examples.batches(
                 training.batch_size,
                 seed=training.seed,
                 first_epoch=first_epoch,
                 epochs=training.epochs,
+                augment=augmentation_for(model, training),
             ),
             shuffle=False,  # the batches come shuffled
             steps_per_epoch=steps,
@@ -120,13 +136,16 @@ def train(
     return load_model(folder / MODEL)
 
 
-def compile_model(model: keras.Model, training: TrainingSettings, steps: int) -> None:
-    """Set optimizer, loss and metric.
+def compile_model(model: keras.Model, training: TrainingSettings, steps: int) -> TrainingModel:
+    """Give a localizer its optimizer, its losses and its metric.
 
     Args:
         model: A localizer.
         training: Rates and epochs.
         steps: Steps in an epoch; the rate rises over the first epoch and then falls to zero.
+
+    Returns:
+        What is to be fitted: the localizer, whose weights it shares, and its inner outputs.
     """
     total = steps * training.epochs
     warmup = min(steps, total - 1)
@@ -141,17 +160,51 @@ def compile_model(model: keras.Model, training: TrainingSettings, steps: int) ->
         weight_decay=training.weight_decay,
         # LSTMs meet exploding gradients; 1.0 is the usual norm (Pascanu et al. 2013).
         global_clipnorm=1.0,
+        use_ema=training.weight_averaging > 0,
+        ema_momentum=training.weight_averaging,
     )
     # Decay pulls weights towards zero; biases and normalisation scales have no reason to go there.
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    model.compile(
+    losses, weights = losses_for(
+        model, supervision=training.supervision, label_smoothing=training.label_smoothing
+    )
+    trained = TrainingModel(training_outputs(model, tuple(losses)), losses, weights)
+    accuracy = ClipAccuracy() if training.supervision == "weak" else SegmentAccuracy()
+    trained.compile(
         optimizer=optimizer,
-        loss=SegmentCrossEntropy(training.label_smoothing),
-        weighted_metrics=[keras.metrics.SparseCategoricalAccuracy(name="segment_accuracy")],
+        weighted_metrics=[accuracy],
         # XLA makes an LSTM on a CPU some hundred times slower (docs/performance.md).
         jit_compile=False,
     )
-    optimizer.build(model.trainable_variables)
+    optimizer.build(trained.trainable_variables)
+    return trained
+
+
+def augmentation_for(model: keras.Model, training: TrainingSettings) -> Augmentation | None:
+    """What happens to the batches of a localizer.
+
+    Args:
+        model: A localizer whose normalisation has been fitted; it says what it looks at.
+        training: The pieces, and how strong they are.
+
+    Returns:
+        The augmentation, or `None` where nothing happens.
+    """
+    statistics = {}
+    for layer in model.layers:
+        if isinstance(layer, FeatureNormalization):
+            mean, variance = layer.get_weights()  # [D] each
+            statistics[layer.name.removesuffix("_normalization")] = Statistics(
+                mean, np.sqrt(variance)
+            )
+    classes = model.output.shape[-1] - 1
+    augmentation = Augmentation(
+        training.augmentation,
+        classes,
+        statistics,
+        clip_labels=training.supervision == "weak",
+    )
+    return augmentation if augmentation else None
 
 
 def _require_trainable(examples: Examples, store: FeatureStore) -> None:
@@ -161,7 +214,9 @@ def _require_trainable(examples: Examples, store: FeatureStore) -> None:
             f"{len(store.skipped)} videos were left out when the features were made; avel audit "
             "DATA says why."
         )
-    if not np.any(examples.targets[examples.valid] != store.labels.background):
+    targets = examples.targets[examples.valid]  # [n], or [n, C+1] under weak supervision
+    events = targets[:, :-1] if targets.ndim == 2 else targets != store.labels.background
+    if not np.any(events):
         raise TrainingError(
             f"Every second of the training split of {store.folder} is background. Check that the "
             "annotations' times lie within the videos: avel audit DATA."

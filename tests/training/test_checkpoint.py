@@ -6,20 +6,31 @@ import csv
 import signal
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
+from avel_tf.data.augmentation.settings import AugmentationSettings
 from avel_tf.data.feature_store import FeatureStore
+from avel_tf.models import ModelSettings
 from avel_tf.training.checkpoint import EpochCheckpoint, write_atomically
 from avel_tf.training.settings import TrainingSettings
 from avel_tf.training.train import train
 from tests.training import stores
 
-TRAINING = TrainingSettings(epochs=4, batch_size=8, window_seconds=6)
+# All that draws by chance or carries state from one step to the next.
+TRAINING = TrainingSettings(
+    epochs=4,
+    batch_size=8,
+    window_seconds=6,
+    weight_averaging=0.9,
+    augmentation=AugmentationSettings(
+        cross_modal_mixup=0.3, mixup=0.4, modality_dropout=0.3, feature_noise=0.2
+    ),
+)
+MODEL = ModelSettings("bi_avatt", width=8, heads=2, lstm_units=4, head="per_second")
 
 # How the process dies: SIGKILL leaves it no time to tidy up.
 KILLS = {
@@ -43,14 +54,14 @@ checkpoint.write_atomically = kill_in_write
 }
 DRIVER = """
 import os, signal, sys
+from avel_tf.data.augmentation.settings import AugmentationSettings
 from avel_tf.data.feature_store import FeatureStore
 from avel_tf.models import ModelSettings
 from avel_tf.training import checkpoint
 from avel_tf.training.settings import TrainingSettings
 from avel_tf.training.train import train
 {kill}
-train(FeatureStore(sys.argv[1]), sys.argv[2], model_settings=ModelSettings(**{model}),
-      training=TrainingSettings(**{training}))
+train(FeatureStore(sys.argv[1]), sys.argv[2], model_settings={model}, training={training})
 """
 
 
@@ -66,7 +77,7 @@ def features(tmp_path_factory) -> FeatureStore:
 @pytest.fixture(scope="module")
 def uninterrupted(features, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("resume") / "whole"
-    train(features, folder, model_settings=stores.QUICKEST, training=TRAINING)
+    train(features, folder, model_settings=MODEL, training=TRAINING)
     return folder
 
 
@@ -84,9 +95,7 @@ def arrays_of(folder: Path) -> dict[str, np.ndarray]:
 def test_a_killed_run_ends_bit_for_bit_like_one_that_was_not(
     features, uninterrupted, tmp_path, kill
 ):
-    driver = DRIVER.format(
-        kill=KILLS[kill], model=asdict(stores.QUICKEST), training=asdict(TRAINING)
-    )
+    driver = DRIVER.format(kill=KILLS[kill], model=MODEL, training=TRAINING)
     done = subprocess.run(
         [sys.executable, "-c", driver, str(features.folder), str(tmp_path)], capture_output=True
     )
@@ -98,7 +107,7 @@ def test_a_killed_run_ends_bit_for_bit_like_one_that_was_not(
     train(
         features,
         tmp_path,
-        model_settings=stores.QUICKEST,
+        model_settings=MODEL,
         training=TRAINING,
         resume=True,
         on_epoch=seen.append,
@@ -114,9 +123,17 @@ def test_a_killed_run_ends_bit_for_bit_like_one_that_was_not(
 
 def test_a_finished_run_resumes_to_itself(features, uninterrupted):
     before = arrays_of(uninterrupted)
-    train(features, uninterrupted, model_settings=stores.QUICKEST, training=TRAINING, resume=True)
+    train(features, uninterrupted, model_settings=MODEL, training=TRAINING, resume=True)
     after = arrays_of(uninterrupted)
     assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+def test_the_same_bytes_twice(features, uninterrupted, tmp_path):
+    train(features, tmp_path, model_settings=MODEL, training=TRAINING)
+    history = (tmp_path / "history.csv").read_bytes()
+    assert history == (uninterrupted / "history.csv").read_bytes()
+    expected, found = arrays_of(uninterrupted), arrays_of(tmp_path)
+    assert all(np.array_equal(expected[name], found[name]) for name in expected)
 
 
 def small_model(units: int = 2) -> keras.Model:
@@ -126,9 +143,11 @@ def small_model(units: int = 2) -> keras.Model:
     return model
 
 
-def told(folder: Path, epochs: list[dict[str, float]]) -> tuple[EpochCheckpoint, list[float]]:
+def told(
+    folder: Path, epochs: list[dict[str, float]], patience: int | None = None
+) -> tuple[EpochCheckpoint, list[float]]:
     """A callback after these epochs, and the mark of the model that was kept after each."""
-    checkpoint = EpochCheckpoint(folder, folder / "model.keras")
+    checkpoint = EpochCheckpoint(folder, folder / "model.keras", patience=patience)
     model = small_model()
     checkpoint.set_model(model)
     kept = []
@@ -157,6 +176,31 @@ def test_which_epoch_is_kept(tmp_path, accuracies, losses, kept):
         for a, loss in zip(accuracies, losses, strict=True)
     ]
     assert told(tmp_path, logs)[1] == kept
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "over"),
+    [([0.3, 0.2], False), ([0.3, 0.2, 0.2], True), ([0.3, 0.2, 0.4], False), ([0.3], False)],
+)
+def test_patience_ends_training_and_a_resumed_run_knows(tmp_path, accuracies, over):
+    logs = [{"val_segment_accuracy": accuracy, "val_loss": 1.0} for accuracy in accuracies]
+    checkpoint, _ = told(tmp_path, logs, patience=2)
+    assert checkpoint.is_over is over
+    assert bool(checkpoint.model.stop_training) is over
+    again = EpochCheckpoint(tmp_path, tmp_path / "model.keras", patience=2)
+    again.restore(small_model())
+    assert again.is_over is over
+
+
+def test_without_validation_there_is_nothing_to_be_patient_for(tmp_path):
+    assert not told(tmp_path, [{"loss": 1.0}] * 4, patience=1)[0].is_over
+
+
+def test_where_only_clips_are_labelled_their_accuracy_decides(tmp_path):
+    logs = [
+        {"clip_accuracy": 0.0, "val_clip_accuracy": a, "val_loss": 1.0} for a in (0.1, 0.3, 0.2)
+    ]
+    assert told(tmp_path, logs)[1] == [0, 1, 1]
 
 
 def test_without_validation_each_epoch_replaces_the_last(tmp_path):

@@ -187,8 +187,8 @@ def test_without_validation_the_last_epoch_is_kept(splits, tmp_path, caplog):
     assert "no validation split" in caplog.text
     assert [row["epoch"] for row in seen] == [1, 2] and "val_loss" not in seen[0]
     last = build_model(stores.QUICKEST, visual_width=6, audio_width=5, classes=3)
-    compile_model(last, training, steps=3)
-    assert EpochCheckpoint(tmp_path / "run", tmp_path / "unused.keras").restore(last) == 2
+    trained = compile_model(last, training, steps=3)
+    assert EpochCheckpoint(tmp_path / "run", tmp_path / "unused.keras").restore(trained) == 2
     assert same_weights(model, last)
 
 
@@ -206,8 +206,8 @@ def test_nothing_to_learn_from(splits, tmp_path):
 def test_the_rate_rises_over_one_epoch_and_falls_to_zero(epochs):
     settings = ModelSettings("audio_only", width=8, heads=2, lstm_units=4)
     model = build_model(settings, visual_width=6, audio_width=5, classes=3)
-    compile_model(model, TrainingSettings(epochs=epochs, learning_rate=0.01), steps=10)
-    schedule = model.optimizer._learning_rate
+    trained = compile_model(model, TrainingSettings(epochs=epochs, learning_rate=0.01), steps=10)
+    schedule = trained.optimizer._learning_rate
     rates = [float(schedule(step)) for step in range(10 * epochs + 1)]
     peak = min(10, 10 * epochs - 1)
     assert rates[peak] == max(rates) == pytest.approx(0.01, rel=1e-5)
@@ -220,5 +220,5 @@ def test_one_step_in_all_still_learns():
     """A single step is no time to rise in: it is taken at the full rate."""
     settings = ModelSettings("audio_only", width=8, heads=2, lstm_units=4)
     model = build_model(settings, visual_width=6, audio_width=5, classes=3)
-    compile_model(model, TrainingSettings(epochs=1, learning_rate=0.01), steps=1)
-    assert float(model.optimizer._learning_rate(0)) == pytest.approx(0.01)
+    trained = compile_model(model, TrainingSettings(epochs=1, learning_rate=0.01), steps=1)
+    assert float(trained.optimizer._learning_rate(0)) == pytest.approx(0.01)

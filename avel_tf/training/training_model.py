@@ -1,0 +1,62 @@
+"""A localizer with all that it is trained by."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from avel_tf.training.averaging import averaged_weights
+
+
+class TrainingModel(keras.Model):
+    """A localizer and what its inner parts say, each with a loss of its own.
+
+    All losses take the same targets and weights, so a batch holds them once; the metrics look at
+    the logits. It is measured with its averaged weights where there are such.
+
+    Args:
+        outputs: A model from the localizer's inputs to `logits` and what else is to be trained.
+        losses: By the name of the output.
+        loss_weights: Likewise.
+    """
+
+    def __init__(
+        self,
+        outputs: keras.Model,
+        losses: dict[str, keras.losses.Loss],
+        loss_weights: dict[str, float],
+    ) -> None:
+        super().__init__(name="training")
+        self.parts = outputs
+        self.part_losses = losses
+        self.part_weights = loss_weights
+
+    def call(self, inputs: dict[str, Any], training: bool | None = None) -> dict[str, Any]:
+        """All outputs."""
+        return self.parts(inputs, training=training)
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """The weighted sum of the losses."""
+        return sum(
+            self.part_weights[name] * loss(y, y_pred[name], sample_weight)
+            for name, loss in self.part_losses.items()
+        )
+
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> dict[str, Any]:
+        """The metrics, of the logits."""
+        return super().compute_metrics(x, y, y_pred["logits"], sample_weight)
+
+    def evaluate(self, *arguments: Any, **options: Any) -> Any:
+        """As for every Keras model, with the averaged weights."""
+        with averaged_weights(self):
+            return super().evaluate(*arguments, **options)
