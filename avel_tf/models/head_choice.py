@@ -20,7 +20,8 @@ def resolve_head(
 
     Args:
         settings: as they were asked for.
-        targets: int `[N, T]`, the seconds of the training clips; background is C.
+        targets: int `[N, T]`, the seconds of the training clips; background is C. Under weak
+            supervision float `[N, T, C+1]`, what each clip holds.
         valid: bool `[N, T]`.
         labels: the C event classes, to name an example; C is taken to be the largest target
             otherwise.
@@ -36,12 +37,12 @@ def resolve_head(
         >>> resolve_head(ModelSettings(), targets, valid, labels.names).head
         'factorised'
     """
-    classes = len(labels) if labels is not None else int(targets.max(initial=0))
-    held = np.stack(
-        [((targets == each) & valid).any(axis=1) for each in range(classes)]
-        or [np.zeros(len(targets), bool)],
-        axis=1,
-    )  # [N, C]
+    if targets.ndim == 3:
+        held = (targets[..., :-1] > 0).any(axis=1)  # [N, C]
+    else:
+        classes = len(labels) if labels is not None else int(targets.max(initial=0))
+        present = np.where(valid, targets, classes)[..., None]  # [N, T, 1]
+        held = (present == np.arange(classes)).any(axis=1)  # [N, C]
     several = np.flatnonzero(held.sum(axis=1) > 1)
     if settings.head == "auto":
         return replace(settings, head="per_second" if len(several) else "factorised")

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from avel_tf.cli import main
 from avel_tf.training.run import Run
@@ -85,6 +87,44 @@ def test_a_run_does_not_go_on_with_other_settings(store, whole, capsys, change):
 def test_a_run_goes_on_with_the_settings_that_lie_in_it(store, whole, capsys):
     command = ["train", str(store.folder), "--out", str(whole), "--resume"]
     assert main([*command, "--config", str(whole / "config.yaml")]) == 0
+
+
+def test_a_run_goes_on_with_another_share_of_the_machine(store, whole, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    assert main(words(store.folder, run, "--resume", "--set", "training.memory_gb=2.5")) == 0
+    assert "memory_gb: 2.5" in (run / "config.yaml").read_text()
+
+
+def test_a_run_of_before_augmentation_goes_on(store, whole, tmp_path, capsys):
+    """By its settings, not by their text."""
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    began = yaml.safe_load((run / "config.yaml").read_text())
+    del began["training"]["augmentation"], began["training"]["supervision"]
+    (run / "config.yaml").write_text(yaml.safe_dump(began))
+    command = words(store.folder, run, "--resume")
+    mixup = ["--set", "training.augmentation.mixup=0.2"]
+    assert main([*command, *mixup]) == 1
+    assert "training.augmentation.mixup: 0.0 then, 0.2 now" in capsys.readouterr().err
+    assert main([*command, "--set", "training.augmentation.mixup=0"]) == 0
+
+
+@pytest.mark.slow
+def test_weak_supervision_is_measured_by_the_second_all_the_same(store, tmp_path, capsys):
+    run = tmp_path / "run"
+    assert main(words(store.folder, run, "--supervision", "weak")) == 0
+    assert re.search(
+        r"epoch   3 of 3: .*accuracy of clips 0\.\d+.*accuracy of clips", capsys.readouterr().out
+    )
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["segments"] == 16 and 0 <= metrics["segment_accuracy"] <= 1
+    assert "supervision: weak" in (run / "config.yaml").read_text()
+
+
+def test_a_supervision_that_is_none(store, tmp_path, capsys):
+    assert main(words(store.folder, tmp_path / "run", "--supervision", "week")) == 1
+    assert "one of full, weak. Did you mean weak? Received: 'week'" in capsys.readouterr().err
 
 
 def test_a_folder_of_something_else_is_left_alone(store, tmp_path, capsys):
