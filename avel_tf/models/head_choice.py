@@ -41,8 +41,8 @@ def resolve_head(
         held = (targets[..., :-1] > 0).any(axis=1)  # [N, C]
     else:
         classes = len(labels) if labels is not None else int(targets.max(initial=0))
-        present = np.where(valid, targets, classes)[..., None]  # [N, T, 1]
-        held = (present == np.arange(classes)).any(axis=1)  # [N, C]
+        named = np.where(valid, targets, classes)[..., None]  # [N, T, 1]
+        held = np.equal(named, np.arange(classes)).any(axis=1)  # [N, C]
     several = np.flatnonzero(held.sum(axis=1) > 1)
     if settings.head == "auto":
         return replace(settings, head="per_second" if len(several) else "factorised")
