@@ -156,7 +156,7 @@ def compare_training(stores: dict[str, FeatureStore], scratch: Path, rounds: int
     model = build_model(
         ModelSettings(), visual_width=2048, audio_width=128, classes=len(LABELS), seed=0
     )
-    compile_model(model, settings, steps)
+    trained = compile_model(model, settings, steps)
 
     def fit(given: Examples | None) -> list[tuple[float, float]]:
         """Times of each epoch; the first begins with the call."""
@@ -167,7 +167,7 @@ def compare_training(stores: dict[str, FeatureStore], scratch: Path, rounds: int
             )
         )
         if given is None:
-            model.fit(
+            trained.fit(
                 {"visual": arrays.visual, "audio": arrays.audio, "valid": arrays.valid},
                 arrays.targets,
                 sample_weight=arrays.valid.astype("float32"),
@@ -177,7 +177,7 @@ def compare_training(stores: dict[str, FeatureStore], scratch: Path, rounds: int
                 verbose=0,
             )
         else:
-            model.fit(
+            trained.fit(
                 given.batches(settings.batch_size, seed=0, first_epoch=0, epochs=EPOCHS),
                 shuffle=False,
                 steps_per_epoch=steps,

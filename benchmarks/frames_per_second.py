@@ -99,24 +99,21 @@ def accuracy(frames_per_second, seed):
     )
     fit_normalization(model, train.visual[train.valid], train.audio[train.valid])
     steps = -(-len(train) // settings.batch_size)
-    compile_model(model, settings, steps)
+    trained = compile_model(model, settings, steps)
     with tempfile.TemporaryDirectory() as folder:
-        keep = EpochCheckpoint(Path(folder), Path(folder) / "model.keras")
-        model.fit(
+        keep = EpochCheckpoint(Path(folder), Path(folder) / "model.keras", localizer=model)
+        trained.fit(
             train.batches(settings.batch_size, seed=seed, first_epoch=0, epochs=settings.epochs),
             shuffle=False,
             steps_per_epoch=steps,
             epochs=settings.epochs,
-            validation_data=(
-                validation.inputs(),
-                validation.targets,
-                validation.valid.astype("float32"),
-            ),
+            validation_data=validation.in_order(64),
             callbacks=[keep],
             verbose=0,
         )
         model.load_weights(Path(folder) / "model.keras")
-    predicted = np.asarray(model(test.inputs(), training=False)).argmax(-1)
+    inputs = {"visual": test.visual, "audio": test.audio, "valid": test.valid}
+    predicted = np.asarray(model(inputs, training=False)).argmax(-1)
     return (predicted == test.targets)[test.valid].mean()
 
 

@@ -133,11 +133,11 @@ def train(clips: int) -> Callable[[], Work]:
     settings = TrainingSettings()
     model = build_model(ModelSettings(), visual_width=VISUAL, audio_width=AUDIO, classes=CLASSES)
     steps = clips // settings.batch_size
-    compile_model(model, settings, steps)
+    trained = compile_model(model, settings, steps)
 
     def run(epochs: int = 2) -> Work:
         batches = examples.batches(settings.batch_size, seed=0, first_epoch=0, epochs=epochs)
-        model.fit(batches, steps_per_epoch=steps, epochs=epochs, shuffle=False, verbose=0)
+        trained.fit(batches, steps_per_epoch=steps, epochs=epochs, shuffle=False, verbose=0)
         return Work(epochs * steps)
 
     run(1)

@@ -99,7 +99,8 @@ def train_once(
         "hop_seconds": min(config.inference.hop_seconds, config.training.window_seconds),
     }
     decoding = Decoding()
-    if store.count("validation"):
+    # Fitted on the seconds' labels, which weak supervision does without on validation, too.
+    if store.count("validation") and config.training.supervision == "full":
         predict = probabilities_of(model)
         decoding = fit_decoding(predict_split(predict, store, "validation", **windows))
     decoding.save(folder)

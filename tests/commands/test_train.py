@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from avel_tf.cli import main
+from avel_tf.decoding import Decoding
 from avel_tf.training.run import Run
 from tests.conftest import COMPACT_SETTINGS, as_set
 
@@ -120,6 +121,8 @@ def test_weak_supervision_is_measured_by_the_second_all_the_same(store, tmp_path
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["segments"] == 16 and 0 <= metrics["segment_accuracy"] <= 1
     assert "supervision: weak" in (run / "config.yaml").read_text()
+    # Neither temperature nor thresholds are fitted: that takes labels of seconds.
+    assert Decoding.load(run) == Decoding()
 
 
 def test_a_supervision_that_is_none(store, tmp_path, capsys):

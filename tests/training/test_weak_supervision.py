@@ -12,7 +12,8 @@ import pytest
 from avel_tf.data.augmentation.settings import AugmentationSettings
 from avel_tf.data.examples import clip_label, load_examples
 from avel_tf.models import ModelSettings
-from avel_tf.training.plots import best_epoch, draw_curves, read_history
+from avel_tf.training.history import best_epoch
+from avel_tf.training.plots import draw_curves, read_history
 from avel_tf.training.settings import TrainingSettings
 from avel_tf.training.train import TrainingError, train
 from tests.training import stores
