@@ -30,7 +30,7 @@ BATCH = 128
 PEAK_LEARNING_RATE = 2e-3
 WARM_UP_STEPS = 300
 WEIGHT_DECAY = 0.02
-AVERAGE = 0.999  # of the weights, over about a thousand steps
+AVERAGE = 0.998  # of the weights, over about five hundred steps
 # The teacher's values are matched in units of their own deviation; none counts as smaller than
 # this part of the mean deviation, or the rarest would count most.
 LEAST_DEVIATION = 0.2

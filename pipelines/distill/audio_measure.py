@@ -34,12 +34,14 @@ from avel_tf.media import SAMPLE_RATE, decode_clip
 from pipelines.distill import corpus, sounds
 from pipelines.distill.audio_corpus import Teacher
 
+PARTS = ("source", "class")
 FOLDS = 5
 # Weight of the regression's data term on standardised vectors; the best for each embedding is
 # chosen within the training folds, so that no width is favoured.
-STRENGTHS = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)
+STRENGTHS = (0.001, 0.01, 0.1)
 CURVE_STRENGTH = 0.003
 BATCH = 256
+TEACHER, STUDENT, UNTRAINED = "teacher", "student", "untrained network"
 Embed = Callable[[np.ndarray], np.ndarray]
 
 
@@ -84,40 +86,39 @@ def probe_folds(labels: np.ndarray):
     return StratifiedKFold(FOLDS).split(labels[:, None], labels)
 
 
-def probe_clips(vectors: np.ndarray, labels: np.ndarray, strengths=STRENGTHS) -> float:
-    """Accuracy of a linear probe on clips, over all folds."""
+def strengths_of_folds(means: np.ndarray, labels: np.ndarray) -> list[float]:
+    """For each fold the strength that is best within its training clips."""
+    chosen = []
+    for train, _ in probe_folds(labels):
+        right = dict.fromkeys(STRENGTHS, 0)
+        for fitted, asked in StratifiedKFold(3).split(means[train], labels[train]):
+            fitted, asked = train[fitted], train[asked]
+            for strength in STRENGTHS:
+                model = regression(strength).fit(means[fitted], labels[fitted])
+                right[strength] += int((model.predict(means[asked]) == labels[asked]).sum())
+        chosen.append(max(STRENGTHS, key=right.__getitem__))
+    return chosen
+
+
+def probe_clips(means: np.ndarray, labels: np.ndarray, strengths: list[float]) -> float:
+    """Accuracy of a linear probe on clips `[clips, D]`, over all folds."""
     right = 0
-    for train, test in probe_folds(labels):
-        strength = best_strength(vectors[train], labels[train], strengths)
-        model = regression(strength).fit(vectors[train], labels[train])
-        right += int((model.predict(vectors[test]) == labels[test]).sum())
+    for (train, test), strength in zip(probe_folds(labels), strengths, strict=True):
+        model = regression(strength).fit(means[train], labels[train])
+        right += int((model.predict(means[test]) == labels[test]).sum())
     return right / len(labels)
 
 
 def probe_seconds(
-    vectors: np.ndarray, clip_of: np.ndarray, labels: np.ndarray, strengths=STRENGTHS
+    vectors: np.ndarray, clip_of: np.ndarray, labels: np.ndarray, strengths: list[float]
 ) -> float:
-    """Accuracy of a linear probe on seconds whose clips it has not seen."""
+    """Accuracy of a linear probe on seconds `[N, D]` of clips that it has not seen."""
     right = 0
-    means = clip_means(vectors, clip_of)
-    for train, test in probe_folds(labels):
-        strength = best_strength(means[train], labels[train], strengths)
+    for (train, test), strength in zip(probe_folds(labels), strengths, strict=True):
         learned, asked = np.isin(clip_of, train), np.isin(clip_of, test)
         model = regression(strength).fit(vectors[learned], labels[clip_of[learned]])
         right += int((model.predict(vectors[asked]) == labels[clip_of[asked]]).sum())
     return right / len(clip_of)
-
-
-def best_strength(vectors: np.ndarray, labels: np.ndarray, strengths) -> float:
-    """The strength that is best within these clips."""
-    if len(strengths) == 1:
-        return strengths[0]
-    right = dict.fromkeys(strengths, 0)
-    for train, test in StratifiedKFold(3).split(vectors, labels):
-        for strength in strengths:
-            model = regression(strength).fit(vectors[train], labels[train])
-            right[strength] += int((model.predict(vectors[test]) == labels[test]).sum())
-    return max(strengths, key=right.__getitem__)
 
 
 def nearest(vectors: np.ndarray, labels: np.ndarray) -> float:
@@ -131,13 +132,12 @@ def nearest(vectors: np.ndarray, labels: np.ndarray) -> float:
     return right / len(labels)
 
 
-def in_batches(embed: Embed, seconds: np.ndarray) -> np.ndarray:
-    return np.concatenate(
-        [
-            np.asarray(embed(seconds[first : first + BATCH]))
-            for first in range(0, len(seconds), BATCH)
-        ]
-    )
+def in_batches(embed: Callable, seconds: np.ndarray):
+    """What `embed` says of `[N, ...]`, a batch at a time: an array, or a list of several."""
+    answers = [embed(seconds[first : first + BATCH]) for first in range(0, len(seconds), BATCH)]
+    if isinstance(answers[0], tuple):
+        return [np.concatenate(each) for each in zip(*answers, strict=True)]
+    return np.concatenate([np.asarray(each) for each in answers])
 
 
 class CurveProbe:
@@ -154,8 +154,8 @@ class CurveProbe:
         from avel_tf.embeddings.compact_audio import audio_network
         from avel_tf.embeddings.log_mel_layer import LogMel
 
-        recordings = [r for r in sounds.read_corpus(corpora) if r.split != "train"]
-        self.parts = {part: HeldOut.of(recordings, part) for part in ("source", "class")}
+        recordings = sounds.read_corpus(corpora, PARTS)
+        self.parts = {part: HeldOut.of(recordings, part) for part in PARTS}
         self.log_mels = {
             part: in_batches(LogMel(), held.seconds) for part, held in self.parts.items()
         }
@@ -165,7 +165,7 @@ class CurveProbe:
         )
         ask = Teacher(teacher)
         self.ceiling = {
-            part: self._probe(held, in_batches(lambda seconds: ask(seconds)[0], held.seconds))
+            part: self._probe(held, in_batches(ask, held.seconds)[0])
             for part, held in self.parts.items()
         }
 
@@ -184,11 +184,11 @@ class CurveProbe:
     @staticmethod
     def _probe(held: HeldOut, vectors: np.ndarray) -> float:
         means = clip_means(vectors, held.clip_of)
-        return probe_clips(means, held.labels, (CURVE_STRENGTH,))
+        return probe_clips(means, held.labels, [CURVE_STRENGTH] * FOLDS)
 
 
-def embeddings_to_compare(export: Path, teacher: Teacher) -> dict[str, Embed]:
-    """The embeddings of the table, by name: float32 `[N, 16000]` -> `[N, D]`."""
+def embeddings_to_compare(export: Path) -> dict[str, Embed]:
+    """The embeddings of the table beside the teacher: float32 `[N, 16000]` -> `[N, D]`."""
     import keras
 
     from avel_tf.embeddings.compact_audio import audio_network
@@ -205,9 +205,8 @@ def embeddings_to_compare(export: Path, teacher: Teacher) -> dict[str, Embed]:
     with np.load(export / "weights.npz") as weights:
         student.set_weights([weights[name] for name in sorted(weights.files)])
     return {
-        "teacher (YAMNet)": lambda seconds: teacher(seconds)[0],
-        "student": lambda seconds: student(seconds, training=False),
-        "untrained, same network": lambda seconds: untrained(seconds, training=False),
+        STUDENT: lambda seconds: student(seconds, training=False),
+        UNTRAINED: lambda seconds: untrained(seconds, training=False),
         "one random convolution": random_convolution(),
         "log-mel, mean and deviation": handcrafted,
     }
@@ -237,7 +236,7 @@ def random_convolution() -> Embed:
     return embed
 
 
-def agreement(student: np.ndarray, heads: Path, teacher: tuple[np.ndarray, np.ndarray]) -> dict:
+def agreement(student: np.ndarray, heads: Path, teacher: list[np.ndarray]) -> dict:
     """How far the student's heads give the teacher's answers on the same seconds.
 
     Args:
@@ -267,6 +266,27 @@ def agreement(student: np.ndarray, heads: Path, teacher: tuple[np.ndarray, np.nd
     }
 
 
+def measure(vectors: np.ndarray, held: HeldOut) -> dict[str, float]:
+    """A row of the table: width, both probes, nearest neighbour."""
+    means = clip_means(vectors, held.clip_of)
+    strengths = strengths_of_folds(means, held.labels)
+    return {
+        "width": vectors.shape[1],
+        "probe_clip": probe_clips(means, held.labels, strengths),
+        "probe_second": probe_seconds(vectors, held.clip_of, held.labels, strengths),
+        "nearest": nearest(means, held.labels),
+    }
+
+
+def way(rows: dict[str, dict]) -> dict[str, float]:
+    """How much of the way from the untrained network to the teacher the student has gone."""
+    low, student, high = (rows[name] for name in (UNTRAINED, STUDENT, TEACHER))
+    return {
+        figure: (student[figure] - low[figure]) / (high[figure] - low[figure])
+        for figure in ("probe_clip", "probe_second", "nearest")
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -279,48 +299,40 @@ def main() -> None:
     options = parser.parse_args()
 
     teacher = Teacher(options.teacher)
-    recordings = [r for r in sounds.read_corpus(options.corpora) if r.split != "train"]
-    compared = embeddings_to_compare(options.export, teacher)
-    results: dict[str, dict] = {}
-    for part in ("source", "class"):
-        held = HeldOut.of(recordings, part)
-        found = results[part] = {
-            "clips": len(held.labels),
-            "seconds": len(held.seconds),
-            "classes": sorted(set(held.labels.tolist())),
-        }
-        for name, embed in compared.items():
-            vectors = in_batches(embed, held.seconds)
-            means = clip_means(vectors, held.clip_of)
-            found[name] = {
-                "width": vectors.shape[1],
-                "probe_clip": probe_clips(means, held.labels),
-                "probe_second": probe_seconds(vectors, held.clip_of, held.labels),
-                "nearest": nearest(means, held.labels),
-            }
-            print(part, name, found[name], flush=True)
-        low, high = found["untrained, same network"], found["teacher (YAMNet)"]
-        found["way"] = {
-            figure: (found["student"][figure] - low[figure]) / (high[figure] - low[figure])
-            for figure in ("probe_clip", "probe_second", "nearest")
-        }
-        print(part, "way", found["way"], flush=True)
+    recordings = sounds.read_corpus(options.corpora, PARTS)
+    compared = embeddings_to_compare(options.export)
+    # The rows of what does not change with the student are kept from an earlier measurement.
+    results = json.loads(options.out.read_text()) if options.out.exists() else {}
 
-    heard = {part: HeldOut.of(recordings, part).seconds for part in ("source", "class")}
+    def write(part: str, name: str, found: dict) -> None:
+        results.setdefault(part, {})[name] = found
+        options.out.write_text(json.dumps(results, indent=1))
+        print(part, name, found, flush=True)
+
+    def agree(part: str, seconds: np.ndarray, answers: list[np.ndarray]) -> None:
+        vectors = in_batches(compared[STUDENT], seconds)
+        write(part, "agreement", agreement(vectors, options.export / "heads.npz", answers))
+
+    for part in PARTS:
+        held = HeldOut.of(recordings, part)
+        write(part, "held out", {"clips": len(held.labels), "seconds": len(held.seconds)})
+        answers = in_batches(teacher, held.seconds)
+        agree(part, held.seconds, answers)
+        write(part, STUDENT, measure(in_batches(compared[STUDENT], held.seconds), held))
+        if TEACHER not in results[part]:
+            write(part, TEACHER, measure(answers[0], held))
+        for name, embed in compared.items():
+            if name not in results[part]:
+                write(part, name, measure(in_batches(embed, held.seconds), held))
+        write(part, "way", way(results[part]))
     if options.clips:
-        heard["clips"] = np.concatenate(
-            [
-                decode_clip(options.clips / name, size=(16, 16)).waveform.reshape(-1, SAMPLE_RATE)
-                for name in corpus.HELD_OUT_CLIPS
-            ]
-        )
-    for part, seconds in heard.items():
-        answers = tuple(in_batches(lambda x, i=i: teacher(x)[i], seconds) for i in (0, 1))
-        vectors = in_batches(compared["student"], seconds)
-        found = agreement(vectors, options.export / "heads.npz", answers)
-        results.setdefault(part, {"seconds": len(seconds)})["agreement"] = found
-        print(part, "agreement", found, flush=True)
-    options.out.write_text(json.dumps(results, indent=1))
+        heard = [
+            decode_clip(options.clips / name, size=(16, 16)).waveform.reshape(-1, SAMPLE_RATE)
+            for name in corpus.HELD_OUT_CLIPS
+        ]
+        seconds = np.concatenate(heard)
+        write("clips", "held out", {"clips": len(heard), "seconds": len(seconds)})
+        agree("clips", seconds, in_batches(teacher, seconds))
 
 
 if __name__ == "__main__":

@@ -101,9 +101,11 @@ def held_out(member: corpus.Member) -> str:
     return "class" if member.label in HELD_OUT_CLASSES else "train"
 
 
-def read_corpus(corpora: Path) -> list[Recording]:
-    """Every sound of `audio.zip`, in the order of the manifest."""
-    members = corpus.read_manifest(corpora, "audio")
+def read_corpus(corpora: Path, parts: tuple[str, ...] = ("train",)) -> list[Recording]:
+    """The sounds of `audio.zip` that belong to these parts, in the order of the manifest."""
+    members = [
+        member for member in corpus.read_manifest(corpora, "audio") if held_out(member) in parts
+    ]
     files = corpus.read_bytes(corpora / "audio.zip", members)
     recordings = []
     for member, content in zip(members, files, strict=True):
