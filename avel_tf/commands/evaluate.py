@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from avel_tf.commands.common import add_config_arguments
+from avel_tf.commands.corrupted import add_corrupt_arguments, run_corrupted
 
 if TYPE_CHECKING:
     from avel_tf.config import Config
@@ -36,11 +37,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="write metrics.json and predictions.jsonl there"
     )
+    add_corrupt_arguments(parser)
     add_config_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the metrics; write them where `--out` says."""
+    if options.corrupt:
+        return run_corrupted(
+            [_open(path, options) for path in (options.model, *options.beside)], options
+        )
     from avel_tf.commands.train import write_metrics
     from avel_tf.evaluation.predictions_file import write_predictions
     from avel_tf.evaluation.summary import summary
@@ -78,7 +84,9 @@ def evaluate(
     return metrics, outcomes, model.labels
 
 
-class _Model(NamedTuple):
+class OpenedModel(NamedTuple):
+    """What is needed of a run or of an exported model."""
+
     path: Path
     predict: Predict
     recipe: Recipe
@@ -87,7 +95,7 @@ class _Model(NamedTuple):
     config: Config
 
 
-def _features(model: _Model, options: argparse.Namespace, scratch: Path) -> FeatureStore:
+def _features(model: OpenedModel, options: argparse.Namespace, scratch: Path) -> FeatureStore:
     """The features of DATA that a model wants, or FEATURES if they are these."""
     from avel_tf.commands.common import features_of, is_feature_store
 
@@ -105,7 +113,7 @@ def _features(model: _Model, options: argparse.Namespace, scratch: Path) -> Feat
     return store
 
 
-def _require_same_classes(model: _Model, labels: Labels, data: Path) -> None:
+def _require_same_classes(model: OpenedModel, labels: Labels, data: Path) -> None:
     if labels != model.labels:
         raise ValueError(
             f"{model.path} knows the classes {', '.join(model.labels.names)}; {data} has "
@@ -113,7 +121,7 @@ def _require_same_classes(model: _Model, labels: Labels, data: Path) -> None:
         )
 
 
-def _predict(model: _Model, store: FeatureStore, split: str) -> SplitPredictions:
+def _predict(model: OpenedModel, store: FeatureStore, split: str) -> SplitPredictions:
     from avel_tf.evaluation.on_features import predict_split
 
     return predict_split(
@@ -125,7 +133,7 @@ def _predict(model: _Model, store: FeatureStore, split: str) -> SplitPredictions
     )
 
 
-def _open(path: Path, options: argparse.Namespace) -> _Model:
+def _open(path: Path, options: argparse.Namespace) -> OpenedModel:
     """What is needed of a run or of an exported model."""
     from avel_tf.config import load_config
     from avel_tf.quiet import load_tensorflow
@@ -137,7 +145,7 @@ def _open(path: Path, options: argparse.Namespace) -> _Model:
         trained = Run(path)
         config = load_config(options.config or path / "config.yaml", options.overrides)
         predict = probabilities_of(trained.model(), trained.decoding.temperature)
-        return _Model(path, predict, trained.recipe, trained.labels, trained.decoding, config)
+        return OpenedModel(path, predict, trained.recipe, trained.labels, trained.decoding, config)
     from avel_tf.engines.settings import EngineSettings
     from avel_tf.inference.localizer import Localizer
 
@@ -146,6 +154,6 @@ def _open(path: Path, options: argparse.Namespace) -> _Model:
     config = load_config(
         options.config or localizer.folder / "assets" / "config.yaml", options.overrides
     )
-    return _Model(
+    return OpenedModel(
         path, localizer.predict, localizer.recipe, localizer.labels, localizer.decoding, config
     )

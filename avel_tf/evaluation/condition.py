@@ -1,0 +1,67 @@
+"""What clips are measured under: one corruption at one severity, or none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+import numpy as np
+
+from avel_tf.media.corruption import Corruption
+from avel_tf.media.corruptions import CORRUPTIONS, generator_for
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One corruption at one severity.
+
+    Args:
+        corruption: None leaves clips as they are.
+        severity: in the corruption's unit.
+    """
+
+    corruption: Corruption | None
+    severity: float = 0.0
+
+    @property
+    def removes(self) -> bool:
+        """Whether every second is background in truth."""
+        return self.corruption is not None and self.corruption.removes(self.severity)
+
+    def apply(
+        self, values: np.ndarray, clip: str, seed: int, others: Sequence[np.ndarray] = ()
+    ) -> np.ndarray:
+        """Spoil the frames uint8 `[T,F,H,W,3]` or the waveform float32 `[T*16000]` of a clip."""
+        if self.corruption is None:
+            return values
+        # The same noise at each severity, only louder: the curve is not blurred by chance.
+        rng = generator_for(clip, self.corruption.name, seed)
+        return self.corruption.apply(values, self.severity, rng, others)
+
+
+CLEAN = Condition(None)
+
+
+def conditions(names: str) -> list[Condition]:
+    """The conditions that a comma-separated list of corruptions names, after the clean one.
+
+    Args:
+        names: `all`, or names out of `CORRUPTIONS`.
+
+    Raises:
+        ValueError: There is no such corruption.
+    """
+    chosen = list(CORRUPTIONS) if names == "all" else [name.strip() for name in names.split(",")]
+    for name in chosen:
+        if name not in CORRUPTIONS:
+            near = get_close_matches(name, CORRUPTIONS, n=1, cutoff=0.4)
+            hint = f"Did you mean {near[0]!r}? " if near else ""
+            raise ValueError(
+                f"There is no corruption {name!r}. {hint}Known: all, {', '.join(CORRUPTIONS)}."
+            )
+    return [CLEAN] + [
+        Condition(CORRUPTIONS[name], severity)
+        for name in dict.fromkeys(chosen)
+        for severity in CORRUPTIONS[name].severities
+    ]

@@ -1,0 +1,250 @@
+"""How models bear spoilt pictures and spoilt sound."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from avel_tf.annotations import Video, second_labels
+from avel_tf.embeddings.recipe import Recipe
+from avel_tf.engines.engine import Engine
+from avel_tf.evaluation.bootstrap import ratio_ci95
+from avel_tf.evaluation.condition import CLEAN, Condition
+from avel_tf.labels import Labels
+from avel_tf.media.clip import SAMPLE_RATE, Clip
+from avel_tf.media.decode_settings import DecodeSettings
+from avel_tf.media.errors import MediaError
+from avel_tf.media.isolated import shared_decoder
+from avel_tf.windows import Predict, predict_in_windows
+
+# Clips whose sound stands for "other clips": enough that no two babbles are alike, and 20 MB.
+POOL_CLIPS = 32
+# Clips whose features are labelled at once, by every model.
+_GROUP_CLIPS = 32
+
+
+def measure_robustness(
+    models: Mapping[str, Predict],
+    videos: Sequence[Video],
+    labels: Labels,
+    wanted: Sequence[Condition],
+    *,
+    recipe: Recipe,
+    engine: Engine,
+    seconds: int | None = None,
+    media: DecodeSettings | None = None,
+    window_seconds: int = 10,
+    hop_seconds: int = 5,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Measure models on clips whose picture or sound has been spoilt.
+
+    Every clip is decoded once. An embedding looks at one sense, so a spoilt picture and a spoilt
+    sound are embedded in one go, and each is then put beside the other sense's clean features.
+
+    Args:
+        models: By name, visual [B, T, Dv], audio [B, T, Da], valid [B, T] to probabilities
+            [B, T, C+1]; all of the same recipe.
+        videos: The clips.
+        labels: The class vocabulary.
+        wanted: The conditions, as `conditions` gives them.
+        recipe: How the features are made.
+        engine: What embeds.
+        seconds: T to which clips are cut or padded, all of which count; None takes the seconds
+            that there are.
+        media: Limits of the decoder.
+        window_seconds: Longer videos are labelled in windows of this length.
+        hop_seconds: From one window's start to the next.
+        seed: Seed of noise, of what other clips give, and of the intervals.
+        progress: Called with how many clips are done, and of how many.
+
+    Returns:
+        What `robustness.json` holds; docs/robustness.md says what it is.
+
+    Raises:
+        ValueError: No clip could be read.
+    """
+
+    def decode(video: Video) -> Clip:
+        return shared_decoder().decode_clip(
+            str(video.path),
+            seconds=seconds,
+            frames_per_second=recipe.visual.frames_per_second,
+            size=(recipe.visual.size, recipe.visual.size),
+            settings=media,
+        )
+
+    videos = sorted(videos, key=lambda video: video.id)
+    pool = _sounds(decode, videos, wanted, seed)
+    tally = {name: _Tally(len(wanted)) for name in models}
+    skipped: list[dict[str, str]] = []
+    group: list[_Spoilt] = []
+
+    def label() -> None:
+        for name, predict in models.items():
+            for number in range(len(wanted)):
+                found = predict_in_windows(
+                    predict,
+                    [clip.columns(number) for clip in group],
+                    window_seconds=window_seconds,
+                    hop_seconds=hop_seconds,
+                )
+                for clip, probabilities in zip(group, found, strict=True):
+                    guess = probabilities.argmax(-1)[clip.counted]
+                    truth = clip.targets[clip.counted]
+                    tally[name].add(number, guess, truth, labels.background)
+        group.clear()
+
+    for done, video in enumerate(videos, start=1):
+        try:
+            clip = decode(video)
+        except MediaError as error:
+            skipped.append({"video": video.id, "reason": str(error)})
+            continue
+        others = [sound for other, sound in pool if _is_other(other, video)]
+        targets = second_labels(video.annotations, labels, clip.seconds)
+        counted = np.ones(clip.seconds, bool) if seconds is not None else clip.valid
+        columns = _embed(clip, video.id, wanted, others, engine, seed)
+        group.append(_Spoilt(columns, clip.valid, targets, counted))
+        if len(group) == _GROUP_CLIPS:
+            label()
+        if progress:
+            progress(done, len(videos))
+    if group:
+        label()
+    if len(skipped) == len(videos):
+        raise ValueError(f"None of {len(videos)} clips could be read, so nothing was measured.")
+    return {
+        "videos": len(videos) - len(skipped),
+        "skipped": skipped,
+        "seed": seed,
+        "conditions": [
+            {
+                "corruption": each.corruption.name if each.corruption else None,
+                "severity": each.severity if each.corruption else None,
+                "unit": each.corruption.unit if each.corruption else None,
+                "sense": each.corruption.sense if each.corruption else None,
+                "truth": "background" if each.removes else "labels",
+                "models": {
+                    name: tally[name].scores(number, removes=each.removes, seed=seed)
+                    for name in models
+                },
+            }
+            for number, each in enumerate(wanted)
+        ],
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class _Spoilt:
+    """One clip: features for every condition, visual [T, Dv] and audio [T, Da] each."""
+
+    features: list[tuple[np.ndarray, np.ndarray]]
+    valid: np.ndarray
+    targets: np.ndarray
+    counted: np.ndarray
+
+    def columns(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return (*self.features[number], self.valid)
+
+
+class _Tally:
+    """By condition and clip: seconds, those labelled as annotated, those labelled background."""
+
+    def __init__(self, count: int) -> None:
+        self._clips: list[list[tuple[int, int, int]]] = [[] for _ in range(count)]
+
+    def add(self, number: int, guess: np.ndarray, truth: np.ndarray, background: int) -> None:
+        self._clips[number].append(
+            (len(truth), int((guess == truth).sum()), int((guess == background).sum()))
+        )
+
+    def scores(self, number: int, *, removes: bool, seed: int) -> dict[str, Any]:
+        segments, as_labelled, as_background = np.array(self._clips[number]).T  # [V] each
+        right = as_background if removes else as_labelled
+        total = max(1, int(segments.sum()))
+        return {
+            "segments": int(segments.sum()),
+            "accuracy": float(right.sum() / total),
+            "accuracy_ci95": ratio_ci95(right, segments, seed=seed),
+            "agrees_with_labels": float(as_labelled.sum() / total),
+            "says_background": float(as_background.sum() / total),
+        }
+
+
+def _sounds(
+    decode: Callable[[Video], Clip], videos: Sequence[Video], wanted: Sequence[Condition], seed: int
+) -> list[tuple[Video, np.ndarray]]:
+    """The sounds that other clips are spoilt with, where any condition asks for some."""
+    names = {each.corruption.name for each in wanted if each.corruption}
+    if not names & {"babble_noise", "other_sound"}:
+        return []
+    pool = []
+    for video in random.Random(seed).sample(list(videos), len(videos)):
+        try:
+            clip = decode(video)
+        except MediaError:
+            continue
+        if clip.has_sound:
+            pool.append((video, clip.waveform))
+        if len(pool) == POOL_CLIPS:
+            break
+    return pool
+
+
+def _is_other(other: Video, video: Video) -> bool:
+    """Whether a clip is of another file, and of no event of this one: its sound is foreign here."""
+    return other.media_id != video.media_id and not (
+        {event.label for event in other.annotations} & {event.label for event in video.annotations}
+    )
+
+
+def _embed(
+    clip: Clip,
+    name: str,
+    wanted: Sequence[Condition],
+    others: Sequence[np.ndarray],
+    engine: Engine,
+    seed: int,
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Visual [T, Dv] and audio [T, Da] of a clip for each condition."""
+    pictures = [CLEAN] + [each for each in wanted if _sense(each) == "picture"]
+    sounds = [CLEAN] + [each for each in wanted if _sense(each) == "sound"]
+    visual: dict[Condition, np.ndarray] = {}
+    audio: dict[Condition, np.ndarray] = {}
+    # An engine always embeds both, so that each pass serves a picture and a sound.
+    for picture, sound in itertools.zip_longest(pictures, sounds, fillvalue=CLEAN):
+        seen, heard = _embed_seconds(
+            picture.apply(clip.frames, name, seed),
+            sound.apply(clip.waveform, name, seed, others).reshape(-1, SAMPLE_RATE),
+            engine,
+        )
+        visual.setdefault(picture, seen)
+        audio.setdefault(sound, heard)
+    return [(visual.get(each, visual[CLEAN]), audio.get(each, audio[CLEAN])) for each in wanted]
+
+
+def _sense(condition: Condition) -> str | None:
+    return condition.corruption.sense if condition.corruption else None
+
+
+def _embed_seconds(
+    frames: np.ndarray, waveform: np.ndarray, engine: Engine
+) -> tuple[np.ndarray, np.ndarray]:
+    """Visual [T, Dv] and audio [T, Da] of seconds, in the batches that the engine takes."""
+    parts = []
+    for first in range(0, len(frames), engine.batch_seconds):
+        part = [each[first : first + engine.batch_seconds] for each in (frames, waveform)]
+        missing = engine.batch_seconds - len(part[0])
+        padded = [np.pad(each, [(0, missing)] + [(0, 0)] * (each.ndim - 1)) for each in part]
+        visual, audio = engine.embed_seconds(*padded)
+        kept = engine.batch_seconds - missing
+        parts.append((visual[:kept], audio[:kept]))
+    visual, audio = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return visual, audio
