@@ -6,8 +6,8 @@ CORPORA holds images.zip and manifest.tsv, CLIPS a few mp4 files whose pictures 
 their labels, TEACHER is a SavedModel with TF-Hub's image-feature-vector interface. OUT gets one
 file per pass over the pictures, so that training can begin with the first: `view-0.npz` is the
 whole picture, the others are random crops and mixtures of two. Drawings of
-`avel_tf.media.synthesis` are added, with seeds far from the demo's. A pass over 21,000 pictures takes
-a minute and a half of one core that knows bfloat16, ten without, and 0.5 GB.
+`avel_tf.media.synthesis` are added, with seeds far from the demo's. A pass over 21,000 pictures
+takes a minute and a half of one core that knows bfloat16, ten without, and 0.5 GB.
 """
 
 from __future__ import annotations
