@@ -9,6 +9,14 @@ from pathlib import Path
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.add_argument("folder", type=Path, metavar="RESULTS|RUN")
+    parser.add_argument(
+        "--beside",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="RUN",
+        help="other training runs to hold RUN against, as in an ablation",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -17,9 +25,13 @@ def run(options: argparse.Namespace) -> int:
     from avel_tf.reports.run_page import write_run_page
 
     if (options.folder / "results.jsonl").is_file():
+        if options.beside:
+            raise ValueError(
+                "--beside holds training runs against each other; results have no truth."
+            )
         page = write_results_page(options.folder)
     elif (options.folder / "metrics.json").is_file():
-        page = write_run_page(options.folder)
+        page = write_run_page(options.folder, beside=options.beside)
     else:
         raise ValueError(
             f"{options.folder} holds neither results.jsonl (avel infer) nor metrics.json "

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from avel_tf.atomic import atomic_text
+from avel_tf.evaluation.predictions_file import FILE as PREDICTIONS
+from avel_tf.evaluation.predictions_file import read_predictions
 from avel_tf.labels import Labels
 from avel_tf.pages import render_page
+from avel_tf.reports.calibration_part import draw_reliability
+from avel_tf.reports.clips_part import draw_boundary_errors, worst_clips
+from avel_tf.reports.comparison_part import compare_runs
 from avel_tf.reports.names import shown_name
 from avel_tf.training.plots import (
     MOST_CLASSES,
@@ -42,11 +47,12 @@ BASELINES = {
 MOST_SKIPPED = 200
 
 
-def write_run_page(run_folder: Path) -> Path:
+def write_run_page(run_folder: Path, *, beside: Sequence[Path] = ()) -> Path:
     """Write `report.html` about a training run, of one seed or of several.
 
     Args:
         run_folder: RUN, as `avel train` leaves it.
+        beside: Other runs to compare with, as in an ablation.
 
     Returns:
         The page.
@@ -71,6 +77,10 @@ def write_run_page(run_folder: Path) -> Path:
     metrics = _metrics(folder / "metrics.json", labels)
     history = read_history(folder / "history.csv")
     config = (folder / "config.yaml").read_text("utf-8", errors="replace")
+    # Runs of before there was such a file have a page without single clips.
+    path = folder / PREDICTIONS
+    outcomes = read_predictions(path, labels) if path.is_file() else []
+    calibration = metrics.get("calibration")
     page = folder / "report.html"
     html = render_page(
         "run.html",
@@ -85,7 +95,13 @@ def write_run_page(run_folder: Path) -> Path:
             "curves": draw_curves(history),
             "confusion": draw_confusion(metrics["confusion"], labels),
             "per_class": draw_per_class(metrics["per_class"], labels),
+            "boundaries": draw_boundary_errors(outcomes),
+            "reliability": draw_reliability(calibration["bins"]) if calibration else None,
         },
+        calibration=calibration,
+        measured_clips=len(outcomes),
+        worst=worst_clips(outcomes, labels),
+        compared=compare_runs(folder, outcomes, labels, beside),
         most_classes=MOST_CLASSES if len(labels) > MOST_CLASSES else None,
         epochs=len(history),
         kept=best_epoch(history),
@@ -198,8 +214,6 @@ def _recipe(path: Path) -> dict[str, list[tuple[str, str]]]:
         if not isinstance(values, dict) or "module" not in values:
             raise ValueError(f"The recipe in {path} says nothing about the part {part!r}.")
         module = str(values["module"])
-        if module.startswith("compact") and "untrained" not in module:
-            module += " (untrained)"
         parts[title] = [
             (words.get(str(key), str(key)), module if key == "module" else str(value))
             for key, value in values.items()

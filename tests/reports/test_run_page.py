@@ -8,7 +8,7 @@ import pytest
 from avel_tf.labels import Labels
 from avel_tf.reports.run_page import FILES, write_run_page
 from tests.reports.pages import Page
-from tests.reports.runs import write_run
+from tests.reports.runs import LABELS, outcomes, write_run
 
 
 def cells(page: Page, row: int) -> list[str]:
@@ -47,11 +47,11 @@ def test_several_seeds_show_their_spread(tmp_path: Path) -> None:
     assert f"± {100 * metrics['standard_deviation']['segment_f1']:.1f} %" in cells(page, 1)[1]
 
 
-def test_the_recipe_calls_the_compact_backbones_untrained(tmp_path: Path) -> None:
+def test_the_recipe_is_told(tmp_path: Path) -> None:
     write_run(tmp_path)
     page = Page(write_run_page(tmp_path))
     values = [each.text for each in page.find("dd")]
-    assert values[:2] == ["compact (untrained)", "ab" * 32]
+    assert values[:2] == ["compact", "ab" * 32]
     assert "https://tfhub.dev/google/vggish/1" in values and "cd" * 32 in values
     assert "2.21.0" in values
 
@@ -70,9 +70,65 @@ def test_the_drawings_are_in_the_page(tmp_path: Path) -> None:
     write_run(tmp_path)
     page = Page(write_run_page(tmp_path))
     assert [each.attributes["aria-label"].split()[0] for each in page.find("svg")] == [
-        "Loss", "Confusion", "F1,"
+        "Loss", "Confusion", "F1,", "How", "Share"
     ]  # fmt: skip
     assert "4 epochs; the model of epoch 3 was kept" in page.find("figcaption")[0].text
+
+
+def test_the_worst_clips_come_first_with_what_was_true_and_what_was_said(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    page = Page(write_run_page(tmp_path))
+    (table,) = page.find("table", "clips")
+    rows = [
+        [cell.text for cell in page.find("td", inside=row)]
+        for row in page.find("tr", inside=table)[1:]
+    ]
+    clips = sorted(outcomes(), key=lambda clip: (clip.right, clip.video))
+    assert [row[0] for row in rows] == [clip.video for clip in clips if clip.right < 10]
+    assert rows[0][1] == f"{clips[0].right} of 10"
+    # Wrong seconds are marked, all of them and no others.
+    first = page.find("tr", inside=table)[1]
+    wrong = [each.text for each in page.find("span", "wrong", inside=first)]
+    names = [LABELS.name(index) for index in clips[0].predicted]
+    marked = set()
+    for text in wrong:
+        span, name = text.split(" s ", 1)
+        start, end = map(int, span.split("–"))
+        assert set(names[start:end]) == {name}
+        marked |= set(range(start, end))
+    missed = {s for s in range(10) if clips[0].predicted[s] != clips[0].reference[s]}
+    assert missed and missed <= marked
+
+
+def test_a_run_without_predictions_says_what_makes_them(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    (tmp_path / "predictions.jsonl").unlink()
+    page = Page(write_run_page(tmp_path))
+    assert not page.find("table", "clips")
+    assert any("holds no predictions.jsonl" in each.text for each in page.find("p", "muted"))
+
+
+def test_other_runs_stand_beside_it_with_what_differs(tmp_path: Path) -> None:
+    write_run(tmp_path / "ours")
+    theirs = write_run(tmp_path / "theirs", seed=5)
+    config = tmp_path / "theirs" / "config.yaml"
+    config.write_text("model:\n  name: avel\ntraining:\n  seed: 5\n")
+    page = Page(write_run_page(tmp_path / "ours", beside=[tmp_path / "theirs"]))
+    (row,) = (row for row in page.find("tr") if row.text.startswith("theirs"))
+    cells = [cell.text for cell in page.find("td", inside=row)]
+    assert "model.name=avel" in row.text and "seed" not in row.text
+    assert cells[0] == f"{100 * theirs['segment_accuracy']:.1f} %"
+    right = [sum(clip.right for clip in outcomes(seed)) for seed in (0, 5)]
+    assert cells[1].startswith(f"{100 * (right[1] - right[0]) / 60:.1f} %")
+    # A run of other clips is shown, without a difference, and the page says why.
+    path = tmp_path / "theirs" / "predictions.jsonl"
+    path.write_text(path.read_text().replace("v0", "w0"))
+    page = Page(write_run_page(tmp_path / "ours", beside=[tmp_path / "theirs"]))
+    (row,) = (row for row in page.find("tr") if row.text.startswith("theirs"))
+    assert "same clips only" in row.text
+    assert page.find("td", inside=row)[1].text == "–"
+    with pytest.raises(ValueError, match="absent is no finished and measured training run"):
+        write_run_page(tmp_path / "ours", beside=[tmp_path / "absent"])
 
 
 def test_the_same_run_gives_the_same_bytes(tmp_path: Path) -> None:
