@@ -31,12 +31,15 @@ def avel(inputs: dict[str, Any], classes: int, settings: ModelSettings) -> Any:
                                     |
                           bidirectional LSTM                          [B,T,2 * lstm_units]
                                     |
-                             dropout, Dense                           [B,T,C+1]
+                              dropout, head                           [B,T,C+1]
+
+    Where the modalities meet, the settings put propagation or nothing in attention's place; gates,
+    class activation and contrast come in on request (docs/models.md draws them).
 
     Args:
         inputs: `visual` float `[B, T, Dv]`, `audio` float `[B, T, Da]`, `valid` bool `[B, T]`.
         classes: C, without background.
-        settings: sizes and dropout.
+        settings: sizes, dropout, pieces and head.
 
     Returns:
         Logits float32 `[B, T, C+1]`, background last.

@@ -15,7 +15,7 @@ def bi_avatt(inputs: dict[str, Any], classes: int, settings: ModelSettings) -> A
     Args:
         inputs: `visual` float `[B, T, Dv]`, `audio` float `[B, T, Da]`, `valid` bool `[B, T]`.
         classes: C, without background.
-        settings: sizes and dropout.
+        settings: sizes, dropout and head.
 
     Returns:
         Logits float32 `[B, T, C+1]`, background last.

@@ -15,7 +15,7 @@ def visual_only(inputs: dict[str, Any], classes: int, settings: ModelSettings) -
     Args:
         inputs: `visual` float `[B, T, Dv]` and `valid` bool `[B, T]`; the rest is left alone.
         classes: C, without background.
-        settings: sizes and dropout.
+        settings: sizes, dropout and head.
 
     Returns:
         Logits float32 `[B, T, C+1]`, background last.

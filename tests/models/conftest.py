@@ -9,6 +9,18 @@ import pytest
 from avel_tf.models import MODELS, ModelSettings, build_model, fit_normalization
 
 VISUAL_WIDTH, AUDIO_WIDTH, CLASSES = 12, 7, 3
+# Settings of `avel` that between them use every piece; `per_second` with class activation is the
+# one way from evidence to logits that the first does not take.
+VARIANTS: dict[str, dict[str, object]] = {
+    "every piece": {
+        "head": "factorised",
+        "cross_modal": "propagation",
+        "background_gate": True,
+        "class_activation": True,
+        "contrast": True,
+    },
+    "activation": {"head": "per_second", "cross_modal": "none", "class_activation": True},
+}
 
 
 def small_model(name: str, seed: int = 0, **settings: object) -> keras.Model:
@@ -35,7 +47,11 @@ def random_inputs(valid: np.ndarray, seed: int = 0) -> dict[str, np.ndarray]:
 @pytest.fixture(scope="session", params=MODELS)
 def model(request: pytest.FixtureRequest) -> keras.Model:
     """Each of the five models in turn, normalised to the data of `random_inputs`."""
-    built = small_model(request.param)
+    return normalised(small_model(request.param))
+
+
+def normalised(built: keras.Model) -> keras.Model:
+    """The model, normalised to the data of `random_inputs`."""
     inputs = random_inputs(np.ones((20, 10), bool), seed=1)
     fit_normalization(
         built,

@@ -9,12 +9,15 @@ import pytest
 import tensorflow as tf
 
 from avel_tf.models import MODELS, ModelSettings, SegmentCrossEntropy, build_model
-from tests.models.conftest import CLASSES, random_inputs, small_model
+from tests.models.conftest import CLASSES, VARIANTS, random_inputs, small_model
 from tests.models.layer_testing import run_layer_test
 
 HOLES = np.array([[1, 1, 1, 1, 1, 1], [0, 1, 0, 1, 1, 0], [1, 0, 0, 0, 0, 0]], bool)
 # Kernels and biases: projection 4 (with its norm), attention 10 (with its norm), LSTM 6, logits 2.
 TRAINABLE = {"avel": 56, "bi_avatt": 26, "bi_vaatt": 26, "audio_only": 22, "visual_only": 22}
+# Two projections 8, two self-attentions 20, LSTM 6. The first: propagation 10, gates 4, activations
+# 4, encoder 2, head 6. The second: activations 4, logits 2.
+TRAINABLE_VARIANTS = {"every piece": 60, "activation": 40}
 
 
 @pytest.mark.slow
@@ -29,6 +32,35 @@ def test_model(name: str, tmp_path: Path) -> None:
         expected_trainable=TRAINABLE[name],
         tmp_path=tmp_path,
     )
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:You are using a softmax over axis")
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_avel_of_other_pieces(variant: str, tmp_path: Path) -> None:
+    run_layer_test(
+        lambda: small_model("avel", **VARIANTS[variant]),
+        random_inputs(HOLES),
+        expected_shape=(3, 6, CLASSES + 1),
+        expected_dtype="float32",
+        expected_trainable=TRAINABLE_VARIANTS[variant],
+        tmp_path=tmp_path,
+    )
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_takes_the_factorised_head(name: str) -> None:
+    model = small_model(name, head="factorised")
+    assert "event_relevance" in {layer.name for layer in model.layers}
+    assert model(random_inputs(HOLES)).shape == (3, 6, CLASSES + 1)
+
+
+def test_without_data_in_sight_the_head_is_per_second() -> None:
+    auto, named = (
+        small_model("audio_only", head="auto"),
+        small_model("audio_only", head="per_second"),
+    )
+    np.testing.assert_array_equal(auto(random_inputs(HOLES)), named(random_inputs(HOLES)))
 
 
 def test_inputs_are_the_same_for_every_model(model: keras.Model) -> None:
@@ -126,8 +158,9 @@ def test_overfits_eight_clips(name: str) -> None:
     assert history["loss"][-1] < history["loss"][0] / 5
 
 
-def test_saved_model_needs_nothing_of_ours(tmp_path: Path) -> None:
-    model, inputs = small_model("avel"), random_inputs(HOLES)
+@pytest.mark.parametrize("settings", [{}, VARIANTS["every piece"]], ids=["default", "every piece"])
+def test_saved_model_needs_nothing_of_ours(settings: dict[str, object], tmp_path: Path) -> None:
+    model, inputs = small_model("avel", **settings), random_inputs(HOLES)
     module = tf.Module()
     module.model = model
     signature = [
@@ -149,3 +182,22 @@ def test_saved_model_needs_nothing_of_ours(tmp_path: Path) -> None:
         node.op for f in served.graph.as_graph_def().library.function for node in f.node_def
     }
     assert not {op for op in operations if "Cudnn" in op or "PyFunc" in op or "Xla" in op}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_openvino_agrees(variant: str) -> None:
+    """Converted as the engine does it: any B and T, every second valid."""
+    openvino = pytest.importorskip("openvino")
+    model, inputs = small_model("avel", **VARIANTS[variant]), random_inputs(np.ones((3, 6), bool))
+
+    def logits(visual: tf.Tensor, audio: tf.Tensor) -> tf.Tensor:
+        valid = tf.ones(tf.shape(visual)[:2], tf.bool)  # [B, T]
+        return model({"visual": visual, "audio": audio, "valid": valid})
+
+    specs = [tf.TensorSpec((None, None, width)) for width in (12, 7)]
+    converted = openvino.convert_model(tf.function(logits).get_concrete_function(*specs))
+    precise = {"INFERENCE_PRECISION_HINT": "f32"}
+    compiled = openvino.Core().compile_model(converted, "CPU", precise)
+    found = compiled([inputs["visual"], inputs["audio"]])[0]
+    np.testing.assert_allclose(found, model(inputs), atol=1e-4)

@@ -7,7 +7,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tests.models.conftest import random_inputs
+from avel_tf.models import MODELS
+from tests.models.conftest import VARIANTS, normalised, random_inputs, small_model
 
 # T = 1 is meant: Keras warns that a softmax over one second is always 1.
 pytestmark = pytest.mark.filterwarnings("ignore:You are using a softmax over axis")
@@ -19,6 +20,12 @@ few = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 masks = hnp.arrays(bool, st.tuples(st.just(3), st.sampled_from([1, 4, 9])))
+
+
+@pytest.fixture(scope="module", params=[*MODELS, *VARIANTS])
+def model(request: pytest.FixtureRequest) -> keras.Model:
+    name = "avel" if request.param in VARIANTS else request.param
+    return normalised(small_model(name, **VARIANTS.get(request.param, {})))
 
 
 HOLES = np.array([[1, 1, 1, 1], [0, 1, 0, 1], [0, 0, 0, 0]], bool)

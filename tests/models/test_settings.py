@@ -22,6 +22,11 @@ def test_defaults_are_valid() -> None:
         ({"lstm_units": True}, "lstm_units .* Received: True"),
         ({"width": 10, "heads": 4}, "multiple of heads"),
         ({"dropout": 1.0}, "dropout .* Received: 1.0"),
+        ({"head": "factorized"}, "no head named 'factorized'; the nearest is 'factorised'"),
+        ({"cross_modal": "atention"}, "the nearest is 'attention'"),
+        ({"contrast": 1}, "contrast must be true or false. Received: 1"),
+        ({"name": "bi_avatt", "background_gate": True}, "background_gate is a piece of .* avel"),
+        ({"name": "audio_only", "cross_modal": "none"}, "cross_modal='none' for the baseline"),
         ({"input_dropout": "0.1"}, "input_dropout .* Received: '0.1'"),
     ],
 )

@@ -55,8 +55,7 @@ def factorised_head(
         Log-probabilities float32 `[B, T, C+1]`, background last; their exponentials sum to one.
 
     Reference:
-        Wu et al., Dual Attention Matching for Audio-Visual Event Localization, ICCV 2019
-        (https://openaccess.thecvf.com/content_ICCV_2019/html/Wu_Dual_Attention_Matching_for_Audio-Visual_Event_Localization_ICCV_2019_paper.html),
+        Wu et al., Dual Attention Matching for Audio-Visual Event Localization, ICCV 2019,
         Xu et al., Cross-Modal Relation-Aware Networks for Audio-Visual Event Localization, ACM MM
         2020 (https://arxiv.org/abs/2008.00836), and CMBS (Xia and Zhao, CVPR 2022), who multiply
         hard decisions; pooling by relevance: Ilse et al., Attention-based Deep Multiple Instance
