@@ -38,11 +38,11 @@ def resolve_head(
         'factorised'
     """
     if targets.ndim == 3:
-        held = (targets[..., :-1] > 0).any(axis=1)  # [N, C]
+        seconds = targets[..., :-1] > 0  # [N, T, C]
     else:
         classes = len(labels) if labels is not None else int(targets.max(initial=0))
-        named = np.where(valid, targets, classes)[..., None]  # [N, T, 1]
-        held = np.equal(named, np.arange(classes)).any(axis=1)  # [N, C]
+        seconds = targets[..., None] == np.arange(classes)  # [N, T, C]
+    held = np.logical_or.reduce(seconds & valid[..., None], axis=1)  # [N, C]
     several = np.flatnonzero(held.sum(axis=1) > 1)
     if settings.head == "auto":
         return replace(settings, head="per_second" if len(several) else "factorised")

@@ -42,3 +42,9 @@ def test_without_names_and_without_clips() -> None:
         resolve_head(ModelSettings(head="factorised"), SEVERAL, np.ones((2, 4), bool))
     empty = np.zeros((0, 4), int)
     assert resolve_head(ModelSettings(), empty, empty.astype(bool)).head == "factorised"
+
+
+def test_clip_labels_of_weak_supervision() -> None:
+    shares = np.repeat(np.array([[[1, 0, 0]], [[0.5, 0.5, 0]]], "float32"), 4, axis=1)
+    assert resolved("auto", shares, np.ones((2, 4), bool)) == "per_second"
+    assert resolved("auto", shares[:1], np.ones((1, 4), bool)) == "factorised"
