@@ -9,7 +9,14 @@ import pytest
 import tensorflow as tf
 
 from avel_tf.models import MODELS, ModelSettings, SegmentCrossEntropy, build_model
-from tests.models.conftest import CLASSES, VARIANTS, random_inputs, small_model
+from tests.models.conftest import (
+    AUDIO_WIDTH,
+    CLASSES,
+    VARIANTS,
+    VISUAL_WIDTH,
+    random_inputs,
+    small_model,
+)
 from tests.models.layer_testing import run_layer_test
 
 HOLES = np.array([[1, 1, 1, 1, 1, 1], [0, 1, 0, 1, 1, 0], [1, 0, 0, 0, 0, 0]], bool)
@@ -186,18 +193,24 @@ def test_saved_model_needs_nothing_of_ours(settings: dict[str, object], tmp_path
 
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_openvino_agrees(variant: str) -> None:
-    """Converted as the engine does it: any B and T, every second valid."""
+def test_openvino_agrees(variant: str, tmp_path: Path) -> None:
+    """Converted as the engine does it: from a SavedModel, any B and T, every second valid."""
     openvino = pytest.importorskip("openvino")
     model, inputs = small_model("avel", **VARIANTS[variant]), random_inputs(np.ones((3, 6), bool))
+    specs = [tf.TensorSpec((None, None, width)) for width in (VISUAL_WIDTH, AUDIO_WIDTH)]
+    module = tf.Module()
+    module.model = model
 
+    @tf.function(input_signature=specs)
     def logits(visual: tf.Tensor, audio: tf.Tensor) -> tf.Tensor:
         valid = tf.ones(tf.shape(visual)[:2], tf.bool)  # [B, T]
-        return model({"visual": visual, "audio": audio, "valid": valid})
+        return model({"visual": visual, "audio": audio, "valid": valid}, training=False)
 
-    specs = [tf.TensorSpec((None, None, width)) for width in (12, 7)]
-    converted = openvino.convert_model(tf.function(logits).get_concrete_function(*specs))
+    module.logits = logits
+    tf.saved_model.save(module, str(tmp_path / "model"))
+    loaded = tf.saved_model.load(str(tmp_path / "model"))
+    concrete = tf.function(loaded.logits, autograph=False).get_concrete_function(*specs)
     precise = {"INFERENCE_PRECISION_HINT": "f32"}
-    compiled = openvino.Core().compile_model(converted, "CPU", precise)
+    compiled = openvino.Core().compile_model(openvino.convert_model(concrete), "CPU", precise)
     found = compiled([inputs["visual"], inputs["audio"]])[0]
     np.testing.assert_allclose(found, model(inputs), atol=1e-4)
