@@ -1,0 +1,233 @@
+"""The localizer that is shipped with avel-tf, from the corpora to `avel_tf/shipped/1`.
+
+    python -m pipelines.distill.localizer CORPORA CLIPS WORK --ship avel_tf/shipped
+
+Needs: CORPORA with `manifest.tsv`, `images.zip`, `audio.zip`; CLIPS, real clips with an
+`annotations.csv`, which nothing is trained on or chosen by. Backbones: the project's own, or what
+`--set embeddings.visual.module=... --set embeddings.audio.module=...` names.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from avel_tf.annotations import load_dataset
+from avel_tf.annotations.seconds import second_labels
+from avel_tf.cli import main as avel
+from avel_tf.export.manifest import read_manifest as read_model_manifest
+from avel_tf.export.manifest import sealed
+from avel_tf.inference.localizer import Localizer
+from avel_tf.labels import AVE_CLASSES, BACKGROUND
+from avel_tf.shipped import MEASURED
+from pipelines.distill.material import CorpusFile, read_manifest, split_files
+from pipelines.distill.montage import make_montage
+
+CONFIG = Path(__file__).with_name("localizer.yaml")
+CLIPS = (1000, 150, 300)  # train, validation, test
+UNSEEN_CLIPS = 100
+LEAST_SECOND = 0.5  # shorter ones at the end of a clip are not counted
+
+# The bar that a class must reach, on montage of files that it was not trained on, per second.
+# Below five sounds to measure with, one of them decides; then nothing was measured.
+LEAST_TEST_SOUNDS = 5
+LEAST_PRECISION = 0.6
+LEAST_RECALL = 0.6
+
+# What the labels of real clips call the classes. Everything else in them is of no offered class.
+REAL_NAMES = {
+    "dog": "Bark",
+    "dog barking": "Bark",
+    "cat": "Cat",
+    "playing acoustic guitar": "Acoustic guitar",
+    "playing flute": "Flute",
+    "playing violin": "Violin, fiddle",
+}
+
+
+def main() -> None:
+    """The recipe, top to bottom."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("corpora", type=Path)
+    parser.add_argument("clips", type=Path)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--ship", type=Path, metavar="FOLDER", help="put the model there, as 1/")
+    parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="a.b=c")
+    options = parser.parse_args()
+    overrides = [word for each in options.overrides for word in ("--set", each)]
+
+    # 1. Classes with enough sounds to train on and to measure with.
+    files = split_files(read_manifest(options.corpora))
+    classes = candidates(files["train"])
+    dropped = too_few(files["test"], classes)
+    classes = [name for name in classes if name not in dropped]
+
+    # 2. Train on them; what falls below the bar is background from then on, until nothing does.
+    for turn in range(len(classes)):
+        data = options.work / f"montage-{turn}"
+        if not (data / "annotations.csv").is_file():
+            make_montage(options.corpora, data, classes, counts=CLIPS)
+        run = options.work / f"run-{turn}"
+        command("train", data, "--out", run, "--resume", "--config", CONFIG, *overrides)
+        metrics = json.loads((run / "metrics.json").read_text())
+        failed = below_bar(metrics["per_class"], classes)
+        dropped.update(failed)
+        classes = [name for name in classes if name not in failed]
+        if not failed:
+            break
+    if len(classes) < 2:
+        raise SystemExit(f"Nothing is left to offer: {dropped}")
+    command("report", run)
+
+    # 3. One SavedModel, measured on what had no say in anything above: real clips; and montage of
+    #    files that no backbone has seen or heard either, where the manifest keeps some of a class.
+    shutil.rmtree(options.work / "shipped", ignore_errors=True)
+    command("export", run, "--out", options.work / "shipped")
+    model = options.work / "shipped" / "1"
+    localizer = Localizer(model)
+    real = measure(localizer, options.clips)
+    write_json(options.work / "real_clips.json", real)
+    kept = read_manifest(options.corpora, measuring=True)
+    unseen = [name for name in candidates(kept) if name in classes]
+    data = options.work / "montage-unseen"
+    if unseen and not (data / "annotations.csv").is_file():
+        counts = (0, 0, UNSEEN_CLIPS)
+        make_montage(options.corpora, data, unseen, counts=counts, measuring=True)
+    strange = measure(localizer, data) if unseen else None
+    write_json(options.work / "montage-unseen.json", strange)
+
+    # 4. What avel infer says on every run is sealed in with the model.
+    manifest = read_model_manifest(model)
+    manifest[MEASURED] = {
+        "montage": {
+            **{key: metrics[key] for key in ("videos", "segments", "segment_accuracy")},
+            "all_background": metrics["baselines"]["all_background"]["segment_accuracy"],
+            "per_class": {name: metrics["per_class"][name] for name in classes},
+        },
+        "montage_unseen": strange and without_clips(strange),
+        "real_clips": without_clips(real),
+        "dropped": dropped,
+    }
+    write_json(model / "assets" / "manifest.json", sealed(manifest, model))
+    print(json.dumps(manifest[MEASURED], indent=2))
+    if options.ship:
+        shutil.rmtree(options.ship / "1", ignore_errors=True)
+        shutil.copytree(model, options.ship / "1")
+
+
+def command(name: str, *words: str | Path) -> None:
+    """Run one `avel` command."""
+    print(f"$ avel {name}", *words, flush=True)
+    code = avel([name, *map(str, words)])
+    if code:
+        raise SystemExit(code)
+
+
+def candidates(files: Sequence[CorpusFile]) -> list[str]:
+    """The AVE classes with both pictures and sounds, in AVE's order."""
+    having = {(file.ave_class, file.kind) for file in files}
+    return [name for name in AVE_CLASSES if {(name, "picture"), (name, "sound")} <= having]
+
+
+def too_few(test: Sequence[CorpusFile], classes: Sequence[str]) -> dict[str, str]:
+    """The classes whose test sounds are too few to measure with, and how few."""
+    sounds = Counter(file.ave_class for file in test if file.kind == "sound")
+    return {
+        name: f"{sounds[name]} test sounds; at least {LEAST_TEST_SOUNDS} are needed"
+        for name in classes
+        if sounds[name] < LEAST_TEST_SOUNDS
+    }
+
+
+def below_bar(per_class: dict[str, dict[str, Any]], classes: Sequence[str]) -> dict[str, str]:
+    """The classes that cannot be told, and by how much they fail."""
+    failed = {}
+    for name in classes:
+        precision = per_class[name]["precision"] or 0.0
+        recall = per_class[name]["recall"] or 0.0
+        if precision < LEAST_PRECISION or recall < LEAST_RECALL:
+            failed[name] = (
+                f"precision {precision:.2f}, recall {recall:.2f} on held-out montage; at least "
+                f"{LEAST_PRECISION} and {LEAST_RECALL} are needed"
+            )
+    return failed
+
+
+def measure(localizer: Localizer, folder: Path) -> dict[str, Any]:
+    """Every second of annotated clips against what the exported model says of it.
+
+    Args:
+        localizer: The model.
+        folder: A data set; names of classes as in `REAL_NAMES`, or the model's own. What the model
+            does not know is background to it.
+
+    Returns:
+        `offered`: clips, seconds and right seconds of the classes that the model knows, and of
+        each class; `others`: clips with none of them, and seconds and false alarms of all other
+        seconds; `clips`: per clip its label, and truth, answer and score of each second.
+    """
+    labels = localizer.labels
+    offered: Counter[str] = Counter(clips=0, seconds=0, right=0)
+    others: Counter[str] = Counter(clips=0, seconds=0, false_alarms=0)
+    by_class = {name: Counter(clips=0, seconds=0, right=0) for name in labels}
+    false_alarms: Counter[str] = Counter()
+    clips = []
+    for video in load_dataset(folder).videos:
+        result = localizer.localize(video.path)
+        known = [
+            replace(each, label=REAL_NAMES.get(each.label, each.label))
+            for each in video.annotations
+        ]
+        known = [each for each in known if each.label in labels]
+        # A tail of a few hundredths of a second is nothing to be right or wrong about.
+        seconds = [each for each in result.seconds if each.end - each.start >= LEAST_SECOND]
+        index_of = second_labels(known, labels, math.ceil(result.duration or 0))
+        truth = [labels.name(index_of[int(each.start)]) for each in seconds]
+        answers = [each.label for each in seconds]
+        (offered if known else others)["clips"] += 1
+        for name in {each.label for each in known}:
+            by_class[name]["clips"] += 1
+        for name, answer in zip(truth, answers, strict=True):
+            if name == BACKGROUND:
+                others["seconds"] += 1
+                others["false_alarms"] += answer != name
+                false_alarms[answer] += answer != name
+            else:
+                for counter in (offered, by_class[name]):
+                    counter["seconds"] += 1
+                    counter["right"] += answer == name
+        clips.append(
+            {
+                "video": video.id,
+                "label": "; ".join(each.label for each in video.annotations),
+                "truth": truth,
+                "answer": answers,
+                "score": [round(each.score, 2) for each in seconds],
+            }
+        )
+    return {
+        "offered": {**offered, "per_class": {name: dict(by_class[name]) for name in by_class}},
+        "others": {**others, "false_alarms_as": {k: v for k, v in false_alarms.items() if v}},
+        "clips": clips,
+    }
+
+
+def without_clips(measured: dict[str, Any]) -> dict[str, Any]:
+    """The sums of `measure` without their single clips."""
+    return {key: value for key, value in measured.items() if key != "clips"}
+
+
+def write_json(path: Path, content: Any) -> None:
+    """As `avel export` writes it."""
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

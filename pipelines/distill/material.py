@@ -1,0 +1,191 @@
+"""Real pictures and real sounds, sorted by what they may stand for in a montage."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import zipfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+SAMPLE_RATE = 16_000
+KINDS = ("picture", "sound")
+SPLITS = ("train", "validation", "test")
+# A quarter for measuring: of the 30 sounds that an instrument has, seven.
+SPLIT_SHARES = (0.6, 0.15, 0.25)
+# Whatever is of no offered class; not a name that a class of the corpora could have.
+OTHER = "(other)"
+# Sounds that lie under others in real films. Street music is not among them: it may hold the
+# instruments that a clip's truth says are silent.
+AMBIENT_LABELS = ("air_conditioner", "children_playing", "engine_idling", "Rain", "Sea waves")
+AMBIENT_PREFIX = "environment/"
+
+
+@dataclass(frozen=True)
+class CorpusFile:
+    """A line of the corpora's manifest.
+
+    Args:
+        name: The file in its archive, as in `audio/animal_sound/03385.ogg`.
+        label: What its source calls it.
+        ave_class: The AVE class that fits, or an empty text.
+    """
+
+    name: str
+    label: str
+    ave_class: str
+
+    @property
+    def kind(self) -> str:
+        """`picture` or `sound`."""
+        return "sound" if self.name.startswith("audio/") else "picture"
+
+    @property
+    def source(self) -> str:
+        """The collection it comes from."""
+        return self.name.split("/")[1]
+
+    @property
+    def ambient(self) -> bool:
+        """Whether it is a sound that lies under others."""
+        return self.kind == "sound" and (
+            self.label in AMBIENT_LABELS or self.label.startswith(AMBIENT_PREFIX)
+        )
+
+
+def read_manifest(corpora: str | Path, *, measuring: bool = False) -> list[CorpusFile]:
+    """The files that may be trained on, or those that the manifest keeps for measuring, in order.
+
+    Args:
+        corpora: A folder with `manifest.tsv`, `images.zip` and `audio.zip`.
+        measuring: Those for measuring, which no backbone here has seen or heard either.
+    """
+    with open(Path(corpora) / "manifest.tsv", newline="", encoding="utf-8") as table:
+        rows = list(csv.DictReader(table, delimiter="\t"))
+    wanted = "eval" if measuring else "train"
+    return [
+        CorpusFile(row["file"], row["label"], row["ave_class"] or _wordnet_class(row["label"]))
+        for row in rows
+        if row["split"] == wanted
+    ]
+
+
+def _wordnet_class(label: str) -> str:
+    """The class of ImageNet's sample pictures, for which the manifest names none."""
+    # ILSVRC's 118 breeds of dogs lie between Chihuahua and Mexican hairless.
+    return "Bark" if "n02085620" <= label[:9] <= "n02113978" else ""
+
+
+def split_files(files: Iterable[CorpusFile]) -> dict[str, list[CorpusFile]]:
+    """Every file to one split, each label of each source in the shares of `SPLIT_SHARES`.
+
+    The order that is cut is that of a hash of the names, so a file stays in its split whatever
+    other labels there are. Labels of one or two files are for training.
+
+    Returns:
+        The files by split.
+    """
+    by_label: dict[tuple[str, str], list[CorpusFile]] = {}
+    for file in files:
+        by_label.setdefault((file.source, file.label), []).append(file)
+    split: dict[str, list[CorpusFile]] = {name: [] for name in SPLITS}
+    for group in by_label.values():
+        group.sort(key=lambda file: hashlib.sha256(file.name.encode()).digest())
+        validation, test = (round(share * len(group)) for share in SPLIT_SHARES[1:])
+        if len(group) < 3:
+            validation = test = 0
+        train = len(group) - validation - test
+        split["train"] += group[:train]
+        split["validation"] += group[train : train + validation]
+        split["test"] += group[train + validation :]
+    return split
+
+
+class Material:
+    """The pictures and sounds of one split, by class, read from the archives in place.
+
+    Args:
+        corpora: The folder of the archives.
+        files: The files of the split.
+        classes: The classes that are offered; files of any other are `OTHER`.
+
+    Raises:
+        ValueError: A class has no picture or no sound among the files.
+    """
+
+    def __init__(
+        self, corpora: str | Path, files: Sequence[CorpusFile], classes: Sequence[str]
+    ) -> None:
+        self._archives = {
+            "picture": zipfile.ZipFile(Path(corpora) / "images.zip"),
+            "sound": zipfile.ZipFile(Path(corpora) / "audio.zip"),
+        }
+        self._ambient = [file for file in files if file.ambient]
+        # By thing, kind and source; see `_draw`.
+        self._files: dict[tuple[str, str], dict[str, list[CorpusFile]]] = {}
+        for file in files:
+            thing = file.ave_class if file.ave_class in classes else OTHER
+            sources = self._files.setdefault((thing, file.kind), {})
+            sources.setdefault(file.source, []).append(file)
+        missing = [
+            f"{thing} has no {kind}"
+            for thing in (*classes, OTHER)
+            for kind in KINDS
+            if (thing, kind) not in self._files
+        ]
+        if missing or not self._ambient:
+            raise ValueError(
+                f"The files of this split do not suffice for a montage: {', '.join(missing)}"
+                f"{'' if self._ambient else '; no sound is ambient'}."
+            )
+
+    def draw_sound(self, rng: np.random.Generator, thing: str) -> CorpusFile:
+        """A sound of a thing."""
+        return self._draw(rng, self._files[thing, "sound"])
+
+    def draw_pictures(self, rng: np.random.Generator, thing: str, count: int) -> list[CorpusFile]:
+        """Pictures of a thing that could follow each other in a film: of one source and label."""
+        first = self._draw(rng, self._files[thing, "picture"])
+        like = [
+            file
+            for file in self._files[thing, "picture"][first.source]
+            if file.label == first.label and file != first
+        ]
+        rest = [like[int(rng.integers(len(like)))] if like else first for _ in range(count - 1)]
+        return [first, *rest]
+
+    def draw_ambient(self, rng: np.random.Generator) -> CorpusFile:
+        """A sound that lies under others."""
+        return self._ambient[int(rng.integers(len(self._ambient)))]
+
+    def picture(self, file: CorpusFile) -> NDArray[np.uint8]:
+        """The picture, uint8 `[H, W, 3]` RGB."""
+        data = np.frombuffer(self._archives["picture"].read(file.name), np.uint8)
+        picture = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        if picture is None:
+            raise ValueError(f"{file.name} in images.zip is no picture that OpenCV reads.")
+        return np.ascontiguousarray(picture[..., ::-1])
+
+    def sound(self, file: CorpusFile) -> NDArray[np.float32]:
+        """The sound, float32 `[n]` mono at 16 kHz."""
+        data = io.BytesIO(self._archives["sound"].read(file.name))
+        waveform, rate = soundfile.read(data, dtype="float32", always_2d=True)  # [n, channels]
+        if rate != SAMPLE_RATE:
+            raise ValueError(f"{file.name} has {rate} Hz; {SAMPLE_RATE} are expected.")
+        return waveform.mean(axis=1)  # [n]
+
+    @staticmethod
+    def _draw(rng: np.random.Generator, sources: dict[str, list[CorpusFile]]) -> CorpusFile:
+        # A source is drawn as often as the root of its size: in proportion, the largest would be
+        # all there is to hear; equally often, one of a single file would be heard too much.
+        names = sorted(sources)
+        weights = np.sqrt([len(sources[name]) for name in names])
+        files = sources[str(rng.choice(names, p=weights / weights.sum()))]
+        return files[int(rng.integers(len(files)))]

@@ -1,0 +1,85 @@
+"""Which classes are offered, and how the shipped localizer is measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from avel_tf.labels import Labels
+from avel_tf.results import Result, Second
+from pipelines.distill.localizer import below_bar, candidates, measure, too_few
+from pipelines.distill.material import CorpusFile
+
+
+def files(kind: str, name: str, count: int) -> list[CorpusFile]:
+    return [CorpusFile(f"{kind}/field/{name}-{n}", name, name) for n in range(count)]
+
+
+def test_candidates_are_both_seen_and_heard_in_the_order_of_ave():
+    found = candidates(
+        [
+            *files("audio", "Cat", 1),
+            *files("images", "Cat", 1),
+            *files("images", "Bark", 2),
+            *files("audio", "Bark", 1),
+            *files("audio", "Flute", 9),
+            *files("images", "Clock", 9),
+        ]
+    )
+    assert found == ["Bark", "Cat"]
+
+
+def test_a_class_with_too_few_sounds_to_measure_with_is_dropped_and_why_is_said():
+    test = [*files("audio", "Bark", 5), *files("audio", "Bus", 1), *files("images", "Bus", 90)]
+    assert too_few(test, ["Bark", "Bus"]) == {"Bus": "1 test sounds; at least 5 are needed"}
+
+
+@pytest.mark.parametrize(
+    ("precision", "recall", "stays"),
+    [(0.6, 0.6, True), (0.9, 0.59, False), (0.59, 0.9, False), (None, 0.0, False)],
+)
+def test_the_bar_asks_for_precision_and_recall(precision, recall, stays):
+    row = {"precision": precision, "recall": recall, "f1": 0.0, "support": 100}
+    assert (below_bar({"Bark": row}, ["Bark"]) == {}) == stays
+
+
+def test_seconds_of_unknown_classes_are_background(tmp_path: Path):
+    (tmp_path / "annotations.csv").write_text(
+        "video,label,start,end\n"
+        "dog.mp4,dog barking,0,3.02\n"  # as VGGSound and its kin call it
+        "bark.mp4,Bark,1,3\n"
+        "cow.mp4,cow lowing,0,4\n"
+    )
+    answers = {
+        "dog.mp4": ["Bark", "Bark", "Cat", "background"],
+        "bark.mp4": ["Bark", "Bark", "background", "background"],
+        "cow.mp4": ["background", "Bark", "Cat", "Cat"],
+    }
+
+    def localize(path: Path) -> Result:
+        seconds = tuple(
+            Second(s, s + 1, label, 0.5) for s, label in enumerate(answers[Path(path).name])
+        )
+        return Result(str(path), "ok", duration=4.0, seconds=seconds)
+
+    found = measure(SimpleNamespace(labels=Labels(["Bark", "Cat"]), localize=localize), tmp_path)
+    assert found["offered"] == {
+        "clips": 2,
+        "seconds": 5,
+        "right": 3,
+        "per_class": {
+            "Bark": {"clips": 2, "seconds": 5, "right": 3},
+            "Cat": {"clips": 0, "seconds": 0, "right": 0},
+        },
+    }
+    assert found["others"] == {
+        "clips": 1,
+        "seconds": 7,
+        "false_alarms": 4,
+        "false_alarms_as": {"Bark": 2, "Cat": 2},
+    }
+    (dog,) = (each for each in found["clips"] if each["label"] == "dog barking")
+    assert dog["truth"] == ["Bark", "Bark", "Bark", "background"]
+    assert dog["answer"] == answers["dog.mp4"]
