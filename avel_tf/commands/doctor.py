@@ -55,9 +55,25 @@ def run(options: argparse.Namespace) -> int:
             print(f"module {handle}: {find_module(handle)}")
         except ModuleUnavailableError:
             print(f"module {handle}: not found, and no network to fetch it from")
+    _describe_shipped()
     if options.model:
         _describe(options.model)
     return 0
+
+
+def _describe_shipped() -> None:
+    """What `avel infer` uses when no model is named."""
+    from avel_tf.export.manifest import ModelError, mismatches
+    from avel_tf.shipped import describe, find_shipped
+
+    try:
+        model = find_shipped()
+        print(f"shipped model: {model}")
+        print(*describe(model), sep="\n")
+        if differences := mismatches(model):
+            print(f"  files DO NOT MATCH the manifest: {'; '.join(differences)}")
+    except ModelError as error:
+        print(f"shipped model: {error}")
 
 
 def _describe(folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,7 +32,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="files, and folders of any depth; or one live stream: - for standard input, or, with "
         "--live, an address",
     )
-    parser.add_argument("--model", type=Path, required=True, metavar="SAVED_MODEL")
+    parser.add_argument(
+        "--model",
+        type=Path,
+        metavar="SAVED_MODEL",
+        help="what avel export wrote (default: the model that comes with avel-tf; it says on every "
+        "run which classes it knows and how well it did)",
+    )
     parser.add_argument(
         "--out",
         type=Path,
@@ -77,7 +84,7 @@ def run(options: argparse.Namespace) -> int:
     if live:
         check_folder(options.out, fresh=options.fresh)
     inputs = [] if live else _inputs(options.paths)
-    model = find_version(options.model)
+    model = find_version(options.model) if options.model else _shipped(live=live)
     _check_model(model, trust=options.trust_model)
     localizer = Localizer(
         model,
@@ -138,6 +145,16 @@ def _inputs(paths: list[str]) -> list[str]:
     if not inputs:
         raise ValueError(f"There are no video files in {', '.join(paths)}.")
     return inputs
+
+
+def _shipped(*, live: bool) -> Path:
+    """The model that comes with the package, which says what it knows."""
+    from avel_tf.shipped import describe, find_shipped
+
+    model = find_shipped()
+    # A live stream's standard output is for its seconds alone.
+    print(*describe(model), sep="\n", file=sys.stderr if live else sys.stdout, flush=True)
+    return model
 
 
 def _check_model(model: Path, *, trust: bool) -> None:

@@ -33,6 +33,7 @@ from avel_tf.media.second_stream import Outcome, SecondStream
 from avel_tf.quiet import load_tensorflow
 from avel_tf.results import Result, labelled_seconds
 from avel_tf.second_scores import SecondScores
+from avel_tf.shipped import find_shipped
 from avel_tf.windows import WindowLabeller
 
 # After so many files the windows that wait for a full batch are labelled as they are.
@@ -309,11 +310,12 @@ def without_invalid(
     ).astype(audio.dtype)
 
 
-def load(folder: str | Path) -> Localizer:
+def load(folder: str | Path | None = None) -> Localizer:
     """Load an exported model.
 
     Args:
-        folder: As in `saved_models/demo/1`, or `saved_models/demo` for its latest version.
+        folder: As in `saved_models/demo/1`, or `saved_models/demo` for its latest version; `None`
+            takes the model that comes with avel-tf (`avel_tf.shipped.describe` says what it knows).
 
     Returns:
         The localizer.
@@ -321,4 +323,4 @@ def load(folder: str | Path) -> Localizer:
     Raises:
         ModelError: When the folder holds no model that avel-tf exported.
     """
-    return Localizer(folder)
+    return Localizer(find_shipped() if folder is None else folder)
