@@ -22,12 +22,12 @@ from typing import Any
 from avel_tf.annotations import load_dataset
 from avel_tf.annotations.seconds import second_labels
 from avel_tf.cli import main as avel
-from avel_tf.export.manifest import read_manifest as read_model_manifest
-from avel_tf.export.manifest import sealed
+from avel_tf.export.manifest import read_manifest, sealed
 from avel_tf.inference.localizer import Localizer
 from avel_tf.labels import AVE_CLASSES, BACKGROUND
 from avel_tf.shipped import MEASURED
-from pipelines.distill.material import CorpusFile, read_manifest, split_files
+from pipelines.distill.corpus import HELD_OUT_CLIPS, Member
+from pipelines.distill.material import class_of, kind_of, split_files, usable
 from pipelines.distill.montage import make_montage
 
 CONFIG = Path(__file__).with_name("localizer.yaml")
@@ -64,7 +64,7 @@ def main() -> None:
     overrides = [word for each in options.overrides for word in ("--set", each)]
 
     # 1. Classes with enough sounds to train on and to measure with.
-    files = split_files(read_manifest(options.corpora))
+    files = split_files(usable(options.corpora))
     classes = candidates(files["train"])
     dropped = too_few(files["test"], classes)
     classes = [name for name in classes if name not in dropped]
@@ -92,27 +92,28 @@ def main() -> None:
     command("export", run, "--out", options.work / "shipped")
     model = options.work / "shipped" / "1"
     localizer = Localizer(model)
-    real = measure(localizer, options.clips)
+    real = answers_on(localizer, options.clips)
     write_json(options.work / "real_clips.json", real)
-    kept = read_manifest(options.corpora, measuring=True)
+    kept = usable(options.corpora, measuring=True)
     unseen = [name for name in candidates(kept) if name in classes]
     data = options.work / "montage-unseen"
-    if unseen and not (data / "annotations.csv").is_file():
+    if not (data / "annotations.csv").is_file():
         counts = (0, 0, UNSEEN_CLIPS)
         make_montage(options.corpora, data, unseen, counts=counts, measuring=True)
-    strange = measure(localizer, data) if unseen else None
+    strange = answers_on(localizer, data)
     write_json(options.work / "montage-unseen.json", strange)
 
     # 4. What avel infer says on every run is sealed in with the model.
-    manifest = read_model_manifest(model)
+    manifest = read_manifest(model)
     manifest[MEASURED] = {
         "montage": {
             **{key: metrics[key] for key in ("videos", "segments", "segment_accuracy")},
             "all_background": metrics["baselines"]["all_background"]["segment_accuracy"],
             "per_class": {name: metrics["per_class"][name] for name in classes},
         },
-        "montage_unseen": strange and without_clips(strange),
-        "real_clips": without_clips(real),
+        "montage_unseen": sums(strange, classes),
+        "real_clips": sums(real, classes),
+        "real_clips_unseen": sums([c for c in real if c["video"] in HELD_OUT_CLIPS], classes),
         "dropped": dropped,
     }
     write_json(model / "assets" / "manifest.json", sealed(manifest, model))
@@ -130,15 +131,15 @@ def command(name: str, *words: str | Path) -> None:
         raise SystemExit(code)
 
 
-def candidates(files: Sequence[CorpusFile]) -> list[str]:
+def candidates(files: Sequence[Member]) -> list[str]:
     """The AVE classes with both pictures and sounds, in AVE's order."""
-    having = {(file.ave_class, file.kind) for file in files}
+    having = {(class_of(file), kind_of(file)) for file in files}
     return [name for name in AVE_CLASSES if {(name, "picture"), (name, "sound")} <= having]
 
 
-def too_few(test: Sequence[CorpusFile], classes: Sequence[str]) -> dict[str, str]:
+def too_few(test: Sequence[Member], classes: Sequence[str]) -> dict[str, str]:
     """The classes whose test sounds are too few to measure with, and how few."""
-    sounds = Counter(file.ave_class for file in test if file.kind == "sound")
+    sounds = Counter(class_of(file) for file in test if kind_of(file) == "sound")
     return {
         name: f"{sounds[name]} test sounds; at least {LEAST_TEST_SOUNDS} are needed"
         for name in classes
@@ -160,8 +161,8 @@ def below_bar(per_class: dict[str, dict[str, Any]], classes: Sequence[str]) -> d
     return failed
 
 
-def measure(localizer: Localizer, folder: Path) -> dict[str, Any]:
-    """Every second of annotated clips against what the exported model says of it.
+def answers_on(localizer: Localizer, folder: Path) -> list[dict[str, Any]]:
+    """What the exported model says of every second of annotated clips.
 
     Args:
         localizer: The model.
@@ -169,59 +170,64 @@ def measure(localizer: Localizer, folder: Path) -> dict[str, Any]:
             does not know is background to it.
 
     Returns:
-        `offered`: clips, seconds and right seconds of the classes that the model knows, and of
-        each class; `others`: clips with none of them, and seconds and false alarms of all other
-        seconds; `clips`: per clip its label, and truth, answer and score of each second.
+        For each clip its `video` and `label`, and `truth`, `answer` and `score` of each second.
     """
     labels = localizer.labels
-    offered: Counter[str] = Counter(clips=0, seconds=0, right=0)
-    others: Counter[str] = Counter(clips=0, seconds=0, false_alarms=0)
-    by_class = {name: Counter(clips=0, seconds=0, right=0) for name in labels}
-    false_alarms: Counter[str] = Counter()
     clips = []
     for video in load_dataset(folder).videos:
         result = localizer.localize(video.path)
+        # A tail of a few hundredths of a second is nothing to be right or wrong about.
+        seconds = [each for each in result.seconds if each.end - each.start >= LEAST_SECOND]
         known = [
             replace(each, label=REAL_NAMES.get(each.label, each.label))
             for each in video.annotations
         ]
         known = [each for each in known if each.label in labels]
-        # A tail of a few hundredths of a second is nothing to be right or wrong about.
-        seconds = [each for each in result.seconds if each.end - each.start >= LEAST_SECOND]
         index_of = second_labels(known, labels, math.ceil(result.duration or 0))
-        truth = [labels.name(index_of[int(each.start)]) for each in seconds]
-        answers = [each.label for each in seconds]
-        (offered if known else others)["clips"] += 1
-        for name in {each.label for each in known}:
-            by_class[name]["clips"] += 1
-        for name, answer in zip(truth, answers, strict=True):
-            if name == BACKGROUND:
-                others["seconds"] += 1
-                others["false_alarms"] += answer != name
-                false_alarms[answer] += answer != name
-            else:
-                for counter in (offered, by_class[name]):
-                    counter["seconds"] += 1
-                    counter["right"] += answer == name
         clips.append(
             {
                 "video": video.id,
                 "label": "; ".join(each.label for each in video.annotations),
-                "truth": truth,
-                "answer": answers,
+                "truth": [labels.name(index_of[int(each.start)]) for each in seconds],
+                "answer": [each.label for each in seconds],
                 "score": [round(each.score, 2) for each in seconds],
             }
         )
-    return {
-        "offered": {**offered, "per_class": {name: dict(by_class[name]) for name in by_class}},
-        "others": {**others, "false_alarms_as": {k: v for k, v in false_alarms.items() if v}},
-        "clips": clips,
+    return clips
+
+
+def sums(clips: Sequence[dict[str, Any]], classes: Sequence[str]) -> dict[str, Any]:
+    """How well the model did on clips.
+
+    Returns:
+        `offered`: clips, seconds and right seconds of the classes that the model knows, and of
+        each class; `others`: clips with none of them, and seconds and false alarms of all other
+        seconds, by what they were taken for.
+    """
+    by_class = {name: {"clips": 0, "seconds": 0, "right": 0} for name in classes}
+    others = {"clips": 0, "seconds": 0, "false_alarms": 0}
+    taken_for: Counter[str] = Counter()
+    for clip in clips:
+        known = set(clip["truth"]) - {BACKGROUND}
+        others["clips"] += not known
+        for name in known:
+            by_class[name]["clips"] += 1
+        for truth, answer in zip(clip["truth"], clip["answer"], strict=True):
+            if truth != BACKGROUND:
+                by_class[truth]["seconds"] += 1
+                by_class[truth]["right"] += answer == truth
+                continue
+            others["seconds"] += 1
+            if answer != BACKGROUND:
+                others["false_alarms"] += 1
+                taken_for[answer] += 1
+    offered = {
+        key: sum(row[key] for row in by_class.values()) for key in ("clips", "seconds", "right")
     }
-
-
-def without_clips(measured: dict[str, Any]) -> dict[str, Any]:
-    """The sums of `measure` without their single clips."""
-    return {key: value for key, value in measured.items() if key != "clips"}
+    return {
+        "offered": {**offered, "per_class": by_class},
+        "others": {**others, "taken_for": dict(taken_for)},
+    }
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
 import zipfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
+
+from pipelines.distill.corpus import Member, read_manifest
 
 SAMPLE_RATE = 16_000
 KINDS = ("picture", "sound")
@@ -28,52 +28,36 @@ AMBIENT_LABELS = ("air_conditioner", "children_playing", "engine_idling", "Rain"
 AMBIENT_PREFIX = "environment/"
 
 
-@dataclass(frozen=True)
-class CorpusFile:
-    """A line of the corpora's manifest.
-
-    Args:
-        name: The file in its archive, as in `audio/animal_sound/03385.ogg`.
-        label: What its source calls it.
-        ave_class: The AVE class that fits, or an empty text.
-    """
-
-    name: str
-    label: str
-    ave_class: str
-
-    @property
-    def kind(self) -> str:
-        """`picture` or `sound`."""
-        return "sound" if self.name.startswith("audio/") else "picture"
-
-    @property
-    def source(self) -> str:
-        """The collection it comes from."""
-        return self.name.split("/")[1]
-
-    @property
-    def ambient(self) -> bool:
-        """Whether it is a sound that lies under others."""
-        return self.kind == "sound" and (
-            self.label in AMBIENT_LABELS or self.label.startswith(AMBIENT_PREFIX)
-        )
+def kind_of(member: Member) -> str:
+    """`picture` or `sound`."""
+    return "sound" if member.file.startswith("audio/") else "picture"
 
 
-def read_manifest(corpora: str | Path, *, measuring: bool = False) -> list[CorpusFile]:
-    """The files that may be trained on, or those that the manifest keeps for measuring, in order.
+def class_of(member: Member) -> str:
+    """The AVE class that it shows or sounds like; "" where none fits."""
+    return member.ave_class or _wordnet_class(member.label)
+
+
+def is_ambient(member: Member) -> bool:
+    """Whether it is a sound that lies under others."""
+    return kind_of(member) == "sound" and (
+        member.label in AMBIENT_LABELS or member.label.startswith(AMBIENT_PREFIX)
+    )
+
+
+def usable(corpora: str | Path, *, measuring: bool = False) -> list[Member]:
+    """The pictures and sounds that may be trained on, or those that are kept for measuring.
 
     Args:
         corpora: A folder with `manifest.tsv`, `images.zip` and `audio.zip`.
         measuring: Those for measuring, which no backbone here has seen or heard either.
     """
-    with open(Path(corpora) / "manifest.tsv", newline="", encoding="utf-8") as table:
-        rows = list(csv.DictReader(table, delimiter="\t"))
     wanted = "eval" if measuring else "train"
     return [
-        CorpusFile(row["file"], row["label"], row["ave_class"] or _wordnet_class(row["label"]))
-        for row in rows
-        if row["split"] == wanted
+        member
+        for kind in ("images", "audio")
+        for member in read_manifest(Path(corpora), kind)
+        if member.split == wanted
     ]
 
 
@@ -83,7 +67,7 @@ def _wordnet_class(label: str) -> str:
     return "Bark" if "n02085620" <= label[:9] <= "n02113978" else ""
 
 
-def split_files(files: Iterable[CorpusFile]) -> dict[str, list[CorpusFile]]:
+def split_files(files: Iterable[Member]) -> dict[str, list[Member]]:
     """Every file to one split, each label of each source in the shares of `SPLIT_SHARES`.
 
     The order that is cut is that of a hash of the names, so a file stays in its split whatever
@@ -92,12 +76,12 @@ def split_files(files: Iterable[CorpusFile]) -> dict[str, list[CorpusFile]]:
     Returns:
         The files by split.
     """
-    by_label: dict[tuple[str, str], list[CorpusFile]] = {}
+    by_label: dict[tuple[str, str], list[Member]] = {}
     for file in files:
         by_label.setdefault((file.source, file.label), []).append(file)
-    split: dict[str, list[CorpusFile]] = {name: [] for name in SPLITS}
+    split: dict[str, list[Member]] = {name: [] for name in SPLITS}
     for group in by_label.values():
-        group.sort(key=lambda file: hashlib.sha256(file.name.encode()).digest())
+        group.sort(key=lambda file: hashlib.sha256(file.file.encode()).digest())
         validation, test = (round(share * len(group)) for share in SPLIT_SHARES[1:])
         if len(group) < 3:
             validation = test = 0
@@ -121,18 +105,19 @@ class Material:
     """
 
     def __init__(
-        self, corpora: str | Path, files: Sequence[CorpusFile], classes: Sequence[str]
+        self, corpora: str | Path, files: Sequence[Member], classes: Sequence[str]
     ) -> None:
         self._archives = {
             "picture": zipfile.ZipFile(Path(corpora) / "images.zip"),
             "sound": zipfile.ZipFile(Path(corpora) / "audio.zip"),
         }
-        self._ambient = [file for file in files if file.ambient]
+        self._ambient = [file for file in files if is_ambient(file)]
         # By thing, kind and source; see `_draw`.
-        self._files: dict[tuple[str, str], dict[str, list[CorpusFile]]] = {}
+        self._files: dict[tuple[str, str], dict[str, list[Member]]] = {}
         for file in files:
-            thing = file.ave_class if file.ave_class in classes else OTHER
-            sources = self._files.setdefault((thing, file.kind), {})
+            name = class_of(file)
+            thing = name if name in classes else OTHER
+            sources = self._files.setdefault((thing, kind_of(file)), {})
             sources.setdefault(file.source, []).append(file)
         missing = [
             f"{thing} has no {kind}"
@@ -146,11 +131,11 @@ class Material:
                 f"{'' if self._ambient else '; no sound is ambient'}."
             )
 
-    def draw_sound(self, rng: np.random.Generator, thing: str) -> CorpusFile:
+    def draw_sound(self, rng: np.random.Generator, thing: str) -> Member:
         """A sound of a thing."""
         return self._draw(rng, self._files[thing, "sound"])
 
-    def draw_pictures(self, rng: np.random.Generator, thing: str, count: int) -> list[CorpusFile]:
+    def draw_pictures(self, rng: np.random.Generator, thing: str, count: int) -> list[Member]:
         """Pictures of a thing that could follow each other in a film: of one source and label."""
         first = self._draw(rng, self._files[thing, "picture"])
         like = [
@@ -161,28 +146,28 @@ class Material:
         rest = [like[int(rng.integers(len(like)))] if like else first for _ in range(count - 1)]
         return [first, *rest]
 
-    def draw_ambient(self, rng: np.random.Generator) -> CorpusFile:
+    def draw_ambient(self, rng: np.random.Generator) -> Member:
         """A sound that lies under others."""
         return self._ambient[int(rng.integers(len(self._ambient)))]
 
-    def picture(self, file: CorpusFile) -> NDArray[np.uint8]:
+    def picture(self, file: Member) -> NDArray[np.uint8]:
         """The picture, uint8 `[H, W, 3]` RGB."""
-        data = np.frombuffer(self._archives["picture"].read(file.name), np.uint8)
+        data = np.frombuffer(self._archives["picture"].read(file.file), np.uint8)
         picture = cv2.imdecode(data, cv2.IMREAD_COLOR)
         if picture is None:
-            raise ValueError(f"{file.name} in images.zip is no picture that OpenCV reads.")
+            raise ValueError(f"{file.file} in images.zip is no picture that OpenCV reads.")
         return np.ascontiguousarray(picture[..., ::-1])
 
-    def sound(self, file: CorpusFile) -> NDArray[np.float32]:
+    def sound(self, file: Member) -> NDArray[np.float32]:
         """The sound, float32 `[n]` mono at 16 kHz."""
-        data = io.BytesIO(self._archives["sound"].read(file.name))
+        data = io.BytesIO(self._archives["sound"].read(file.file))
         waveform, rate = soundfile.read(data, dtype="float32", always_2d=True)  # [n, channels]
         if rate != SAMPLE_RATE:
-            raise ValueError(f"{file.name} has {rate} Hz; {SAMPLE_RATE} are expected.")
+            raise ValueError(f"{file.file} has {rate} Hz; {SAMPLE_RATE} are expected.")
         return waveform.mean(axis=1)  # [n]
 
     @staticmethod
-    def _draw(rng: np.random.Generator, sources: dict[str, list[CorpusFile]]) -> CorpusFile:
+    def _draw(rng: np.random.Generator, sources: dict[str, list[Member]]) -> Member:
         # A source is drawn as often as the root of its size: in proportion, the largest would be
         # all there is to hear; equally often, one of a single file would be heard too much.
         names = sorted(sources)

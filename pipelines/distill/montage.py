@@ -7,7 +7,7 @@ demo: the picture without its sound, the sound without its picture, either with 
 the other sense. Whatever is of no offered class is background, seen and heard or not. No picture
 and no sound is in two splits. Writes `annotations.csv` and `videos/<split>/<number>.mp4`.
 
-Takes: 0.3 s of processor time a clip.
+Takes: 0.12 s of processor time a clip.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import numpy as np
 
 from avel_tf.media.clip_plan import ClipPlan, plan_clip
 from avel_tf.media.writer import write_video
-from pipelines.distill.material import OTHER, SPLITS, Material, read_manifest, split_files
+from pipelines.distill.material import OTHER, SPLITS, Material, split_files, usable
 from pipelines.distill.montage_pictures import look
 from pipelines.distill.montage_sound import listen
 
@@ -97,7 +97,7 @@ def plan(
 
 @cache
 def _material(corpora: Path, split: str, classes: tuple[str, ...], measuring: bool) -> Material:
-    files = read_manifest(corpora, measuring=measuring)
+    files = usable(corpora, measuring=measuring)
     return Material(corpora, files if measuring else split_files(files)[split], classes)
 
 

@@ -9,12 +9,12 @@ import pytest
 
 from avel_tf.labels import Labels
 from avel_tf.results import Result, Second
-from pipelines.distill.localizer import below_bar, candidates, measure, too_few
-from pipelines.distill.material import CorpusFile
+from pipelines.distill.corpus import Member
+from pipelines.distill.localizer import answers_on, below_bar, candidates, sums, too_few
 
 
-def files(kind: str, name: str, count: int) -> list[CorpusFile]:
-    return [CorpusFile(f"{kind}/field/{name}-{n}", name, name) for n in range(count)]
+def files(kind: str, name: str, count: int) -> list[Member]:
+    return [Member(f"{kind}/field/{name}-{n}", "field", name, name, "train") for n in range(count)]
 
 
 def test_candidates_are_both_seen_and_heard_in_the_order_of_ave():
@@ -59,12 +59,13 @@ def test_seconds_of_unknown_classes_are_background(tmp_path: Path):
     }
 
     def localize(path: Path) -> Result:
-        seconds = tuple(
-            Second(s, s + 1, label, 0.5) for s, label in enumerate(answers[Path(path).name])
-        )
-        return Result(str(path), "ok", duration=4.0, seconds=seconds)
+        seconds = [Second(s, s + 1, a, 0.5) for s, a in enumerate(answers[Path(path).name])]
+        seconds.append(Second(4.0, 4.04, "Bark", 0.5))  # a tail that does not count
+        return Result(str(path), "ok", duration=4.04, seconds=tuple(seconds))
 
-    found = measure(SimpleNamespace(labels=Labels(["Bark", "Cat"]), localize=localize), tmp_path)
+    model = SimpleNamespace(labels=Labels(["Bark", "Cat"]), localize=localize)
+    clips = answers_on(model, tmp_path)
+    found = sums(clips, ["Bark", "Cat"])
     assert found["offered"] == {
         "clips": 2,
         "seconds": 5,
@@ -78,8 +79,8 @@ def test_seconds_of_unknown_classes_are_background(tmp_path: Path):
         "clips": 1,
         "seconds": 7,
         "false_alarms": 4,
-        "false_alarms_as": {"Bark": 2, "Cat": 2},
+        "taken_for": {"Bark": 2, "Cat": 2},
     }
-    (dog,) = (each for each in found["clips"] if each["label"] == "dog barking")
+    (dog,) = (each for each in clips if each["label"] == "dog barking")
     assert dog["truth"] == ["Bark", "Bark", "Bark", "background"]
     assert dog["answer"] == answers["dog.mp4"]

@@ -7,30 +7,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.distill.corpus import Member
 from pipelines.distill.material import (
     OTHER,
     SPLITS,
-    CorpusFile,
     Material,
-    read_manifest,
     split_files,
+    usable,
 )
 
-names = st.lists(st.integers(0, 10_000), unique=True, max_size=60)
+numbers = st.lists(st.integers(0, 10_000), unique=True, max_size=60)
 
 
-def files_of(label: str, numbers: list[int]) -> list[CorpusFile]:
-    return [CorpusFile(f"audio/field/{label}-{number}.ogg", label, "") for number in numbers]
+def files_of(label: str, numbers: list[int]) -> list[Member]:
+    return [
+        Member(f"audio/field/{label}-{number}.ogg", "field", label, "", "train")
+        for number in numbers
+    ]
 
 
-@given(names, names)
+@given(numbers, numbers)
 def test_every_file_is_in_one_split_whatever_other_labels_there_are(some, more):
     alone = split_files(files_of("dog", some))
     together = split_files([*files_of("cat", more), *files_of("dog", some)])
     for split in SPLITS:
         assert set(alone[split]) == {each for each in together[split] if each.label == "dog"}
-    assert sorted(file.name for part in alone.values() for file in part) == sorted(
-        file.name for file in files_of("dog", some)
+    assert sorted(file.file for part in alone.values() for file in part) == sorted(
+        file.file for file in files_of("dog", some)
     )
 
 
@@ -44,13 +47,13 @@ def test_labels_are_split_one_by_one_in_the_stated_shares():
 
 
 def test_what_is_kept_for_measuring_is_not_trained_on(corpora):
-    train, kept = read_manifest(corpora), read_manifest(corpora, measuring=True)
-    assert all("/train-" in file.name for file in train) and len(train) == 7 * 12
-    assert all("/eval-" in file.name for file in kept) and len(kept) == 7 * 3
+    train, kept = usable(corpora), usable(corpora, measuring=True)
+    assert all("/train-" in file.file for file in train) and len(train) == 7 * 12
+    assert all("/eval-" in file.file for file in kept) and len(kept) == 7 * 3
 
 
 def test_a_class_that_is_not_offered_is_other(corpora):
-    material = Material(corpora, read_manifest(corpora), ["Bark"])
+    material = Material(corpora, usable(corpora), ["Bark"])
     rng = np.random.default_rng(0)
     heard = {material.draw_sound(rng, OTHER).label for _ in range(60)}
     assert heard == {"meow", "siren", "air_conditioner"}
@@ -59,7 +62,7 @@ def test_a_class_that_is_not_offered_is_other(corpora):
 
 
 def test_pictures_and_sounds_are_read_in_place(corpora):
-    material = Material(corpora, read_manifest(corpora), ["Bark", "Cat"])
+    material = Material(corpora, usable(corpora), ["Bark", "Cat"])
     rng = np.random.default_rng(0)
     picture = material.picture(material.draw_pictures(rng, "Bark", 1)[0])
     assert picture.shape == (64, 64, 3) and picture[..., 0].mean() > 150 > picture[..., 2].mean()
@@ -70,4 +73,4 @@ def test_pictures_and_sounds_are_read_in_place(corpora):
 
 def test_a_class_without_sounds_is_said(corpora):
     with pytest.raises(ValueError, match="Flute has no picture, Flute has no sound"):
-        Material(corpora, read_manifest(corpora), ["Bark", "Flute"])
+        Material(corpora, usable(corpora), ["Bark", "Flute"])

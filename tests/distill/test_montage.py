@@ -10,7 +10,7 @@ import pytest
 
 from avel_tf.annotations import load_dataset
 from avel_tf.media.clip_plan import ClipPlan
-from pipelines.distill.material import OTHER, Material, read_manifest
+from pipelines.distill.material import OTHER, Material, usable
 from pipelines.distill.montage import MontageSettings, make_montage, plan
 from pipelines.distill.montage_pictures import look
 from pipelines.distill.montage_sound import audible, listen
@@ -26,7 +26,7 @@ SETTINGS = MontageSettings(seconds=6, size=64, inset_probability=0.0, signal_to_
 
 @pytest.fixture(scope="module")
 def material(corpora) -> Material:
-    return Material(corpora, read_manifest(corpora), CLASSES)
+    return Material(corpora, usable(corpora), CLASSES)
 
 
 def strength(second: np.ndarray, pitch: float) -> float:

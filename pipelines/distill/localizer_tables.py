@@ -1,0 +1,102 @@
+"""What the shipped localizer was measured at, as the tables of docs/shipped-model.md.
+
+    python -m pipelines.distill.localizer_tables WORK CLIP [CLIP ...]
+
+WORK is the folder of `localizer.py`; each CLIP, as in `vas/dog/video_02754.mp4`, is shown second by
+second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from avel_tf.export.manifest import read_manifest
+from avel_tf.shipped import MEASURED
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("work", type=Path)
+    parser.add_argument("shown", nargs="*", metavar="CLIP")
+    options = parser.parse_args()
+    measured = read_manifest(options.work / "shipped" / "1")[MEASURED]
+    clips = {
+        each["video"]: each for each in json.loads((options.work / "real_clips.json").read_text())
+    }
+    montage = measured["montage"]
+    print(
+        f"Montage of held-out files: segment accuracy {montage['segment_accuracy']:.3f} over "
+        f"{montage['segments']} seconds of {montage['videos']} clips (all background "
+        f"{montage['all_background']:.3f}).\n"
+    )
+    print("\n".join(class_table(montage["per_class"])), "\n")
+    print("\n".join(dropped_table(measured["dropped"])), "\n")
+    print("\n".join(sums_table(measured)), "\n")
+    print("\n".join(clip_table([clips[name] for name in options.shown])))
+
+
+def class_table(per_class: dict[str, dict[str, Any]]) -> list[str]:
+    """Precision and recall of each class that is offered."""
+    lines = ["| class | seconds | precision | recall | F1 |", "|---|---|---|---|---|"]
+    for name, row in per_class.items():
+        ratios = " | ".join(f"{row[key]:.2f}" for key in ("precision", "recall", "f1"))
+        lines.append(f"| {name} | {row['support']} | {ratios} |")
+    return lines
+
+
+def dropped_table(dropped: dict[str, str]) -> list[str]:
+    """The classes that are not offered, and why."""
+    rows = [f"| {name} | {reason} |" for name, reason in dropped.items()]
+    return ["| not offered | why |", "|---|---|", *rows]
+
+
+def sums_table(measured: dict[str, Any]) -> list[str]:
+    """Real clips, and montage of what no backbone has met."""
+    names = {
+        "real_clips": "real clips, all",
+        "real_clips_unseen": "real clips that the backbones have not met",
+        "montage_unseen": "montage of files that the backbones have not met",
+    }
+    lines = [
+        "| measured on | clips, seconds of offered classes | right | other seconds | "
+        "false alarms | taken for |",
+        "|---|---|---|---|---|---|",
+    ]
+    for key, name in names.items():
+        offered, others = measured[key]["offered"], measured[key]["others"]
+        taken = ", ".join(f"{label} {count}" for label, count in others["taken_for"].items())
+        lines.append(
+            f"| {name} | {offered['clips']}, {offered['seconds']} | {offered['right']} | "
+            f"{others['seconds']} | {others['false_alarms']} | {taken or '-'} |"
+        )
+    return lines
+
+
+def clip_table(clips: Sequence[dict[str, Any]]) -> list[str]:
+    """What the model says of each second, runs of equal seconds together."""
+    lines = [
+        "| clip | its label | right | what the model says, second by second (mean score) |",
+        "|---|---|---|---|",
+    ]
+    for clip in clips:
+        right = sum(map(str.__eq__, clip["truth"], clip["answer"]))
+        said, second = [], 0
+        for answer, run in groupby(zip(clip["answer"], clip["score"], strict=True), lambda s: s[0]):
+            scores = [score for _, score in run]
+            span = f"{second}" if len(scores) == 1 else f"{second}-{second + len(scores) - 1}"
+            said.append(f"{span}: {answer} ({sum(scores) / len(scores):.2f})")
+            second += len(scores)
+        lines.append(
+            f"| `{clip['video']}` | {clip['label']} | {right} of {second} | {'; '.join(said)} |"
+        )
+    return lines
+
+
+if __name__ == "__main__":
+    main()
