@@ -128,3 +128,15 @@ def figure_to_svg(figure: Figure, description: str = "") -> str:
         svg = svg.replace(f": {colour}", f": var(--{name}, {colour})")
     label = description.translate({38: "&amp;", 34: "&quot;", 60: "&lt;", 62: "&gt;"})
     return svg.replace("<svg ", f'<svg role="img" aria-label="{label}" {joins} ', 1)
+
+
+def standing_alone(svg: str) -> str:
+    """Return a drawing as a file of its own: on white, since there is no page with colours.
+
+    Args:
+        svg: What `figure_to_svg` returned.
+    """
+    # Many programs that show SVG know no CSS variables.
+    plain = re.sub(r"var\(--[\w-]+, (#[0-9a-f]{6})\)", r"\1", svg)
+    tag, rest = plain.split(">", 1)
+    return f'{tag}>\n<rect width="100%" height="100%" fill="#ffffff"/>{rest}\n'

@@ -59,6 +59,7 @@ def run_corrupted(models: Sequence[OpenedModel], options: argparse.Namespace) ->
     from avel_tf.evaluation.condition import conditions
     from avel_tf.evaluation.robustness import measure_robustness
     from avel_tf.evaluation.robustness_report import draw_robustness, robustness_table
+    from avel_tf.plots import standing_alone
 
     if is_feature_store(options.data):
         raise ValueError(
@@ -108,7 +109,7 @@ def run_corrupted(models: Sequence[OpenedModel], options: argparse.Namespace) ->
         with atomic_text(options.out / "robustness.json") as file:
             file.write(json.dumps(record, indent=2) + "\n")
         with atomic_text(options.out / "robustness.svg") as file:
-            file.write(draw_robustness(found) + "\n")
+            file.write(standing_alone(draw_robustness(found)))
         print(f"The figures and their drawing lie in {options.out}")
     return 2 if found["skipped"] else 0
 

@@ -38,10 +38,8 @@ def robustness_table(found: Mapping[str, Any]) -> str:
 
 def severity_text(condition: Mapping[str, Any]) -> str:
     """Return a severity as in `-5 dB` or `75 %`."""
-    severity, unit = condition["severity"], condition["unit"]
-    if severity is None:
-        return ""
-    return f"{100 * severity:g} %" if unit == "share" else f"{severity:g} {unit}"
+    number, unit = _number_and_unit(condition)
+    return f"{number} {unit}".strip()
 
 
 def draw_robustness(found: Mapping[str, Any]) -> str:
@@ -99,7 +97,15 @@ def _draw_panel(
             removed[0] - 0.4, 1.0, "right:\nbackground", fontsize=7, color=INK, va="top"
         )  # fmt: skip
     axis.set_title(title.replace("_", " "))
-    axis.set_xticks(places, [severity_text(each) or "none" for each in points], fontsize=7)
+    axis.set_xticks(places, [_number_and_unit(each)[0] or "none" for each in points], fontsize=8)
+    axis.set_xlabel(_number_and_unit(points[-1])[1], fontsize=8)
     axis.set_xlim(-0.4, len(points) - 0.2)
     axis.set_ylim(0, 1.02)
     axis.grid(False, axis="x")
+
+
+def _number_and_unit(condition: Mapping[str, Any]) -> tuple[str, str]:
+    severity, unit = condition["severity"], condition["unit"]
+    if severity is None:
+        return "", ""
+    return (f"{100 * severity:g}", "%") if unit == "share" else (f"{severity:g}", unit)

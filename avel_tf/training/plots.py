@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import math
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,16 @@ from typing import Any
 import numpy as np
 
 from avel_tf.labels import Labels
-from avel_tf.plots import GRID, INK, MUTED, PALETTE, figure_to_svg, new_figure, style
+from avel_tf.plots import (
+    GRID,
+    INK,
+    MUTED,
+    PALETTE,
+    figure_to_svg,
+    new_figure,
+    standing_alone,
+    style,
+)
 from avel_tf.training.history import accuracy_of, best_epoch
 
 # As many rows as fit on a printed page. The AVE data set's 28 classes fit with room to spare.
@@ -46,7 +54,7 @@ def write_plots(folder: Path, metrics: dict[str, Any], labels: Labels) -> None:
         "per_class": draw_per_class(metrics["per_class"], labels),
     }
     for name, svg in drawings.items():
-        (plots / f"{name}.svg").write_text(_alone(svg), "utf-8", newline="\n")
+        (plots / f"{name}.svg").write_text(standing_alone(svg), "utf-8", newline="\n")
 
 
 def read_history(path: Path) -> list[dict[str, float]]:
@@ -230,11 +238,3 @@ def _or(value: float | None, otherwise: float) -> float:
 
 def _shorten(name: str) -> str:
     return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
-
-
-def _alone(svg: str) -> str:
-    """The drawing as a file of its own: on white, since there is no page whose colours it took."""
-    # Many programs that show SVG know no CSS variables.
-    plain = re.sub(r"var\(--[\w-]+, (#[0-9a-f]{6})\)", r"\1", svg)
-    tag, rest = plain.split(">", 1)
-    return f'{tag}>\n<rect width="100%" height="100%" fill="#ffffff"/>{rest}\n'

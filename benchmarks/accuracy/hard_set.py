@@ -1,9 +1,9 @@
 """Makes the harder synthetic set: 35 classes, decoys, distractions, noise (docs/robustness.md).
 
     python benchmarks/accuracy/hard_set.py hard
-    avel extract hard --out hard-features --config pipelines/YOURS.yaml
+    avel extract hard --out hard-features --set embeddings.visual.frames_per_second=2
 
-1,700 clips of ten seconds took 250 s of processor time.
+A clip of ten seconds takes 0.11 s of processor time, 0.22 s on a busy machine.
 """
 
 from __future__ import annotations

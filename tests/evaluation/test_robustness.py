@@ -142,7 +142,7 @@ def test_the_table_and_the_drawing_tell_what_was_found(measure) -> None:
     assert lines[6].startswith("| occlusion | 100 % |") and f"{100 * worst:.1f}" in lines[6]
     assert lines[6].endswith("background |") and lines[5].endswith("as labelled |")
     svg = draw_robustness(found)
-    for text in ("occlusion", "muted", "75 %", "ears", "eyes"):
+    for text in ("occlusion", "muted", "75", "%", "ears", "eyes"):
         assert f">{text}<" in svg
     assert draw_robustness(found) == svg
     assert severity_text({"severity": -5.0, "unit": "dB"}) == "-5 dB"
