@@ -142,8 +142,8 @@ def test_one_sense_alone_cannot_name_the_machine() -> None:
                 seen[known][label] += 1
         right = sum(max(counts.values()) for counts in seen.values())
         best[sense] = right / sum(sum(counts.values()) for counts in seen.values())
-    # Both senses of the demo's classes reach 0.6 to 0.8 (test_synthesis).
-    assert 0.45 < best["visible"] < 0.6 and 0.45 < best["sounding"] < 0.6
+    # Of the demo's classes either sense reaches 0.6 to 0.8 (test_synthesis).
+    assert 0.4 < best["visible"] < 0.5 and 0.4 < best["sounding"] < 0.5
     background = np.mean([label is None for plan in plans for label in plan.labels])
     assert background == pytest.approx(0.4, abs=0.03)
     for role, probability in (("bystander", 0.4), ("off_screen", 0.4)):
