@@ -93,14 +93,14 @@ def _draw_panel(
         )  # fmt: skip
     if removed:
         axis.axvline(removed[0] - 0.5, color=MUTED, linewidth=1, linestyle=":")
-        axis.text(
-            removed[0] - 0.4, 1.0, "right:\nbackground", fontsize=7, color=INK, va="top"
-        )  # fmt: skip
+        # Above the highest mark there can be.
+        axis.text(removed[0] - 0.45, 1.2, "right:\nbackground", fontsize=7, color=INK, va="top")
     axis.set_title(title.replace("_", " "))
     axis.set_xticks(places, [_number_and_unit(each)[0] or "none" for each in points], fontsize=8)
     axis.set_xlabel(_number_and_unit(points[-1])[1], fontsize=8)
     axis.set_xlim(-0.4, len(points) - 0.2)
-    axis.set_ylim(0, 1.02)
+    axis.set_ylim(0, 1.22)
+    axis.set_yticks([0, 0.25, 0.5, 0.75, 1])
     axis.grid(False, axis="x")
 
 
