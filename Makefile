@@ -5,7 +5,7 @@ PYTHON ?= $(shell for each in python3.12 python3.11 python3 python; do $$each -c
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test fuzz bench lint clean
+.PHONY: demo test fuzz bench results lint clean
 
 demo: $(INSTALLED)
 	$(VENV)/bin/avel demo --out demo
@@ -23,6 +23,24 @@ fuzz: $(INSTALLED)
 PEER_PYTHON ?= $(VENV)/bin/python
 bench: $(INSTALLED)
 	$(VENV)/bin/python benchmarks/run.py --peer-python $(PEER_PYTHON)
+
+# The tables of docs/results.md, which says what each command does; HARD is the set of
+# benchmarks/accuracy/hard_set.py. Needs the shared pictures, sounds and backbones, and hours.
+SHARED ?= ../shared
+HARD ?= hard
+ACCURACY := $(VENV)/bin/python benchmarks/accuracy
+REAL_BACKBONES := --set embeddings.visual.module=$(abspath $(SHARED))/backbones/mobilenet_v2_100_224 \
+	--set embeddings.audio.module=$(abspath $(SHARED))/backbones/yamnet
+results: $(INSTALLED)
+	mkdir -p results
+	$(ACCURACY)/audioset.py $(SHARED)/audioset_vggish/bal_train_ave28.npz --out results/audioset.json
+	test -f results/few.npz || $(ACCURACY)/few_features.py $(SHARED) --out results/few.npz
+	$(ACCURACY)/few_examples.py results/few.npz --out results/few_examples.json
+	test -d results/real || $(VENV)/bin/avel extract $(SHARED)/clips --out results/real $(REAL_BACKBONES)
+	$(ACCURACY)/real_clips.py results/real --out results/real_clips.json
+	test -d $(HARD) || $(ACCURACY)/hard_set.py $(HARD)
+	test -d results/hard || $(VENV)/bin/avel extract $(HARD) --out results/hard $(REAL_BACKBONES)
+	$(ACCURACY)/ablation.py results/hard --out results/ablation.json
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .

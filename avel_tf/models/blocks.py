@@ -80,7 +80,7 @@ def attend(query: Any, source: Any, valid: Any, name: str, settings: ModelSettin
 
 
 def read_seconds(streams: Any, valid: Any, settings: ModelSettings) -> Any:
-    """Reads the seconds of a clip in both directions.
+    """Reads the seconds of a clip in both directions, if there is an LSTM.
 
     Args:
         streams: float `[B, T, any width]`.
@@ -88,8 +88,10 @@ def read_seconds(streams: Any, valid: Any, settings: ModelSettings) -> Any:
         settings: lstm_units and dropout.
 
     Returns:
-        Float `[B, T, 2 * lstm_units]`.
+        Float `[B, T, 2 * lstm_units]`; the streams themselves when lstm_units is 0.
     """
+    if not settings.lstm_units:
+        return streams  # [B, T, any width]
     # RNN(LSTMCell), not LSTM: on a GPU the latter takes a cuDNN kernel that refuses masks with
     # holes or without a valid second, and that would tie an exported model to GPUs.
     cell = layers.LSTMCell(settings.lstm_units, name="lstm_cell")

@@ -65,11 +65,11 @@ class ModelSettings:
         _require_known("model", self.name, MODELS)
         _require_known("head", self.head, HEADS)
         _require_known("cross_modal", self.cross_modal, CROSS_MODAL)
-        for field in ("width", "heads", "lstm_units"):
+        for field, least in (("width", 1), ("heads", 1), ("lstm_units", 0)):
             value = getattr(self, field)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise ValueError(
-                    f"{field} must be a whole number of at least 1. Received: {value!r}."
+                    f"{field} must be a whole number of at least {least}. Received: {value!r}."
                 )
         if self.width % self.heads:
             raise ValueError(

@@ -1,0 +1,125 @@
+"""A labelled set of features in memory, and the way from it through the project's own trainer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from avel_tf.config import load_config
+from avel_tf.data.examples import load_examples
+from avel_tf.data.feature_store import FeatureStore, FeatureStoreWriter
+from avel_tf.data.features import Features
+from avel_tf.embeddings.recipe import AudioRecipe, Recipe, VisualRecipe
+from avel_tf.labels import Labels
+from avel_tf.training.run import probabilities_of
+from avel_tf.training.train import train
+
+# Clips in one call of the trained network.
+AT_ONCE = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Clips:
+    """N clips of T seconds.
+
+    Attributes:
+        visual: float32 [N, T, Dv].
+        audio: float32 [N, T, Da].
+        targets: int [N, T], background is C; -1 where a clip has ended.
+    """
+
+    visual: np.ndarray
+    audio: np.ndarray
+    targets: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def pick(self, rows: np.ndarray) -> Clips:
+        """Some of the clips."""
+        return Clips(self.visual[rows], self.audio[rows], self.targets[rows])
+
+
+def split_of(store: FeatureStore, split: str) -> Clips:
+    """A split of a feature store in windows of ten seconds."""
+    found = load_examples(store, split, seconds=10)
+    visual, audio = (each.astype("float32") for each in (found.visual, found.audio))
+    return Clips(visual, audio, np.where(found.valid, found.targets, -1))
+
+
+def write_store(folder: Path, names: Sequence[str], splits: dict[str, Clips]) -> FeatureStore:
+    """The clips as `avel extract` would have left them, so that `train` takes them.
+
+    Args:
+        folder: Where.
+        names: The C classes.
+        splits: Clips of `train`, `validation` and `test`; an empty one may be left out.
+    """
+    some = next(iter(splits.values()))
+    recipe = Recipe(
+        VisualRecipe("measured", "0" * 64, 1, 224, some.visual.shape[-1]),
+        AudioRecipe("measured", "0" * 64, 16_000, "linear", some.audio.shape[-1]),
+    )
+    with FeatureStoreWriter(folder, recipe=recipe, labels=Labels(names), layout="table") as writer:
+        for split in ("train", "validation", "test"):
+            clips = splits.get(split)
+            rows = range(len(clips)) if clips else ()
+            writer.write_split(
+                split,
+                [
+                    (
+                        f"{split}-{row}",
+                        Features(clips.visual[row], clips.audio[row], clips.targets[row] >= 0),
+                        [],
+                        clips.targets[row],
+                    )
+                    for row in rows
+                ],
+                expected=len(rows),
+            )
+    return FeatureStore(folder)
+
+
+def trained_probabilities(
+    store: FeatureStore, clips: Clips, folder: Path, *, seed: int, overrides: Sequence[str] = ()
+) -> tuple[np.ndarray, float]:
+    """Trains as `avel train` does and labels clips.
+
+    Args:
+        store: Training and validation split.
+        clips: What to label.
+        folder: The run's folder.
+        seed: Seed of the run.
+        overrides: `section.key=value`, as after `--set`.
+
+    Returns:
+        Probabilities float32 [N, T, C+1], and the seconds of processor time that training took.
+    """
+    config = load_config(overrides=[*overrides, f"training.seed={seed}"])
+    before = time.process_time()
+    model = train(store, folder, model_settings=config.model, training=config.training)
+    cost = time.process_time() - before
+    predict = probabilities_of(model)
+    parts = [
+        predict(part.visual, part.audio, part.targets >= 0)
+        for part in (
+            clips.pick(np.arange(first, min(first + AT_ONCE, len(clips))))
+            for first in range(0, len(clips), AT_ONCE)
+        )
+    ]
+    return np.concatenate(parts), cost  # [N, T, C+1]
+
+
+def clip_classes(targets: np.ndarray, classes: int) -> np.ndarray:
+    """The event of each clip that holds one event only, int [N]; -1 where there is none."""
+    held = np.stack([(targets == event).any(axis=1) for event in range(classes)], axis=1)  # [N, C]
+    return np.where(held.any(axis=1), held.argmax(axis=1), -1)
+
+
+def pooled_classes(probabilities: np.ndarray) -> np.ndarray:
+    """The event that a clip's seconds name together, int [N]."""
+    return probabilities[..., :-1].mean(axis=1).argmax(axis=-1)
