@@ -28,10 +28,12 @@ def avel(inputs: dict[str, Any], classes: int, settings: ModelSettings) -> Any:
         visual asks audio <---------|-------> audio asks visual       [B,T,D]
              |                      |               |
              '-------------> concatenate <----------'                 [B,T,3D]
-                                    |
-                          bidirectional LSTM                          [B,T,2 * lstm_units]
-                                    |
-                              dropout, head                           [B,T,C+1]
+                                    |-------------------.
+                          bidirectional LSTM            |             [B,T,2 * lstm_units]
+                                    |                   |
+                                 dropout -------> concatenate         [B,T,3D + 2 * lstm_units]
+                                                        |
+                                                       head           [B,T,C+1]
 
     Where the modalities meet, the settings put propagation or nothing in attention's place; gates,
     class activation and contrast come in on request (docs/models.md draws them).
@@ -65,7 +67,7 @@ def avel(inputs: dict[str, Any], classes: int, settings: ModelSettings) -> Any:
         seen, heard = suppress_background(seen, heard, visual, audio)
     evidence = class_evidence(seen, heard, valid, classes) if settings.class_activation else None
     streams = layers.Concatenate(name="streams")([seen, heard, both])  # [B, T, 3D]
-    seconds = read_seconds(streams, valid, settings)  # [B, T, 2 * lstm_units]
+    seconds = read_seconds(streams, valid, settings)  # [B, T, 3D + 2 * lstm_units]
     if settings.contrast:
         seconds = contrast_seconds(seconds)
     return segment_logits(seconds, [pictures, sounds], valid, classes, settings, evidence)

@@ -26,5 +26,5 @@ def bi_vaatt(inputs: dict[str, Any], classes: int, settings: ModelSettings) -> A
     visual = project(pictures, "visual", settings)  # [B, T, D]
     audio = project(sounds, "audio", settings)  # [B, T, D]
     streams = attend(visual, audio, valid, "visual_to_audio_attention", settings)  # [B, T, D]
-    seconds = read_seconds(streams, valid, settings)  # [B, T, 2 * lstm_units]
+    seconds = read_seconds(streams, valid, settings)  # [B, T, D + 2 * lstm_units]
     return segment_logits(seconds, [pictures, sounds], valid, classes, settings)

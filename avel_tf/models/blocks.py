@@ -82,13 +82,16 @@ def attend(query: Any, source: Any, valid: Any, name: str, settings: ModelSettin
 def read_seconds(streams: Any, valid: Any, settings: ModelSettings) -> Any:
     """Reads the seconds of a clip in both directions, if there is an LSTM.
 
+    What it read stands beside what each second was before, so that a few clips need not teach an
+    LSTM to let through what they already say.
+
     Args:
         streams: float `[B, T, any width]`.
         valid: bool `[B, T]`; the LSTM steps over the other seconds in both directions.
         settings: lstm_units and dropout.
 
     Returns:
-        Float `[B, T, 2 * lstm_units]`; the streams themselves when lstm_units is 0.
+        Float `[B, T, any width + 2 * lstm_units]`.
     """
     if not settings.lstm_units:
         return streams  # [B, T, any width]
@@ -98,4 +101,5 @@ def read_seconds(streams: Any, valid: Any, settings: ModelSettings) -> Any:
     x = layers.Bidirectional(layers.RNN(cell, return_sequences=True, name="lstm"), name="bilstm")(
         streams, mask=valid
     )  # [B, T, 2 * lstm_units]
-    return dropout(settings.dropout, "bilstm_dropout")(x)
+    x = dropout(settings.dropout, "bilstm_dropout")(x)
+    return layers.Concatenate(name="streams_and_bilstm")([streams, x])

@@ -24,5 +24,5 @@ def visual_only(inputs: dict[str, Any], classes: int, settings: ModelSettings) -
     features = normalise(inputs["visual"], valid, "visual")
     stream = project(features, "visual", settings)  # [B, T, D]
     stream = attend(stream, stream, valid, "visual_self_attention", settings)  # [B, T, D]
-    seconds = read_seconds(stream, valid, settings)  # [B, T, 2 * lstm_units]
+    seconds = read_seconds(stream, valid, settings)  # [B, T, D + 2 * lstm_units]
     return segment_logits(seconds, [features], valid, classes, settings)

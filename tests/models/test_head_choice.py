@@ -41,7 +41,7 @@ def test_without_names_and_without_clips() -> None:
     with pytest.raises(ValueError, match="class 0 and class 1"):
         resolve_head(ModelSettings(head="factorised"), SEVERAL, np.ones((2, 4), bool))
     empty = np.zeros((0, 4), int)
-    assert resolve_head(ModelSettings(), empty, empty.astype(bool)).head == "factorised"
+    assert resolve_head(ModelSettings(head="auto"), empty, empty.astype(bool)).head == "factorised"
 
 
 def test_clip_labels_of_weak_supervision() -> None:

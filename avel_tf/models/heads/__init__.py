@@ -23,7 +23,7 @@ def segment_logits(
     """Gives each second its logits, by the head that the settings name.
 
     Args:
-        seconds: float `[B, T, 2 * lstm_units]`.
+        seconds: float `[B, T, any width]`.
         features: the normalised features that the network reads, float32 `[B, T, Dv or Da]` each.
         valid: bool `[B, T]`.
         classes: C, without background.

@@ -25,7 +25,7 @@ def factorised_head(
 ) -> Any:
     """Event relevance per second times event class per clip, as log-probabilities.
 
-        seconds [B,T,2U]            normalised features [B,T,D] each
+        seconds [B,T,U]             normalised features [B,T,D] each
            |         |                         |
         relevance    |  weights                |
          r [B,T,1] --+------> pooled over the valid seconds
@@ -63,7 +63,7 @@ def factorised_head(
     """
     relevance = layers.Dense(1, dtype="float32", name="event_relevance")(seconds)  # [B, T, 1]
     weights = relevance_weights(relevance, valid)  # [B, T, 1]
-    pooled = ops.sum(weights * ops.cast(seconds, "float32"), axis=1)  # [B, 2U]
+    pooled = ops.sum(weights * ops.cast(seconds, "float32"), axis=1)  # [B, U]
     logits = layers.Dense(classes, dtype="float32", name="clip_class")(pooled)  # [B, C]
     if settings.linear_path:
         # [B, Dv + Da], or one of them
