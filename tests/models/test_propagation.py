@@ -22,8 +22,9 @@ def wrapped(**settings: object) -> keras.Model:
         "audio": keras.Input((None, 4), name="audio"),
         "valid": keras.Input((None,), dtype="bool", name="valid"),
     }
-    streams = PositiveSamplePropagation(4, seed=1, name="propagation", **settings)(**inputs)
-    return keras.Model(inputs, keras.layers.Concatenate(dtype="float32")(streams))
+    layer = PositiveSamplePropagation(4, seed=1, name="propagation", **settings)
+    streams = layer(inputs["visual"], inputs["audio"], inputs["valid"])
+    return keras.Model(inputs, keras.layers.Concatenate(dtype="float32")([*streams]))
 
 
 @pytest.mark.slow
