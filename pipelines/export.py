@@ -31,5 +31,6 @@ folder = export_saved_model(
     labels=run.labels,
     config_yaml=run.config_yaml,
     metrics=run.metrics,
+    decoding=run.decoding,
 )
 print(f"The SavedModel lies in {folder}")

@@ -13,7 +13,8 @@ from avel_tf.annotations import load_dataset
 from avel_tf.config import load_config
 from avel_tf.data.extract import extract_features
 from avel_tf.embeddings import load_extractor
-from avel_tf.evaluation.on_features import evaluate_features
+from avel_tf.evaluation.fitting import fit_decoding
+from avel_tf.evaluation.on_features import evaluate_features, predict_split
 from avel_tf.training.run import Run, probabilities_of
 from avel_tf.training.train import train
 
@@ -41,8 +42,13 @@ model = train(
     features, options.run, model_settings=config.model, training=config.training, on_epoch=print
 )
 
-# 4. The test split is looked at once, now.
-metrics = evaluate_features(probabilities_of(model), features, "test")
+# 4. What makes probabilities and events of its logits is fitted on the validation split, too.
+decoding = fit_decoding(predict_split(probabilities_of(model), features, "validation"))
+decoding.save(options.run)
+
+# 5. The test split is looked at once, now.
+predict = probabilities_of(model, decoding.temperature)
+metrics = evaluate_features(predict, features, "test", decoding=decoding)
 (options.run / "metrics.json").write_text(json.dumps(metrics, indent=2))
 print(f"test segment accuracy: {metrics['segment_accuracy']:.3f}")
 for name, values in metrics["baselines"].items():

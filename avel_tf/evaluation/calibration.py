@@ -15,8 +15,8 @@ BINS = 15
 # endless one. Trained networks ask for 0.5 to 3 (Guo et al., table 3 of the supplement, and label
 # smoothing below one); two octaves around one leave room on both sides.
 LOWEST, HIGHEST = 0.25, 4.0
-# Below this a probability counts as zero; as in avel_tf.windows.
-_SMALLEST = 1e-12
+# Below this a probability counts as zero: the least that a float32 softmax writes with all digits.
+_SMALLEST = float(np.finfo(np.float32).tiny)
 
 
 def with_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:

@@ -72,6 +72,11 @@ def _fitted(metrics: Mapping[str, Any]) -> list[str]:
             f"events by the decoder fitted on {fitted_on}; by the plain one the event F1 is "
             f"{plain:.3f}"
         )
+    if calibration and isinstance(decoder, Mapping) and not fitted_on:
+        lines.append(
+            f"calibration error {calibration['ece']:.3f}; there was no validation split to fit "
+            "temperature and decoder of events on"
+        )
     if fitted_on and fitted_on == metrics["split"]:
         lines.append(
             f"Temperature and decoder were fitted on {fitted_on}, which is measured here: "
