@@ -74,8 +74,8 @@ def _fitted(metrics: Mapping[str, Any]) -> list[str]:
         )
     if calibration and isinstance(decoder, Mapping) and not fitted_on:
         lines.append(
-            f"calibration error {calibration['ece']:.3f}; there was no validation split to fit "
-            "temperature and decoder of events on"
+            f"calibration error {calibration['ece']:.3f}; temperature and decoder of events were "
+            "not fitted, for want of a validation split with labelled seconds"
         )
     if fitted_on and fitted_on == metrics["split"]:
         lines.append(

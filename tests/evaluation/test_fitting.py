@@ -99,7 +99,7 @@ def test_without_a_validation_split_nothing_is_fitted(tmp_path) -> None:
     assert metrics["calibration"]["temperature"] == 1.0
     assert metrics["calibration"]["ece"] == metrics["calibration"]["uncalibrated"]["ece"]
     assert Decoding.load(tmp_path / "run") == Decoding()
-    assert "no validation split" in summary(metrics)
+    assert "for want of a validation split" in summary(metrics)
 
 
 def test_where_it_was_fitted_it_is_not_to_be_trusted() -> None:

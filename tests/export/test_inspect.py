@@ -11,7 +11,7 @@ import pytest
 
 from avel_tf.cli import main
 from avel_tf.export.inspect import CUSTOM, inspect_ops
-from avel_tf.export.manifest import ModelError, find_version, fingerprint, mismatches
+from avel_tf.export.manifest import ModelError, find_version, fingerprint, mismatches, sealed
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -151,6 +151,7 @@ def test_an_op_that_tensorflow_does_not_know_is_a_foreign_library(tmp_path):
         ("variables/variables.index", "graph or weights"),
         ("assets/labels.txt", "assets/labels.txt is not"),
         ("assets/config.yaml", "assets/config.yaml is not"),
+        ("assets/decoder.json", "assets/decoder.json is not"),
     ],
 )
 def test_a_changed_file_is_found(model, name, expected):
@@ -172,8 +173,22 @@ def test_files_that_export_did_not_write_and_hashes_that_are_missing_are_found(m
         "the manifest is not the one that was exported",
         "assets/labels.txt is missing",
         "the manifest has no hash of assets/config.yaml",
+        "the manifest has no hash of assets/decoder.json",
         "saved_model.cpb was not written by avel export",
     ]
+
+
+def test_a_model_of_before_there_was_a_decoder_is_whole(model):
+    decoder = model / "assets" / "decoder.json"
+    content = decoder.read_bytes()
+    decoder.unlink()
+    assert mismatches(model) == ["assets/decoder.json is missing"]
+    path = model / "assets" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    path.write_text(json.dumps(sealed(manifest, model)))
+    assert mismatches(model) == []
+    decoder.write_bytes(content)
+    assert mismatches(model) == ["the manifest has no hash of assets/decoder.json"]
 
 
 def test_another_recipe_in_the_manifest_is_found(model, clips, tmp_path, capsys):
