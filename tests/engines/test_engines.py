@@ -124,6 +124,8 @@ def test_labels_are_computed_in_float32_by_all(exported, choice, shape):
         rng.uniform(0, 2, (*shape, width)).astype("float32")
         for width in (localizer.recipe.visual.width, localizer.recipe.audio.width)
     )
+    # The last second of the last clip is not there.
+    visual[-1, -1] = audio[-1, -1] = 0.0
     probabilities = engine.label(visual, audio)
     assert probabilities.shape == (*shape, len(localizer.labels) + 1)
     expected = load_graphs(localizer.folder).label(visual, audio)

@@ -67,6 +67,7 @@ def test_a_split_without_events_or_seconds_leaves_the_defaults() -> None:
     assert fit_decoding(unseen).temperature == 1.0
 
 
+@pytest.mark.slow
 def test_the_test_split_is_never_seen(tmp_path) -> None:
     """Other labels there change the figures, and nothing of what was fitted."""
 
@@ -88,6 +89,7 @@ def test_the_test_split_is_never_seen(tmp_path) -> None:
     assert clean["segment_accuracy"] != poisoned["segment_accuracy"]
 
 
+@pytest.mark.slow
 def test_without_a_validation_split_nothing_is_fitted(tmp_path) -> None:
 
     store = stores.write_store(
