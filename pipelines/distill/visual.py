@@ -43,6 +43,8 @@ LABEL_SMOOTHING = 0.1
 # Coarse pictures cost less and teach the same at first; the last part sees them at full size.
 SMALL, FULL, FULL_FROM = 56, 80, 0.65
 SAVE_SECONDS = 180
+# Keras forgets nine tenths of a statistic within 22 batches.
+SETTLING_BATCHES = 60
 MEASURES = ("cosine", "squared", "score", "label")
 
 
@@ -90,6 +92,9 @@ def main() -> None:
             state.save(seconds, step, **means, size=size)
             views.look_again()
             saved, sums = now, np.zeros(len(MEASURES) + 1)
+    if seconds >= 60 * options.minutes:
+        student.settle(views)
+        state.save_weights(options.run / "weights.npz")
 
 
 class Views:
@@ -202,6 +207,23 @@ class Student:
             average.assign(keep * average + (1 - keep) * tf.cast(variable, average.dtype))
         return tf.stack([cosine, squared, score, label])
 
+    def settle(self, views: Views) -> None:
+        """Take the statistics of batch normalisation anew, of views as they are at full size.
+
+        What was averaged is of mixtures in changing light, and most of it of small pictures.
+
+        Reference:
+            Wu and Johnson 2021, Rethinking "Batch" in BatchNorm.
+        """
+        for average, variable in zip(self.averages, self.trunk.variables, strict=True):
+            variable.assign(average)
+        forward = tf.function(lambda pictures: self.trunk(pictures, training=True))
+        for number in range(SETTLING_BATCHES):
+            pictures = views.draw(np.random.default_rng([13, number]), BATCH)[0]
+            forward(tf.cast(pictures, tf.float32) / 255.0)
+        for average, variable in zip(self.averages, self.trunk.variables, strict=True):
+            average.assign(tf.cast(variable, average.dtype))
+
     @staticmethod
     def _augmented(x: tf.Tensor, size: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
         """Mirror, light and colour: what does not change what the teacher should say."""
@@ -245,8 +267,8 @@ class State:
     def save(self, seconds: float, step: int, **losses: float) -> None:
         arrays = {f"v{n}": v.numpy() for n, v in enumerate(self.student.variables)}
         _save(self.run / "state.npz", seconds=seconds, step=step, **arrays)
-        weights = self.student.backbone_weights()
-        _save(self.run / "weights.npz", **{f"{n:03d}": w for n, w in enumerate(weights)})
+        self.save_weights(self.run / "weights.npz")
+        self.save_weights(self.run / f"weights-{step:06d}.npz")
         row = {"minutes": round(seconds / 60, 2), "step": step,
                **{key: round(float(value), 4) for key, value in losses.items()}}  # fmt: skip
         path = self.run / "log.csv"
@@ -257,9 +279,10 @@ class State:
                 table.writeheader()
             table.writerow(row)
         logging.info(", ".join(f"{key} {value}" for key, value in row.items()))
-        _save(
-            self.run / f"weights-{step:06d}.npz", **{f"{n:03d}": w for n, w in enumerate(weights)}
-        )
+
+    def save_weights(self, path: Path) -> None:
+        weights = self.student.backbone_weights()
+        _save(path, **{f"{number:03d}": weight for number, weight in enumerate(weights)})
 
 
 def _save(path: Path, **arrays: np.ndarray | float) -> None:
