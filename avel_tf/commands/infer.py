@@ -36,8 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model",
         type=Path,
         metavar="SAVED_MODEL",
-        help="what avel export wrote (default: the model that comes with avel-tf; it says on every "
-        "run which classes it knows and how well it did)",
+        help="what avel export wrote (default: the model that comes with avel-tf, where this copy "
+        "has one; it says on every run which classes it knows and how well it did)",
     )
     parser.add_argument(
         "--out",

@@ -315,12 +315,14 @@ def load(folder: str | Path | None = None) -> Localizer:
 
     Args:
         folder: As in `saved_models/demo/1`, or `saved_models/demo` for its latest version; `None`
-            takes the model that comes with avel-tf (`avel_tf.shipped.describe` says what it knows).
+            takes the model that comes with avel-tf, where this copy has one
+            (`avel_tf.shipped.describe` says what it knows).
 
     Returns:
         The localizer.
 
     Raises:
-        ModelError: When the folder holds no model that avel-tf exported.
+        ModelError: When the folder holds no model that avel-tf exported, or no folder is named and
+            this copy has no model of its own.
     """
     return Localizer(find_shipped() if folder is None else folder)

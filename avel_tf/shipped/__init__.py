@@ -1,7 +1,9 @@
-"""The localizer that comes with the package, so that `avel infer VIDEO` needs no download.
+"""The place of a localizer that comes with the package, so that `avel infer` needs no download.
 
-`avel_tf/shipped/1/` is an exported model like any other; what it knows, and how well it did, stands
-in its sealed manifest under `"measured"`, where `pipelines/distill/localizer.py` wrote it.
+Where `avel_tf/shipped/1/` is there, it is an exported model like any other; what it knows, and how
+well it did, stands in its sealed manifest under `"measured"`, written by the recipe in
+`pipelines/distill/localizer.py`. docs/shipped-model.md says how it is made, and whether this copy
+has one.
 """
 
 from __future__ import annotations
@@ -34,10 +36,9 @@ def find_shipped() -> Path:
         return find_version(FOLDER)
     except ModelError:
         raise ModelError(
-            f"No model was named, and this copy of avel-tf has none of its own in {FOLDER}. Name "
-            "one with --model SAVED_MODEL (avel export RUN --out saved_models/NAME makes one), "
-            "install a release of avel-tf, which has one, or make it: "
-            "pipelines/distill/localizer.py says how."
+            f"This copy of avel-tf comes with no model of its own: there is none in {FOLDER}. Name "
+            "one with --model SAVED_MODEL (avel export RUN --out saved_models/NAME makes one), or "
+            "make the one that belongs there: docs/shipped-model.md says how."
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""The localizer that is shipped with avel-tf, from the corpora to `avel_tf/shipped/1`.
+"""A localizer that comes with avel-tf, from the corpora to `avel_tf/shipped/1`.
 
     python -m pipelines.distill.localizer CORPORA CLIPS WORK --ship avel_tf/shipped
 

@@ -45,7 +45,8 @@ def class_table(per_class: dict[str, dict[str, Any]]) -> list[str]:
     """Precision and recall of each class that is offered."""
     lines = ["| class | seconds | precision | recall | F1 |", "|---|---|---|---|---|"]
     for name, row in per_class.items():
-        ratios = " | ".join(f"{row[key]:.2f}" for key in ("precision", "recall", "f1"))
+        found = [row[key] for key in ("precision", "recall", "f1")]
+        ratios = " | ".join("-" if each is None else f"{each:.2f}" for each in found)
         lines.append(f"| {name} | {row['support']} | {ratios} |")
     return lines
 
