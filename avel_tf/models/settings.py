@@ -29,8 +29,8 @@ class ModelSettings:
         input_dropout: share of the normalised features dropped before the projection.
         head: one of `HEADS`: `per_second` decides each second by itself; `factorised` says once per
             clip which event it holds and per second whether it is there; `auto` is `factorised`
-            where no training clip holds several events (`resolve_head`). `per_second`: it names
-            more clips right and takes every data set (docs/results.md).
+            where no training clip holds several events (`resolve_head`). `per_second`: on
+            real sounds it names more clips right, and it takes every data set (docs/results.md).
         linear_path: whether the factorised head also reads the clip's mean features directly, as a
             logistic regression does.
         cross_modal: one of `CROSS_MODAL`, how the modalities of `avel` meet over the seconds.
