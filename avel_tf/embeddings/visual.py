@@ -76,7 +76,7 @@ def load_visual(module: str | VisualSettings = COMPACT) -> VisualEmbedding:
 
     Example:
         >>> load_visual("compact")(frames).shape  # frames uint8 [5, 360, 640, 3]
-        TensorShape([5, 1024])
+        TensorShape([5, 768])
     """
     settings = VisualSettings(module=module) if isinstance(module, str) else module
     if settings.module == COMPACT:

@@ -17,7 +17,7 @@ class MadeStream(SecondStream):
         numbers: The seconds, by number; the same number is the same second in any stream.
     """
 
-    def __init__(self, numbers: list[int], *, frames_per_second: int = 2, size: int = 128) -> None:
+    def __init__(self, numbers: list[int], *, frames_per_second: int = 2, size: int = 160) -> None:
         super().__init__([""], frames_per_second=frames_per_second, size=size, workers=1)
         self.numbers = numbers
 

@@ -55,7 +55,7 @@ def model(exported):
 
 @pytest.mark.slow
 def test_plain_tensorflow_gives_the_same_numbers(exported, run_folder, extractor, tmp_path):
-    clips = given_clips(2, 3, 128, 128)
+    clips = given_clips(2, 3, 160, 160)
     np.savez(tmp_path / "given.npz", **clips)
     paths = [str(exported), str(tmp_path / "given.npz"), str(tmp_path / "found.npz")]
     # Isolated mode (-I): the project's folder is not on the path.
@@ -113,7 +113,7 @@ def test_names_shapes_and_types_of_the_signatures(model, store):
 
 
 @pytest.mark.parametrize(
-    ("batch", "seconds", "height", "width"), [(1, 1, 128, 128), (2, 5, 90, 160), (1, 2, 33, 17)]
+    ("batch", "seconds", "height", "width"), [(1, 1, 160, 160), (2, 5, 90, 160), (1, 2, 33, 17)]
 )
 def test_pictures_of_any_size(model, store, batch, seconds, height, width):
     clips = given_clips(batch, seconds, height, width)
@@ -179,7 +179,7 @@ def test_the_warm_up_request_is_one_that_the_model_takes(exported, model):
     assert request.model_spec.name == "tiny"
     assert request.model_spec.signature_name == "serving_default"
     inputs = {name: tf.make_ndarray(proto) for name, proto in request.inputs.items()}
-    assert inputs["frames"].shape == (1, 1, FRAMES_PER_SECOND, 128, 128, 3)
+    assert inputs["frames"].shape == (1, 1, FRAMES_PER_SECOND, 160, 160, 3)
     assert inputs["frames"].dtype == np.uint8
     assert inputs["waveform"].shape == (1, 16_000) and inputs["waveform"].dtype == np.float32
     found = model.signatures["serving_default"](

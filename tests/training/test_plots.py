@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from avel_tf.labels import Labels
+from avel_tf.training.history import rank
 from avel_tf.training.plots import (
     MOST_CLASSES,
     best_epoch,
@@ -42,11 +43,7 @@ def test_three_files_that_stand_alone(tmp_path: Path) -> None:
     assert [file.read_bytes() for file in files] == before
 
 
-@pytest.mark.slow
 def test_the_epoch_that_is_marked_is_the_one_that_training_keeps() -> None:
-    # Here, because Keras takes seconds to import and no other of these tests needs it.
-    from avel_tf.training.checkpoint import _rank
-
     rng = np.random.default_rng(0)
     for _ in range(20):
         history = [
@@ -56,7 +53,7 @@ def test_the_epoch_that_is_marked_is_the_one_that_training_keeps() -> None:
         ]  # fmt: skip
         kept = 0
         for number, row in enumerate(history):
-            if number == 0 or _rank(row) > max(map(_rank, history[:number])):
+            if number == 0 or rank(row) > max(map(rank, history[:number])):
                 kept = row["epoch"]
         assert best_epoch(history) == kept
     assert best_epoch([{"epoch": 1.0, "loss": 1.0}, {"epoch": 2.0, "loss": 2.0}]) == 2
