@@ -57,7 +57,7 @@ def test_embeddings_are_those_of_the_extractor(extractor, choice):
         else:
             # A dozen layers on noise; whether a precision is near enough to be used is proven on
             # real pictures (test_choose.py), and 0.999 is asked for there.
-            assert cosines(right, found).min() > 0.998
+            assert cosines(right, found).min() > 0.995
             assert np.abs(found - right).max() > 1e-4  # or it was float32 after all
 
 
