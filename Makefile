@@ -38,9 +38,9 @@ results: $(INSTALLED)
 	$(ACCURACY)/few_examples.py results/few.npz --out results/few_examples.json
 	test -d results/real || $(VENV)/bin/avel extract $(SHARED)/clips --out results/real $(REAL_BACKBONES)
 	$(ACCURACY)/real_clips.py results/real --out results/real_clips.json
-	test -d $(HARD) || $(ACCURACY)/hard_set.py $(HARD)
+	test -d $(HARD) || $(ACCURACY)/hard_set.py $(HARD) --train 805 --validation 100 --test 300
 	test -d results/hard || $(VENV)/bin/avel extract $(HARD) --out results/hard $(REAL_BACKBONES)
-	$(ACCURACY)/ablation.py results/hard --out results/ablation.json
+	$(ACCURACY)/ablation.py results/hard --set training.epochs=40 --out results/ablation.json
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 
 
@@ -24,6 +27,21 @@ def load_tensorflow() -> None:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(silence)
+
+
+@contextmanager
+def without_tensorflow_log() -> Iterator[None]:
+    """Nothing of TensorFlow's own log inside, for what may fail and is provided for.
+
+    A reader takes a thousand lines of ERROR for a failure.
+    """
+    log = logging.getLogger("tensorflow")
+    level = log.level
+    log.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def load_openvino() -> ModuleType:

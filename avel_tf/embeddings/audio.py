@@ -9,6 +9,7 @@ import tensorflow as tf
 from avel_tf.embeddings import compact
 from avel_tf.embeddings.hub_module import load_module, sha256_of_folder
 from avel_tf.embeddings.settings import COMPACT, AudioSettings
+from avel_tf.quiet import without_tensorflow_log
 
 # VGGish and YAMNet are trained on 16 kHz mono; `Clip.waveform` has that rate, too.
 SAMPLE_RATE = 16_000
@@ -84,7 +85,8 @@ class AudioEmbedding(tf.Module):
             return tf.vectorized_map(self._embed_second, seconds, fallback_to_while_loop=False)
 
         try:
-            found = together(noise)
+            with without_tensorflow_log():  # it would list every op that it cannot rewrite
+                found = together(noise)
         except (TypeError, ValueError, NotImplementedError, tf.errors.OpError):
             return False
         alone = tf.stack([self._embed_second(second) for second in noise])

@@ -7,14 +7,13 @@ from keras import layers
 
 from avel_tf.embeddings import log_mel as front_end
 from avel_tf.embeddings.log_mel_layer import LogMel
+from avel_tf.embeddings.residual_blocks import convolution, residual
 
 WIDTH = 512
 STEM_CHANNELS = 16
 # Channels and residual blocks of each stage. Dense convolutions, because a processor trains them
 # faster than separable ones with half the parameters (docs/backbones.md).
 STAGES = ((32, 1), (64, 2), (128, 1), (144, 1))
-# Keras' 0.99 lags behind by thousands of steps; a short training has few.
-MOMENTUM = 0.9
 
 
 def audio_network() -> keras.Model:
@@ -38,29 +37,12 @@ def audio_network() -> keras.Model:
     seconds = keras.Input([front_end.SAMPLE_RATE], name="seconds")
     # In bfloat16 a spectrogram would lose its quiet parts before the network sees them.
     x = LogMel(name="log_mel", dtype="float32")(seconds)  # [N, 100, 64, 1]
-    x = _convolution(x, STEM_CHANNELS, 5, "stem", stride=2)  # [N, 50, 32, 16]
+    x = convolution(x, STEM_CHANNELS, 5, "stem", stride=2)  # [N, 50, 32, 16]
     for stage, (channels, blocks) in enumerate(STAGES, start=1):
-        x = _convolution(x, channels, 3, f"stage{stage}_down", stride=2)  # [N, F/2, M/2, channels]
+        x = convolution(x, channels, 3, f"stage{stage}_down", stride=2)  # [N, F/2, M/2, channels]
         for block in range(1, blocks + 1):
-            x = _residual(x, f"stage{stage}_block{block}")
-    x = _convolution(x, WIDTH, 1, "widen")  # [N, 4, 2, D]
+            x = residual(x, f"stage{stage}_block{block}")
+    x = convolution(x, WIDTH, 1, "widen")  # [N, 4, 2, D]
     vectors = layers.GlobalAveragePooling2D(name="mean")(x)  # [N, D]
     vectors = layers.Activation("linear", dtype="float32", name="vectors")(vectors)
     return keras.Model(seconds, vectors, name="compact_audio")
-
-
-def _convolution(
-    x: keras.KerasTensor, channels: int, size: int, name: str, *, stride: int = 1, relu: bool = True
-) -> keras.KerasTensor:
-    x = layers.Conv2D(
-        channels, size, strides=stride, padding="same", use_bias=False, name=f"{name}_conv"
-    )(x)
-    x = layers.BatchNormalization(momentum=MOMENTUM, name=f"{name}_norm")(x)
-    return layers.ReLU(name=f"{name}_relu")(x) if relu else x
-
-
-def _residual(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
-    channels = x.shape[-1]
-    y = _convolution(x, channels, 3, f"{name}_1")
-    y = _convolution(y, channels, 3, f"{name}_2", relu=False)
-    return layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_sum")([x, y]))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 from keras import layers
 
+from avel_tf.embeddings.residual_blocks import convolution, residual
+
 SIZE = 160
 # The pictures it learned from are 64 to 128 pixels: what 160 pixels hold beyond 80 it never saw.
 SHRINK = 2
@@ -13,8 +15,6 @@ STEM_CHANNELS = 32
 # faster than separable ones with half the parameters (docs/backbones.md).
 STAGES = ((64, 2), (128, 2), (256, 1))
 POOLED = 384
-# Keras' 0.99 lags behind by hundreds of steps; a short training has few.
-MOMENTUM = 0.9
 
 
 def visual_network() -> keras.Model:
@@ -48,12 +48,12 @@ def visual_trunk() -> keras.Model:
     Training feeds it pictures of 80 pixels, or fewer while it is coarse.
     """
     pictures = keras.Input([None, None, 3], name="small_pictures")
-    x = _convolution(pictures, STEM_CHANNELS, 3, "stem", stride=2)  # [N, h/2, w/2, 32]
+    x = convolution(pictures, STEM_CHANNELS, 3, "stem", stride=2)  # [N, h/2, w/2, 32]
     for stage, (channels, blocks) in enumerate(STAGES, start=1):
-        x = _convolution(x, channels, 3, f"stage{stage}_down", stride=2)  # [N, h/2, w/2, channels]
+        x = convolution(x, channels, 3, f"stage{stage}_down", stride=2)  # [N, h/2, w/2, channels]
         for block in range(1, blocks + 1):
-            x = _residual(x, f"stage{stage}_block{block}")
-    x = _convolution(x, POOLED, 1, "widen")  # [N, h/16, w/16, 384]
+            x = residual(x, f"stage{stage}_block{block}")
+    x = convolution(x, POOLED, 1, "widen")  # [N, h/16, w/16, 384]
     vectors = layers.Concatenate(name="mean_and_max")(
         [
             layers.GlobalAveragePooling2D(name="mean")(x),
@@ -62,20 +62,3 @@ def visual_trunk() -> keras.Model:
     )  # [N, 768]
     vectors = layers.Activation("linear", dtype="float32", name="vectors")(vectors)
     return keras.Model(pictures, vectors, name="compact_visual_trunk")
-
-
-def _convolution(
-    x: keras.KerasTensor, channels: int, size: int, name: str, *, stride: int = 1, relu: bool = True
-) -> keras.KerasTensor:
-    x = layers.Conv2D(
-        channels, size, strides=stride, padding="same", use_bias=False, name=f"{name}_conv"
-    )(x)
-    x = layers.BatchNormalization(momentum=MOMENTUM, name=f"{name}_norm")(x)
-    return layers.ReLU(name=f"{name}_relu")(x) if relu else x
-
-
-def _residual(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
-    channels = x.shape[-1]
-    y = _convolution(x, channels, 3, f"{name}_1")
-    y = _convolution(y, channels, 3, f"{name}_2", relu=False)
-    return layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_sum")([x, y]))

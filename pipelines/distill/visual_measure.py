@@ -18,7 +18,6 @@ import argparse
 import csv
 import logging
 import os
-import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +26,7 @@ import cv2
 import numpy as np
 
 from pipelines.distill.corpus import HELD_OUT_SOURCES, Member, read_bytes, read_manifest
+from pipelines.distill.visual_corpus import Teacher
 
 Embed = Callable[[np.ndarray], np.ndarray]  # uint8 [N, H, W, 3] to float32 [N, D]
 
@@ -202,26 +202,9 @@ def ridge(vectors: np.ndarray, target: np.ndarray, fit: np.ndarray, test: np.nda
 
 
 def teacher_network(folder: Path) -> Embed:
-    """Vectors and probabilities side by side [N, D + 1001], by OpenVINO."""
-    import openvino
-    import tensorflow as tf
-
-    loaded = tf.saved_model.load(str(folder))
-    both = tf.Module()
-    both.loaded = loaded
-    both.run = tf.function(
-        lambda pictures: {"vectors": loaded(pictures), "scores": loaded.logits(pictures)}
-    ).get_concrete_function(tf.TensorSpec([None, TEACHER_SIZE, TEACHER_SIZE, 3], tf.float32))
-    with tempfile.TemporaryDirectory() as exported:
-        tf.saved_model.save(both, exported, signatures=both.run)
-        model = openvino.convert_model(exported)
-    compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "bf16"})
-
-    def embed(pictures: np.ndarray) -> np.ndarray:
-        said = compiled(pictures.astype(np.float32) / 255.0)
-        return np.concatenate([said["vectors"], said["scores"]], axis=1)
-
-    return embed
+    """Vectors and probabilities side by side [N, D + 1001], in float32: no weakened rival."""
+    teacher = Teacher(folder, precision="f32")
+    return lambda pictures: np.concatenate(teacher(pictures), axis=1)
 
 
 def student(weights: Path | None) -> Embed:

@@ -67,14 +67,17 @@ def test_views_are_drawn_from_the_seed_and_say_when_the_class_is_lost(picture):
 @pytest.mark.slow
 def test_a_run_that_was_ended_goes_on(views, tmp_path):
     run = tmp_path / "run"
-    for minutes in ("0.02", "0.15"):
+    minutes = 0.02
+    for _ in range(2):
         command = [sys.executable, "-m", "pipelines.distill.visual", str(views), str(run)]
         done = subprocess.run(
-            [*command, "--minutes", minutes, "--threads", "1"],
+            [*command, "--minutes", str(minutes), "--threads", "1"],
             cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
             timeout=300,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
+        with np.load(run / "state.npz") as state:  # a slow machine may have needed longer
+            minutes = float(state["seconds"]) / 60 + 0.1
     with open(run / "log.csv", newline="") as file:
         steps = [int(row["step"]) for row in csv.DictReader(file)]
     assert len(steps) == 2 and 0 < steps[0] < steps[1]
