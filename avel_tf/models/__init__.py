@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from avel_tf.models.attention import attention_model, attention_names
     from avel_tf.models.build import build_model
-    from avel_tf.models.head_choice import resolve_head
+    from avel_tf.models.head_check import check_head
     from avel_tf.models.loading import load_model
     from avel_tf.models.losses.multiple_instance_cross_entropy import MultipleInstanceCrossEntropy
     from avel_tf.models.losses.segment_cross_entropy import SegmentCrossEntropy
@@ -28,10 +28,10 @@ _HOMES = {
     "attention_model": "avel_tf.models.attention",
     "attention_names": "avel_tf.models.attention",
     "build_model": "avel_tf.models.build",
+    "check_head": "avel_tf.models.head_check",
     "fit_normalization": "avel_tf.models.normalization",
     "load_model": "avel_tf.models.loading",
     "losses_for": "avel_tf.models.objectives",
-    "resolve_head": "avel_tf.models.head_choice",
     "training_outputs": "avel_tf.models.objectives",
 }
 __all__ = [
@@ -43,10 +43,10 @@ __all__ = [
     "attention_model",
     "attention_names",
     "build_model",
+    "check_head",
     "fit_normalization",
     "load_model",
     "losses_for",
-    "resolve_head",
     "training_outputs",
 ]
 

@@ -46,8 +46,7 @@ def build_model(
     the LSTM is about 200 times slower.
 
     Args:
-        settings: which network, how large, of which pieces. A head that is still `auto` becomes
-            `per_second`, which suits all data; `resolve_head` chooses by the data.
+        settings: which network, how large, of which pieces.
         visual_width: Dv, features per second of video.
         audio_width: Da, features per second of sound.
         classes: C, the event classes without background.

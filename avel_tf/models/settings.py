@@ -6,7 +6,7 @@ import difflib
 from dataclasses import dataclass, fields
 
 MODELS = ("avel", "bi_avatt", "bi_vaatt", "audio_only", "visual_only")
-HEADS = ("auto", "per_second", "factorised")
+HEADS = ("per_second", "factorised")
 CROSS_MODAL = ("attention", "propagation", "none")
 # The pieces between the modalities, which the baselines stay without.
 AVEL_PIECES = ("cross_modal", "background_gate", "class_activation", "contrast")
@@ -28,9 +28,9 @@ class ModelSettings:
             the last layer. 0.4 with 0.3 below: 0.2 and 0.1 lost 0.02 on 110 clips.
         input_dropout: share of the normalised features dropped before the projection.
         head: one of `HEADS`: `per_second` decides each second by itself; `factorised` says once per
-            clip which event it holds and per second whether it is there; `auto` is `factorised`
-            where no training clip holds several events (`resolve_head`). `per_second`: on
-            real sounds it names more clips right, and it takes every data set (docs/results.md).
+            clip which event it holds and per second whether it is there, and is refused for clips
+            of several events (`check_head`). `per_second`: on real sounds it names more clips
+            right, and it takes every data set (docs/results.md).
         linear_path: whether the factorised head also reads the clip's mean features directly, as a
             logistic regression does.
         cross_modal: one of `CROSS_MODAL`, how the modalities of `avel` meet over the seconds.

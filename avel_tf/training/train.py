@@ -19,10 +19,10 @@ from avel_tf.models import (
     FeatureNormalization,
     ModelSettings,
     build_model,
+    check_head,
     fit_normalization,
     load_model,
     losses_for,
-    resolve_head,
     training_outputs,
 )
 from avel_tf.training.checkpoint import EpochCheckpoint
@@ -88,9 +88,10 @@ def train(
     examples = load("train", memory_bytes=memory)
     validation = load("validation", memory_bytes=max(memory - examples.nbytes, 0))
     _require_trainable(examples, store)
+    check_head(model_settings, examples.targets, examples.valid, store.labels.names)
 
     model = build_model(
-        resolve_head(model_settings, examples.targets, examples.valid, store.labels.names),
+        model_settings,
         visual_width=store.recipe.visual.width,
         audio_width=store.recipe.audio.width,
         classes=len(store.labels),

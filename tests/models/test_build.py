@@ -62,14 +62,6 @@ def test_every_model_takes_the_factorised_head(name: str) -> None:
     assert model(random_inputs(HOLES)).shape == (3, 6, CLASSES + 1)
 
 
-def test_without_data_in_sight_the_head_is_per_second() -> None:
-    auto, named = (
-        small_model("audio_only", head="auto"),
-        small_model("audio_only", head="per_second"),
-    )
-    np.testing.assert_array_equal(auto(random_inputs(HOLES)), named(random_inputs(HOLES)))
-
-
 def test_inputs_are_the_same_for_every_model(model: keras.Model) -> None:
     assert set(model.input) == {"visual", "audio", "valid"}
     assert model.input["valid"].dtype == "bool"

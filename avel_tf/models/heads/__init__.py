@@ -27,8 +27,7 @@ def segment_logits(
         features: the normalised features that the network reads, float32 `[B, T, Dv or Da]` each.
         valid: bool `[B, T]`.
         classes: C, without background.
-        settings: head, linear_path and dropout. Without data in sight `auto` is `per_second`, which
-            every data set can be trained with.
+        settings: head, linear_path and dropout.
         evidence: float32 `[B, C]`, added to the logits of the C events; nothing when left out.
 
     Returns:

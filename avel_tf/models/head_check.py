@@ -1,22 +1,21 @@
-"""Which head a data set needs."""
+"""Whether a head can say what a data set holds."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from avel_tf.models.settings import ModelSettings
 
 
-def resolve_head(
+def check_head(
     settings: ModelSettings,
     targets: np.ndarray,
     valid: np.ndarray,
     labels: Sequence[str] | None = None,
-) -> ModelSettings:
-    """Holds the head against the training clips, and chooses it where it is `auto`.
+) -> None:
+    """Holds the head against the training clips: the factorised one names one event per clip.
 
     Args:
         settings: as they were asked for.
@@ -26,17 +25,15 @@ def resolve_head(
         labels: the C event classes, to name an example; C is taken to be the largest target
             otherwise.
 
-    Returns:
-        The settings with a head that is not `auto`: `factorised` where no clip holds several
-        events, else `per_second`. These are what a run's configuration keeps.
-
     Raises:
         ValueError: the head is `factorised` and some clips hold several events.
 
     Example:
-        >>> resolve_head(ModelSettings(), targets, valid, labels.names).head
-        'factorised'
+        >>> check_head(ModelSettings(head="factorised"), targets, valid, labels.names)
+        ValueError: 12 of 40 training clips hold several different events (…)
     """
+    if settings.head != "factorised":
+        return
     if targets.ndim == 3:
         seconds = targets[..., :-1] > 0  # [N, T, C]
     else:
@@ -44,14 +41,11 @@ def resolve_head(
         seconds = targets[..., None] == np.arange(classes)  # [N, T, C]
     held = np.logical_or.reduce(seconds & valid[..., None], axis=1)  # [N, C]
     several = np.flatnonzero(held.sum(axis=1) > 1)
-    if settings.head == "auto":
-        return replace(settings, head="per_second" if len(several) else "factorised")
-    if settings.head == "factorised" and len(several):
+    if len(several):
         events = np.flatnonzero(held[several[0]])[:2]
         names = [repr(labels[each]) if labels is not None else f"class {each}" for each in events]
         raise ValueError(
             f"{len(several)} of {len(targets)} training clips hold several different events (the "
             f"first: {' and '.join(names)}), and the factorised head names one event per clip. "
-            "Set model.head=per_second, or leave it at auto, which chooses by the data."
+            "Set model.head=per_second, which names one per second."
         )
-    return settings
