@@ -202,6 +202,13 @@ def test_nothing_to_learn_from(splits, tmp_path):
         train(store, tmp_path / "run")
 
 
+def test_one_event_for_clips_of_two_is_refused_before_training(splits, tmp_path):
+    two = [(n, f, (), np.array([0, 0, 3, 1, 1, 3])) for n, f, _, _ in splits["train"]]
+    store = stores.write_store(tmp_path / "features", train=two)
+    with pytest.raises(ValueError, match="24 of 24 training clips hold several different events"):
+        train(store, tmp_path / "run", model_settings=ModelSettings(head="factorised"))
+
+
 @pytest.mark.parametrize("epochs", [1, 4])
 def test_the_rate_rises_over_one_epoch_and_falls_to_zero(epochs):
     settings = ModelSettings("audio_only", width=8, heads=2, lstm_units=4)
