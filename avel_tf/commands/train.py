@@ -14,6 +14,7 @@ from avel_tf.commands.common import (
     config_of,
     is_feature_store,
 )
+from avel_tf.models.settings import NO_MAPS
 from avel_tf.quiet import load_tensorflow
 
 if TYPE_CHECKING:
@@ -56,6 +57,9 @@ def run(options: argparse.Namespace) -> int:
     config = config_of(options)
     if is_feature_store(options.data):
         config = _with_recipe_of(options.data, config)
+    # Here, and not after hours of embedding.
+    if config.model.spatial_attention and not config.embeddings.visual.maps:
+        raise ValueError(NO_MAPS)
     if options.seeds < 1:
         raise ValueError(f"--seeds must be at least 1. Received: {options.seeds}")
     _check_folder(options.out, config, resume=options.resume)
@@ -167,6 +171,8 @@ def _with_recipe_of(features: Path, config: Config) -> Config:
                 module=_module_setting(recipe.visual.module),
                 frames_per_second=recipe.visual.frames_per_second,
                 size=recipe.visual.size,
+                maps=recipe.visual.places > 1,
+                endpoint=recipe.visual.endpoint,
             ),
             AudioSettings(
                 module=_module_setting(recipe.audio.module),

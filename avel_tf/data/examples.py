@@ -18,8 +18,10 @@ from avel_tf.data.feature_store import FeatureStore, FeatureStoreError
 
 logger = logging.getLogger(__name__)
 
-# Windows whose statistics are taken at once: 21 MB of ResNet-152 at ten seconds.
+# Windows whose statistics are taken at once, 21 MB of ResNet-152 at ten seconds, and how large
+# they may be together: a window of its maps has 4 MB.
 _WINDOWS_AT_ONCE = 256
+_BYTES_AT_ONCE = 128e6
 # An array of zeros of a shape and a type, in memory or on the disk.
 Allocate = Callable[[tuple[int, ...], str], np.ndarray]
 # Changes a batch by what (seed, epoch) int64 [2] and the step in the epoch decide.
@@ -58,8 +60,10 @@ class Examples:
             stream: `visual` or `audio`.
         """
         vectors: np.ndarray = getattr(self, stream)
-        for first in range(0, len(self), _WINDOWS_AT_ONCE):
-            part = slice(first, first + _WINDOWS_AT_ONCE)
+        window_bytes = vectors.nbytes / max(len(self), 1)
+        windows = int(min(_WINDOWS_AT_ONCE, max(_BYTES_AT_ONCE // max(window_bytes, 1), 1)))
+        for first in range(0, len(self), windows):
+            part = slice(first, first + windows)
             yield vectors[part][self.valid[part]]  # [n, D]
 
     def batches(

@@ -21,9 +21,12 @@ VISUAL_SIZE = compact_visual.SIZE
 WEIGHTS = Path(__file__).parent / "weights"
 
 
-def visual_backbone() -> keras.Model:
-    """Pictures float32 [N, 160, 160, 3] in [0, 1] to vectors float32 [N, Dv]."""
-    return _trained(visual_network(), WEIGHTS / "visual.npz")
+def visual_backbone(*, maps: bool = False) -> keras.Model:
+    """Pictures float32 [N, 160, 160, 3] in [0, 1] to vectors [N, 768], or to maps [N, 5, 5, 384].
+
+    The mean and the maximum over a map's places are the vector.
+    """
+    return _trained(visual_network(maps=maps), WEIGHTS / "visual.npz")
 
 
 def audio_backbone() -> keras.Model:

@@ -17,7 +17,7 @@ STAGES = ((64, 2), (128, 2), (256, 1))
 POOLED = 384
 
 
-def visual_network() -> keras.Model:
+def visual_network(*, maps: bool = False) -> keras.Model:
     """The visual backbone's architecture, freshly initialised: 2.4 million parameters.
 
     ```
@@ -27,8 +27,12 @@ def visual_network() -> keras.Model:
 
     The mean says what the picture is, the maximum finds what is small in it.
 
+    Args:
+        maps: Give what the mean and the maximum are taken of.
+
     Returns:
-        Pictures float32 [N, 160, 160, 3] in [0, 1] to non-negative vectors float32 [N, 768].
+        Pictures float32 [N, 160, 160, 3] in [0, 1] to non-negative vectors float32 [N, 768], or to
+        non-negative maps float32 [N, 5, 5, 384].
 
     Example:
         >>> visual_network()(pictures).shape  # pictures float32 [10, 160, 160, 3]
@@ -39,13 +43,14 @@ def visual_network() -> keras.Model:
     """
     pictures = keras.Input([SIZE, SIZE, 3], name="pictures")
     small = layers.AveragePooling2D(SHRINK, name="shrink")(pictures)  # [N, 80, 80, 3]
-    return keras.Model(pictures, visual_trunk()(small), name="compact_visual")
+    return keras.Model(pictures, visual_trunk(maps=maps)(small), name="compact_visual")
 
 
-def visual_trunk() -> keras.Model:
+def visual_trunk(*, maps: bool = False) -> keras.Model:
     """What follows the shrinking: pictures float32 [N, h, w, 3] of any size to [N, 768].
 
-    Training feeds it pictures of 80 pixels, or fewer while it is coarse.
+    Training feeds it pictures of 80 pixels, or fewer while it is coarse. With `maps` it ends
+    before the mean and the maximum, at [N, h/16, w/16, 384].
     """
     pictures = keras.Input([None, None, 3], name="small_pictures")
     x = convolution(pictures, STEM_CHANNELS, 3, "stem", stride=2)  # [N, h/2, w/2, 32]
@@ -54,6 +59,9 @@ def visual_trunk() -> keras.Model:
         for block in range(1, blocks + 1):
             x = residual(x, f"stage{stage}_block{block}")
     x = convolution(x, POOLED, 1, "widen")  # [N, h/16, w/16, 384]
+    if maps:
+        x = layers.Activation("linear", dtype="float32", name="maps")(x)
+        return keras.Model(pictures, x, name="compact_visual_trunk")
     vectors = layers.Concatenate(name="mean_and_max")(
         [
             layers.GlobalAveragePooling2D(name="mean")(x),

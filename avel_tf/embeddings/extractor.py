@@ -32,6 +32,8 @@ class FeatureExtractor(tf.Module):
                 frames_per_second=frames_per_second,
                 size=visual.size,
                 width=visual.width,
+                places=visual.places,
+                endpoint=visual.endpoint,
             ),
             audio=AudioRecipe(
                 module=audio.module_name,

@@ -18,13 +18,19 @@ class RecipeMismatchError(ValueError):
 
 @dataclass(frozen=True)
 class VisualRecipe:
-    """Module, hash of its weights, F, size in pixels, and Dv."""
+    """Module, hash of its weights, F, size in pixels, and Dv.
+
+    Maps have more than one place: Dv is then places x channels, place by place, row by row of the
+    picture; `endpoint` is where in a TF-Hub module they come from.
+    """
 
     module: str
     sha256: str
     frames_per_second: int
     size: int
     width: int
+    places: int = 1
+    endpoint: str | None = None
 
 
 @dataclass(frozen=True)

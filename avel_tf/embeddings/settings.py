@@ -23,11 +23,18 @@ class VisualSettings:
             default is what it is stands in `docs/embeddings.md`, with the measurement.
         size: Height and width in pixels that pictures are resized to, for modules whose signature
             leaves it open; `None` takes the module's own, or 224.
+        maps: Give the map of each picture, one vector per place, in the place of one vector for
+            all of it; `model.spatial_attention` picks places by the sound. It takes as many times
+            the room as there are places (docs/models.md).
+        endpoint: The end point of a TF-Hub module that is the map; `None` takes the smallest map
+            that has the most channels, `.../block4` of a ResNet.
     """
 
     module: str = RESNET_V2_152
     frames_per_second: int = 2
     size: int | None = None
+    maps: bool = False
+    endpoint: str | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.frames_per_second <= 60:
@@ -38,6 +45,11 @@ class VisualSettings:
         if self.size is not None and not 16 <= self.size <= 1024:
             raise ValueError(
                 f"embeddings.visual.size must lie between 16 and 1024. Received: {self.size}"
+            )
+        if self.endpoint is not None and not self.maps:
+            raise ValueError(
+                "embeddings.visual.endpoint names a map, and embeddings.visual.maps is false. Set "
+                f"it to true, or leave the end point out. Received: endpoint={self.endpoint!r}"
             )
 
 

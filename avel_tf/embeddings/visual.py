@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import tensorflow as tf
 
 from avel_tf.embeddings import compact
+from avel_tf.embeddings.endpoint_map import find_map
 from avel_tf.embeddings.hub_module import load_module, sha256_of_folder
 from avel_tf.embeddings.settings import COMPACT, VisualSettings
 
@@ -17,6 +19,8 @@ DEFAULT_SIZE = 224
 class VisualEmbedding(tf.Module):
     """One vector for each picture, by a TF-Hub module or by the project's own backbone.
 
+    A map is such a vector, too: the features of its places behind each other, row by row.
+
     Pictures are resized to the module's size as a whole, without a crop, as AVE's published
     features were made (Tian et al. 2018), and scaled to [0, 1], as TF-Hub's image modules expect
     (https://www.tensorflow.org/hub/common_signatures/images).
@@ -26,17 +30,28 @@ class VisualEmbedding(tf.Module):
         sha256: Hash of the module's weights.
         size: Height and width in pixels of what the module sees.
         width: Dv, the number of features of a picture.
+        places: How many places share the features; 1 where they are of the whole picture.
+        endpoint: The end point of the module that is the map, where it was chosen among several.
     """
 
     def __init__(
-        self, module: Any, *, module_name: str, sha256: str, size: int, width: int
+        self,
+        module: Any,
+        *,
+        module_name: str,
+        sha256: str,
+        size: int,
+        shape: tuple[int, ...],
+        endpoint: str | None = None,
     ) -> None:
         super().__init__(name="visual_embedding")
         self.module = module
         self.module_name = module_name
         self.sha256 = sha256
         self.size = size
-        self.width = width
+        self.width = math.prod(shape)
+        self.places = math.prod(shape[:-1])
+        self.endpoint = endpoint
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8)])
     def __call__(self, frames: tf.Tensor) -> tf.Tensor:
@@ -57,7 +72,8 @@ class VisualEmbedding(tf.Module):
             lambda: tf.image.resize(pictures, [self.size, self.size], antialias=True),
         )
         pictures = tf.ensure_shape(pictures, [None, self.size, self.size, 3])
-        return tf.ensure_shape(self.module(pictures), [None, self.width])  # [N, Dv]
+        features = self.module(pictures)  # [N, Dv] or [N, rows, columns, channels]
+        return tf.reshape(features, [-1, self.width])  # [N, Dv]
 
 
 def load_visual(module: str | VisualSettings = COMPACT) -> VisualEmbedding:
@@ -68,7 +84,8 @@ def load_visual(module: str | VisualSettings = COMPACT) -> VisualEmbedding:
             hold one.
 
     Returns:
-        A callable: uint8 [N, H, W, 3] -> float32 [N, Dv].
+        A callable: uint8 [N, H, W, 3] -> float32 [N, Dv]. With `maps` in the settings, Dv is
+        places x channels.
 
     Raises:
         ModuleUnavailableError: When the module cannot be found.
@@ -85,13 +102,18 @@ def load_visual(module: str | VisualSettings = COMPACT) -> VisualEmbedding:
                 f"The compact visual backbone sees {compact.VISUAL_SIZE} x {compact.VISUAL_SIZE} "
                 f"pixels. Received: embeddings.visual.size={settings.size}"
             )
-        model = compact.visual_backbone()
+        if settings.endpoint is not None:
+            raise ValueError(
+                "The compact visual backbone has one map and no end points to choose from. "
+                f"Received: embeddings.visual.endpoint={settings.endpoint!r}"
+            )
+        model = compact.visual_backbone(maps=settings.maps)
         return VisualEmbedding(
             model,
             module_name=compact.NAME,
             sha256=compact.sha256_of(model),
             size=compact.VISUAL_SIZE,
-            width=model.output_shape[-1],
+            shape=model.output_shape[1:],
         )
     loaded, folder = load_module(settings.module)
     size = _module_size(loaded) or settings.size or DEFAULT_SIZE
@@ -100,12 +122,15 @@ def load_visual(module: str | VisualSettings = COMPACT) -> VisualEmbedding:
             f"The module {settings.module} sees {size} x {size} pixels by its own signature. "
             f"Received: embeddings.visual.size={settings.size}"
         )
+    if settings.maps:
+        loaded = find_map(loaded, settings.module, size, settings.endpoint)
     return VisualEmbedding(
         loaded,
         module_name=settings.module,
         sha256=sha256_of_folder(folder),
         size=size,
-        width=_checked_width(loaded, settings.module, size),
+        shape=_checked_shape(loaded, settings.module, size, rank=4 if settings.maps else 2),
+        endpoint=loaded.endpoint if settings.maps else None,
     )
 
 
@@ -120,8 +145,12 @@ def _module_size(module: Any) -> int | None:
     return None
 
 
-def _checked_width(module: Any, name: str, size: int) -> int:
-    """Call the module on a black and on a noisy picture and hold it to the contract."""
+def _checked_shape(module: Any, name: str, size: int, *, rank: int) -> tuple[int, ...]:
+    """Call the module on a black and on a noisy picture and hold it to the contract.
+
+    Returns:
+        The shape of what it gives for one picture.
+    """
     expected = (
         f"Expected a TF-Hub image feature vector module: float32 [B, {size}, {size}, 3] in [0, 1] "
         "-> float32 [B, D]."
@@ -137,7 +166,7 @@ def _checked_width(module: Any, name: str, size: int) -> int:
         ) from error
     if not isinstance(vectors, tf.Tensor):
         raise ValueError(f"{expected} The module {name} returned a {type(vectors).__name__}.")
-    if vectors.shape.rank != 2 or vectors.shape[0] != 2 or not vectors.dtype.is_floating:
+    if vectors.shape.rank != rank or vectors.shape[0] != 2 or not vectors.dtype.is_floating:
         raise ValueError(
             f"{expected} For two pictures, the module {name} returned shape={vectors.shape}, "
             f"dtype={vectors.dtype.name}."
@@ -149,4 +178,4 @@ def _checked_width(module: Any, name: str, size: int) -> int:
             f"The visual module {name} returned the same vector for a black and a noisy picture: "
             "it does not look at its input, or its weights were not restored."
         )
-    return int(vectors.shape[1])
+    return tuple(vectors.shape[1:])

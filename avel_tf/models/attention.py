@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import keras
 from keras import ops
 
+from avel_tf.models.spatial_attention import AudioGuidedSpatialAttention
+
 
 def attention_names(model: keras.Model) -> tuple[str, ...]:
     """Names the attention layers of a model, from input to output.
@@ -22,23 +24,24 @@ def attention_names(model: keras.Model) -> tuple[str, ...]:
         >>> attention_names(model)
         ('audio_to_visual_attention',)
     """
-    return tuple(
-        layer.name for layer in model.layers if isinstance(layer, keras.layers.MultiHeadAttention)
-    )
+    kinds = (keras.layers.MultiHeadAttention, AudioGuidedSpatialAttention)
+    return tuple(layer.name for layer in model.layers if isinstance(layer, kinds))
 
 
 def attention_model(model: keras.Model, names: Sequence[str] | None = None) -> keras.Model:
     """Makes a model of the same inputs that returns attention weights; the weights are shared.
 
     A row (one querying second) sums to one over the valid seconds and is 0 at the others; a clip
-    without a valid second has zeros only.
+    without a valid second has zeros only. Of `spatial_attention`, a second sums to one over the
+    places of its map, row by row of the picture.
 
     Args:
         model: a model from `build_model` or `load_model`.
         names: some of `attention_names(model)`; all of them when left out.
 
     Returns:
-        A model from the same dict of inputs to `{name: float32 [B, heads, T, T]}`, queries first.
+        A model from the same dict of inputs to `{name: float32 [B, heads, T, T]}`, queries first,
+        and `{"spatial_attention": float32 [B, T, places]}`.
 
     Raises:
         ValueError: a name is not that of an attention layer of this model, or there is none.
@@ -57,6 +60,13 @@ def attention_model(model: keras.Model, names: Sequence[str] | None = None) -> k
                 f"The model {model.name!r} has no attention layer {name!r}; the nearest is "
                 f"{near!r}. It offers {', '.join(known)}."
             )
-    # An attention layer's outputs are the mixture [B, T, D] and the weights [B, heads, T, T].
-    weights = {name: ops.cast(model.get_layer(name).output[1], "float32") for name in names}
+    weights = {name: ops.cast(_weights(model.get_layer(name)), "float32") for name in names}
     return keras.Model(model.input, weights, name=f"{model.name}_attention")
+
+
+def _weights(layer: keras.layers.Layer) -> keras.KerasTensor:
+    """What a layer's answer is put together by, in the graph that it is a part of."""
+    if isinstance(layer, AudioGuidedSpatialAttention):
+        return layer.weights_of(*layer.input)  # [B, T, places]
+    # A layer over time gives the mixture [B, T, D] and the weights [B, heads, T, T].
+    return layer.output[1]

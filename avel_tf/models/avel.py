@@ -7,7 +7,7 @@ from typing import Any
 from keras import layers
 
 from avel_tf.models.background_gate import suppress_background
-from avel_tf.models.blocks import attend, normalise, project, read_seconds
+from avel_tf.models.blocks import attend, look, normalise, project, read_seconds
 from avel_tf.models.class_activation import class_evidence
 from avel_tf.models.contrast import contrast_seconds
 from avel_tf.models.heads import segment_logits
@@ -39,7 +39,8 @@ def avel(inputs: dict[str, Any], classes: int, settings: ModelSettings) -> Any:
     class activation and contrast come in on request (docs/models.md draws them).
 
     Args:
-        inputs: `visual` float `[B, T, Dv]`, `audio` float `[B, T, Da]`, `valid` bool `[B, T]`.
+        inputs: `visual` float `[B, T, Dv]` or `[B, T, places, Dv]`, `audio` float `[B, T, Da]`,
+            `valid` bool `[B, T]`.
         classes: C, without background.
         settings: sizes, dropout, pieces and head.
 
@@ -53,8 +54,9 @@ def avel(inputs: dict[str, Any], classes: int, settings: ModelSettings) -> Any:
         2020 (https://ojs.aaai.org/index.php/AAAI/article/view/5361), for attention both ways.
     """
     valid = inputs["valid"]
-    pictures = normalise(inputs["visual"], valid, "visual")  # [B, T, Dv]
+    pictures = normalise(inputs["visual"], valid, "visual")  # [B, T, Dv] or [B, T, places, Dv]
     sounds = normalise(inputs["audio"], valid, "audio")  # [B, T, Da]
+    pictures = look(pictures, sounds, settings)  # [B, T, Dv]
     visual = project(pictures, "visual", settings)  # [B, T, D]
     audio = project(sounds, "audio", settings)  # [B, T, D]
     # "Both heard and seen" is a conjunction within one second, and a product is the shortest way

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from avel_tf.models.blocks import attend, normalise, project, read_seconds
+from avel_tf.models.blocks import attend, look, normalise, project, read_seconds
 from avel_tf.models.heads import segment_logits
 from avel_tf.models.settings import ModelSettings
 
@@ -13,7 +13,8 @@ def bi_vaatt(inputs: dict[str, Any], classes: int, settings: ModelSettings) -> A
     """Video attends to audio, then a bidirectional LSTM reads the result.
 
     Args:
-        inputs: `visual` float `[B, T, Dv]`, `audio` float `[B, T, Da]`, `valid` bool `[B, T]`.
+        inputs: `visual` float `[B, T, Dv]` or `[B, T, places, Dv]`, `audio` float `[B, T, Da]`,
+            `valid` bool `[B, T]`.
         classes: C, without background.
         settings: sizes, dropout and head.
 
@@ -21,8 +22,9 @@ def bi_vaatt(inputs: dict[str, Any], classes: int, settings: ModelSettings) -> A
         Logits float32 `[B, T, C+1]`, background last.
     """
     valid = inputs["valid"]
-    pictures = normalise(inputs["visual"], valid, "visual")  # [B, T, Dv]
+    pictures = normalise(inputs["visual"], valid, "visual")  # [B, T, Dv] or [B, T, places, Dv]
     sounds = normalise(inputs["audio"], valid, "audio")  # [B, T, Da]
+    pictures = look(pictures, sounds, settings)  # [B, T, Dv]
     visual = project(pictures, "visual", settings)  # [B, T, D]
     audio = project(sounds, "audio", settings)  # [B, T, D]
     streams = attend(visual, audio, valid, "visual_to_audio_attention", settings)  # [B, T, D]

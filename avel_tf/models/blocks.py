@@ -10,6 +10,7 @@ from keras import layers, ops
 
 from avel_tf.models.normalization import FeatureNormalization
 from avel_tf.models.settings import ModelSettings
+from avel_tf.models.spatial_attention import AudioGuidedSpatialAttention
 
 
 def dropout(rate: float, name: str) -> keras.layers.Layer:
@@ -22,16 +23,36 @@ def normalise(features: Any, valid: Any, modality: str) -> Any:
     """Brings the features of one modality to one scale.
 
     Args:
-        features: float `[B, T, Dv]` or `[B, T, Da]`; anything, even NaN, at invalid seconds.
+        features: float `[B, T, Dv]`, `[B, T, Da]` or maps `[B, T, places, channels]`; anything,
+            even NaN, at invalid seconds.
         valid: bool `[B, T]`.
         modality: "visual" or "audio", the beginning of the layer's name.
 
     Returns:
-        float32 of the same shape.
+        float32 of the same shape. All places of a map share the statistics of their channel.
     """
-    present = ops.expand_dims(valid, -1)  # [B, T, 1]
+    present = ops.expand_dims(valid, tuple(range(2, features.ndim)))  # [B, T, 1] or [B, T, 1, 1]
     x = ops.where(present, features, 0.0)
     return FeatureNormalization(name=f"{modality}_normalization")(x)
+
+
+def look(pictures: Any, sounds: Any, settings: ModelSettings) -> Any:
+    """Makes one vector of each second's map; vectors stay as they are.
+
+    Args:
+        pictures: float32 `[B, T, Dv]` or maps `[B, T, places, Dv]`, of `normalise`.
+        sounds: float32 `[B, T, Da]`, of `normalise`; nobody listens where places are averaged.
+        settings: spatial_attention and width.
+
+    Returns:
+        float32 `[B, T, Dv]`.
+    """
+    if pictures.ndim == 3:
+        return pictures  # [B, T, Dv]
+    if not settings.spatial_attention:
+        return ops.mean(pictures, axis=2)  # [B, T, Dv]
+    layer = AudioGuidedSpatialAttention(settings.width, name="spatial_attention")
+    return layer(pictures, sounds)  # [B, T, Dv]
 
 
 def project(normalised: Any, modality: str, settings: ModelSettings) -> Any:

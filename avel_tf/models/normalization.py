@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
@@ -119,7 +119,7 @@ def fit_normalization(
     Args:
         model: a model from `build_model`; one of a single modality ignores the other array.
         visual: float `[N, Dv]`, the valid seconds of the training split and no others; or several
-            such arrays.
+            such arrays. Of maps, every place is a row for the statistics of its channels.
         audio: float `[N, Da]`, likewise.
 
     Raises:
@@ -136,4 +136,14 @@ def fit_normalization(
             "avel_tf.models.build_model."
         )
     for layer in layers:
-        layer.fit(arrays[layer.name])
+        modality = layer.name.removesuffix("_normalization")
+        layer.fit(_rows(arrays[layer.name], model.input[modality].shape[-1], layer.mean.shape[0]))
+
+
+def _rows(
+    features: np.ndarray | Iterable[np.ndarray], given: int, width: int
+) -> Iterator[np.ndarray]:
+    """Arrays [N, D] of arrays [N, Dv]; the places of a map are rows of their own."""
+    for part in [features] if isinstance(features, np.ndarray) else features:
+        # What has another shape is for the layer to refuse.
+        yield part.reshape(-1, width) if part.shape[1:] == (given,) else part

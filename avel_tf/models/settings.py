@@ -10,6 +10,13 @@ HEADS = ("per_second", "factorised")
 CROSS_MODAL = ("attention", "propagation", "none")
 # The pieces between the modalities, which the baselines stay without.
 AVEL_PIECES = ("cross_modal", "background_gate", "class_activation", "contrast")
+SWITCHES = ("linear_path", "background_gate", "class_activation", "contrast", "spatial_attention")
+# What a model with spatial attention says to features of one vector per second.
+NO_MAPS = (
+    "model.spatial_attention picks places of a map, and these features hold one vector for each "
+    "second. Extract features with embeddings.visual.maps=true, or set model.spatial_attention to "
+    "false."
+)
 
 
 @dataclass(frozen=True)
@@ -40,10 +47,12 @@ class ModelSettings:
             is added to the head's logits.
         contrast: whether events and background of a clip are driven apart in `avel` before the
             head.
+        spatial_attention: whether sound says which places of each second's map are looked at; for
+            features that are maps (`embeddings.visual.maps`). Without it, places are averaged.
 
     Raises:
         ValueError: a value is out of its range, the name is none of `MODELS`, or a baseline is
-            asked for a piece that only `avel` has.
+            asked for a piece that it cannot have.
 
     Example:
         >>> ModelSettings(name="audio_only", width=64).heads
@@ -62,6 +71,7 @@ class ModelSettings:
     background_gate: bool = False
     class_activation: bool = False
     contrast: bool = False
+    spatial_attention: bool = False
 
     def __post_init__(self) -> None:
         _require_known("model", self.name, MODELS)
@@ -84,12 +94,18 @@ class ModelSettings:
                 raise ValueError(
                     f"{field} is a share and must be at least 0 and below 1. Received: {value!r}."
                 )
-        for field in ("linear_path", "background_gate", "class_activation", "contrast"):
+        for field in SWITCHES:
             if not isinstance(getattr(self, field), bool):
                 raise ValueError(
                     f"{field} must be true or false. Received: {getattr(self, field)!r}."
                 )
         self._require_pieces_of_avel()
+
+        if self.spatial_attention and self.name in ("audio_only", "visual_only"):
+            raise ValueError(
+                "spatial_attention lets sound pick places of the picture, and the baseline "
+                f"{self.name} has one of the two. Leave it out: visual_only averages the places."
+            )
 
     def _require_pieces_of_avel(self) -> None:
         defaults = {field.name: field.default for field in fields(self)}

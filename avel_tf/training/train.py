@@ -94,6 +94,7 @@ def train(
         model_settings,
         visual_width=store.recipe.visual.width,
         audio_width=store.recipe.audio.width,
+        visual_places=store.recipe.visual.places,
         classes=len(store.labels),
         seed=training.seed,
     )
@@ -194,9 +195,11 @@ def augmentation_for(model: keras.Model, training: TrainingSettings) -> Augmenta
     statistics = {}
     for layer in model.layers:
         if isinstance(layer, FeatureNormalization):
-            mean, variance = layer.get_weights()  # [D] each
-            statistics[layer.name.removesuffix("_normalization")] = Statistics(
-                mean, np.sqrt(variance)
+            modality = layer.name.removesuffix("_normalization")
+            mean, variance = layer.get_weights()  # [D] each, or [channels] of a map
+            places = model.input[modality].shape[-1] // len(mean)
+            statistics[modality] = Statistics(
+                np.tile(mean, places), np.tile(np.sqrt(variance), places)
             )
     classes = model.output.shape[-1] - 1
     augmentation = Augmentation(

@@ -41,6 +41,43 @@ def save_visual(folder: Path, width: int = 2048, size: int | None = 224, seed: i
     return save(folder, look, [None, size, size, 3], weights)
 
 
+def save_visual_with_endpoints(folder: Path, size: int = 32, seed: int = 7) -> Path:
+    """Like a ResNet of TF-Hub: `return_endpoints=True` gives the layers on its way, too.
+
+    Its last map has 4 x 4 places of 6 channels; the vector is the mean of what a ReLU leaves of it,
+    as in ResNet V2, whose last norm and ReLU stand behind the last block.
+    """
+    early, late, within = (mixture(3, 6, seed + n) for n in range(3))
+
+    def look(pictures: tf.Tensor, training: bool = False, return_endpoints: bool = False) -> Any:
+        coarse = tf.image.resize(pictures, [8, 8], antialias=True)  # [B, 8, 8, 3]
+        small = tf.image.resize(pictures, [4, 4], antialias=True)  # [B, 4, 4, 3]
+        block4 = (small - 0.5) @ late  # [B, 4, 4, 6]
+        pooled = tf.reduce_mean(tf.nn.relu(block4), [1, 2], keepdims=True)  # [B, 1, 1, 6]
+        vectors = pooled[:, 0, 0]  # [B, 6]
+        if not return_endpoints:
+            return vectors
+        return {
+            "default": vectors,
+            "resnet_v2_9/block2": coarse @ early,  # [B, 8, 8, 6]
+            "resnet_v2_9/block3": small,  # [B, 4, 4, 3]
+            "resnet_v2_9/block4": block4,
+            "resnet_v2_9/block4/unit_3/bottleneck_v2": block4,
+            "resnet_v2_9/block4/unit_3/bottleneck_v2/conv3": small @ within,  # [B, 4, 4, 6]
+            "resnet_v2_9/global_pool": pooled,
+            "resnet_v2_9/logits": tf.tile(pooled, [1, 1, 1, 9]),  # [B, 1, 1, 54]
+        }
+
+    module = tf.Module()
+    module.kept = [early, late, within]
+    module.__call__ = tf.function(look)
+    spec = tf.TensorSpec([None, size, size, 3], tf.float32)
+    for endpoints in (False, True):
+        module.__call__.get_concrete_function(spec, training=False, return_endpoints=endpoints)
+    tf.saved_model.save(module, str(folder))
+    return folder
+
+
 def hear(waveform: tf.Tensor, hop: int = FRAME) -> tf.Tensor:
     """Three facts about each whole 0.96 s of sound, [frames, 3]."""
     frames = tf.signal.frame(waveform, FRAME, hop)

@@ -10,6 +10,7 @@ import tensorflow as tf
 from avel_tf.embeddings import (
     AudioEmbedding,
     VisualEmbedding,
+    VisualSettings,
     compact,
     load_audio,
     load_visual,
@@ -51,6 +52,29 @@ def test_pictures_of_any_size_become_vectors(visual, size):
     vectors = visual(pictures(3, *size)).numpy()
     assert vectors.shape == (3, visual.width) and vectors.dtype == np.float32
     assert np.isfinite(vectors).all()
+
+
+def test_mean_and_maximum_of_a_map_are_the_vector(visual):
+    """So whoever has maps has lost nothing, and the weights are the same."""
+    maps = load_visual(VisualSettings(module="compact", maps=True))
+    assert (maps.width, maps.places, maps.sha256) == (25 * 384, 25, visual.sha256)
+    given = pictures(4, 90, 160)
+    found = maps(given).numpy().reshape(4, 25, 384)
+    np.testing.assert_allclose(
+        np.concatenate([found.mean(axis=1), found.max(axis=1)], axis=-1),
+        visual(given),
+        atol=1e-5,
+    )
+
+
+def test_the_places_of_a_map_go_row_by_row(visual):
+    """What changes in the upper right corner is seen in the upper right corner."""
+    maps = load_visual(VisualSettings(module="compact", maps=True))
+    plain = np.full((1, 160, 160, 3), 90, np.uint8)
+    marked = plain.copy()
+    marked[:, :20, 140:] = (250, 20, 20)
+    moved = np.abs(maps(marked).numpy() - maps(plain).numpy()).reshape(5, 5, 384).sum(-1)
+    assert np.unravel_index(moved.argmax(), moved.shape) == (0, 4)
 
 
 def test_the_module_sees_the_whole_picture_at_its_own_size(visual):

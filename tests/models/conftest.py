@@ -20,16 +20,20 @@ VARIANTS: dict[str, dict[str, object]] = {
         "contrast": True,
     },
     "activation": {"head": "per_second", "cross_modal": "none", "class_activation": True},
+    "spatial attention": {"spatial_attention": True, "visual_places": 3},
 }
 
 
-def small_model(name: str, seed: int = 0, **settings: object) -> keras.Model:
+def small_model(
+    name: str, seed: int = 0, *, visual_places: int = 1, **settings: object
+) -> keras.Model:
     sizes = {"width": 8, "heads": 2, "lstm_units": 5, **settings}
     return build_model(
         ModelSettings(name, **sizes),
         visual_width=VISUAL_WIDTH,
         audio_width=AUDIO_WIDTH,
         classes=CLASSES,
+        visual_places=visual_places,
         seed=seed,
     )
 

@@ -23,8 +23,8 @@ HOLES = np.array([[1, 1, 1, 1, 1, 1], [0, 1, 0, 1, 1, 0], [1, 0, 0, 0, 0, 0]], b
 # Kernels and biases: projection 4 (with its norm), attention 10 (with its norm), LSTM 6, logits 2.
 TRAINABLE = {"avel": 56, "bi_avatt": 26, "bi_vaatt": 26, "audio_only": 22, "visual_only": 22}
 # Two projections 8, two self-attentions 20, LSTM 6. The first: propagation 10, gates 4, activations
-# 4, encoder 2, head 6. The second: activations 4, logits 2.
-TRAINABLE_VARIANTS = {"every piece": 60, "activation": 40}
+# 4, encoder 2, head 6. The second: activations 4, logits 2. The third: spatial attention 7.
+TRAINABLE_VARIANTS = {"every piece": 60, "activation": 40, "spatial attention": 63}
 
 
 @pytest.mark.slow
@@ -126,7 +126,7 @@ def test_kernels_of_one_attention_start_different() -> None:
     assert np.abs(np.asarray(query) - np.asarray(key)).max() > 0.1
 
 
-@pytest.mark.parametrize("size", ["visual_width", "audio_width", "classes"])
+@pytest.mark.parametrize("size", ["visual_width", "audio_width", "classes", "visual_places"])
 def test_wrong_size_is_refused(size: str) -> None:
     sizes = {"visual_width": 4, "audio_width": 4, "classes": 4, size: 0}
     with pytest.raises(ValueError, match=f"Received: {size}=0"):

@@ -50,9 +50,9 @@ def records(
     return found
 
 
-def write_store(folder: Path, **splits: list[Record]) -> FeatureStore:
+def write_store(folder: Path, recipe: Recipe = RECIPE, **splits: list[Record]) -> FeatureStore:
     """A feature store of records; splits that are not named are empty."""
-    with FeatureStoreWriter(folder, recipe=RECIPE, labels=LABELS, layout="table") as writer:
+    with FeatureStoreWriter(folder, recipe=recipe, labels=LABELS, layout="table") as writer:
         for name in ("train", "validation", "test"):
             given = splits.get(name, [])
             writer.write_split(name, given, expected=len(given))
