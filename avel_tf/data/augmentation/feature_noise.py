@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import tensorflow as tf
 
 from avel_tf.data.augmentation.batch import Batch
+
+# A uniform number from -w to w has the standard deviation w / sqrt(3).
+_WIDTH = math.sqrt(3)
 
 
 def feature_noise(
@@ -15,7 +20,10 @@ def feature_noise(
     visual_deviation: tf.Tensor,
     audio_deviation: tf.Tensor,
 ) -> Batch:
-    """Add Gaussian noise that is as strong for a feature as the feature itself varies.
+    """Add noise that is as strong for a feature as the feature itself varies.
+
+    It is uniform: what noise does to training depends on its variance, to second order (Bishop),
+    and Gaussian numbers take three times as long to draw (docs/training.md).
 
     Args:
         batch: The windows.
@@ -34,7 +42,7 @@ def feature_noise(
     keys = tf.random.split(key, 2)
 
     def noisy(features: tf.Tensor, deviation: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
-        noise = tf.random.stateless_normal(tf.shape(features), key)
+        noise = tf.random.stateless_uniform(tf.shape(features), key, -_WIDTH, _WIDTH)
         return features + noise * (strength * deviation)
 
     return batch._replace(

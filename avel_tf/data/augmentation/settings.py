@@ -25,7 +25,7 @@ class AugmentationSettings:
             mixed alike.
         modality_dropout: Share of the windows that lose all pictures or all sound, never both
             (Neverova et al. 2016).
-        feature_noise: Gaussian noise on every feature, in standard deviations that the feature has
+        feature_noise: Noise on every feature, in standard deviations that the feature has
             over the training split (Bishop 1995).
     """
 

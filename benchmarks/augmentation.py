@@ -1,0 +1,138 @@
+"""What each augmentation and weight averaging make of a training step.
+
+    python benchmarks/augmentation.py [--rounds 5] [--only feature_noise,weight_averaging]
+
+`avel` at its defaults on features in memory, as wide as ResNet-152 and VGGish. Each case trains in
+turn with plain training, in pairs, and is held against its own pair. Processor time is for shared
+machines, where wall clocks are noise. Expect at least 90 % of the steps of plain training
+(docs/training.md).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+
+from avel_tf.data.augmentation.settings import AugmentationSettings
+from avel_tf.data.examples import Examples
+from avel_tf.models import ModelSettings, build_model, fit_normalization
+from avel_tf.training.settings import TrainingSettings
+from avel_tf.training.train import augmentation_for, compile_model
+
+SECONDS, VISUAL_WIDTH, AUDIO_WIDTH, CLASSES = 10, 2048, 128, 28
+# Steps of one measurement; a call of `fit` costs as much as one of them, in every case alike.
+STEPS = 64
+PLAIN = TrainingSettings()
+# How strong a piece is changes nothing of its cost, except that a share draws which windows.
+CASES = {
+    **{
+        f"{name} {strength}": replace(PLAIN, augmentation=AugmentationSettings(**{name: strength}))
+        for name, strength in (
+            ("mixup", 0.4),
+            ("cross_modal_mixup", 0.2),
+            ("modality_dropout", 0.1),
+            ("feature_noise", 0.3),
+        )
+    },
+    "weight_averaging 0.99": replace(PLAIN, weight_averaging=0.99),
+    "all of them": replace(
+        PLAIN,
+        augmentation=AugmentationSettings(0.2, 0.4, 0.1, 0.3),
+        weight_averaging=0.99,
+    ),
+}
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", help="names of settings, with commas")
+    options = parser.parse_args()
+    chosen = {
+        name: settings
+        for name, settings in CASES.items()
+        if not options.only or name.split()[0] in options.only.split(",")
+    }
+    examples = random_examples()
+    plain = trainer(PLAIN, examples)
+    header = ("", "steps/s", "of plain training", "processor ms per step", "of plain training")
+    print(f"| {' | '.join(header)} |\n{'|---' * len(header)}|")
+    alone = []
+    for name, settings in chosen.items():
+        case = trainer(settings, examples)
+        pairs = [(measure(plain), measure(case)) for _ in range(options.rounds)]
+        alone += [one for one, _ in pairs]
+        shares = [[one[what] / other[what] for one, other in pairs] for what in (0, 1)]
+        print_row(name, [other for _, other in pairs], shares)
+    print_row("plain training", alone)
+
+
+def random_examples() -> Examples:
+    """As many windows as `STEPS` need, features as sparse as those behind a ReLU."""
+    rng = np.random.default_rng(0)
+    count = STEPS * PLAIN.batch_size
+    visual, audio = (
+        np.maximum(rng.normal(size=(count, SECONDS, width)), 0).astype("float32")  # [N, T, D]
+        for width in (VISUAL_WIDTH, AUDIO_WIDTH)
+    )
+    targets = rng.integers(0, CLASSES + 1, (count, SECONDS))  # [N, T]
+    return Examples(visual, audio, np.ones((count, SECONDS), bool), targets)
+
+
+def trainer(settings: TrainingSettings, examples: Examples) -> Callable[[], object]:
+    """Trains for `STEPS` steps each time it is called; its graph is there already."""
+    model = build_model(
+        ModelSettings(), visual_width=VISUAL_WIDTH, audio_width=AUDIO_WIDTH, classes=CLASSES
+    )
+    fit_normalization(model, examples.valid_seconds("visual"), examples.valid_seconds("audio"))
+    trained = compile_model(model, settings, STEPS)
+    batches = examples.batches(
+        settings.batch_size,
+        seed=0,
+        first_epoch=0,
+        epochs=1,
+        augment=augmentation_for(model, settings),
+    )
+
+    def train() -> None:
+        trained.fit(batches, shuffle=False, steps_per_epoch=STEPS, verbose=0)
+
+    train()
+    return train
+
+
+def measure(work: Callable[[], object]) -> tuple[float, float]:
+    """Wall clock and processor seconds."""
+    began, worked = time.perf_counter(), processor_seconds()
+    work()
+    return time.perf_counter() - began, processor_seconds() - worked
+
+
+def processor_seconds() -> float:
+    """What this process has worked."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def print_row(
+    name: str, times: list[tuple[float, float]], shares: list[list[float]] | None = None
+) -> None:
+    """Medians of wall clock and processor time, and of the shares of plain training's speed."""
+    wall, work = (statistics.median(each) for each in zip(*times, strict=True))
+    steps, cost = f"{STEPS / wall:.1f}", f"{1e3 * work / STEPS:.1f}"
+    of_plain = [f"{statistics.median(each):.0%}" for each in shares] if shares else ["", ""]
+    print(f"| {name} | {steps} | {of_plain[0]} | {cost} | {of_plain[1]} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
