@@ -38,8 +38,11 @@ HEADLINE = (
     ("onset_error_s", "onset error, s", False),
     ("offset_error_s", "offset error, s", False),
 )
-# What needs no model; docs/metrics.md says more.
-BASELINES = {
+# The model again, with the events of the plain decoder.
+PLAIN = "plain events"
+# What stands below the model; what needs no model, docs/metrics.md says more about.
+EXPLAINED = {
+    PLAIN: "the model without its fitted decoder: seconds of one label in a row, as in all below",
     "all_background": "never an event",
     "majority_class": "the most frequent class of the training split in every second",
     "right_class_everywhere": "is told the clip's class, and says it in every second",
@@ -90,7 +93,7 @@ def write_run_page(run_folder: Path, *, beside: Sequence[Path] = ()) -> Path:
         verdict=_verdict(metrics),
         headline=HEADLINE,
         rows=_rows(metrics),
-        baselines=BASELINES,
+        explained=EXPLAINED,
         drawings={
             "curves": draw_curves(history),
             "confusion": draw_confusion(metrics["confusion"], labels),
@@ -180,7 +183,9 @@ def _rows(metrics: Mapping[str, Any]) -> list[tuple[str, list[dict[str, str]]]]:
     spread = metrics.get("standard_deviation") or {}
     interval = metrics.get("segment_accuracy_ci95")
     rows = []
-    for name, values in (("model", metrics), *metrics["baselines"].items()):
+    plain = metrics.get("plain_events")
+    again = [(PLAIN, {**metrics, **plain})] if plain else []
+    for name, values in (("model", metrics), *again, *metrics["baselines"].items()):
         cells = []
         for key, _, share in HEADLINE:
             form = _percent if share else _number

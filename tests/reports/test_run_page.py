@@ -25,12 +25,27 @@ def test_the_model_stands_beside_the_baselines(tmp_path: Path) -> None:
         f"{100 * metrics['segment_accuracy']:.1f} %{100 * low:.1f} % to {100 * high:.1f} %"
     )
     assert cells(page, 1)[2] == f"{100 * metrics['event_f1']:.1f} %"
-    rows = [row.text for row in page.find("th") if row.attributes.get("scope") == "row"][:4]
-    assert [row.split("never")[0] for row in rows[:2]] == ["model", "all background"]
+    rows = [row.text for row in page.find("th") if row.attributes.get("scope") == "row"][:5]
+    assert rows[0] == "model" and rows[1].startswith("plain events")
+    assert rows[2].startswith("all background")
     # Without a training split there is no majority class.
-    assert rows[2].startswith("majority class") and cells(page, 3) == ["–"] * 6
+    assert rows[3].startswith("majority class") and cells(page, 4) == ["–"] * 6
     told = metrics["baselines"]["right_class_everywhere"]["segment_accuracy"]
-    assert cells(page, 4)[0] == f"{100 * told:.1f} %"
+    assert cells(page, 5)[0] == f"{100 * told:.1f} %"
+
+
+def test_what_the_fitted_decoder_adds_can_be_seen(tmp_path: Path) -> None:
+    write_run(tmp_path / "theirs", seed=5)
+    metrics = write_run(tmp_path / "ours")
+    metrics["plain_events"] |= {"event_f1": 0.125, "onset_error_s": 3.25}
+    (tmp_path / "ours" / "metrics.json").write_text(json.dumps(metrics))
+    page = Page(write_run_page(tmp_path / "ours", beside=[tmp_path / "theirs"]))
+    fitted, plain = cells(page, 1), cells(page, 2)
+    assert (fitted[2], plain[2]) == (f"{100 * metrics['event_f1']:.1f} %", "12.5 %")
+    assert plain[4].startswith("3.2") and not fitted[4].startswith("3.2")
+    assert plain[3] == fitted[3]  # seconds are the same; events alone are decoded otherwise
+    (row,) = (row for row in page.find("tr") if "this run" in row.text)
+    assert page.find("td", inside=row)[2].text == f"{fitted[2]}plain 12.5 %"
 
 
 @pytest.mark.parametrize(("accuracy", "said"), [(0.999, ", above the"), (0.0, ", not above the")])
