@@ -83,12 +83,20 @@ def probabilities_of(model: keras.Model, temperature: float = 1.0) -> Callable[.
         temperature: What the logits are divided by, as `Run.decoding` has it.
 
     Returns:
-        visual [B, T, Dv], audio [B, T, Da], valid [B, T] -> float32 [B, T, C+1].
+        visual [B, T, Dv], audio [B, T, Da], valid [B, T] -> float32 [B, T, C+1]. A second whose
+        features are all zero is taken as not valid, as an exported model takes it, which knows the
+        others by nothing else; no backbone gives such, not for black pictures without sound either.
     """
 
     def predict(visual: np.ndarray, audio: np.ndarray, valid: np.ndarray) -> np.ndarray:
+        valid = valid & (_any(visual) | _any(audio))  # [B, T]
         logits = model({"visual": visual, "audio": audio, "valid": valid}, training=False)
         # A product, as TensorFlow makes of a division when it optimises an exported graph.
         return keras.ops.convert_to_numpy(keras.ops.softmax(logits * (1.0 / temperature)))
 
     return predict  # [B, T, C+1]
+
+
+def _any(features: np.ndarray) -> np.ndarray:
+    """Which seconds [B, T] have a feature that is not zero."""
+    return (features != 0.0).any(axis=tuple(range(2, features.ndim)))

@@ -79,6 +79,29 @@ def test_plain_tensorflow_gives_the_same_numbers(exported, run_folder, extractor
         np.testing.assert_array_equal(found[f"{signature}/score"], probabilities.max(-1))
 
 
+def test_a_second_of_zeros_was_not_there_for_a_run_and_for_its_export_alike(model, run_folder):
+    rng = np.random.default_rng(0)
+    specs = model.signatures["from_features"].structured_input_signature[1]
+    visual, audio = (
+        rng.random((1, 5, specs[name].shape[-1]), "float32") for name in ("visual", "audio")
+    )
+    with_sound = audio.copy()
+    visual[:, 2], audio[:, 2] = 0.0, 0.0
+    run = Run(run_folder)
+    predict = probabilities_of(run.model(), run.decoding.temperature)
+    # In the second pair the second has its sound, and counts.
+    for heard in (audio, with_sound):
+        found = model.signatures["from_features"](
+            visual=tf.constant(visual), audio=tf.constant(heard)
+        )
+        expected = predict(visual, heard, np.ones((1, 5), bool))
+        np.testing.assert_allclose(found["probabilities"], expected, atol=1e-5)
+    there = np.array([[1, 1, 0, 1, 1]], bool)
+    np.testing.assert_allclose(
+        predict(visual, audio, there), predict(visual, audio, np.ones((1, 5), bool)), atol=1e-6
+    )
+
+
 def test_names_shapes_and_types_of_the_signatures(model, store):
     """As design and TensorFlow Serving know them."""
     recipe, classes = store.recipe, len(store.labels) + 1
