@@ -19,11 +19,17 @@ from avel_tf.results import Result
 MAX_SECONDS = 15
 _PICTURE_HEIGHT, _PICTURE_WIDTH = 180, 240
 _MEL_BANDS = 64
+# How much is left of a place at which nobody looks: enough to see what was overlooked.
+_DARKEST = 0.2
 _RIGHT, _WRONG = PALETTE[2], PALETTE[4]
 
 
 def write_timeline_picture(
-    result: Result, path: Path, *, reference: Sequence[tuple[str, float, float]] | None = None
+    result: Result,
+    path: Path,
+    *,
+    reference: Sequence[tuple[str, float, float]] | None = None,
+    looked: np.ndarray | None = None,
 ) -> Path:
     """Draw the first seconds of a labelled video.
 
@@ -35,6 +41,8 @@ def write_timeline_picture(
         result: What `Localizer.localize` returned; its video is decoded again.
         path: The PNG to write.
         reference: Label, start and end of the true events.
+        looked: How much each place of the pictures counts, float [T, rows, columns], as
+            `inference.looking.looked_at` finds it; the others are darkened.
 
     Returns:
         `path`.
@@ -59,7 +67,10 @@ def write_timeline_picture(
             sharex=True,
             gridspec_kw={"height_ratios": [0.85, 1.2, *([0.35] * len(rows))]},
         )
-        _draw_pictures(axes[0], clip.frames[:, 0], found)
+        pictures = list(clip.frames[:, 0])  # [H, W, 3] each
+        if looked is not None:
+            pictures[: len(looked)] = map(_lit, pictures, looked)
+        _draw_pictures(axes[0], pictures, found)
         _draw_sound(axes[1], clip.waveform)
         for axis, (name, labels) in zip(axes[2:], rows, strict=True):
             _draw_labels(axis, name, labels, rows[-1][1])
@@ -81,7 +92,18 @@ def _labels_of(reference: Sequence[tuple[str, float, float]], seconds: int) -> l
     return labels
 
 
-def _draw_pictures(axis: Any, pictures: np.ndarray, found: list[str]) -> None:
+def _lit(picture: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """The picture [H, W, 3] as bright as its places [rows, columns] count."""
+    light = cv2.resize(
+        (shares / shares.max()).astype(np.float32),
+        (picture.shape[1], picture.shape[0]),
+        interpolation=cv2.INTER_LINEAR,
+    )  # [H, W]
+    shown = picture * (_DARKEST + (1 - _DARKEST) * light[..., None])
+    return shown.round().astype(np.uint8)
+
+
+def _draw_pictures(axis: Any, pictures: Sequence[np.ndarray], found: list[str]) -> None:
     for second, picture in enumerate(pictures):  # [H, W, 3]
         axis.imshow(
             _with_banner(picture, found[second]),

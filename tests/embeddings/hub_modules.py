@@ -50,8 +50,8 @@ def save_visual_with_endpoints(folder: Path, size: int = 32, seed: int = 7) -> P
     early, late, within = (mixture(3, 6, seed + n) for n in range(3))
 
     def look(pictures: tf.Tensor, training: bool = False, return_endpoints: bool = False) -> Any:
-        coarse = tf.image.resize(pictures, [8, 8], antialias=True)  # [B, 8, 8, 3]
-        small = tf.image.resize(pictures, [4, 4], antialias=True)  # [B, 4, 4, 3]
+        coarse = tf.nn.avg_pool2d(pictures, size // 8, size // 8, "VALID")  # [B, 8, 8, 3]
+        small = tf.nn.avg_pool2d(pictures, size // 4, size // 4, "VALID")  # [B, 4, 4, 3]
         block4 = (small - 0.5) @ late  # [B, 4, 4, 6]
         pooled = tf.reduce_mean(tf.nn.relu(block4), [1, 2], keepdims=True)  # [B, 1, 1, 6]
         vectors = pooled[:, 0, 0]  # [B, 6]

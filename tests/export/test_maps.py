@@ -1,0 +1,123 @@
+"""From video files to labelled seconds by way of maps, with a module like TF-Hub's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+from avel_tf.cli import main
+from avel_tf.config import load_config
+from avel_tf.data.feature_store import FeatureStore
+from avel_tf.embeddings import load_extractor
+from avel_tf.engines.settings import EngineSettings
+from avel_tf.export.manifest import read_manifest
+from avel_tf.inference.localizer import Localizer
+from avel_tf.inference.looking import looked_at
+from avel_tf.models import attention_model
+from avel_tf.reports.timeline_picture import write_timeline_picture
+from avel_tf.results import Result, Second
+from avel_tf.training.run import Run, probabilities_of
+from tests.conftest import COMPACT_SETTINGS, TINY_TRAINING, as_set
+from tests.embeddings import hub_modules
+
+SPATIAL = "model.spatial_attention=true"
+
+
+@pytest.fixture(scope="module")
+def run_of_maps(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `avel train DATA` leaves behind, its features among it."""
+    folder = tmp_path_factory.mktemp("maps")
+    module = hub_modules.save_visual_with_endpoints(folder / "resnet")
+    own = (f"embeddings.visual.module={module}", "embeddings.visual.maps=true", SPATIAL)
+    words = ["train", str(clips), "--out", str(folder / "run")]
+    assert main([*words, *as_set(COMPACT_SETTINGS + TINY_TRAINING + own)]) == 0
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def exported_maps(run_of_maps: Path) -> Path:
+    out = run_of_maps.parent / "saved"
+    assert main(["export", str(run_of_maps), "--out", str(out)]) == 0
+    return out / "1"
+
+
+@pytest.mark.slow
+def test_manifests_know_the_places(run_of_maps, exported_maps):
+    visual = read_manifest(exported_maps)["recipe"]["visual"]
+    assert (visual["width"], visual["places"]) == (96, 16)
+    assert visual["endpoint"] == "resnet_v2_9/block4"
+    store = FeatureStore(run_of_maps / "features")
+    assert store.recipe == Run(run_of_maps).recipe
+    assert store.recipe.to_dict()["visual"] == visual
+    assert next(iter(store.dataset("test")))["visual"].shape == (4, 96)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["tensorflow", "openvino"])
+def test_a_video_gets_the_labels_of_its_run(run_of_maps, exported_maps, clips, engine):
+    run = Run(run_of_maps)
+    assert "spatial_attention" in {layer.name for layer in run.model().layers}
+    predict = probabilities_of(run.model(), run.decoding.temperature)
+    localizer = Localizer(exported_maps, engine=EngineSettings(engine, "float32"))
+    records = list(FeatureStore(run_of_maps / "features").dataset("test").as_numpy_iterator())
+    videos = sorted((clips / "videos" / "test").iterdir())
+    assert len(records) == len(videos) == 4
+    found = {
+        Path(result.video).stem: [(second.label, second.score) for second in result.seconds]
+        for result in localizer.localize_files([str(video) for video in videos])
+    }
+    for record in records:
+        given = [record[key][None] for key in ("visual", "audio", "valid")]
+        expected = predict(*given)[0]  # [T, C+1]
+        np.testing.assert_allclose(localizer.predict(*given)[0], expected, atol=1e-5)
+        name = Path(record["id"].decode()).stem
+        assert [score for _, score in found[name]] == pytest.approx(expected.max(-1), abs=1e-4)
+        assert [label for label, _ in found[name]] == [
+            (*run.labels.names, "background")[index] for index in expected.argmax(-1)
+        ]
+
+
+@pytest.mark.slow
+def test_features_bring_their_maps_with_them(run_of_maps, tmp_path):
+    """The configuration need not say again what the features are."""
+    words = ["train", str(run_of_maps / "features"), "--out", str(tmp_path / "run")]
+    quick = ("training.epochs=1", "model.lstm_units=0", "model.name=bi_avatt")
+    assert main([*words, *as_set((*TINY_TRAINING, SPATIAL, *quick))]) == 0
+    visual = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["embeddings"]["visual"]
+    assert visual["maps"] is True and visual["endpoint"] == "resnet_v2_9/block4"
+
+
+def test_without_maps_nothing_is_embedded_in_vain(clips, tmp_path, capsys):
+    words = ["train", str(clips), "--out", str(tmp_path / "run")]
+    assert main([*words, *as_set((*COMPACT_SETTINGS, SPATIAL))]) == 1
+    assert "one vector for each second" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_where_it_looked_can_be_shown_on_the_pictures(run_of_maps, exported_maps, clips, tmp_path):
+    run = Run(run_of_maps)
+    extractor = load_extractor(load_config(run_of_maps / "config.yaml").embeddings)
+    video = min((clips / "videos" / "test").iterdir())
+    looked = looked_at(run.model(), extractor, video, seconds=4)
+    (record,) = FeatureStore(run_of_maps / "features").dataset("test").take(1).as_numpy_iterator()
+    inputs = {key: record[key][None] for key in ("visual", "audio", "valid")}
+    shares = attention_model(run.model())(inputs)["spatial_attention"][0]
+    np.testing.assert_allclose(looked, np.reshape(shares, (4, 4, 4)), atol=1e-5)
+
+    second = Second(0.0, 1.0, "background", 0.9)
+    result = Result(str(video), "ok", seconds=(second,))
+    left = np.zeros((1, 4, 4), np.float32)
+    left[:, :, :2] = 1 / 8
+    plain, lit = (
+        cv2.imread(str(write_timeline_picture(result, tmp_path / f"{name}.png", looked=given)))
+        for name, given in (("plain", None), ("lit", left))
+    )
+    darker = np.argwhere((lit != plain).any(axis=-1))  # [n, (row, column)]
+    width = plain.shape[1]
+    assert len(darker) and lit.mean() < plain.mean()
+    assert darker[:, 1].min() > 0.4 * width  # one second wide: its right half is the page's
