@@ -19,6 +19,8 @@ CHANGES = {
     ("visual", "frames_per_second"): 16,
     ("visual", "size"): 128,
     ("visual", "width"): 1024,
+    ("visual", "places"): 49,
+    ("visual", "endpoint"): "resnet/block4",
     ("audio", "sha256"): "dd",
     ("audio", "sample_rate"): 44_100,
     ("audio", "activation"): "none",
@@ -68,6 +70,12 @@ def test_it_comes_back_from_its_json():
     again = Recipe.from_dict(RECIPE.to_dict())
     assert again == RECIPE and again.versions == RECIPE.versions
     assert RECIPE.to_dict()["fingerprint"] == RECIPE.fingerprint
+
+
+def test_recipes_of_before_there_were_maps_are_of_vectors():
+    content = RECIPE.to_dict()
+    del content["visual"]["places"], content["visual"]["endpoint"]
+    assert Recipe.from_dict(content) == RECIPE and RECIPE.visual.places == 1
 
 
 @pytest.mark.parametrize(
