@@ -41,14 +41,23 @@ class Infer:
         self.scratch = scratch
 
     def case(
-        self, paths: list[str], rate: int, engine: str, precision: str, first: bool = False
+        self,
+        paths: list[str],
+        engine: str,
+        precision: str,
+        model: str | None = None,
+        first: bool = False,
     ) -> Callable[[], Work]:
-        """Label files; `first` begins with an empty cache, as a new machine does."""
+        """Label files by one of our networks, or by what `avel infer` takes when none is named.
+
+        `first` begins with an empty cache, as a new machine does.
+        """
 
         def run() -> Work:
             with tempfile.TemporaryDirectory() as folder:
                 cache = Path(folder) / "cache" if first else self.scratch / "cache"
-                words = ["infer", *paths, "--model", str(self.scratch / "models" / f"f{rate}")]
+                words = ["infer", *paths]
+                words += ["--model", str(self.scratch / "models" / model)] if model else []
                 words += ["--out", str(Path(folder) / "results"), "--formats", "jsonl"]
                 words += ["--engine", engine, "--set", f"engine.precision={precision}"]
                 words += ["--set", f"engine.cache={cache}"]

@@ -1,4 +1,4 @@
-"""ResNet-152 V2 and VGGish with random weights, and exported models that hold them.
+"""ResNet-152 V2 and VGGish with random weights, and exported models that hold them, or `compact`.
 
     python benchmarks/networks.py SCRATCH
 
@@ -19,24 +19,26 @@ from pathlib import Path
 import numpy as np
 
 SIZE = 224
-RATES = (1, 16)
+# The F of the exported models, by their backbones.
+RATES = {"large": (1, 16), "compact": (1, 2)}
 # A residual branch that adds a 25th of the variance: the sum stays bounded over 50 blocks.
 BRANCH_SCALE = 0.2
 
 
 def build(scratch: Path) -> None:
     """Write what is missing of `modules/`, `weights/`, `flops.json` and `models/`."""
-    if (scratch / "models" / "complete").exists():
+    if (scratch / "models" / "ready").exists():
         return
     for name in ("modules", "weights", "models"):
         shutil.rmtree(scratch / name, ignore_errors=True)
         (scratch / name).mkdir(parents=True)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     _write_modules(scratch)
-    for rate in RATES:
-        _export(scratch, rate)
-        _compile(scratch, rate)
-    (scratch / "models" / "complete").touch()
+    for backbones, rates in RATES.items():
+        for rate in rates:
+            _export(scratch, backbones, rate)
+            _compile(scratch, backbones, rate)
+    (scratch / "models" / "ready").touch()
 
 
 def _write_modules(scratch: Path) -> None:
@@ -108,15 +110,17 @@ def _flops(model) -> int:
     return total
 
 
-def _export(scratch: Path, rate: int) -> None:
-    """Backbones and an untrained head in `models/fRATE/1`."""
+def _export(scratch: Path, backbones: str, rate: int) -> None:
+    """Backbones and an untrained head in `models/BACKBONES-fRATE/1`."""
     from avel_tf.config import Config
     from avel_tf.embeddings import AudioSettings, EmbeddingSettings, VisualSettings, load_extractor
     from avel_tf.export.saved_model import export_saved_model
     from avel_tf.labels import AVE_CLASSES, Labels
     from avel_tf.models import ModelSettings, build_model
 
-    visual, audio = (str(scratch / "modules" / name) for name in ("visual", "audio"))
+    visual = audio = "compact"
+    if backbones == "large":
+        visual, audio = (str(scratch / "modules" / name) for name in ("visual", "audio"))
     embeddings = EmbeddingSettings(
         VisualSettings(visual, frames_per_second=rate), AudioSettings(audio)
     )
@@ -130,20 +134,20 @@ def _export(scratch: Path, rate: int) -> None:
     export_saved_model(
         head,
         extractor,
-        scratch / "models" / f"f{rate}",
+        scratch / "models" / f"{backbones}-f{rate}",
         labels=Labels(AVE_CLASSES),
         config_yaml=Config(embeddings=embeddings).to_yaml(),
     )
 
 
-def _compile(scratch: Path, rate: int) -> None:
+def _compile(scratch: Path, backbones: str, rate: int) -> None:
     """Fill OpenVINO's cache, so that no process that is measured has to load TensorFlow for it."""
     from ours import Model
 
     if importlib.util.find_spec("openvino") is None:
         return
     for precision in ("bfloat16", "float32"):
-        model = Model(scratch, "openvino", precision, rate)
+        model = Model(scratch, "openvino", precision, rate, backbones)
         model.embed(rate)
         model.predict(1, 1)
 

@@ -1,6 +1,6 @@
 """avel-tf by its public doors: embedding, whole pipeline, head.
 
-python benchmarks/ours.py SCRATCH [ENGINE PRECISION F]
+python benchmarks/ours.py SCRATCH [ENGINE PRECISION F BACKBONES]
 """
 
 from __future__ import annotations
@@ -18,15 +18,17 @@ import numpy as np
 from measuring import Work
 from worker import serve
 
-SECONDS, SAMPLE_RATE, SIZE = 10, 16_000, 224
+SECONDS, SAMPLE_RATE = 10, 16_000
 VISUAL, AUDIO, CLASSES = 2048, 128, 28
 
 
 class Model:
-    """An exported model of F frames per second, run by one engine."""
+    """An exported model of F frames per second, `large` or `compact`, run by one engine."""
 
-    def __init__(self, scratch: Path, engine: str, precision: str, rate: int) -> None:
-        self.scratch, self.rate = scratch, rate
+    def __init__(
+        self, scratch: Path, engine: str, precision: str, rate: int, backbones: str = "large"
+    ) -> None:
+        self.scratch, self.rate, self.backbones = scratch, rate, backbones
         self.engine, self.precision = engine, precision
         self._localizer: Any = None
 
@@ -53,7 +55,7 @@ class Model:
         engine = make_engine(EngineChoice(self.engine, self.precision), graphs, settings)
 
         def run(images: int = images) -> Work:
-            stream = in_memory(images // self.rate, self.rate)
+            stream = in_memory(images // self.rate, self.rate, recipe.visual.size)
             done = sum((batch.file >= 0).sum() for batch, _, _ in engine.embed(stream))
             assert done == images // self.rate
             return Work(images)
@@ -62,7 +64,7 @@ class Model:
         return run
 
     def _folder(self) -> Path:
-        return self.scratch / "models" / f"f{self.rate}" / "1"
+        return self.scratch / "models" / f"{self.backbones}-f{self.rate}" / "1"
 
     def _settings(self) -> Any:
         from avel_tf.engines.settings import EngineSettings
@@ -83,7 +85,8 @@ class Model:
 
     def predict(self, clips: int, batch: int) -> Callable[[], Work]:
         """Features to probabilities."""
-        visual, audio, valid, _ = features(batch)
+        recipe = self.localizer.recipe
+        visual, audio, valid, _ = features(batch, recipe.visual.width, recipe.audio.width)
 
         def run() -> Work:
             for _ in range(clips // batch):
@@ -94,7 +97,7 @@ class Model:
         return run
 
 
-def in_memory(seconds: int, rate: int) -> Any:
+def in_memory(seconds: int, rate: int, pixels: int) -> Any:
     """A stream whose seconds need no decoding."""
     from avel_tf.media.second_stream import SecondBatch, SecondStream
 
@@ -102,21 +105,21 @@ def in_memory(seconds: int, rate: int) -> Any:
 
     class InMemory(SecondStream):
         def batches(self, size: int) -> Generator[SecondBatch, None, None]:
-            frames = generator.integers(0, 256, (size, rate, SIZE, SIZE, 3)).astype(np.uint8)
+            frames = generator.integers(0, 256, (size, rate, pixels, pixels, 3)).astype(np.uint8)
             waveform = generator.uniform(-0.5, 0.5, (size, SAMPLE_RATE)).astype(np.float32)
             for first in range(0, seconds, size):
                 file = np.where(np.arange(first, first + size) < seconds, 0, -1)  # [N]
                 yield SecondBatch(frames, waveform, file, file >= 0)
 
-    return InMemory([""], frames_per_second=rate, size=SIZE, workers=1)
+    return InMemory([""], frames_per_second=rate, size=pixels, workers=1)
 
 
-def features(clips: int) -> tuple[np.ndarray, ...]:
-    """Visual [B, T, 2048], audio [B, T, 128], valid [B, T], targets [B, T], drawn at random."""
+def features(clips: int, visual: int = VISUAL, audio: int = AUDIO) -> tuple[np.ndarray, ...]:
+    """Visual [B, T, Dv], audio [B, T, Da], valid [B, T], targets [B, T], drawn at random."""
     generator = np.random.default_rng(0)
     return (
-        generator.uniform(0, 1, (clips, SECONDS, VISUAL)).astype(np.float32),
-        generator.uniform(0, 1, (clips, SECONDS, AUDIO)).astype(np.float32),
+        generator.uniform(0, 1, (clips, SECONDS, visual)).astype(np.float32),
+        generator.uniform(0, 1, (clips, SECONDS, audio)).astype(np.float32),
         np.ones((clips, SECONDS), bool),
         generator.integers(0, CLASSES + 1, (clips, SECONDS)),
     )
@@ -154,7 +157,7 @@ def read_features(clips: int) -> Callable[[], Work]:
     from avel_tf.labels import AVE_CLASSES, Labels
 
     recipe = Recipe(
-        VisualRecipe("random", "0" * 64, frames_per_second=1, size=SIZE, width=VISUAL),
+        VisualRecipe("random", "0" * 64, frames_per_second=1, size=224, width=VISUAL),
         AudioRecipe("random", "0" * 64, SAMPLE_RATE, "relu", width=AUDIO),
         versions={},
     )
@@ -180,8 +183,10 @@ def read_features(clips: int) -> Callable[[], Work]:
 
 if __name__ == "__main__":
     # Without an engine only what needs none can be asked for.
-    scratch, engine, precision, rate = [*sys.argv[1:], "tensorflow", "float32", "1"][:4]
-    model = Model(Path(scratch), engine, precision, int(rate))
+    words = sys.argv[1:]
+    words += ["tensorflow", "float32", "1", "large"][len(words) - 1 :]
+    scratch, engine, precision, rate, backbones = words
+    model = Model(Path(scratch), engine, precision, int(rate), backbones)
     serve(
         {
             "embed": model.embed,

@@ -32,7 +32,7 @@ from worker import Worker
 HERE = Path(__file__).resolve().parent
 CORES = len(os.sched_getaffinity(0))
 # Kinds that need the networks.
-WITH_NETWORKS = {"start", "bare", "embed", "head", "pipeline", "command"}
+WITH_NETWORKS = {"start", "bare", "embed", "head", "pipeline", "compact", "command"}
 TUNED = {"embed", "pipeline"}
 NO_TUNING = {"tried": [], "best": {}}
 logger = logging.getLogger("benchmarks")

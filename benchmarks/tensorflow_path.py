@@ -24,7 +24,7 @@ class TensorFlowPath:
     def __init__(self, scratch: Path) -> None:
         self.visual = tf.saved_model.load(str(scratch / "modules" / "visual"))
         self.audio = tf.saved_model.load(str(scratch / "modules" / "audio"))
-        exported = tf.saved_model.load(str(scratch / "models" / "f1" / "1"))
+        exported = tf.saved_model.load(str(scratch / "models" / "large-f1" / "1"))
         self.head = exported.signatures["from_features"]
 
     def embed(self, frames: np.ndarray, waveform: np.ndarray) -> tuple[tf.Tensor, tf.Tensor]:
