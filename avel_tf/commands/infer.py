@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from avel_tf.inference.ledger import Ledger
     from avel_tf.results import Result
 
+DEFAULT_OUT = Path("results")
+# The page of `avel report`, as a format among the others.
+PAGE = "html"
+# What a person reads on a terminal; all of it stands in the results.
+MOST_FILES_SHOWN = 10
+MOST_EVENTS_SHOWN = 10
 # Settings of which no bit of a result depends, so that a run may go on with others.
 INDIFFERENT = ("media.threads", "inference.live_lookahead_seconds")
 
@@ -42,12 +48,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out",
         type=Path,
-        required=True,
+        default=DEFAULT_OUT,
         metavar="RESULTS",
-        help="a run that was cut off goes on there; what is done is not done again",
+        help=f"a run that was cut off goes on there; what is done is not done again (default: "
+        f"{DEFAULT_OUT}/)",
     )
     parser.add_argument(
-        "--formats", default="jsonl,csv,vtt", help="any of jsonl,csv,vtt (default: all)"
+        "--formats",
+        default="jsonl,csv,vtt,html",
+        help="any of jsonl,csv,vtt,html (default: all); html is the page of avel report",
     )
     parser.add_argument(
         "--live",
@@ -76,7 +85,8 @@ def run(options: argparse.Namespace) -> int:
     from avel_tf.inference.ledger import Ledger
     from avel_tf.inference.localizer import Localizer
 
-    formats = check_formats(each.strip() for each in options.formats.split(",") if each.strip())
+    names = [each.strip() for each in options.formats.split(",") if each.strip()]
+    formats = check_formats(each for each in names if each != PAGE)
     # The line per input is the record that every other format, and avel report, derives from.
     formats = ("jsonl", *(name for name in formats if name != "jsonl"))
     config = config_of(options)
@@ -99,10 +109,13 @@ def run(options: argparse.Namespace) -> int:
     print(f"Engine: {engine.description}")
     setup = _setup(model, config, engine)
     counts: Counter[str] = Counter()
+    shown: list[Result] = []
 
     def counted(ledger: Ledger) -> Iterator[Result]:
         for result in ledger.results():
             counts[result.status] += 1
+            if len(inputs) <= MOST_FILES_SHOWN:
+                shown.append(result)
             yield result
 
     with Ledger(
@@ -118,22 +131,48 @@ def run(options: argparse.Namespace) -> int:
             complete = label_into_ledger(localizer, ledger, progress=progress)
         try:
             written = write_formats(formats, counted(ledger), options.out)
+            if PAGE in names:
+                from avel_tf.reports.results_page import write_results_page
+
+                written[PAGE] = write_results_page(options.out)
         except OSError as error:
             raise OSError(
                 f"The results cannot be written to {options.out}: {error.strerror or error}. Mend "
                 "that, and run the same command again; the labels are kept in its ledger."
             ) from error
+    for result in shown:
+        print(_said(result))
     done = sum(counts.values())
     print(
-        f"{done} files: "
+        f"{done} file{'' if done == 1 else 's'}: "
         + ", ".join(f"{counts[status]} {status}" for status in ("ok", "partial", "quarantined"))
         + (f" ({before} of them done before)" if before else "")
     )
-    print("Results: " + ", ".join(str(path) for path in written.values()))
+    print("Results: " + ", ".join(str(path) for name, path in written.items() if name != PAGE))
+    if PAGE in written:
+        print(f"To look at: {written[PAGE]}")
     if not complete:
         print(f"Interrupted; the same command does the other {len(inputs) - done} files.")
         return 130
     return 0 if counts["ok"] == len(inputs) else 2
+
+
+def _said(result: Result) -> str:
+    """What was found in one file, on one line for a person."""
+    from avel_tf.reports.card import span_text
+    from avel_tf.reports.names import shown_name
+
+    found = [
+        f"{shown_name(event.label)} {span_text(event.start, event.end)} ({event.score:.2f})"
+        for event in result.events[:MOST_EVENTS_SHOWN]
+    ]
+    if len(result.events) > MOST_EVENTS_SHOWN:
+        found.append(f"{len(result.events) - MOST_EVENTS_SHOWN} more")
+    if not found and result.status != "quarantined":
+        found.append("nothing that the model knows is both heard and seen")
+    if result.reason:
+        found.append(f"{result.status}: {shown_name(result.reason)}")
+    return f"{shown_name(result.video)}: {'; '.join(found)}"
 
 
 def _inputs(paths: list[str]) -> list[str]:

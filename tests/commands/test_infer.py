@@ -124,7 +124,23 @@ def test_all_good_is_zero_and_the_folder_of_versions_will_do(tree, exported, tmp
     # The lines are the record that avel report reads, so they are written in any case.
     written = {"results.csv", "results.jsonl", "ledger.jsonl", "ledger.lock"}
     assert {path.name for path in tmp_path.iterdir()} == written
-    assert "1 files: 1 ok, 0 partial, 0 quarantined" in capsys.readouterr().out
+    assert "1 file: 1 ok, 0 partial, 0 quarantined" in capsys.readouterr().out
+
+
+def test_what_was_found_is_said_and_there_is_a_page(tree, exported, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    paths = [str(tree / name) for name in ("a.mp4", "broken.mp4")]
+    assert main(["infer", *paths, "--model", str(exported)]) == 2
+    said = {line.partition(": ")[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert "quarantined: Cannot read" in said[paths[1]]
+    (result, _) = read_results(tmp_path / "results" / "results.jsonl")
+    for event in result.events:
+        assert (
+            f"{event.label} {event.start:g}–{event.end:g} s ({event.score:.2f})" in said[paths[0]]
+        )
+    assert result.events or "nothing that the model knows" in said[paths[0]]
+    assert said["To look at"] == "To look at: results/index.html"
+    assert "a.mp4" in (tmp_path / "results" / "index.html").read_text(encoding="utf-8")
 
 
 def test_what_is_named_and_does_not_exist_gets_its_line(tree, exported, tmp_path):
