@@ -31,7 +31,7 @@ from pipelines.distill.material import class_of, kind_of, split_files, usable
 from pipelines.distill.montage import make_montage
 
 CONFIG = Path(__file__).with_name("localizer.yaml")
-CLIPS = (1000, 150, 300)  # train, validation, test
+CLIPS = (2000, 300, 300)  # train, validation, test
 UNSEEN_CLIPS = 100
 LEAST_SECOND = 0.5  # shorter ones at the end of a clip are not counted
 
@@ -201,15 +201,17 @@ def sums(clips: Sequence[dict[str, Any]], classes: Sequence[str]) -> dict[str, A
 
     Returns:
         `offered`: clips, seconds and right seconds of the classes that the model knows, and of
-        each class; `others`: clips with none of them, and seconds and false alarms of all other
-        seconds, by what they were taken for.
+        each class; `others`: clips with none of them, those of them in which the model named one
+        all the same (`alarmed_clips`), and seconds and false alarms of all other seconds, by what
+        they were taken for.
     """
     by_class = {name: {"clips": 0, "seconds": 0, "right": 0} for name in classes}
-    others = {"clips": 0, "seconds": 0, "false_alarms": 0}
+    others = {"clips": 0, "alarmed_clips": 0, "seconds": 0, "false_alarms": 0}
     taken_for: Counter[str] = Counter()
     for clip in clips:
         known = set(clip["truth"]) - {BACKGROUND}
         others["clips"] += not known
+        others["alarmed_clips"] += not known and set(clip["answer"]) != {BACKGROUND}
         for name in known:
             by_class[name]["clips"] += 1
         for truth, answer in zip(clip["truth"], clip["answer"], strict=True):

@@ -1,6 +1,6 @@
-"""What the shipped localizer was measured at, as the tables of docs/shipped-model.md.
+"""What the shipped localizer was measured at: the page beside its model card.
 
-    python -m pipelines.distill.localizer_tables WORK CLIP [CLIP ...]
+    python -m pipelines.distill.localizer_tables WORK CLIP [CLIP ...] > avel_tf/shipped/figures.md
 
 WORK is the folder of `localizer.py`; each CLIP, as in `vas/dog/video_02754.mp4`, is shown second by
 second.
@@ -30,15 +30,25 @@ def main() -> None:
         each["video"]: each for each in json.loads((options.work / "real_clips.json").read_text())
     }
     montage = measured["montage"]
-    print(
-        f"Montage of held-out files: segment accuracy {montage['segment_accuracy']:.3f} over "
-        f"{montage['segments']} seconds of {montage['videos']} clips (all background "
-        f"{montage['all_background']:.3f}).\n"
-    )
-    print("\n".join(class_table(montage["per_class"])), "\n")
-    print("\n".join(dropped_table(measured["dropped"])), "\n")
-    print("\n".join(sums_table(measured)), "\n")
-    print("\n".join(clip_table([clips[name] for name in options.shown])))
+    sections = {
+        "Montage of held-out files": [
+            f"Segment accuracy {montage['segment_accuracy']:.3f} over {montage['segments']:,} "
+            f"seconds of {montage['videos']} clips (all background: "
+            f"{montage['all_background']:.3f}). Precision and recall are of seconds.",
+            "",
+            *class_table(montage["per_class"]),
+        ],
+        "AVE classes with pictures and sounds that are not offered": dropped_table(
+            measured["dropped"]
+        ),
+        "Real clips, and what the backbones have not met": sums_table(measured),
+        "Real clips, second by second": clip_table([clips[name] for name in options.shown]),
+    }
+    print("# What the localizer that comes with avel-tf was measured at")
+    print("\nWritten by `python -m pipelines.distill.localizer_tables`; the words to it stand in")
+    print("docs/shipped-model.md.")
+    for heading, lines in sections.items():
+        print(f"\n## {heading}\n", *lines, sep="\n")
 
 
 def class_table(per_class: dict[str, dict[str, Any]]) -> list[str]:
@@ -65,18 +75,25 @@ def sums_table(measured: dict[str, Any]) -> list[str]:
         "montage_unseen": "montage of files that the backbones have not met",
     }
     lines = [
-        "| measured on | clips, seconds of offered classes | right | other seconds | "
-        "false alarms | taken for |",
-        "|---|---|---|---|---|---|",
+        "| measured on | clips with a class it knows: seconds | right | other seconds | "
+        "false alarms | taken for | other clips | with a false alarm |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for key, name in names.items():
         offered, others = measured[key]["offered"], measured[key]["others"]
         taken = ", ".join(f"{label} {count}" for label, count in others["taken_for"].items())
         lines.append(
-            f"| {name} | {offered['clips']}, {offered['seconds']} | {offered['right']} | "
-            f"{others['seconds']} | {others['false_alarms']} | {taken or '-'} |"
+            f"| {name} | {offered['clips']}: {offered['seconds']} | "
+            f"{share(offered['right'], offered['seconds'])} | {others['seconds']} | "
+            f"{share(others['false_alarms'], others['seconds'])} | {taken or '-'} | "
+            f"{others['clips']} | {others['alarmed_clips']} |"
         )
     return lines
+
+
+def share(part: int, whole: int) -> str:
+    """As in `14 (64 %)`."""
+    return f"{part} ({part / whole:.0%})" if whole else str(part)
 
 
 def clip_table(clips: Sequence[dict[str, Any]]) -> list[str]:

@@ -22,6 +22,28 @@ SPLITS = ("train", "validation", "test")
 SPLIT_SHARES = (0.6, 0.15, 0.25)
 # Whatever is of no offered class; not a name that a class of the corpora could have.
 OTHER = "(other)"
+# Parts of it: what is of no offered class, and easily taken for one that is.
+INSTRUMENT, ANIMAL = FAMILIES = ("(other instrument)", "(other animal)")
+_FAMILY_OF_CLASS = {
+    **dict.fromkeys(("Bark", "Cat", "Horse", "Goat", "Rodents, rats, mice"), ANIMAL),
+    **dict.fromkeys(
+        ("Violin, fiddle", "Flute", "Ukulele", "Shofar", "Acoustic guitar", "Banjo", "Accordion",
+         "Mandolin"),
+        INSTRUMENT,
+    ),
+}  # fmt: skip
+_FAMILY_OF_SOURCE = {
+    **dict.fromkeys(("instruments10", "instruments30", "seth_instruments"), INSTRUMENT),
+    "animal_sound": ANIMAL,
+}
+_FAMILY_OF_LABEL = {
+    **dict.fromkeys(
+        ("street_music", "electric_guitar", "euphonium", "grand_piano", "saxophone"), INSTRUMENT
+    ),
+    **dict.fromkeys(("bear", "monkey", "wolf", "snake sound", "sheep", "elephant"), ANIMAL),
+}
+# From the tench to the giant panda: nearly all animals among ImageNet's classes.
+_WORDNET_ANIMALS = ("n01440764", "n02510455")
 # Sounds that lie under others in real films. Street music is not among them: it may hold the
 # instruments that a clip's truth says are silent.
 AMBIENT_LABELS = ("air_conditioner", "children_playing", "engine_idling", "Rain", "Sea waves")
@@ -36,6 +58,23 @@ def kind_of(member: Member) -> str:
 def class_of(member: Member) -> str:
     """The AVE class that it shows or sounds like; "" where none fits."""
     return member.ave_class or _wordnet_class(member.label)
+
+
+def family_of(name: str) -> str | None:
+    """The family of an AVE class, one of `FAMILIES`; None where it has none."""
+    return _FAMILY_OF_CLASS.get(name)
+
+
+def family_of_file(member: Member) -> str | None:
+    """The family of what a file shows or sounds like."""
+    first, last = _WORDNET_ANIMALS
+    wordnet = ANIMAL if first <= member.label[:9] <= last else None
+    return (
+        _FAMILY_OF_CLASS.get(class_of(member))
+        or _FAMILY_OF_SOURCE.get(member.source)
+        or _FAMILY_OF_LABEL.get(member.label)
+        or wordnet
+    )
 
 
 def is_ambient(member: Member) -> bool:
@@ -116,9 +155,11 @@ class Material:
         self._files: dict[tuple[str, str], dict[str, list[Member]]] = {}
         for file in files:
             name = class_of(file)
-            thing = name if name in classes else OTHER
-            sources = self._files.setdefault((thing, kind_of(file)), {})
-            sources.setdefault(file.source, []).append(file)
+            family = family_of_file(file)
+            things = [name] if name in classes else [OTHER, *([family] if family else [])]
+            for thing in things:
+                sources = self._files.setdefault((thing, kind_of(file)), {})
+                sources.setdefault(file.source, []).append(file)
         missing = [
             f"{thing} has no {kind}"
             for thing in (*classes, OTHER)
@@ -132,16 +173,15 @@ class Material:
             )
 
     def draw_sound(self, rng: np.random.Generator, thing: str) -> Member:
-        """A sound of a thing."""
-        return self._draw(rng, self._files[thing, "sound"])
+        """A sound of a thing: a class, `OTHER`, or one of `FAMILIES`."""
+        return self._draw(rng, self._of(thing, "sound"))
 
     def draw_pictures(self, rng: np.random.Generator, thing: str, count: int) -> list[Member]:
         """Pictures of a thing that could follow each other in a film: of one source and label."""
-        first = self._draw(rng, self._files[thing, "picture"])
+        sources = self._of(thing, "picture")
+        first = self._draw(rng, sources)
         like = [
-            file
-            for file in self._files[thing, "picture"][first.source]
-            if file.label == first.label and file != first
+            file for file in sources[first.source] if file.label == first.label and file != first
         ]
         rest = [like[int(rng.integers(len(like)))] if like else first for _ in range(count - 1)]
         return [first, *rest]
@@ -165,6 +205,11 @@ class Material:
         if rate != SAMPLE_RATE:
             raise ValueError(f"{file.file} has {rate} Hz; {SAMPLE_RATE} are expected.")
         return waveform.mean(axis=1)  # [n]
+
+    def _of(self, thing: str, kind: str) -> dict[str, list[Member]]:
+        # What is kept for measuring may have none of a family.
+        known = (thing, kind) in self._files or thing not in FAMILIES
+        return self._files[thing if known else OTHER, kind]
 
     @staticmethod
     def _draw(rng: np.random.Generator, sources: dict[str, list[Member]]) -> Member:

@@ -4,8 +4,9 @@
 
 An event is the sound of a class over pictures of that class. Around it lie decoys, as in avel
 demo: the picture without its sound, the sound without its picture, either with something else in
-the other sense. Whatever is of no offered class is background, seen and heard or not. No picture
-and no sound is in two splits. Writes `annotations.csv` and `videos/<split>/<number>.mp4`.
+the other sense. Whatever is of no offered class is background, seen and heard or not; half of it is
+what is easily taken for a class: other animals, other instruments. No picture and no sound is in
+two splits. Writes `annotations.csv` and `videos/<split>/<number>.mp4`.
 
 Takes: 0.12 s of processor time a clip.
 """
@@ -26,7 +27,15 @@ import numpy as np
 
 from avel_tf.media.clip_plan import ClipPlan, plan_clip
 from avel_tf.media.writer import write_video
-from pipelines.distill.material import OTHER, SPLITS, Material, split_files, usable
+from pipelines.distill.material import (
+    FAMILIES,
+    OTHER,
+    SPLITS,
+    Material,
+    family_of,
+    split_files,
+    usable,
+)
 from pipelines.distill.montage_pictures import look
 from pipelines.distill.montage_sound import listen
 
@@ -42,6 +51,8 @@ class MontageSettings:
         size: height and width of the picture in pixels.
         frame_rate: pictures per second.
         other_share: share of clips that are about something of no offered class.
+        kin_share: share of clips in which all that is of no offered class is of one family: that
+            of the clip's class, where it has one.
         shortest_event: in seconds; the longest fills the clip.
         background_clip_probability: share of the rest in which sound and picture never agree.
         decoy_probability: chance that a stretch of background holds a decoy, not nothing.
@@ -62,6 +73,7 @@ class MontageSettings:
     size: int = 160
     frame_rate: float = 4.0  # at 2 embedded pictures a second, more would not be looked at
     other_share: float = 0.35
+    kin_share: float = 0.5
     shortest_event: int = 2
     background_clip_probability: float = 0.1
     decoy_probability: float = 0.85
@@ -81,13 +93,25 @@ class MontageSettings:
 def plan(
     index: int, classes: Sequence[str], settings: MontageSettings, seed: Sequence[int]
 ) -> ClipPlan:
-    """What is seen and heard in every second; `OTHER` is whatever is of no offered class."""
+    """What is seen and heard in every second.
+
+    `OTHER`, and each of `FAMILIES`, is whatever is of no offered class.
+    """
     rng = np.random.default_rng([*seed, 0])
-    label = OTHER if rng.random() < settings.other_share else classes[index % len(classes)]
+    name = classes[index % len(classes)]
+    about_other = rng.random() < settings.other_share
+    other = OTHER
+    if rng.random() < settings.kin_share:
+        # A clip of something else has its sound and its picture of one family, too: a cello seen
+        # and heard is what a violin must be told from.
+        other = (None if about_other else family_of(name)) or str(rng.choice(FAMILIES))
+    strangers = list(classes) if about_other else [each for each in classes if each != name]
+    if not about_other:
+        strangers += [other] * len(strangers)  # as often as all that is offered
     return plan_clip(
         rng,
-        label,
-        [thing for thing in (*classes, OTHER) if thing != label],
+        other if about_other else name,
+        strangers,
         seconds=settings.seconds,
         shortest_event=settings.shortest_event,
         background_clip_probability=settings.background_clip_probability,

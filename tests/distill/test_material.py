@@ -9,9 +9,12 @@ from hypothesis import strategies as st
 
 from pipelines.distill.corpus import Member
 from pipelines.distill.material import (
+    ANIMAL,
+    INSTRUMENT,
     OTHER,
     SPLITS,
     Material,
+    family_of_file,
     split_files,
     usable,
 )
@@ -59,6 +62,31 @@ def test_a_class_that_is_not_offered_is_other(corpora):
     assert heard == {"meow", "siren", "air_conditioner"}
     assert {material.draw_sound(rng, "Bark").label for _ in range(20)} == {"dog_bark"}
     assert {file.label for file in material.draw_pictures(rng, "Bark", 20)} == {"dog"}
+
+
+@pytest.mark.parametrize(
+    ("source", "label", "ave_class", "family"),
+    [
+        ("seth_instruments", "Cello", "", INSTRUMENT),
+        ("instruments30", "harp", "", INSTRUMENT),
+        ("caltech101", "mandolin", "Mandolin", INSTRUMENT),
+        ("animal_sound", "lion", "", ANIMAL),
+        ("tiny_imagenet", "n02129165 lion", "", ANIMAL),
+        ("tiny_imagenet", "n02123045 tabby", "Cat", ANIMAL),
+        ("tiny_imagenet", "n02788148 bannister", "", None),
+        ("urbansound8k", "siren", "", None),
+    ],
+)
+def test_what_is_easily_taken_for_another_is_of_one_family(source, label, ave_class, family):
+    assert family_of_file(Member("file", source, label, ave_class, "train")) == family
+
+
+def test_a_family_holds_nothing_that_is_offered(corpora):
+    material = Material(corpora, usable(corpora), ["Bark"])
+    rng = np.random.default_rng(0)
+    assert {material.draw_sound(rng, ANIMAL).label for _ in range(20)} == {"meow"}
+    # Without one of its own, a family is whatever is of no offered class.
+    assert "siren" in {material.draw_sound(rng, INSTRUMENT).label for _ in range(20)}
 
 
 def test_pictures_and_sounds_are_read_in_place(corpora):

@@ -10,7 +10,7 @@ import pytest
 
 from avel_tf.annotations import load_dataset
 from avel_tf.media.clip_plan import ClipPlan
-from pipelines.distill.material import OTHER, Material, usable
+from pipelines.distill.material import ANIMAL, FAMILIES, OTHER, Material, usable
 from pipelines.distill.montage import MontageSettings, make_montage, plan
 from pipelines.distill.montage_pictures import look
 from pipelines.distill.montage_sound import audible, listen
@@ -81,6 +81,12 @@ def test_plans_offer_each_class_and_enough_of_nothing():
         if seen != heard
     ]
     assert {("Bark", None), (None, "Bark"), ("Bark", OTHER), (OTHER, "Cat")} <= set(decoys)
+    # What a dog is mixed up with is an animal about as often as anything.
+    heard = [sound for picture, sound in decoys if picture == "Bark"]
+    assert 0.5 < heard.count(ANIMAL) / heard.count(OTHER) < 2
+    # Something else, seen and heard, is often a stranger of a class's own kind.
+    shown = [one.visible[s] for one in plans for s in range(10) if one.labels[s] not in CLASSES]
+    assert set(FAMILIES) < set(shown)
 
 
 def digest(folder: Path) -> dict[str, str]:
