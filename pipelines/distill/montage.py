@@ -107,7 +107,7 @@ def plan(
         other = (None if about_other else family_of(name)) or str(rng.choice(FAMILIES))
     strangers = list(classes) if about_other else [each for each in classes if each != name]
     if not about_other:
-        strangers += [other] * len(strangers)  # as often as all that is offered
+        strangers += [other] * max(1, len(strangers))  # as often as all that is offered
     return plan_clip(
         rng,
         other if about_other else name,
