@@ -89,6 +89,12 @@ def test_plans_offer_each_class_and_enough_of_nothing():
     assert set(FAMILIES) < set(shown)
 
 
+def test_one_class_alone_has_strangers():
+    plans = [plan(index, ("Bark",), MontageSettings(), (0, 0, index)) for index in range(50)]
+    seen = {thing for one in plans for thing in one.visible}
+    assert {"Bark", OTHER, ANIMAL, None} <= seen
+
+
 def digest(folder: Path) -> dict[str, str]:
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
