@@ -47,7 +47,7 @@ ROWS = {
     "contrast (CACE-Net)": (["model.contrast=true"], None),
     "no label smoothing": (["training.label_smoothing=0.0"], None),
     "no dropout": (["model.dropout=0.0", "model.input_dropout=0.0"], None),
-    "no weight decay": (["training.weight_decay=0.0"], None),
+    "weight decay 0.01": (["training.weight_decay=0.01"], None),
     "weight averaging 0.99": (["training.weight_averaging=0.99"], None),
     "mixup 0.4": (["training.augmentation.mixup=0.4"], None),
     "mixup across modalities 0.2": (["training.augmentation.cross_modal_mixup=0.2"], None),
