@@ -223,6 +223,19 @@ def test_the_rate_rises_over_one_epoch_and_falls_to_zero(epochs):
     assert all(a > b for a, b in zip(rates[peak:], rates[peak + 1 :], strict=False))
 
 
+def test_decay_takes_rate_times_decay_off_kernels_and_nothing_off_biases_and_scales():
+    model = build_model(stores.QUICKEST, visual_width=6, audio_width=5, classes=3)
+    settings = replace(QUICK, learning_rate=0.01, weight_decay=0.5)
+    trained = compile_model(model, settings, steps=4)
+    for weight in trained.trainable_variables:
+        weight.assign(keras.ops.ones_like(weight))
+    trained.optimizer.iterations.assign(4)  # the rate is at its peak
+    trained.optimizer.apply([keras.ops.zeros_like(each) for each in trained.trainable_variables])
+    for weight in trained.trainable_variables:
+        spared = weight.name in ("bias", "gamma", "beta")
+        np.testing.assert_allclose(weight, 1 if spared else 0.995, atol=1e-6, err_msg=weight.path)
+
+
 def test_one_step_in_all_still_learns():
     """A single step is no time to rise in: it is taken at the full rate."""
     settings = ModelSettings("audio_only", width=8, heads=2, lstm_units=4)
