@@ -5,7 +5,9 @@ PYTHON ?= $(shell for each in python3.12 python3.11 python3 python; do $$each -c
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test fuzz bench results lint clean
+.PHONY: install demo test fuzz bench results lint clean
+
+install: $(INSTALLED)
 
 demo: $(INSTALLED)
 	$(VENV)/bin/avel demo --out demo

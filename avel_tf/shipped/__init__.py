@@ -1,9 +1,8 @@
-"""The place of a localizer that comes with the package, so that `avel infer` needs no download.
+"""The localizer that comes with the package, so that `avel infer` needs no download.
 
-Where `avel_tf/shipped/1/` is there, it is an exported model like any other; what it knows, and how
-well it did, stands in its sealed manifest under `"measured"`, written by the recipe in
-`pipelines/distill/localizer.py`. docs/shipped-model.md says how it is made, and whether this copy
-has one.
+`1/` is an exported model like any other; what it knows, and how well it did, stands in its sealed
+manifest under `"measured"`, written by the recipe in `pipelines/distill/localizer.py`.
+docs/shipped-model.md says how it is made.
 """
 
 from __future__ import annotations
@@ -59,17 +58,16 @@ def describe(folder: Path) -> list[str]:
     try:
         measured: dict[str, Any] = manifest[MEASURED]
         montage, real = measured["montage"], measured["real_clips"]
-        offered, others = real["offered"], real["others"]
+        new = measured["real_clips_unseen"]
         return [
             f"Model: the one that comes with avel-tf. It knows {_listed(manifest['labels'])}; all "
             "else is background to it. Name another with --model.",
             f"  On {montage['videos']} made clips of pictures and sounds it was not trained on: "
             f"{montage['segment_accuracy']:.0%} of {montage['segments']} seconds right (all "
             f"background: {montage['all_background']:.0%}).",
-            f"  On {offered['clips'] + others['clips']} real clips: {offered['right']} of "
-            f"{offered['seconds']} seconds of what it knows named right, in {offered['clips']} "
-            f"clips; a false alarm in {others['false_alarms']} of {others['seconds']} other "
-            "seconds.",
+            f"  On {_clips(real)} real clips: {_right(real)} seconds of what it knows named right, "
+            f"a false alarm in {_false(real)} other seconds. On the {_clips(new)} of them that its "
+            f"backbones had not met either: {_right(new)}, and {_false(new)}.",
             f"  What it is and what it cannot do: {MODEL_CARD}",
         ]
     except (LookupError, TypeError, ValueError) as error:
@@ -77,6 +75,18 @@ def describe(folder: Path) -> list[str]:
             f"The manifest of {folder} does not say how well the model did ({error!r}); get the "
             "package anew."
         ) from error
+
+
+def _clips(found: dict[str, Any]) -> int:
+    return found["offered"]["clips"] + found["others"]["clips"]
+
+
+def _right(found: dict[str, Any]) -> str:
+    return f"{found['offered']['right']} of {found['offered']['seconds']}"
+
+
+def _false(found: dict[str, Any]) -> str:
+    return f"{found['others']['false_alarms']} of {found['others']['seconds']}"
 
 
 def _listed(names: list[str]) -> str:

@@ -7,10 +7,16 @@ from types import SimpleNamespace
 
 import pytest
 
+from avel_tf import shipped
+from avel_tf.export.manifest import find_version, mismatches, read_manifest
 from avel_tf.labels import Labels
 from avel_tf.results import Result, Second
+from pipelines.distill import localizer, localizer_tables
 from pipelines.distill.corpus import Member
 from pipelines.distill.localizer import answers_on, below_bar, candidates, sums, too_few
+from tests.conftest import TINY_TRAINING, as_set
+
+CLASSES = {"Bark", "Cat"}
 
 
 def files(kind: str, name: str, count: int) -> list[Member]:
@@ -77,6 +83,7 @@ def test_seconds_of_unknown_classes_are_background(tmp_path: Path):
     }
     assert found["others"] == {
         "clips": 1,
+        "alarmed_clips": 1,
         "seconds": 7,
         "false_alarms": 4,
         "taken_for": {"Bark": 2, "Cat": 2},
@@ -84,3 +91,32 @@ def test_seconds_of_unknown_classes_are_background(tmp_path: Path):
     (dog,) = (each for each in clips if each["label"] == "dog barking")
     assert dog["truth"] == ["Bark", "Bark", "Bark", "background"]
     assert dog["answer"] == answers["dog.mp4"]
+
+
+@pytest.mark.slow
+def test_the_recipe_from_corpora_to_a_sealed_model(corpora, clips, tmp_path, monkeypatch, capsys):
+    ship = tmp_path / "package"
+    ship.mkdir()
+    monkeypatch.setattr(localizer, "CLIPS", (10, 4, 4))
+    monkeypatch.setattr(localizer, "UNSEEN_CLIPS", 3)
+    monkeypatch.setattr(localizer, "LEAST_TEST_SOUNDS", 3)
+    monkeypatch.setattr(localizer, "LEAST_PRECISION", 0.0)
+    monkeypatch.setattr(localizer, "LEAST_RECALL", 0.0)
+    settings = as_set((*TINY_TRAINING, "engine.name=tensorflow", "engine.precision=float32"))
+    work = tmp_path / "work"
+    words = ["localizer", str(corpora), str(clips), str(work), "--ship", str(ship), *settings]
+    monkeypatch.setattr("sys.argv", words)
+    localizer.main()
+    model = find_version(ship)
+    assert mismatches(model) == []
+    measured = read_manifest(model)[shipped.MEASURED]
+    assert measured["montage"]["videos"] == 4 and set(measured["montage"]["per_class"]) <= CLASSES
+    assert measured["real_clips"]["others"]["seconds"] > 0
+    assert measured["montage_unseen"]["offered"]["clips"] > 0
+    assert "It knows Bark; Cat;" in shipped.describe(model)[0]
+    monkeypatch.setattr("sys.argv", ["tables", str(work), "videos/test/00000.mp4"])
+    capsys.readouterr()
+    localizer_tables.main()
+    table = capsys.readouterr().out
+    assert table.startswith("# What the localizer")
+    assert "| `videos/test/00000.mp4` |" in table and "| real clips, all |" in table

@@ -1,0 +1,66 @@
+"""The model that really comes with the package."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from avel_tf import shipped
+from avel_tf.embeddings.compact import NAME
+from avel_tf.export.manifest import mismatches, read_manifest
+from avel_tf.results import read_results
+
+MOST_BYTES = 21_000_000
+MOST_CPU_SECONDS = 15
+
+
+def test_it_is_whole_small_and_on_our_own_backbones():
+    model = shipped.find_shipped()
+    assert mismatches(model) == []
+    assert sum(path.stat().st_size for path in model.rglob("*") if path.is_file()) < MOST_BYTES
+    recipe = read_manifest(model)["recipe"]
+    assert recipe["visual"]["module"] == recipe["audio"]["module"] == NAME
+
+
+def test_what_it_offers_is_above_the_bar_and_its_pages_say_so():
+    manifest = read_manifest(shipped.find_shipped())
+    montage = manifest[shipped.MEASURED]["montage"]
+    figures = (shipped.FOLDER / "figures.md").read_text(encoding="utf-8")
+    assert f"Segment accuracy {montage['segment_accuracy']:.3f}" in figures
+    assert list(montage["per_class"]) and set(montage["per_class"]) == set(manifest["labels"])
+    card = shipped.MODEL_CARD.read_text(encoding="utf-8")
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+    for name, row in montage["per_class"].items():
+        assert row["precision"] >= 0.6 and row["recall"] >= 0.6
+        assert f"| {name} | {row['support']} | {row['precision']:.2f}" in figures
+        assert name in card and name in readme
+    for name, reason in manifest[shipped.MEASURED]["dropped"].items():
+        assert f"| {name} | {reason} |" in figures
+
+
+@pytest.mark.slow
+def test_a_video_is_labelled_with_no_model_named_and_in_little_time(clips: Path, tmp_path: Path):
+    video = next(clips.glob("videos/test/*.mp4"))
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    words = ["infer", str(video), "--out", str(tmp_path / "results")]
+    done = subprocess.run(
+        [sys.executable, "-m", "avel_tf.cli", *words], capture_output=True, text=True, timeout=600
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 0, done.stderr
+    assert all(line in done.stdout for line in shipped.describe(shipped.find_shipped()))
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < MOST_CPU_SECONDS
+    (result,) = read_results(tmp_path / "results" / "results.jsonl")
+    assert result.status == "ok" and result.model == "shipped/1"
+
+
+@pytest.mark.slow
+def test_a_real_dog_barks(shared: Path, tmp_path: Path):
+    import avel_tf
+
+    result = avel_tf.load().localize(shared / "clips" / "vas" / "dog" / "video_02754.mp4")
+    assert "Bark" in {second.label for second in result.seconds}
