@@ -69,7 +69,12 @@ def settings(name: str = "bi_vaatt", *, spatial_attention: bool = True) -> Model
 
 def accuracy(store: FeatureStore, folder: Path, model_settings: ModelSettings) -> float:
     training = TrainingSettings(
-        epochs=25, batch_size=16, learning_rate=1e-2, label_smoothing=0.0, window_seconds=SECONDS
+        epochs=25,
+        batch_size=16,
+        learning_rate=1e-2,
+        weight_decay=0.0,
+        label_smoothing=0.0,
+        window_seconds=SECONDS,
     )
     model = train(store, folder, model_settings=model_settings, training=training)
     clips = list(store.dataset("validation").as_numpy_iterator())
