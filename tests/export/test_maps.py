@@ -29,13 +29,16 @@ SPATIAL = "model.spatial_attention=true"
 
 @pytest.fixture(scope="module")
 def run_of_maps(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `avel train DATA` leaves behind, its features among it."""
+    """A run on maps; beside it, as `features`, what it was trained on."""
     folder = tmp_path_factory.mktemp("maps")
     module = hub_modules.save_visual_with_endpoints(folder / "resnet")
-    own = (f"embeddings.visual.module={module}", "embeddings.visual.maps=true", SPATIAL)
-    words = ["train", str(clips), "--out", str(folder / "run")]
-    assert main([*words, *as_set(COMPACT_SETTINGS + TINY_TRAINING + own)]) == 0
-    return folder / "run"
+    maps = (f"embeddings.visual.module={module}", "embeddings.visual.maps=true")
+    features, run = str(folder / "features"), folder / "run"
+    words = ["extract", str(clips), "--out", features]
+    assert main([*words, *as_set(COMPACT_SETTINGS + maps)]) == 0
+    words = ["train", features, "--out", str(run)]
+    assert main([*words, *as_set((*TINY_TRAINING, SPATIAL))]) == 0
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +53,7 @@ def test_manifests_know_the_places(run_of_maps, exported_maps):
     visual = read_manifest(exported_maps)["recipe"]["visual"]
     assert (visual["width"], visual["places"]) == (96, 16)
     assert visual["endpoint"] == "resnet_v2_9/block4"
-    store = FeatureStore(run_of_maps / "features")
+    store = FeatureStore(run_of_maps.parent / "features")
     assert store.recipe == Run(run_of_maps).recipe
     assert store.recipe.to_dict()["visual"] == visual
     assert next(iter(store.dataset("test")))["visual"].shape == (4, 96)
@@ -63,7 +66,9 @@ def test_a_video_gets_the_labels_of_its_run(run_of_maps, exported_maps, clips, e
     assert "spatial_attention" in {layer.name for layer in run.model().layers}
     predict = probabilities_of(run.model(), run.decoding.temperature)
     localizer = Localizer(exported_maps, engine=EngineSettings(engine, "float32"))
-    records = list(FeatureStore(run_of_maps / "features").dataset("test").as_numpy_iterator())
+    records = list(
+        FeatureStore(run_of_maps.parent / "features").dataset("test").as_numpy_iterator()
+    )
     videos = sorted((clips / "videos" / "test").iterdir())
     assert len(records) == len(videos) == 4
     found = {
@@ -82,12 +87,9 @@ def test_a_video_gets_the_labels_of_its_run(run_of_maps, exported_maps, clips, e
 
 
 @pytest.mark.slow
-def test_features_bring_their_maps_with_them(run_of_maps, tmp_path):
-    """The configuration need not say again what the features are."""
-    words = ["train", str(run_of_maps / "features"), "--out", str(tmp_path / "run")]
-    quick = ("training.epochs=1", "model.lstm_units=0", "model.name=bi_avatt")
-    assert main([*words, *as_set((*TINY_TRAINING, SPATIAL, *quick))]) == 0
-    visual = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["embeddings"]["visual"]
+def test_features_bring_their_maps_with_them(run_of_maps):
+    """Nobody said again to `avel train` what the features are; the export needs to know."""
+    visual = yaml.safe_load((run_of_maps / "config.yaml").read_text())["embeddings"]["visual"]
     assert visual["maps"] is True and visual["endpoint"] == "resnet_v2_9/block4"
 
 
@@ -99,12 +101,14 @@ def test_without_maps_nothing_is_embedded_in_vain(clips, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_where_it_looked_can_be_shown_on_the_pictures(run_of_maps, exported_maps, clips, tmp_path):
+def test_where_it_looked_can_be_shown_on_the_pictures(run_of_maps, clips, tmp_path):
     run = Run(run_of_maps)
     extractor = load_extractor(load_config(run_of_maps / "config.yaml").embeddings)
     video = min((clips / "videos" / "test").iterdir())
     looked = looked_at(run.model(), extractor, video, seconds=4)
-    (record,) = FeatureStore(run_of_maps / "features").dataset("test").take(1).as_numpy_iterator()
+    (record,) = (
+        FeatureStore(run_of_maps.parent / "features").dataset("test").take(1).as_numpy_iterator()
+    )
     inputs = {key: record[key][None] for key in ("visual", "audio", "valid")}
     shares = attention_model(run.model())(inputs)["spatial_attention"][0]
     np.testing.assert_allclose(looked, np.reshape(shares, (4, 4, 4)), atol=1e-5)
