@@ -21,7 +21,7 @@ fuzz: $(INSTALLED)
 		tests/media/test_mutants.py tests/inference/test_resume.py
 
 # Everything measured, against a PyTorch pipeline where PyTorch is installed; benchmarks/run.py says
-# more. Takes 25 minutes on two cores that have nothing else to do.
+# more. Takes half an hour on two cores that have nothing else to do.
 PEER_PYTHON ?= $(VENV)/bin/python
 bench: $(INSTALLED)
 	$(VENV)/bin/python benchmarks/run.py --peer-python $(PEER_PYTHON)

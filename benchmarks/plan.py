@@ -105,10 +105,9 @@ def contests(
         for rate, height in itertools.product(RATES, HEIGHTS):
             yield _pipeline(clips, height, rate, amounts, peer, peer_settings)
     if "compact" in kinds:
-        for rate, height in itertools.product(COMPACT_RATES, HEIGHTS):
-            yield _compact(clips, height, rate, amounts)
+        yield from _compact(clips, amounts)
     if "command" in kinds:
-        yield from _command(clips, amounts)
+        yield _command(clips(360, amounts.clips[1]))
 
 
 def _peer(settings: dict[str, Any]) -> tuple[str, ...]:
@@ -129,16 +128,14 @@ def _start(clips: Clips) -> Iterator[Contest]:
         name = f"avel infer, one clip, {engine}"
         label = name if engine == "auto" else f"{name} {precision}"
         cases.append(Case(label, "commands", ("command.py",), request))
-    automatic = {**one, "engine": "auto", "precision": "auto"}
-    label = "avel infer, one clip, shipped model, auto"
-    cases.append(Case(label, "commands", ("command.py",), automatic))
     yield Contest("start", "start", cases)
-    # Networks are converted and compiled, and engines proven: once.
-    firsts = [
-        Case(case.label, case.unit, case.worker, {**case.request, "first": True})
-        for case in (cases[1], cases[-1])
-    ]
-    yield Contest("start, first time on a machine", "start", firsts, rounds=1)
+    yield _first("start, first time on a machine", cases[1])
+
+
+def _first(name: str, case: Case) -> Contest:
+    """Networks are converted and compiled, and engines proven: once."""
+    first = Case(case.label, case.unit, case.worker, {**case.request, "first": True})
+    return Contest(name, "start", [first], rounds=1)
 
 
 def _matmul(peer: tuple[str, ...]) -> Contest:
@@ -232,37 +229,43 @@ def _pipeline(
     return Contest(contest_name("pipeline", height, rate), "pipeline", cases)
 
 
-def _compact(clips: Clips, height: int, rate: int, amounts: Amounts) -> Contest:
-    request = {"case": "pipeline", "paths": clips(height, amounts.compact_clips)}
-    cases = [
-        Case(
-            f"avel-tf compact, {engine} bfloat16",
-            "clips",
-            ("ours.py", engine, "bfloat16", str(rate), "compact"),
-            request,
-        )
-        for engine in ("openvino", "tensorflow")
-    ]
-    if rate == 1:  # what they are held against
-        large = ("ours.py", "openvino", "bfloat16", "1")
-        slow = {**request, "paths": clips(height, amounts.clips[1])}
-        cases.append(Case("ResNet-152, openvino bfloat16", "clips", large, slow))
-    return Contest(contest_name("compact", height, rate), "compact", cases)
+def _compact(clips: Clips, amounts: Amounts) -> Iterator[Contest]:
+    many = amounts.compact_clips
+    for rate, height in itertools.product(COMPACT_RATES, HEIGHTS):
+        request = {"case": "pipeline", "paths": clips(height, many)}
+        cases = [
+            Case(
+                f"avel-tf compact, {engine} bfloat16",
+                "clips",
+                ("ours.py", engine, "bfloat16", str(rate), "compact"),
+                request,
+            )
+            for engine in ("openvino", "tensorflow")
+        ]
+        if rate == 1:  # what they are held against
+            large = ("ours.py", "openvino", "bfloat16", "1")
+            slow = {**request, "paths": clips(height, amounts.clips[1])}
+            cases.append(Case("ResNet-152, openvino bfloat16", "clips", large, slow))
+        else:  # the F of the shipped model
+            cases.append(_shipped(clips(height, many), f"{many} clips"))
+        yield Contest(contest_name("compact", height, rate), "compact", cases)
+    start = _shipped(clips(360, 1), "one clip")
+    yield Contest("compact, start", "compact", [start])
+    yield _first("compact, start, first time on a machine", start)
 
 
-def _command(clips: Clips, amounts: Amounts) -> Iterator[Contest]:
+def _shipped(paths: list[str], amount: str) -> Case:
+    request = {"case": "infer", "paths": paths, "engine": "auto", "precision": "auto"}
+    return Case(f"avel infer, {amount}, shipped model", "clips", ("command.py",), request)
+
+
+def _command(paths: list[str]) -> Contest:
     cases = []
     for engine in ("openvino", "tensorflow"):
-        request = {"case": "infer", "paths": clips(360, amounts.clips[1]), "model": "large-f1"}
+        request = {"case": "infer", "paths": paths, "model": "large-f1"}
         request |= {"engine": engine, "precision": "bfloat16"}
         cases.append(Case(f"avel infer, {engine} bfloat16", "clips", ("command.py",), request))
-    yield Contest(contest_name("command", 360, 1), "command", cases)
-    for height in HEIGHTS:
-        request = {"case": "infer", "paths": clips(height, amounts.compact_clips)}
-        request |= {"engine": "openvino", "precision": "bfloat16"}
-        label = "avel infer, shipped model, openvino bfloat16"
-        case = Case(label, "clips", ("command.py",), request)
-        yield Contest(contest_name("command", height, 2), "command", [case])
+    return Contest(contest_name("command", 360, 1), "command", cases)
 
 
 def contest_name(kind: str, height: int, rate: int) -> str:

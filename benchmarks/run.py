@@ -5,7 +5,7 @@
 
 Writes `results.json` and `results.md` to `--out`. Needs PyTorch for the peer, either here
 (`pip install -e .[bench]`) or in the interpreter that `--peer-python` names, with av, numpy and
-opencv beside it. Rows whose libraries are not installed say so. The full run takes 25 minutes on
+opencv beside it. Rows whose libraries are not installed say so. The full run takes half an hour on
 two cores with bfloat16, and 3 GB for networks with random weights, kept in `--scratch`.
 """
 
