@@ -22,7 +22,7 @@ FOLDS = 5
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("data", type=Path, help="an .npz of `embedding`, `label` and `classes`")
-parser.add_argument("--seeds", type=int, default=1, help="runs per fold, averaged")
+parser.add_argument("--seeds", type=int, default=3, help="runs per fold, averaged")
 parser.add_argument("--folds", type=int, default=FOLDS, help="how many of the five to measure")
 parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE")
 parser.add_argument("--out", type=Path, help="a JSON file for the figures")
