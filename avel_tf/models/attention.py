@@ -6,7 +6,6 @@ import difflib
 from collections.abc import Sequence
 
 import keras
-from keras import ops
 
 from avel_tf.models.spatial_attention import AudioGuidedSpatialAttention
 
@@ -60,13 +59,30 @@ def attention_model(model: keras.Model, names: Sequence[str] | None = None) -> k
                 f"The model {model.name!r} has no attention layer {name!r}; the nearest is "
                 f"{near!r}. It offers {', '.join(known)}."
             )
-    weights = {name: ops.cast(_weights(model.get_layer(name)), "float32") for name in names}
+    weights = {name: _in_float32(name)(_weights(model.get_layer(name))) for name in names}
     return keras.Model(model.input, weights, name=f"{model.name}_attention")
+
+
+def _in_float32(name: str) -> keras.layers.Layer:
+    # Layers with names of their own, here and below: bare operations get theirs from a counter of
+    # the process, and a loaded model may have them already.
+    return keras.layers.Activation("linear", dtype="float32", name=f"{name}_in_float32")
 
 
 def _weights(layer: keras.layers.Layer) -> keras.KerasTensor:
     """What a layer's answer is put together by, in the graph that it is a part of."""
     if isinstance(layer, AudioGuidedSpatialAttention):
-        return layer.weights_of(*layer.input)  # [B, T, places]
+        return _PlaceWeights(layer)(*layer.input)  # [B, T, places]
     # A layer over time gives the mixture [B, T, D] and the weights [B, heads, T, T].
     return layer.output[1]
+
+
+class _PlaceWeights(keras.layers.Layer):
+    """The weights of a layer over places."""
+
+    def __init__(self, attention: AudioGuidedSpatialAttention) -> None:
+        super().__init__(name=f"{attention.name}_weights", dtype=attention.dtype_policy)
+        self.attention = attention
+
+    def call(self, maps: keras.KerasTensor, audio: keras.KerasTensor) -> keras.KerasTensor:
+        return self.attention.weights_of(maps, audio)

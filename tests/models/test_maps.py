@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
@@ -81,6 +82,7 @@ def test_places_share_the_statistics_of_their_channel() -> None:
 def test_where_it_looks_can_be_seen(name: str, tmp_path: Path) -> None:
     model = normalised(small_model(name, visual_places=PLACES, spatial_attention=True))
     model.save(tmp_path / "model.keras")
+    keras.backend.clear_session()  # as in a process that built nothing: names are counted anew
     loaded = load_model(tmp_path / "model.keras")
     assert attention_names(loaded)[0] == "spatial_attention"
     inputs = random_inputs(HOLES)
