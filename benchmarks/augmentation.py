@@ -12,15 +12,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import statistics
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
+from measuring import timed
 
 from avel_tf.data.augmentation.settings import AugmentationSettings
 from avel_tf.data.examples import Examples
@@ -70,7 +69,7 @@ def main() -> None:
     alone = []
     for name, settings in chosen.items():
         case = trainer(settings, examples)
-        pairs = [(measure(plain), measure(case)) for _ in range(options.rounds)]
+        pairs = [(timed(plain), timed(case)) for _ in range(options.rounds)]
         alone += [one for one, _ in pairs]
         shares = [[one[what] / other[what] for one, other in pairs] for what in (0, 1)]
         print_row(name, [other for _, other in pairs], shares)
@@ -109,19 +108,6 @@ def trainer(settings: TrainingSettings, examples: Examples) -> Callable[[], obje
 
     train()
     return train
-
-
-def measure(work: Callable[[], object]) -> tuple[float, float]:
-    """Wall clock and processor seconds."""
-    began, worked = time.perf_counter(), processor_seconds()
-    work()
-    return time.perf_counter() - began, processor_seconds() - worked
-
-
-def processor_seconds() -> float:
-    """What this process has worked."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
 
 
 def print_row(

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import statistics
 import tempfile
 import time
@@ -25,6 +24,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import numpy as np
+from measuring import processor_seconds, timed
 
 from avel_tf.data.examples import Examples, load_examples
 from avel_tf.data.feature_store import FeatureStore, FeatureStoreWriter
@@ -86,19 +86,6 @@ def make_store(folder: Path, clips: int, dtype: str) -> FeatureStore:
     return FeatureStore(folder)
 
 
-def measure(work: Callable[[], object]) -> tuple[float, float]:
-    """Wall clock and processor seconds."""
-    began, worked = time.perf_counter(), processor_seconds()
-    work()
-    return time.perf_counter() - began, processor_seconds() - worked
-
-
-def processor_seconds() -> float:
-    """What this process has worked."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
-
-
 def compare_reading(stores: dict[str, FeatureStore], scratch: Path, rounds: int) -> None:
     """One row for each way through a store, without a model."""
     batch_size = TrainingSettings().batch_size
@@ -142,7 +129,7 @@ def in_turn(
     found: dict[tuple[str, str], list[tuple[float, float]]] = {key: [] for key in work}
     for number in range(rounds + 1):
         for key, one in work.items():
-            times = measure(one)
+            times = timed(one)
             if number:
                 found[key].append(times)
     return found
@@ -201,7 +188,7 @@ def compare_training(stores: dict[str, FeatureStore], scratch: Path, rounds: int
     for _ in range(rounds):
         for name, read in sources.items():
             held: list[Examples | None] = []
-            reading = measure(lambda read=read, held=held: held.append(read()))
+            reading = timed(lambda read=read, held=held: held.append(read()))
             times, *others = fit(held[0])
             first[name].append((reading[0] + times[0], reading[1] + times[1]))
             later[name].append(tuple(np.mean(others, axis=0)))

@@ -47,6 +47,13 @@ def measure(run: Callable[[], Work]) -> dict[str, Any]:
     }
 
 
+def timed(run: Callable[[], object]) -> tuple[float, float]:
+    """Wall clock and processor seconds of one run."""
+    began, worked = time.perf_counter(), processor_seconds()
+    run()
+    return time.perf_counter() - began, processor_seconds() - worked
+
+
 def processor_seconds() -> float:
     """What this process and all below it have worked, those that have ended included."""
     ticks = sum(int(field) for pid in process_tree() for field in _stat(pid)[_WORK])

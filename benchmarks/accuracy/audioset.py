@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from clips import Clips, pooled_classes, trained_probabilities, write_store
-from intervals import percent, summary
+from intervals import compared
 from regression import fit_regression, strength
 from sklearn.model_selection import StratifiedKFold
 
@@ -66,16 +66,8 @@ for number, (training, test) in zip(range(options.folds), folds, strict=False):
     print(f"fold {number}: {so_far}", flush=True)
 
 rows = np.concatenate(measured)
-figures = {name: summary(values[rows]) for name, values in right.items()}
-for what in ("clip", "second"):
-    difference = right[f"network_{what}"] - right[f"regression_{what}"]
-    figures[f"difference_{what}"] = summary(difference[rows])
-print(f"\n| {len(rows)} clips, {options.seeds} seeds | clips right, % | seconds right, % |")
-print("|---|---|---|")
-for name in ("regression", "network", "difference"):
-    sign = name == "difference"
-    cells = [percent(figures[f"{name}_{what}"], sign=sign) for what in ("clip", "second")]
-    print(f"| {name} | {' | '.join(cells)} |")
+measured_right = {name: values[rows] for name, values in right.items()}
+figures = compared(measured_right, f"{len(rows)} clips, {options.seeds} seeds")
 print(f"\nC of the regression: {strengths}; processor time of training: {cost:.0f} s")
 if options.out:
     content = {"settings": options.set, "seeds": options.seeds, "cpu_s": cost, **figures}

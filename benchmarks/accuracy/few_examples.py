@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from clips import Clips, clip_classes, pooled_classes, trained_probabilities, write_store
-from intervals import percent, summary
+from intervals import compared
 from regression import fit_regression, strength
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -63,15 +63,7 @@ with tempfile.TemporaryDirectory() as folder:
         background = measured.targets == len(names)  # [N, T]
         found_background += (named == len(names))[background].mean() / options.seeds
 
-figures = {name: summary(values) for name, values in right.items()}
-for what in ("clip", "second"):
-    figures[f"difference_{what}"] = summary(right[f"network_{what}"] - right[f"regression_{what}"])
-print(f"\n| {len(measured)} clips, {options.seeds} seeds | clips right, % | seconds right, % |")
-print("|---|---|---|")
-for name in ("regression", "network", "difference"):
-    sign = name == "difference"
-    cells = [percent(figures[f"{name}_{what}"], sign=sign) for what in ("clip", "second")]
-    print(f"| {name} | {' | '.join(cells)} |")
+figures = compared(right, f"{len(measured)} clips, {options.seeds} seeds")
 print(
     f"\nC of the regression: {strength(regression)}; background found: {100 * found_background:.1f}"
     f" %; processor time of training: {cost:.0f} s"

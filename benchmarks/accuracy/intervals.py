@@ -27,3 +27,24 @@ def percent(figure: dict[str, object], *, sign: bool = False) -> str:
     low, high = figure["ci95"]
     form = "+.1f" if sign else ".1f"
     return f"{100 * figure['mean']:{form}} ({100 * low:{form}} to {100 * high:{form}})"
+
+
+def compared(right: dict[str, np.ndarray], title: str) -> dict[str, dict[str, object]]:
+    """What regression and network have right, and their paired difference, as printed in a table.
+
+    Args:
+        right: `regression_clip`, `regression_second`, `network_clip` and `network_second`, each the
+            share that is right of every clip, float [N].
+        title: Heading of the table's first column.
+    """
+    figures = {name: summary(values) for name, values in right.items()}
+    for what in ("clip", "second"):
+        difference = right[f"network_{what}"] - right[f"regression_{what}"]
+        figures[f"difference_{what}"] = summary(difference)
+    print(f"\n| {title} | clips right, % | seconds right, % |")
+    print("|---|---|---|")
+    for name in ("regression", "network", "difference"):
+        sign = name == "difference"
+        cells = [percent(figures[f"{name}_{what}"], sign=sign) for what in ("clip", "second")]
+        print(f"| {name} | {' | '.join(cells)} |")
+    return figures
