@@ -42,8 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model",
         type=Path,
         metavar="SAVED_MODEL",
-        help="what avel export wrote (default: the model that comes with avel-tf, where this copy "
-        "has one; it says on every run which classes it knows and how well it did)",
+        help="what avel export wrote (default: the model that comes with avel-tf; it says on every "
+        "run which classes it knows and how well it did)",
     )
     parser.add_argument(
         "--out",
@@ -85,10 +85,11 @@ def run(options: argparse.Namespace) -> int:
     from avel_tf.inference.ledger import Ledger
     from avel_tf.inference.localizer import Localizer
 
-    names = [each.strip() for each in options.formats.split(",") if each.strip()]
-    formats = check_formats(each for each in names if each != PAGE)
+    names = check_formats(
+        (each.strip() for each in options.formats.split(",") if each.strip()), also=[PAGE]
+    )
     # The line per input is the record that every other format, and avel report, derives from.
-    formats = ("jsonl", *(name for name in formats if name != "jsonl"))
+    formats = ("jsonl", *(name for name in names if name not in ("jsonl", PAGE)))
     config = config_of(options)
     live = is_live(options)
     if live:

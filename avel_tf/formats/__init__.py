@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from avel_tf.formats.csv import write_csv
@@ -17,11 +17,12 @@ Writer = Callable[[Iterable[Result], Path], Path]
 FORMATS: dict[str, Writer] = {"jsonl": write_jsonl, "csv": write_csv, "vtt": write_vtt}
 
 
-def check_formats(names: Iterable[str]) -> tuple[str, ...]:
+def check_formats(names: Iterable[str], *, also: Sequence[str] = ()) -> tuple[str, ...]:
     """The names of formats, each once, or an error before any work is done.
 
     Args:
         names: Names from `FORMATS`.
+        also: Further names that the caller sees to.
 
     Returns:
         The names in their order, each once.
@@ -29,12 +30,12 @@ def check_formats(names: Iterable[str]) -> tuple[str, ...]:
     Raises:
         ValueError: If a format is unknown.
     """
-    names = tuple(dict.fromkeys(names))
+    names, known = tuple(dict.fromkeys(names)), [*FORMATS, *also]
     for name in names:
-        if name not in FORMATS:
+        if name not in known:
             raise ValueError(
                 f"Unknown output format. Received: {name!r}; expected one of "
-                f"{', '.join(FORMATS)}.{did_you_mean(name, list(FORMATS))}"
+                f"{', '.join(known)}.{did_you_mean(name, known)}"
             )
     return names
 

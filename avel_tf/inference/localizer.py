@@ -315,8 +315,7 @@ def load(folder: str | Path | None = None) -> Localizer:
 
     Args:
         folder: As in `saved_models/demo/1`, or `saved_models/demo` for its latest version; `None`
-            takes the model that comes with avel-tf, where this copy has one
-            (`avel_tf.shipped.describe` says what it knows).
+            takes the model that comes with avel-tf (`avel_tf.shipped.describe` says what it knows).
 
     Returns:
         The localizer.

@@ -68,6 +68,9 @@ def test_unknown_format_is_refused_before_anything_is_written(
 
 def test_a_format_named_twice_is_written_once() -> None:
     assert check_formats(["csv", "jsonl", "csv"]) == ("csv", "jsonl")
+    assert check_formats(["html"], also=["html"]) == ("html",)
+    with pytest.raises(ValueError, match="expected one of jsonl, csv, vtt, html.*html"):
+        check_formats(["htm"], also=["html"])
 
 
 def test_a_writer_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
