@@ -26,6 +26,7 @@ from avel_tf.annotations.settings import DatasetSettings
 from avel_tf.annotations.splits import assign_splits
 from avel_tf.annotations.video import Video
 from avel_tf.labels import did_you_mean
+from avel_tf.video_files import AmbiguousNameError, VideoFolder
 
 _SUBSETS = {
     "training": "train",
@@ -43,7 +44,8 @@ def load_activitynet(path: Path, settings: DatasetSettings) -> Dataset:
     """Reads an ActivityNet file.
 
     The video of an id is its `"path"` where there is one, relative to the file, else
-    `<id>` or `v_<id>` with an ending mp4, mkv, webm or mov, beside the file or in `videos/`.
+    `<id>` or `v_<id>` with the suffix mp4, mkv, webm or mov (in this order, before any other),
+    beside the file or in `videos/`.
 
     Args:
         path: The JSON file.
@@ -57,7 +59,7 @@ def load_activitynet(path: Path, settings: DatasetSettings) -> Dataset:
     """
     database = _read_database(path)
     folder = path.parent
-    by_name = _index_files((folder / "videos", folder))
+    places = (VideoFolder(folder), VideoFolder(folder / "videos"))
     subsets: dict[str, str] = {}
     found: dict[str, tuple[Path, str, tuple[Annotation, ...]]] = {}
     for name, entry in database.items():
@@ -65,7 +67,7 @@ def load_activitynet(path: Path, settings: DatasetSettings) -> Dataset:
         if not isinstance(entry, dict):
             raise DatasetError(f"{where}: expected an object; received {_short(entry)}.")
         subsets[name] = _subset(entry.get("subset", ""), where)
-        found[name] = (*_locate(name, entry, folder, by_name, where), _annotations(entry, where))
+        found[name] = (*_locate(name, entry, places, where), _annotations(entry, where))
     labels = alphabetical_labels(
         (event.label for _, _, annotations in found.values() for event in annotations), path
     )
@@ -112,35 +114,32 @@ def _read_database(path: Path) -> dict[str, Any]:
     return database
 
 
-def _index_files(folders: tuple[Path, ...]) -> dict[str, Path]:
-    """Lists the folders once: a look-up per id and ending would take minutes on a network disk."""
-    found: dict[str, Path] = {}
-    for folder in folders:
-        if folder.is_dir():
-            found.update((entry.name, Path(entry.path)) for entry in os.scandir(folder))
-    return found
-
-
 def _locate(
-    name: str, entry: dict[str, Any], folder: Path, by_name: dict[str, Path], where: str
+    name: str, entry: dict[str, Any], places: tuple[VideoFolder, VideoFolder], where: str
 ) -> tuple[Path, str]:
     """Finds the file of an id, and the name under which leaks are looked for."""
-    if "path" in entry:
-        given = entry["path"]
-        if not isinstance(given, str) or not given or not _can_name_a_file(given):
-            raise DatasetError(f"{where}: the path {_short(given)} is not a path.")
-        path = Path(os.path.normpath(folder / given))
-        inside = path.is_relative_to(folder)
-        return path, path.relative_to(folder).as_posix() if inside else path.as_posix()
-    if not name or "/" in name or "\\" in name or not _can_name_a_file(name):
-        raise DatasetError(
-            f"{where}: this id cannot be the name of a file; add a 'path' to the entry."
-        )
-    for stem in (name, f"v_{name}"):
-        for suffix in _SUFFIXES:
-            if stem + suffix in by_name:
-                return by_name[stem + suffix], name
-    expected = folder / "videos" if (folder / "videos").is_dir() else folder
+    beside, videos = places
+    folder = beside.folder
+    try:
+        if "path" in entry:
+            given = entry["path"]
+            if not isinstance(given, str) or not given or not _can_name_a_file(given):
+                raise DatasetError(f"{where}: the path {_short(given)} is not a path.")
+            path = beside.find(given) or Path(os.path.normpath(folder / given))
+            inside = path.is_relative_to(folder)
+            return path, path.relative_to(folder).as_posix() if inside else path.as_posix()
+        if not name or "/" in name or "\\" in name or not _can_name_a_file(name):
+            raise DatasetError(
+                f"{where}: this id cannot be the name of a file; add a 'path' to the entry."
+            )
+        for stem in (name, f"v_{name}"):
+            for suffix in (*_SUFFIXES, ""):  # without one: any other suffix of a video
+                for place in places:
+                    if found := place.find(stem + suffix):
+                        return found, name
+    except AmbiguousNameError as error:
+        raise DatasetError(f"{where}: {error}.") from error
+    expected = videos.folder if videos.folder.is_dir() else folder
     return expected / f"{name}.mp4", name
 
 

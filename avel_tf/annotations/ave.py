@@ -18,6 +18,7 @@ from avel_tf.annotations.settings import DatasetSettings
 from avel_tf.annotations.splits import assign_splits
 from avel_tf.annotations.video import Video
 from avel_tf.labels import AVE_CLASSES, Labels
+from avel_tf.video_files import AmbiguousNameError, VideoFolder
 
 ANNOTATIONS_FILE = "Annotations.txt"
 SPLIT_FILES = {"train": "trainSet.txt", "validation": "valSet.txt", "test": "testSet.txt"}
@@ -98,6 +99,7 @@ def load_ave(root: Path, settings: DatasetSettings) -> Dataset:
 
 def _videos(root: Path, labels: Labels, rows: list[tuple[str, _Row]]) -> tuple[Video, ...]:
     seen: Counter[str] = Counter()
+    files = VideoFolder(root / "AVE")
     videos = []
     for split, row in rows:
         try:
@@ -109,13 +111,23 @@ def _videos(root: Path, labels: Labels, rows: list[tuple[str, _Row]]) -> tuple[V
         videos.append(
             Video(
                 id=row.media_id if count == 1 else f"{row.media_id}#{count}",
-                path=root / "AVE" / f"{row.media_id}.mp4",
+                path=_file_of(row, files),
                 annotations=(row.annotation,),
                 split=split,
                 media_id=row.media_id,
             )
         )
     return tuple(videos)
+
+
+def _file_of(row: _Row, files: VideoFolder) -> Path:
+    """The file of a row: an mp4, as AVE has it, or what a downloader has made of it."""
+    official = f"{row.media_id}.mp4"
+    try:
+        found = files.find(official) or files.find(row.media_id)
+    except AmbiguousNameError as error:
+        raise DatasetError(f"{row.where}: {error}.") from error
+    return found or files.folder / official
 
 
 def _read_rows(path: Path) -> list[_Row]:

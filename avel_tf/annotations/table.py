@@ -23,6 +23,7 @@ from avel_tf.annotations.settings import DatasetSettings
 from avel_tf.annotations.splits import assign_splits
 from avel_tf.annotations.video import SPLITS, Video
 from avel_tf.labels import BACKGROUND, did_you_mean
+from avel_tf.video_files import AmbiguousNameError, VideoFolder
 
 _REQUIRED = ("video", "label", "start", "end")
 _FORM = ",".join(_REQUIRED) + "[,split]"
@@ -40,7 +41,8 @@ def load_table(path: Path, settings: DatasetSettings) -> Dataset:
     """Reads a table of events.
 
     Args:
-        path: The table. Videos are named relative to its folder, or absolutely.
+        path: The table. Videos are named relative to its folder, or absolutely; `VideoFolder`
+            says which other spellings are understood.
         settings: The split, where the table has no column for it.
 
     Returns:
@@ -50,9 +52,10 @@ def load_table(path: Path, settings: DatasetSettings) -> Dataset:
         DatasetError: A column is missing, or a row cannot be read; with the line.
     """
     entries: dict[str, _Entry] = {}
+    files = VideoFolder(path.parent)
     for line, row in _rows(path):
         where = f"{path}, line {line}"
-        video_id, video_path = _locate(row["video"], path.parent, where)
+        video_id, video_path = _locate(row["video"], files, where)
         split = _split_name(row.get("split", ""), where)
         entry = entries.setdefault(video_id, _Entry(video_path, line, split))
         if entry.split != split:
@@ -137,14 +140,19 @@ def _columns(header: list[str], path: Path) -> list[str]:
     return columns
 
 
-def _locate(text: str, folder: Path, where: str) -> tuple[str, Path]:
+def _locate(text: str, files: VideoFolder, where: str) -> tuple[str, Path]:
     """Gives one name to one file, however its path is written."""
+    folder = files.folder
     if not text or "\0" in text:
         raise DatasetError(
             f"{where}: the video {text!r} is not a path; expected one relative to {folder}, "
             "or an absolute one."
         )
-    path = Path(os.path.normpath(folder / text))
+    try:
+        found = files.find(text)
+    except AmbiguousNameError as error:
+        raise DatasetError(f"{where}: {error}.") from error
+    path = found or Path(os.path.normpath(folder / text))
     if os.path.isabs(text) and not path.is_relative_to(folder):
         return path.as_posix(), path
     return Path(os.path.relpath(path, folder)).as_posix(), path

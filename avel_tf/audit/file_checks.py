@@ -8,6 +8,7 @@ from pathlib import Path
 from avel_tf.annotations import Dataset
 from avel_tf.audit.file_facts import FileFacts
 from avel_tf.audit.finding import Finding
+from avel_tf.video_files import similar_name
 
 # A second belongs to what fills its middle, so a difference of less than half a second moves no
 # label.
@@ -44,7 +45,7 @@ def check_files(
             "error",
             f"{_files(len(missing))} cannot be found, of {len(files):,}.",
             "Put the videos there, or take their rows out of the annotations.",
-            tuple((files[path], f"expected {path}") for path in missing),
+            tuple((files[path], _expected(path)) for path in missing),
         )
     yield from finding(
         "unreadable-file",
@@ -116,6 +117,11 @@ def _check_tracks(files: Mapping[Path, str], facts: Mapping[Path, FileFacts]) ->
             "check that they run together.",
             tuple((name, detail) for _, name, detail in differing),
         )
+
+
+def _expected(path: Path) -> str:
+    near = similar_name(path)
+    return f"expected {path}" + (f"; the nearest name there is {near!r}" if near else "")
 
 
 def _shorter(file: FileFacts, seconds: float) -> str | None:

@@ -5,44 +5,38 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-# By these endings a file in a folder is taken for a video; what it really is, its content says
-# when it is opened. A file that is named on the command line needs no such ending.
-VIDEO_SUFFIXES = frozenset(
-    (
-        *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg"),
-        *(".ts", ".mts", ".m2ts", ".flv", ".wmv", ".asf", ".3gp", ".3g2", ".ogv"),
-    )
-)
+from avel_tf.video_files import is_sidecar_name, is_video_name
 
 
-def find_inputs(paths: Iterable[str]) -> list[str]:
+def find_inputs(paths: Iterable[str], *, skipped: list[str] | None = None) -> list[str]:
     """The files that a command line names, and the videos in the folders that it names.
 
     Links to folders are not entered; links to files are listed, and it is for the decoder to
-    refuse them.
+    refuse them. Files `._x.mp4`, in which a Mac notes something about `x.mp4`, are left out.
 
     Args:
         paths: Files and folders, as `os.fsdecode` gives them. One that does not exist is listed
             too: it gets its line among the results like every other.
+        skipped: Gets the paths of the files of a Mac that were left out.
 
     Returns:
         Paths, each once: in the order of the command line, a folder's in the order of their bytes.
     """
     found: dict[str, None] = {}
     for path in paths:
-        if os.path.isdir(path):
-            found.update(dict.fromkeys(_videos_below(path)))
-        else:
+        if not os.path.isdir(path):
             found[path] = None
+            continue
+        for video in _videos_below(path):
+            if not is_sidecar_name(os.path.basename(video)):
+                found[video] = None
+            elif skipped is not None and video not in skipped:
+                skipped.append(video)
     return list(found)
 
 
 def _videos_below(folder: str) -> list[str]:
     videos = []
     for root, _, files in os.walk(folder):  # does not follow links to folders
-        videos += [
-            os.path.join(root, name)
-            for name in files
-            if os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES
-        ]
+        videos += [os.path.join(root, name) for name in files if is_video_name(name)]
     return sorted(videos, key=os.fsencode)

@@ -15,6 +15,7 @@ from av.container import InputContainer
 from avel_tf.media.codecs import whitelist
 from avel_tf.media.decode_settings import DecodeSettings
 from avel_tf.media.errors import MediaError
+from avel_tf.video_files import similar_name
 
 # Long enough for every signature below; MPEG-TS repeats its sync byte every 188 bytes, or every
 # 192 in camcorder files, where four bytes of time code come first.
@@ -156,7 +157,10 @@ def _open_failure(
         return "it is reached over symbolic links that go round in a circle"
     if error.errno == errno.ENXIO:
         return "it is a socket, not a film"
-    return (error.strerror or str(error)).lower()
+    cause = (error.strerror or str(error)).lower()
+    if error.errno == errno.ENOENT and (near := similar_name(path)):
+        cause += f"; the nearest name there is {near!r}"
+    return cause
 
 
 def demuxer_of(path: str | bytes | os.PathLike, head: bytes) -> str:

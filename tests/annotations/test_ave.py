@@ -45,6 +45,14 @@ def test_reads_rows_splits_and_label_order(tmp_path) -> None:
         dataset.split("val")
 
 
+def test_a_video_of_another_container_is_found(tmp_path) -> None:
+    (tmp_path / "AVE").mkdir()
+    for name in ("aaa.webm", "-bb.MP4", "ddd.mp4", "ddd.mkv"):
+        (tmp_path / "AVE" / name).write_bytes(b"x")
+    names = {video.id: video.path.name for video in load_dataset(write(tmp_path)).videos}
+    assert names == {"aaa": "aaa.webm", "-bb": "-bb.MP4", "ccc": "ccc.mp4", "ddd": "ddd.mp4"}
+
+
 def same(first: Dataset, second: Dataset) -> bool:
     return (first.labels, first.videos) == (second.labels, second.videos)
 

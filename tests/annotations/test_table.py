@@ -66,6 +66,23 @@ def test_absolute_and_relative_paths_are_one_video(tmp_path) -> None:
     assert videos[2].path == tmp_path.parent / "y.mp4"
 
 
+def test_other_spellings_of_a_file_are_one_video(tmp_path) -> None:
+    (tmp_path / "é").mkdir()
+    (tmp_path / "é" / "ü.MP4").write_bytes(b"x")
+    spelt = ("é/ü.MP4", "e\u0301/u\u0308.mp4", "é\\ü", "C:\\data\\é\\ü.mp4")
+    rows = "".join(f"{name},dog,{second},{second + 1}\n" for second, name in enumerate(spelt))
+    (video,) = load_dataset(write(tmp_path, "video,label,start,end\n" + rows)).videos
+    assert (video.id, video.path) == ("é/ü.MP4", tmp_path / "é" / "ü.MP4")
+    assert len(video.annotations) == len(spelt)
+
+
+def test_a_name_of_two_files_is_refused_with_its_line(tmp_path) -> None:
+    for name in ("a.mp4", "a.mkv"):
+        (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(DatasetError, match=r"line 2: 'a' may mean 'a.mkv' or 'a.mp4'"):
+        load_dataset(write(tmp_path, "video,label,start,end\na,dog,0,1\n"))
+
+
 def test_a_file_name_of_any_bytes(tmp_path) -> None:
     name = b"caf\xe9 \xff.mp4"
     (tmp_path / os.fsdecode(name)).write_bytes(b"x")

@@ -47,5 +47,15 @@ def test_links_to_folders_are_not_entered_and_links_to_files_are_listed(tmp_path
     assert below(tmp_path / "inside", found) == [b"a.mp4", b"link.mp4"]
 
 
+def test_what_a_mac_notes_is_left_out_and_counted(tmp_path):
+    make(tmp_path, b"a.mp4", b"._a.mp4", b"b/._c.mov", b"b/.d.mp4")
+    skipped: list[str] = []
+    found = find_inputs([str(tmp_path), str(tmp_path / "b")], skipped=skipped)
+    assert below(tmp_path, found) == [b"a.mp4", b"b/.d.mp4"]
+    assert below(tmp_path, skipped) == [b"._a.mp4", b"b/._c.mov"]
+    named = str(tmp_path / "._a.mp4")
+    assert find_inputs([named]) == [named]
+
+
 def test_an_empty_folder_gives_nothing(tmp_path):
     assert find_inputs([str(tmp_path)]) == []
