@@ -29,6 +29,9 @@ class Clip:
             is silence then.
         problem: A sentence when the file ended early, was damaged or its sound failed; None when
             it was whole.
+        remark: How the sound was made where that is not plain: another track than the default one,
+            several tracks mixed, a channel left out. It stands in the last block, as `problem`.
+        audio_track: The sound tracks that were used, counted from 1; in the last block.
     """
 
     frames: np.ndarray
@@ -37,6 +40,8 @@ class Clip:
     info: MediaInfo
     has_sound: bool
     problem: str | None
+    remark: str | None = None
+    audio_track: tuple[int, ...] = ()
 
     @property
     def seconds(self) -> int:

@@ -180,6 +180,8 @@ def _describe(clip: Clip) -> dict[str, Any]:
         "info": _declared(clip.info),
         "has_sound": clip.has_sound,
         "problem": clip.problem,
+        "remark": clip.remark,
+        "audio_track": clip.audio_track,
     }
 
 

@@ -32,7 +32,7 @@ def clip_of(
     if not 1 <= len(valid) <= memory.shape[0] or message["slot"] not in range(SLOTS):
         raise ValueError("a block that does not exist")
     frames, waveform = memory.slot(message["slot"], len(valid))
-    problem = message["problem"]
+    problem, remark = message["problem"], message["remark"]
     return Clip(
         frames.copy(),
         waveform.copy(),
@@ -40,6 +40,8 @@ def clip_of(
         info_of(path, message),
         bool(message["has_sound"]),
         None if problem is None else str(problem),
+        None if remark is None else str(remark),
+        tuple(int(number) for number in message["audio_track"]),
     )
 
 

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
+from typing import cast
 
 import av
 import numpy as np
@@ -23,21 +24,21 @@ from avel_tf.media.picture_gaps import PictureGaps
 from avel_tf.media.picture_sampler import PictureSampler
 from avel_tf.media.probe import (
     check_limits,
-    choose_streams,
+    choose_picture,
     describe,
     rotation_of,
     set_up_decoder,
-    start_of,
-    tick_of,
 )
-from avel_tf.media.sound_track import SoundTrack
+from avel_tf.media.sound_mix import SoundMix
 from avel_tf.media.source import over_limit, reason
+from avel_tf.media.track_choice import choose_sound
+from avel_tf.media.track_times import start_of, tick_of
 
 _log = logging.getLogger(__name__)
 _HALF = Fraction(1, 2)
 # Sound that lies further than this behind or ahead of its picture in the file is left out, so that
 # memory stays bounded. Muxers keep the two within seconds of each other, and in mp4 FFmpeg brings
-# them together itself; 60 s of waiting hold 60 F small pictures, 300 s of sound 19 MB.
+# them together itself; 60 s of waiting hold 60 F small pictures, 300 s of sound 19 MB a channel.
 _SOUND_BEHIND = 60
 _SOUND_AHEAD = 300
 # A track that ends this far from its declared end is worth a word: half a second, because that is
@@ -48,6 +49,9 @@ _DISAGREEMENT = 0.5
 _ROUNDING = 0.1
 # After this many failed reads in a row the rest of the file is given up.
 _READ_FAILURES = 16
+# So much of a film may hold more pictures per second than the limit on average: recorders that
+# write a picture when something changes begin with a burst.
+_BURST_SECONDS = 1.0
 
 
 class PacketWalk:
@@ -81,18 +85,22 @@ class PacketWalk:
         self._path, self._container, self._settings = path, container, settings
         self._live = live
         self._stop_at, self._frames_per_second = stop_at, frames_per_second
-        self._video, audio = choose_streams(container, path, settings)
+        self._video = choose_picture(container, path, settings)
+        choice = choose_sound(container, path, self._video, settings, look_ahead=not live)
+        audios = [cast(av.AudioStream, container.streams[index]) for index in choice.indices]
+        audio = audios[0] if audios else None
         self._info = describe(container, path, self._video, audio)
         check_limits(self._info, self._video, settings)
         set_up_decoder(self._video, settings)
-        starts = [start_of(s) for s in (self._video, audio) if s is not None]
+        starts = [start_of(self._video), *map(start_of, audios)]
         self._origin = min((s for s in starts if s is not None), default=Fraction(0))
         self._tick = tick_of(self._video)
         instants = Instants(self._origin, self._tick, frames_per_second)
         self._pictures = PictureSampler(
             self._origin, self._tick, self._info.frame_rate, instants, size
         )
-        picture, fast = self._video.codec_context, (self._info.frame_rate or 0) > frames_per_second
+        picture, rate = self._video.codec_context, self._info.frame_rate
+        fast = rate is None or rate > frames_per_second
         role_of = role_reader(self._info.video_codec, picture.extradata)
         # Where every picture is on screen at some instant there is nothing to leave out.
         skipping = fast and not settings.every_picture
@@ -100,7 +108,10 @@ class PacketWalk:
             role_of if skipping else None, instants, reordered=bool(picture.has_b_frames)
         )
         self._audio = audio
-        self._sound = SoundTrack(audio, self._origin, settings) if audio is not None else None
+        numbers = [container.streams.audio.index(each) + 1 for each in audios]
+        self._sound = (
+            SoundMix(audios, numbers, self._origin, settings, choice.remark) if audios else None
+        )
         # Other containers tell of damage themselves, or lie in another order than they are read.
         self._gaps = (
             PictureGaps(self._video, self._info.frame_rate, Fraction(_DISAGREEMENT))
@@ -146,8 +157,8 @@ class PacketWalk:
     def _packets(self) -> Iterator[av.Packet]:
         """Packets in file order; a failed read is tried again behind the damage."""
         streams: list[av.VideoStream | av.AudioStream] = [self._video]
-        if self._audio is not None and self._audio.codec_context is not None:
-            streams.append(self._audio)
+        if self._sound is not None:
+            streams += [s for s in self._container.streams.audio if s.index in self._sound.streams]
         failures = 0
         while failures < _READ_FAILURES:
             try:
@@ -220,6 +231,15 @@ class PacketWalk:
     def _count_picture(self) -> None:
         self._pictures_met += 1
         self._limit("max_frames", self._pictures_met, "it holds {:,} pictures")
+        # Time stamps, not the header, say how many there are in a second. In films without them
+        # pictures follow one another in the usual time.
+        allowed = self._settings.max_frame_rate
+        if self._pictures_met > allowed * (self._position + _BURST_SECONDS) and not self._live:
+            seconds = max(self._position, float(self._pictures.end))
+            if self._pictures_met > allowed * (seconds + _BURST_SECONDS):
+                found = f"it holds {self._pictures_met:,} pictures in its first {seconds:.2f} s"
+                rate = self._pictures_met / seconds if seconds else math.inf
+                over_limit(self._path, "max_frame_rate", rate, self._settings, found)
 
     def _show(self, frames: list[av.VideoFrame]) -> None:
         for frame in frames:
@@ -249,7 +269,7 @@ class PacketWalk:
         if packet.pts is not None:
             # Measured against the picture's place in the file and not against what has been
             # handed out, so that the size of the blocks makes no difference.
-            time = float(self._sound.time_of(packet.pts))
+            time = float(self._sound.time_of(packet))
             if not self._position - _SOUND_BEHIND <= time <= self._position + _SOUND_AHEAD:
                 self._left_out = time if self._left_out is None else min(self._left_out, time)
                 return
@@ -288,8 +308,18 @@ class PacketWalk:
         self._emitted += count
         sound = self._sound
         has_sound = sound is not None and not (sound.empty and sound.failure)
-        problem = self._problem() if self._emitted == total else None
-        return Clip(frames, waveform, valid, self._info, has_sound, problem)
+        if self._emitted != total:
+            return Clip(frames, waveform, valid, self._info, has_sound, None)
+        return Clip(
+            frames,
+            waveform,
+            valid,
+            self._info,
+            has_sound,
+            self._problem(),
+            remark=sound.remark if sound is not None and has_sound else None,
+            audio_track=sound.audio_track if sound is not None and has_sound else (),
+        )
 
     def _no_picture(self) -> str:
         if self._damaged_pictures:
@@ -316,6 +346,8 @@ class PacketWalk:
             found += self._disagreements()
         if self._sound is not None and self._sound.failure:
             found.append(self._sound.failure)
+        if self._sound is not None and self._sound.partial_failure:
+            found.append(self._sound.partial_failure)
         if self._left_out is not None and self._left_out < self._pictures.end:
             found.append(
                 f"sound from {float(self._left_out):.1f} s on was left out, because it lies too "

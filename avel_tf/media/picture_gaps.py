@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import av
 
-from avel_tf.media.probe import tick_of
+from avel_tf.media.track_times import tick_of
 
 # Between two packets lie the headers of a block or a cluster, some dozen bytes, and at most the
 # few hundred of HDR10+ data beside a picture.

@@ -18,6 +18,8 @@ from av.sidedata.sidedata import SideData
 from avel_tf.media.decode_settings import DecodeSettings
 from avel_tf.media.errors import MediaError
 from avel_tf.media.source import open_media, over_limit
+from avel_tf.media.track_choice import choose_film, choose_sound
+from avel_tf.media.track_times import tick_of
 
 _log = logging.getLogger(__name__)
 # How many packets to look at for the first picture, whose side data hold the rotation. A sound
@@ -32,14 +34,15 @@ class MediaInfo:
     Args:
         path: The file; bytes that are not UTF-8 stand as surrogate escapes.
         container: FFmpeg's name of the container: `mov` (which is mp4, too), `matroska` (webm,
-            too), `avi`, `mpeg`, `mpegts` or `flv`.
+            too), `avi`, `mpeg`, `mpegts`, `flv`, `ogg` or `asf`.
         duration: Declared length in seconds; None when the file does not say.
         width: Pixels of the stored picture, before it is turned upright.
         height: As `width`.
-        frame_rate: Mean pictures per second; None when unknown.
+        frame_rate: Mean pictures per second as declared; None when unknown.
         video_codec: Name such as `h264`.
         video_duration: Declared seconds of the picture track; None when unknown.
-        audio_codec: Name such as `aac`; None without a sound track.
+        audio_codec: Name such as `aac`; None without a sound track. This and what follows about
+            sound is said of the first track that is chosen.
         audio_duration: Declared seconds of the sound track; None when unknown or absent.
         sample_rate: Hertz of the sound as stored; None without a sound track.
         channels: Channels of the sound as stored; None without a sound track.
@@ -81,24 +84,26 @@ def probe(path: str | bytes | os.PathLike, settings: DecodeSettings | None = Non
     """
     settings = settings or DecodeSettings()
     with open_media(path, settings) as container:
-        video, audio = choose_streams(container, path, settings)
-        info = describe(container, path, video, audio)
+        video = choose_picture(container, path, settings)
+        sound = choose_sound(container, path, video, settings, look_ahead=False)
+        audio = container.streams[sound.indices[0]] if sound.indices else None
+        info = describe(container, path, video, cast(av.AudioStream | None, audio))
         check_limits(info, video, settings)
         set_up_decoder(video, settings)
         return replace(info, rotation=_first_rotation(container, video))
 
 
-def choose_streams(
+def choose_picture(
     container: InputContainer, path: str | bytes | os.PathLike, settings: DecodeSettings
-) -> tuple[av.VideoStream, av.AudioStream | None]:
-    """The picture track and the sound track that a player would choose.
+) -> av.VideoStream:
+    """The picture track that is decoded.
 
     Raises:
         MediaError: There is no picture, only a cover image, or no decoder for it that is allowed.
     """
-    video = container.streams.best("video")
+    video = choose_film(container)
     # A cover image is one picture that belongs to no time, so it cannot show an event.
-    if video is None or video.disposition & av.stream.Disposition.attached_pic:
+    if video is None:
         found = " and ".join(sorted({str(s.type) for s in container.streams})) or "nothing"
         raise MediaError(path, f"it has no moving picture, only {found}")
     if video.codec_context is None:
@@ -110,8 +115,7 @@ def choose_streams(
             f"its picture is in the format {codec}, which is not among those that are decoded; "
             f"if the file can be trusted, add {codec} to media.codecs",
         )
-    audio = container.streams.best("audio", video)
-    return cast(av.VideoStream, video), cast(av.AudioStream | None, audio)
+    return video
 
 
 def describe(
@@ -122,7 +126,7 @@ def describe(
 ) -> MediaInfo:
     """Collects the declarations of an open file; the rotation stays 0."""
     picture, sound = video.codec_context, audio.codec_context if audio is not None else None
-    rate = video.average_rate or video.guessed_rate
+    rate = video.average_rate or _guessed_rate(video)
     return MediaInfo(
         path=os.fsdecode(path),
         container=container.format.name,
@@ -142,19 +146,26 @@ def describe(
 def check_limits(info: MediaInfo, video: av.VideoStream, settings: DecodeSettings) -> None:
     """Refuses, before a picture is decoded, what declares more than the limits allow.
 
+    A declared frame rate is not among them: a browser's recording declares 1,000 pictures per
+    second, the resolution of its clock. How many there are is measured while they are decoded.
+
     Raises:
         MediaError: It names the limit, the value found and the setting that changes it.
     """
     pixels = info.width * info.height
     seconds = max(info.duration or 0, info.video_duration or 0)
-    rate = info.frame_rate or 0
     for limit, value, finding in (
         ("max_pixels", pixels, f"its picture has {info.width} x {info.height} = {pixels:,} pixels"),
-        ("max_frame_rate", rate, f"it declares {rate:.6g} pictures per second"),
         ("max_seconds", seconds, f"it declares a length of {seconds:.6g} seconds"),
         ("max_frames", video.frames, f"it declares {video.frames:,} pictures"),
     ):
         over_limit(info.path, limit, value, settings, finding)
+
+
+def _guessed_rate(video: av.VideoStream) -> Fraction | None:
+    """FFmpeg's guess at the frame rate, unless it is nothing but the resolution of the clock."""
+    rate = video.guessed_rate
+    return None if rate and rate * tick_of(video) == 1 else rate
 
 
 def set_up_decoder(video: av.VideoStream, settings: DecodeSettings) -> None:
@@ -202,19 +213,6 @@ def _first_rotation(container: InputContainer, video: av.VideoStream) -> int:
     except (av.FFmpegError, EOFError, IndexError) as error:
         _log.debug("no first picture to take the rotation from: %s", error)
     return 0
-
-
-def start_of(stream: av.VideoStream | av.AudioStream) -> Fraction | None:
-    """When a track begins, in seconds on the file's own clock; None when it does not say."""
-    if stream.start_time is None:
-        return None
-    return stream.start_time * tick_of(stream)
-
-
-def tick_of(stream: av.VideoStream | av.AudioStream) -> Fraction:
-    """Seconds per tick of a track's clock."""
-    # FFmpeg gives every track that it reads a time base; microseconds are its own fallback.
-    return stream.time_base or Fraction(1, av.time_base)
 
 
 def _declared_seconds(stream: av.VideoStream | av.AudioStream) -> float | None:

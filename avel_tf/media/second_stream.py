@@ -38,6 +38,8 @@ class Outcome:
         has_sound: Whether there is a sound track.
         problem: What is wrong with a file of which some seconds could be decoded.
         error: Why a file gave nothing; `None` when it gave something.
+        remark: How its sound was made where that is not plain.
+        audio_track: The sound tracks that were used, counted from 1.
     """
 
     seconds: int
@@ -45,6 +47,8 @@ class Outcome:
     has_sound: bool = True
     problem: str | None = None
     error: str | None = None
+    remark: str | None = None
+    audio_track: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,7 +236,14 @@ class SecondStream:
                     if self.limit is not None:
                         clip = _cut(clip, self.limit - outcome.seconds)
                     given = outcome.seconds + clip.seconds
-                    outcome = Outcome(given, clip.info.duration, clip.has_sound, clip.problem)
+                    outcome = Outcome(
+                        given,
+                        clip.info.duration,
+                        clip.has_sound,
+                        clip.problem,
+                        remark=clip.remark,
+                        audio_track=clip.audio_track,
+                    )
                     yield clip
                     if given == self.limit:
                         break

@@ -19,18 +19,19 @@ _TOLERANCE = Fraction(45, 1000)
 # three times as much. What comes out is the same, bit for bit.
 _PORTIONS_PER_SECOND = 4
 
-Form = tuple[str, str, int]
+Form = tuple[str, str, int, int]
 
 
 class SoundStretch:
     """Frames that follow one another, and the resampler that makes one waveform of them.
 
-    Mono is made by FFmpeg's downmix matrix, scaled so that its weights add up to one: stereo
-    becomes the mean of both channels, and nothing can exceed full scale.
+    Two channels stay two, so that `SoundMix` can see whether they cancel each other out. Of more,
+    mono is made by FFmpeg's downmix matrix, scaled so that its weights add up to one and nothing
+    can exceed full scale.
 
     Args:
         begin: Where it begins, in seconds since time zero of the file.
-        form: Sample format, layout and rate of all its frames, as `form_of` gives them.
+        form: Sample format, layout, rate and channels of all its frames, as `form_of` gives them.
         origin: Time zero of the file, in seconds on the track's clock.
         tick: Seconds per tick of the track's clock.
     """
@@ -50,15 +51,19 @@ class SoundStretch:
         self._portion = rate // _PORTIONS_PER_SECOND
         self._queue = AudioFifo()
         # `rematrix_maxval` scales the downmix: for floating point FFmpeg would otherwise let
-        # two equal channels add up to 1.41 times full scale.
+        # equal channels add up to more than full scale.
         self._resampler = av.AudioResampler(
-            "flt", "mono", SAMPLE_RATE, options={"rematrix_maxval": "1.0"}
+            "fltp",
+            "stereo" if form[3] == 2 else "mono",
+            SAMPLE_RATE,
+            options={"rematrix_maxval": "1.0"},
         )
 
     @staticmethod
     def form_of(frame: av.AudioFrame) -> Form:
-        """Sample format, layout and rate of a frame."""
-        return frame.format.name, frame.layout.name, frame.sample_rate
+        """Sample format, layout, rate and channels of a frame."""
+        layout = frame.layout
+        return frame.format.name, layout.name, frame.sample_rate, layout.nb_channels
 
     @property
     def end(self) -> Fraction:
@@ -71,7 +76,7 @@ class SoundStretch:
         return abs(ticks * self._scale - self._zero - self._heard * self._step) <= self._slack
 
     def add(self, frame: av.AudioFrame) -> list[tuple[int, np.ndarray]]:
-        """Takes the next frame; returns (position, samples float32 `[n]`) that are now done."""
+        """Takes the next frame; returns (position, samples float32 `[C, n]`) that are now done."""
         self._heard += frame.samples
         frame.pts = None  # the queue would insist on stamps without rounding
         self._queue.write(frame)
@@ -88,8 +93,8 @@ class SoundStretch:
     def _lay(self, frames: list[av.AudioFrame]) -> list[tuple[int, np.ndarray]]:
         laid = []
         for frame in frames:
-            samples = frame.to_ndarray().reshape(-1)  # [n]
+            samples = frame.to_ndarray()  # [C, n], C is 1 or 2
             samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0).clip(-1.0, 1.0)
             laid.append((self.position, samples))
-            self.position += len(samples)
+            self.position += samples.shape[1]
         return laid

@@ -1,4 +1,4 @@
-"""Sound as 16 kHz mono, laid down where its time stamps say."""
+"""The sound of one track at 16 kHz, laid down where its time stamps say."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 
 from avel_tf.media.clip import SAMPLE_RATE
 from avel_tf.media.decode_settings import DecodeSettings
-from avel_tf.media.probe import tick_of
 from avel_tf.media.sound_stretch import SoundStretch
 from avel_tf.media.source import reason
+from avel_tf.media.track_times import tick_of
 
 _log = logging.getLogger(__name__)
 
@@ -52,6 +52,11 @@ class SoundTrack:
         """How far the waveform reaches."""
         return Fraction(self._position, SAMPLE_RATE)
 
+    @property
+    def taken_seconds(self) -> Fraction:
+        """How much of it has been handed out."""
+        return Fraction(self._taken, SAMPLE_RATE)
+
     def time_of(self, ticks: int) -> Fraction:
         """Seconds since time zero of a tick on the track's clock."""
         return ticks * self._tick - self._origin
@@ -86,15 +91,17 @@ class SoundTrack:
         """Hands out the next `count` samples, silence where there is no sound.
 
         Returns:
-            float32 `[count]` in [-1, 1].
+            float32 `[C, count]` in [-1, 1]; C is 2 where any of it has two channels, else 1.
         """
-        waveform = np.zeros(count, np.float32)  # [count]
         begin, end = self._taken, self._taken + count
+        channels = max((len(s) for p, s in self._chunks if p < end), default=1)
+        waveform = np.zeros((channels, count), np.float32)  # [C, count]
         for position, samples in self._chunks:
-            low, high = max(position, begin), min(position + len(samples), end)
+            low, high = max(position, begin), min(position + samples.shape[1], end)
             if low < high:
-                waveform[low - begin : high - begin] = samples[low - position : high - position]
-        self._chunks = [(p, s) for p, s in self._chunks if p + len(s) > end]
+                part = samples[:, low - position : high - position]
+                waveform[:, low - begin : high - begin] = part
+        self._chunks = [(p, s) for p, s in self._chunks if p + s.shape[1] > end]
         self._taken = end
         return waveform
 

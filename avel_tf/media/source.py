@@ -23,6 +23,10 @@ HEAD_BYTES = 1024
 # Boxes that an ISO base media file (mp4, mov, m4v, 3gp) may begin with: ISO/IEC 14496-12 and
 # the QuickTime File Format, which knows files without `ftyp`.
 _ISO_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp", b"uuid")
+# The header object of ASF (wmv, wma): Advanced Systems Format specification 1.20, 10.1.
+_ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
+# AppleDouble, in which a Mac notes something about another file: RFC 1740, appendix A.
+_APPLE_DOUBLE = bytes.fromhex("00051607")
 _KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a named pipe",
@@ -30,7 +34,7 @@ _KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
-_ACCEPTED = "mp4, mov, mkv, webm, avi, mpg, ts and flv are read"
+_ACCEPTED = "mp4, mov, 3gp, mkv, webm, avi, mpg, ts, flv, ogv and wmv are read"
 
 
 @contextmanager
@@ -171,6 +175,10 @@ def demuxer_of(path: str | bytes | os.PathLike, head: bytes) -> str:
         return "matroska"
     if head.startswith(b"RIFF") and head[8:12] in (b"AVI ", b"AVIX"):
         return "avi"
+    if head.startswith(b"OggS"):  # RFC 3533
+        return "ogg"
+    if head.startswith(_ASF_HEADER):
+        return "asf"
     if head.startswith(b"\x00\x00\x01\xba"):  # pack header, ISO/IEC 13818-1
         return "mpeg"
     if head.startswith(b"FLV\x01"):
@@ -181,6 +189,8 @@ def demuxer_of(path: str | bytes | os.PathLike, head: bytes) -> str:
             return "mpegts"
     if not head:
         raise MediaError(path, "it is empty (0 bytes)")
+    if head.startswith(_APPLE_DOUBLE):
+        raise MediaError(path, "it is no film, but what a Mac notes about another file")
     if not head.strip(b"\0"):
         raise MediaError(path, "it begins with nothing but zeros, as an unfinished copy does")
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"#EXTM3U", b"ffconcat", b"<?xml", b"[")):

@@ -63,7 +63,6 @@ def test_sound_alone_is_no_film(tmp_path: Path) -> None:
     ("limit", "value", "found"),
     [
         ("max_pixels", WIDTH * HEIGHT - 1, "128 x 64 = 8,192 pixels"),
-        ("max_frame_rate", 24, "25 pictures per second"),
         ("max_seconds", 2.9, "3 seconds"),
         ("max_frames", 74, "75 pictures"),
     ],
