@@ -58,6 +58,8 @@ class Result:
         seconds: The seconds that could be decoded, in order. One that could not is left out.
         events: The events, in order.
         model: Which model was asked; None where none was.
+        audio_track: The sound tracks of the file that were used, counted from 1; several where mono
+            tracks were mixed. Empty without sound, and in results of earlier versions.
 
     Raises:
         ValueError: If the parts contradict each other.
@@ -74,6 +76,7 @@ class Result:
     seconds: tuple[Second, ...] = ()
     events: tuple[Event, ...] = ()
     model: str | None = None
+    audio_track: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.video, str) or not self.video:
@@ -101,6 +104,12 @@ class Result:
         # A list would make the record mutable, and unequal to the same record read back.
         object.__setattr__(self, "seconds", tuple(self.seconds))
         object.__setattr__(self, "events", tuple(self.events))
+        object.__setattr__(self, "audio_track", tuple(self.audio_track))
+        if any(type(number) is not int or number < 1 for number in self.audio_track):
+            raise ValueError(
+                f"The audio_track of {self.video!r} must hold numbers of tracks, counted from 1. "
+                f"Received: {list(self.audio_track)!r}."
+            )
 
     def to_json(self) -> str:
         """The result as one line of pure ASCII JSON, without the line's end.
@@ -121,6 +130,8 @@ class Result:
             "events": [span_record(event) for event in self.events],
             "model": self.model,
         }
+        if self.audio_track:
+            record["audio_track"] = list(self.audio_track)
         return json.dumps(record, ensure_ascii=True, allow_nan=False)
 
     @classmethod
@@ -178,6 +189,7 @@ class Result:
                 Event(**_span_values(item)) for item in _required(record, "events", (list,))
             ),
             model=_required(record, "model", (str, type(None))),
+            audio_track=_track_numbers(record),
         )
 
 
@@ -250,6 +262,14 @@ def span_record(span: Second | Event) -> dict[str, Any]:
         "label": span.label,
         "score": _rounded(span.score, SCORE_DECIMALS),
     }
+
+
+def _track_numbers(record: Mapping[str, Any]) -> tuple[int, ...]:
+    """The optional key `audio_track`."""
+    numbers = record.get("audio_track", [])
+    if not isinstance(numbers, list):
+        raise ValueError(f"The value of 'audio_track' must be list. Received: {numbers!r}.")
+    return tuple(numbers)
 
 
 def _span_values(item: Any) -> dict[str, Any]:

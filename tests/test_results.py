@@ -43,6 +43,7 @@ def results(draw: st.DrawFn) -> Result:
         seconds=tuple(spans(Second)),
         events=tuple(spans(Event)),
         model=draw(st.none() | text),
+        audio_track=tuple(draw(st.lists(st.integers(1, 99), max_size=3))),
     )
 
 
@@ -55,6 +56,16 @@ def test_round_trip(result: Result) -> None:
     assert line.isprintable()  # so it is one line, whatever counts as a line's end
     assert Result.from_json(line) == Result.from_json(line.encode()) == result
     assert os.fsencode(json.loads(line)["video"]) == os.fsencode(result.video)
+
+
+def test_the_sound_track_stands_in_a_line_only_where_it_is_known() -> None:
+    plain, chosen = Result("a.mp4", "ok"), Result("a.mp4", "ok", audio_track=(2, 3))
+    assert "audio_track" not in json.loads(plain.to_json())  # as in lines of earlier versions
+    assert json.loads(chosen.to_json())["audio_track"] == [2, 3]
+    line = plain.to_json()[:-1]
+    for wrong in ("2", "[0]", "[true]", '["2"]', "[1.5]", "null"):
+        with pytest.raises(ValueError, match="audio_track"):
+            Result.from_json(f'{line}, "audio_track": {wrong}}}')
 
 
 def test_the_line_is_the_one_of_the_design() -> None:

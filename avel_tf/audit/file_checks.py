@@ -83,6 +83,13 @@ def check_files(
         lambda file: "never louder than -60 dBFS" if file.silent else None,
     )
     yield from finding(
+        "unusual-tracks",
+        "note",
+        "{} with unusual tracks.",
+        "Check that the right sound is used; media.audio_track chooses another track.",
+        lambda file: file.remark,
+    )
+    yield from finding(
         "black-picture",
         "warning",
         "{} with a picture that is black throughout.",

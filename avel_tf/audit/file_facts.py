@@ -39,6 +39,8 @@ class FileFacts:
         exists: False when nothing lies at the path.
         error: Why it cannot be read; None when it can.
         problem: What decoding tripped over in a file that is readable in part.
+        remark: How its sound was made where that is not plain, such as from another track than the
+            default one.
         duration: Seconds; counted by decoding where the file does not say, else None.
         video_duration: Seconds of picture.
         audio_duration: Seconds of sound.
@@ -51,6 +53,7 @@ class FileFacts:
     exists: bool = True
     error: str | None = None
     problem: str | None = None
+    remark: str | None = None
     duration: float | None = None
     video_duration: float | None = None
     audio_duration: float | None = None
@@ -136,6 +139,7 @@ def _inspect(path: Path, hash_content: bool, probe: Probe, decode: Decode | None
         black = content.brightest < _BLACK_LEVEL
     return FileFacts(
         problem=content.problem if content is not None else None,
+        remark=content.remark if content is not None else None,
         duration=duration,
         video_duration=info.video_duration,
         audio_duration=info.audio_duration,
@@ -155,6 +159,7 @@ class _Content:
     brightest: int = 0
     has_sound: bool = True
     problem: str | None = None
+    remark: str | None = None
 
 
 def _content(path: Path, decode: Decode) -> _Content:
@@ -164,8 +169,9 @@ def _content(path: Path, decode: Decode) -> _Content:
         content.seconds += int(clip.valid.sum())
         content.loudest = max(content.loudest, float(np.abs(clip.waveform).max(initial=0)))
         content.brightest = max(content.brightest, int(clip.frames.max(initial=0)))
-        # Both are known for certain once the file has been read to its end.
+        # All are known for certain once the file has been read to its end.
         content.has_sound, content.problem = clip.has_sound, clip.problem
+        content.remark = clip.remark
     return content
 
 

@@ -149,7 +149,14 @@ def label_live(
                 visual, audio = engine.embed_seconds(clip.frames, sound)  # [1, Dv], [1, Da]
                 valid.append(bool(clip.valid[0]))
                 arrived.append(came)
-                outcome = Outcome(len(valid), float(len(valid)), clip.has_sound, clip.problem)
+                outcome = Outcome(
+                    len(valid),
+                    float(len(valid)),
+                    clip.has_sound,
+                    clip.problem,
+                    remark=clip.remark,
+                    audio_track=clip.audio_track,
+                )
                 visual, audio = without_invalid(visual, audio, clip.valid)
                 tell(window.add(visual[0], audio[0]))
     except MediaError as error:

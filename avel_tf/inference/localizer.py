@@ -276,10 +276,16 @@ class Localizer:
     ) -> Result:
         """What became of a file, from its seconds: scores [T] and bool [T]."""
         label_index = scores.label_index(self.labels.background)  # [T]
+        assumed = [*([] if outcome.has_sound else [NO_SOUND]), *filter(None, [outcome.remark])]
+        reason = "; ".join(assumed) or None
+        if outcome.problem and outcome.remark:
+            reason = f"{outcome.problem} {outcome.remark[0].upper()}{outcome.remark[1:]}."
+        elif outcome.problem:
+            reason = outcome.problem
         return Result(
             path,
             "partial" if outcome.problem else "ok",
-            outcome.problem or (None if outcome.has_sound else NO_SOUND),
+            reason,
             duration=outcome.duration,
             seconds=labelled_seconds(
                 label_index, scores.score, self.labels, valid, duration=outcome.duration
@@ -288,6 +294,7 @@ class Localizer:
                 scores, self.labels, valid, duration=outcome.duration
             ),
             model=self.name,
+            audio_track=outcome.audio_track,
         )
 
 

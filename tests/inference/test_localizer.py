@@ -156,6 +156,18 @@ def test_a_film_that_breaks_off_is_partial(localizer, tmp_path):
     assert 0 < len(result.seconds) <= 6
 
 
+def test_a_result_says_which_sound_it_is_of(localizer, tmp_path):
+    left = tone(3, 48_000)
+    opposed = write_film(
+        tmp_path / "a.mkv", seconds=3, rate=4, sound=np.stack([left, -left]), layout="stereo"
+    )
+    result = localizer.localize(opposed)
+    assert (result.status, result.audio_track) == ("ok", (1,))
+    assert "opposite phase" in result.reason
+    silent = localizer.localize(write_film(tmp_path / "b.mkv", seconds=3, rate=4))
+    assert (silent.reason, silent.audio_track) == ("no sound track: silence was assumed", ())
+
+
 def test_a_folder(localizer, clips):
     results = list(localizer.localize_directory(clips))
     assert [r.video for r in results] == sorted(map(str, clips.glob("videos/**/*.mp4")))
