@@ -14,27 +14,25 @@ _SMALLEST = 1e-12
 
 
 class WindowLabeller:
-    """Labels clips of any length, as their seconds come, with a model trained on windows.
+    """Labels clips of any length, as their segments come, with a model trained on windows.
 
     A clip that is no longer than a window is predicted in one piece. A longer one is covered by
     windows that overlap; where they do, log-probabilities are averaged with a triangular weight,
-    which trusts the middle of a window more than its ends. Windows of equal length share batches,
-    whichever clip they are of; every batch is filled up to one size, so that the last digits of a
-    result do not depend on what else was in it.
+    which trusts the middle of a window more than its ends. A batch holds windows of one clip, in
+    their order, so that the last bits of a result depend on that clip alone
+    (docs/architecture.md, Determinism).
 
-    Memory holds a window or two of features for each clip that has begun, and its probabilities.
+    Memory holds a batch of windows for each clip that has begun, and its probabilities.
 
     Args:
         predict: The model.
         window_seconds: T of a window.
         hop_seconds: From the start of one window to the start of the next.
-        batch_size: B, windows predicted at once.
+        batch_size: B, the most windows predicted at once.
 
     Example:
         >>> labeller.add(0, visual, audio)
-        >>> labeller.end(0)
-        >>> labeller.flush()
-        >>> for key, probabilities in labeller.take(): ...
+        >>> probabilities = labeller.end(0)
     """
 
     def __init__(
@@ -45,69 +43,49 @@ class WindowLabeller:
         self._hop = hop_seconds
         self._batch_size = batch_size
         self._clips: dict[int, _Clip] = {}
-        # By length, the windows that wait for a batch to be full.
-        self._waiting: dict[int, list[tuple[int, int, tuple[np.ndarray, ...]]]] = {}
-        self._done: list[tuple[int, np.ndarray]] = []
 
     def add(self, key: int, *columns: np.ndarray) -> None:
-        """The next seconds of a clip: visual [n, Dv], audio [n, Da] and whatever else."""
+        """Takes the next segments of a clip.
+
+        Args:
+            key: The clip.
+            *columns: visual [n, Dv], audio [n, Da] and whatever else the model takes.
+        """
         clip = self._clips.setdefault(key, _Clip())
         clip.append(columns)
         while clip.seconds >= clip.next + self._window:
-            self._submit(key, clip.next, self._window)
+            clip.windows.append((clip.next, clip.cut(clip.next, self._window)))
             clip.next += self._hop
             # The last window ends with the clip, and may begin one second after the one before.
             clip.forget(clip.next - self._hop + 1)
+            if len(clip.windows) == self._batch_size:
+                self._run(clip)
 
-    def end(self, key: int) -> None:
-        """There are no more seconds of a clip."""
-        clip = self._clips.setdefault(key, _Clip())
-        clip.ended = True
+    def end(self, key: int) -> np.ndarray:
+        """Ends a clip.
+
+        Args:
+            key: The clip, of which at least one segment has been added.
+
+        Returns:
+            Probabilities float32 [T, C+1] of all its segments; rows sum to one.
+        """
+        clip = self._clips.pop(key)
         start = max(0, clip.seconds - self._window)
         covered = clip.next - self._hop + self._window if clip.next else 0
         if clip.seconds > covered:
-            self._submit(key, start, clip.seconds - start)
-        self._finish(key)
+            clip.windows.append((start, clip.cut(start, clip.seconds - start)))
+        self._run(clip)
+        return _blend(clip.pieces)
 
-    def flush(self) -> None:
-        """Predict the windows that wait, without waiting for full batches."""
-        for length in list(self._waiting):
-            self._run(length)
-
-    def take(self) -> list[tuple[int, np.ndarray]]:
-        """Clips that are done since the last call: key and probabilities float32 [T, C+1].
-
-        Rows sum to one. A clip without a single second is not among them.
-        """
-        done, self._done = self._done, []
-        return done
-
-    def _submit(self, key: int, start: int, length: int) -> None:
-        clip = self._clips[key]
-        clip.missing += 1
-        waiting = self._waiting.setdefault(length, [])
-        waiting.append((key, start, clip.cut(start, length)))
-        if len(waiting) == self._batch_size:
-            self._run(length)
-
-    def _run(self, length: int) -> None:
-        part = self._waiting.pop(length)
-        rows = [columns for _, _, columns in part]
-        rows += rows[-1:] * (self._batch_size - len(part))
+    def _run(self, clip: _Clip) -> None:
+        """Predicts the windows that wait."""
+        if not clip.windows:
+            return
+        starts, rows = zip(*clip.windows, strict=True)
         columns = [np.stack(column) for column in zip(*rows, strict=True)]  # [B, T, ...]
-        probabilities = self._predict(*columns)  # [B, T, C+1]
-        for (key, start, _), one in zip(part, probabilities, strict=False):
-            clip = self._clips[key]
-            clip.pieces.append((start, one))
-            clip.missing -= 1
-            self._finish(key)
-
-    def _finish(self, key: int) -> None:
-        clip = self._clips.get(key)
-        if clip is not None and clip.ended and not clip.missing:
-            del self._clips[key]
-            if clip.pieces:
-                self._done.append((key, _blend(clip.pieces)))
+        clip.pieces += zip(starts, self._predict(*columns), strict=True)  # [T, C+1] each
+        clip.windows.clear()
 
 
 class _Clip:
@@ -116,8 +94,7 @@ class _Clip:
     def __init__(self) -> None:
         self.seconds = 0
         self.next = 0  # where the next window begins
-        self.missing = 0  # windows that have been handed in and not come back
-        self.ended = False
+        self.windows: list[tuple[int, tuple[np.ndarray, ...]]] = []  # not predicted yet
         self.pieces: list[tuple[int, np.ndarray]] = []
         self._first = 0  # the second at which the columns begin
         self._columns: tuple[np.ndarray, ...] = ()
@@ -148,7 +125,7 @@ def predict_in_windows(
     hop_seconds: int,
     batch_size: int = 64,
 ) -> list[np.ndarray]:
-    """Label clips that are in memory; see `WindowLabeller`.
+    """Labels clips that are in memory, windows of equal length of all of them in one batch.
 
     Args:
         predict: The model.
@@ -160,24 +137,37 @@ def predict_in_windows(
     Returns:
         Probabilities float32 [T, C+1] of each clip; rows sum to one.
     """
-    labeller = WindowLabeller(
-        predict, window_seconds=window_seconds, hop_seconds=hop_seconds, batch_size=batch_size
-    )
+    pieces: list[list[tuple[int, np.ndarray]]] = [[] for _ in clips]
+    waiting: dict[int, list[tuple[int, int]]] = {}  # by length: clip and start
     for place, columns in enumerate(clips):
-        if not len(columns[0]):
+        seconds = len(columns[0])
+        if not seconds:
             raise ValueError("A clip without a single second cannot be labelled.")
-        labeller.add(place, *columns)
-        labeller.end(place)
-    labeller.flush()
-    return [probabilities for _, probabilities in sorted(labeller.take(), key=lambda each: each[0])]
+        for start in _window_starts(seconds, window_seconds, hop_seconds):
+            waiting.setdefault(min(seconds, window_seconds), []).append((place, start))
+    for length, windows in waiting.items():
+        for first in range(0, len(windows), batch_size):
+            part = windows[first : first + batch_size]
+            rows = [tuple(each[start : start + length] for each in clips[k]) for k, start in part]
+            # One shape for all batches: the model is traced once for each length.
+            rows += rows[-1:] * (batch_size - len(part))
+            columns = tuple(np.stack(column) for column in zip(*rows, strict=True))  # [B, T, ...]
+            for (place, start), one in zip(part, predict(*columns), strict=False):
+                pieces[place].append((start, one))
+    return [_blend(each) for each in pieces]
+
+
+def _window_starts(seconds: int, window: int, hop: int) -> list[int]:
+    """Where the windows over a clip begin, the last of which ends with it."""
+    last = max(0, seconds - window)
+    starts = list(range(0, last + 1, hop))
+    return starts if starts[-1] == last else [*starts, last]
 
 
 def _blend(pieces: list[tuple[int, np.ndarray]]) -> np.ndarray:
     """Weighted mean of log-probabilities [T, C+1] of windows, as probabilities again."""
     if len(pieces) == 1:
         return pieces[0][1]
-    # In one order, whichever window came back first: sums of floats depend on it.
-    pieces = sorted(pieces, key=lambda piece: piece[0])
     seconds = max(start + len(piece) for start, piece in pieces)
     total = np.zeros([seconds, pieces[0][1].shape[-1]])  # [T, C+1]
     weights = np.zeros([seconds, 1])  # [T, 1]

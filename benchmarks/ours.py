@@ -56,7 +56,7 @@ class Model:
 
         def run(images: int = images) -> Work:
             stream = in_memory(images // self.rate, self.rate, recipe.visual.size)
-            done = sum((batch.file >= 0).sum() for batch, _, _ in engine.embed(stream))
+            done = sum(len(batch.valid) for batch, _, _ in engine.embed(stream))
             assert done == images // self.rate
             return Work(images)
 
@@ -108,8 +108,8 @@ def in_memory(seconds: int, rate: int, pixels: int) -> Any:
             frames = generator.integers(0, 256, (size, rate, pixels, pixels, 3)).astype(np.uint8)
             waveform = generator.uniform(-0.5, 0.5, (size, SAMPLE_RATE)).astype(np.float32)
             for first in range(0, seconds, size):
-                file = np.where(np.arange(first, first + size) < seconds, 0, -1)  # [N]
-                yield SecondBatch(frames, waveform, file, file >= 0)
+                n = min(size, seconds - first)
+                yield SecondBatch(0, frames[:n], waveform[:n], np.ones(n, bool))
 
     return InMemory([""], frames_per_second=rate, size=pixels, workers=1)
 

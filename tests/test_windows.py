@@ -152,19 +152,27 @@ def test_seconds_that_come_a_few_at_a_time_give_the_same(lengths, window, data):
         labeller.add(number, *(column[part] for column in clips[number]))
         given_so_far[number] += count
         if given_so_far[number] == lengths[number]:
-            labeller.end(number)
-        found |= dict(labeller.take())
-    labeller.flush()
-    found |= dict(labeller.take())
+            found[number] = labeller.end(number)
     for number, result in enumerate(expected):
         np.testing.assert_array_equal(found[number], result)
 
 
-def test_a_clip_that_ends_without_a_second_gives_nothing():
-    labeller = WindowLabeller(Recorder(), window_seconds=4, hop_seconds=2, batch_size=1)
-    labeller.end(0)
-    labeller.flush()
-    assert labeller.take() == []
+def test_a_batch_holds_windows_of_one_clip():
+    """So the last bits of a result do not depend on the clips beside it."""
+    seen = []
+
+    def spy(visual, audio, valid):
+        seen.append(set(audio[..., 0].ravel().tolist()))
+        return np.full((*valid.shape, CLASSES), 1 / CLASSES, "float32")
+
+    labeller = WindowLabeller(spy, window_seconds=4, hop_seconds=2, batch_size=3)
+    for _ in range(6):
+        for number in range(3):
+            part = np.full((3, 2), float(number), "float32")
+            labeller.add(number, part, part, np.ones(3, bool))
+    for number in range(3):
+        assert len(labeller.end(number)) == 18
+    assert len(seen) == 9 and all(len(numbers) == 1 for numbers in seen)
 
 
 def test_memory_holds_a_window_or_two_of_a_clip_of_any_length():

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from avel_tf.engines.engine import Engine
-from avel_tf.media.second_stream import PADDING, Outcome, SecondStream
+from avel_tf.media.second_stream import Outcome, SecondStream
 
 # seconds of sound float32 [N, 16000] -> audio [N, Da], changed at random.
 Augment = Callable[[np.ndarray], np.ndarray]
@@ -73,14 +73,9 @@ def embed_parts(
                 yield file, outcome
 
     for batch, visual, audio in engine.embed(stream):
-        changed = [augment(batch.waveform) for _ in range(copies)] if augment else []
-        for file in dict.fromkeys(batch.file.tolist()):
-            if file == PADDING:
-                continue
-            rows = batch.file == file
-            counts[file] = counts.get(file, 0) + int(rows.sum())
-            copied = tuple(each[rows] for each in changed)
-            yield file, Features(visual[rows], audio[rows], batch.valid[rows], copied)
+        changed = tuple(augment(batch.waveform) for _ in range(copies)) if augment else ()
+        counts[batch.file] = counts.get(batch.file, 0) + len(batch.valid)
+        yield batch.file, Features(visual, audio, batch.valid, changed)
         yield from ended()
     yield from ended()
 

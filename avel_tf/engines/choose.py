@@ -156,7 +156,7 @@ def engines_for(settings: EngineSettings, *, gpu: bool | None = None) -> list[En
         EngineUnavailableError: There is none.
     """
     gpu = _has_gpu() if gpu is None else gpu
-    bfloat16 = _computes_in_bfloat16()
+    bfloat16 = computes_in_bfloat16()
     available = [EngineChoice("tensorflow", "float16")] * gpu
     available += [REFERENCE] * gpu
     if importlib.util.find_spec("openvino") is not None:
@@ -189,7 +189,8 @@ def _processor() -> dict[str, str]:
     return {name.strip(): value.strip() for name, _, value in lines}
 
 
-def _computes_in_bfloat16() -> bool:
+def computes_in_bfloat16() -> bool:
+    """Whether the processor has instructions for bfloat16."""
     processor = _processor()
     flags = processor.get("flags", processor.get("Features", "")).split()
     return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(flags)
@@ -268,10 +269,7 @@ def _outputs(
     engine: Engine, graphs: Graphs, clips: Sequence[Clip]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Visual [N, Dv], audio [N, Da] and labels [N] of the sample's seconds."""
-    parts = [
-        (visual[batch.file >= 0], audio[batch.file >= 0])
-        for batch, visual, audio in engine.embed(_Kept(clips))
-    ]
+    parts = [(visual, audio) for _, visual, audio in engine.embed(_Kept(clips))]
     visual, audio = (np.concatenate(column) for column in zip(*parts, strict=True))
     if graphs.loaded.label is None:
         return visual, audio, np.zeros(0)

@@ -14,7 +14,7 @@ class Engine(Protocol):
     """Runs the networks of a model on one kind of arithmetic.
 
     Attributes:
-        batch_seconds: N, seconds in one call of the backbones.
+        batch_seconds: N, the most seconds in one call of the backbones.
         device: The GPU that is used, if one is.
     """
 
@@ -38,11 +38,11 @@ class Engine(Protocol):
         """Embed one batch, and wait for it.
 
         Args:
-            frames: uint8 [N, F, H, W, 3] RGB.
-            waveform: float32 [N, 16000].
+            frames: uint8 [n, F, H, W, 3] RGB of at most N seconds.
+            waveform: float32 [n, 16000].
 
         Returns:
-            visual float32 [N, Dv] and audio float32 [N, Da].
+            visual float32 [n, Dv] and audio float32 [n, Da].
         """
         ...
 

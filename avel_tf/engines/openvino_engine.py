@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from avel_tf.engines.graphs import Graphs
-from avel_tf.media.second_stream import SecondBatch, SecondStream
+from avel_tf.media.second_stream import SecondBatch, SecondStream, seconds_per_batch
 from avel_tf.quiet import load_openvino, load_tensorflow
 
-# Pictures in one call, measured in docs/performance.md.
-PICTURES = 4
+# Images in one call, measured in docs/performance.md.
+IMAGES = 10
 _PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
 
 
@@ -38,7 +38,7 @@ class OpenVinoEngine:
         cache: Folder in which what was compiled is kept, under the graphs' key.
 
     Attributes:
-        batch_seconds: N, seconds in one call.
+        batch_seconds: N, the most seconds in one call.
         device: None; only processors are used.
 
     Raises:
@@ -57,61 +57,100 @@ class OpenVinoEngine:
     ) -> None:
         openvino = load_openvino()
         recipe = graphs.recipe.visual
-        self.batch_seconds = max(1, (batch_pictures or PICTURES) // recipe.frames_per_second)
+        self.batch_seconds = seconds_per_batch(batch_pictures or IMAGES, recipe.frames_per_second)
         self._graphs = graphs
         self._cache = cache / "openvino" / openvino.__version__ / graphs.key
         self._compiled = self._cache / "compiled"
         self._compiled.mkdir(parents=True, exist_ok=True)
-        self._embed = self._compile(
-            f"embed-{self.batch_seconds}",
-            {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": _PRECISIONS[precision]},
-        )
-        # As many as it says keep the processors busy, and one that waits its turn.
-        self._calls = self._embed.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") + 1
+        self._properties = {
+            "PERFORMANCE_HINT": "THROUGHPUT",
+            "INFERENCE_PRECISION_HINT": _PRECISIONS[precision],
+        }
+        # By their batch size. One of a single segment serves what is left of a file.
+        self._networks: dict[int, Any] = {}
+        self._network(self.batch_seconds)
         self._label: Any = None
 
     def embed(self, stream: SecondStream) -> Iterator[tuple[SecondBatch, np.ndarray, np.ndarray]]:
         """Embed a stream's batches; see `Engine`."""
         # Of this stream's own: another one may be read while this one pauses between two batches.
-        idle = deque(self._embed.create_infer_request() for _ in range(self._calls))
-        running: deque[tuple[SecondBatch, Any]] = deque()
+        idle: dict[int, list[Any]] = {}
+        running: deque[tuple[SecondBatch, bool, Any]] = deque()
+        vectors: list[tuple[np.ndarray, np.ndarray]] = []  # of the batch that is being collected
+        # As many calls as it says keep the processors busy, and one that waits its turn.
+        network = self._networks[self.batch_seconds]
+        most = network.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") + 1
 
-        def first() -> tuple[SecondBatch, np.ndarray, np.ndarray]:
-            batch, request = running.popleft()
+        def oldest() -> Iterator[tuple[SecondBatch, np.ndarray, np.ndarray]]:
+            batch, last, request = running.popleft()
             request.wait()
-            idle.append(request)
-            return batch, *_vectors(request)
+            vectors.append(_vectors(request))
+            idle[len(vectors[-1][0])].append(request)
+            if last:
+                yield batch, *_joined(vectors)
+                vectors.clear()
 
         with contextlib.closing(stream.batches(self.batch_seconds)) as batches:
             try:
                 for batch in batches:
-                    if not idle:
-                        yield first()
-                    request = idle.popleft()
-                    # The arrays are used where they are; `running` keeps them alive.
-                    request.start_async([batch.frames, batch.waveform], share_inputs=True)
-                    running.append((batch, request))
+                    calls = self._calls(batch.frames, batch.waveform)
+                    for number, arrays in enumerate(calls, start=1):
+                        if len(running) == most:
+                            yield from oldest()
+                        size = len(arrays[0])
+                        requests = idle.setdefault(size, [])
+                        request = (
+                            requests.pop()
+                            if requests
+                            else self._network(size).create_infer_request()
+                        )
+                        # The arrays are used where they are; `running` keeps them alive.
+                        request.start_async(arrays, share_inputs=True)
+                        running.append((batch, number == len(calls), request))
                 while running:
-                    yield first()
+                    yield from oldest()
             finally:
-                for _, request in running:
+                for _, _, request in running:
                     request.wait()
 
     def embed_seconds(
         self, frames: np.ndarray, waveform: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Embed one batch; see `Engine`."""
-        request = self._embed.create_infer_request()
-        request.infer([frames, waveform], share_inputs=True)
-        return _vectors(request)
+        parts = []
+        for arrays in self._calls(frames, waveform):
+            request = self._network(len(arrays[0])).create_infer_request()
+            request.infer(arrays, share_inputs=True)
+            parts.append(_vectors(request))
+        return _joined(parts)
+
+    def _calls(self, frames: np.ndarray, waveform: np.ndarray) -> list[list[np.ndarray]]:
+        """A full batch in one call, anything less segment by segment.
+
+        Args:
+            frames: uint8 [n, F, H, W, 3], n at most N.
+            waveform: float32 [n, 16000].
+
+        Returns:
+            Inputs of each call.
+        """
+        if len(frames) == self.batch_seconds:
+            return [[frames, waveform]]
+        return [[frames[i : i + 1], waveform[i : i + 1]] for i in range(len(frames))]
+
+    def _network(self, seconds: int) -> Any:
+        """The backbones, compiled for batches of this size."""
+        if seconds not in self._networks:
+            self._networks[seconds] = self._compile("embed", self._properties, seconds)
+        return self._networks[seconds]
 
     def label(self, visual: np.ndarray, audio: np.ndarray) -> np.ndarray:
         """Probabilities from features; see `Engine`."""
         if self._label is None:
-            self._label = self._compile("label", {"INFERENCE_PRECISION_HINT": "f32"})
+            self._label = self._compile("label", {"INFERENCE_PRECISION_HINT": "f32"}, None)
         return self._label([visual, audio])[0].copy()
 
-    def _compile(self, name: str, properties: dict[str, str]) -> Any:
+    def _compile(self, name: str, properties: dict[str, str], batch: int | None) -> Any:
         path = self._cache / f"{name}.xml"
         # One process at a time converts, and writes what it compiled; the others find it there.
         with open(self._cache / "lock", "wb") as lock:
@@ -119,7 +158,13 @@ class OpenVinoEngine:
             if not path.is_file():
                 self._convert(name)
             properties = {**properties, "CACHE_DIR": str(self._compiled)}
-            return _core().compile_model(str(path), "CPU", properties)
+            model = _core().read_model(str(path))
+            if batch is not None:
+                shapes = {each: each.partial_shape for each in model.inputs}
+                for shape in shapes.values():
+                    shape[0] = batch
+                model.reshape(shapes)
+            return _core().compile_model(model, "CPU", properties)
 
     def _convert(self, name: str) -> None:
         """Have a TensorFlow function converted and kept as `NAME.xml` and `NAME.bin`."""
@@ -138,11 +183,11 @@ class OpenVinoEngine:
                 for width in (recipe.visual.width, recipe.audio.width)
             ]
         else:
-            size, seconds = recipe.visual.size, self.batch_seconds
-            frames = [seconds, recipe.visual.frames_per_second, size, size, 3]
+            size = recipe.visual.size
+            frames = [None, recipe.visual.frames_per_second, size, size, 3]
             specs = [
                 tf.TensorSpec(frames, tf.uint8),
-                tf.TensorSpec([seconds, recipe.audio.sample_rate], tf.float32),
+                tf.TensorSpec([None, recipe.audio.sample_rate], tf.float32),
             ]
 
             def function(frames: tf.Tensor, waveform: tf.Tensor) -> Any:
@@ -167,6 +212,14 @@ def _core() -> Any:
 
 
 def _vectors(request: Any) -> tuple[np.ndarray, np.ndarray]:
-    """What a finished call gave: visual [N, Dv] and audio [N, Da]."""
+    """What a finished call gave: visual [n, Dv] and audio [n, Da]."""
     visual, audio = (request.get_output_tensor(i).data[:, 0].copy() for i in (0, 1))
+    return visual, audio
+
+
+def _joined(parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """The vectors of several calls as those of one."""
+    if len(parts) == 1:
+        return parts[0]
+    visual, audio = (np.concatenate(column) for column in zip(*parts, strict=True))
     return visual, audio

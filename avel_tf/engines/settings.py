@@ -19,9 +19,9 @@ class EngineSettings:
         precision: `float32`; `bfloat16`, on processors that compute in it; `float16`, on GPUs; or
             `auto`. Whatever is chosen, weights stay as they were exported, and the localizer
             behind the backbones is computed in float32.
-        batch_pictures: About how many pictures one call of the backbones gets; `None` takes what
-            measured best for the engine. Every call has the same shape, so that the last digits
-            of a result do not depend on what else was in it.
+        batch_pictures: About how many images one call of the backbones gets; `None` takes what
+            measured best for the engine. A call holds segments of one file: 10, 5, 2 or 1 of
+            them, so that the last digits of a result depend on that file alone.
         cache: Folder of compiled networks and of what `auto` has found; `None` takes
             `avel-tf` in `$XDG_CACHE_HOME` or `~/.cache`.
     """

@@ -11,12 +11,13 @@ import numpy as np
 import tensorflow as tf
 
 from avel_tf.engines.graphs import Graphs
-from avel_tf.media.second_stream import SecondBatch, SecondStream
+from avel_tf.media.clip import SAMPLE_RATE
+from avel_tf.media.second_stream import SecondBatch, SecondStream, seconds_per_batch
 
-# Pictures in one call, measured in docs/performance.md: larger batches gain nothing on a CPU, and
-# a GPU wants enough of them to fill it.
-CPU_PICTURES = 16
-GPU_PICTURES = 256
+# Images in one call, measured in docs/performance.md: larger batches gain nothing on a CPU, and a
+# GPU takes as many as the seconds of a block have.
+CPU_IMAGES = 20
+GPU_IMAGES = 256
 # Grappler's rewrites, which put casts around what is safe in the lower precision
 # (https://www.tensorflow.org/api_docs/python/tf/config/optimizer/set_experimental_options).
 _REWRITES = {
@@ -36,7 +37,7 @@ class TensorFlowEngine:
         batch_pictures: About how many pictures one call gets; `None` takes the measured best.
 
     Attributes:
-        batch_seconds: N, seconds in one call.
+        batch_seconds: N, the most seconds in one call.
         device: The GPU that is used, if one is.
     """
 
@@ -50,21 +51,38 @@ class TensorFlowEngine:
                 "Set engine.precision to float32 or auto."
             )
         self.device = gpus[0].name if gpus else None
-        pictures = batch_pictures or (GPU_PICTURES if gpus else CPU_PICTURES)
-        self.batch_seconds = max(1, pictures // graphs.recipe.visual.frames_per_second)
+        visual = graphs.recipe.visual
+        images = batch_pictures or (GPU_IMAGES if gpus else CPU_IMAGES)
+        self.batch_seconds = seconds_per_batch(images, visual.frames_per_second)
+        # The last batch of a file is smaller.
+        frames = (None, visual.frames_per_second, visual.size, visual.size, 3)
+        self._specs = (
+            tf.TensorSpec(frames, tf.uint8),
+            tf.TensorSpec((None, SAMPLE_RATE), tf.float32),
+        )
         self._precision = precision
         loaded = graphs.loaded
         # A function of its own: TensorFlow keeps one rewritten graph for each function, so the
         # same function could not be had in two precisions.
         self._embed = tf.function(
-            lambda frames, waveform: loaded.embed(frames[:, None], waveform), autograph=False
+            lambda frames, waveform: loaded.embed(frames[:, None], waveform),
+            input_signature=self._specs,
+            autograph=False,
         )
         self._label = loaded.label
 
     def embed(self, stream: SecondStream) -> Iterator[tuple[SecondBatch, np.ndarray, np.ndarray]]:
         """Embed a stream's batches; see `Engine`."""
         on_their_way: deque[SecondBatch] = deque()
-        dataset = _dataset(stream, self.batch_seconds, on_their_way)
+
+        def read() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+            with contextlib.closing(stream.batches(self.batch_seconds)) as batches:
+                for batch in batches:
+                    on_their_way.append(batch)
+                    yield batch.frames, batch.waveform
+
+        # `tf.data` brings the next batch to the device meanwhile.
+        dataset = tf.data.Dataset.from_generator(read, output_signature=self._specs)
         if self.device:
             dataset = dataset.apply(tf.data.experimental.prefetch_to_device(self.device, 2))
         else:
@@ -85,35 +103,14 @@ class TensorFlowEngine:
         """Embed one batch; see `Engine`."""
         with _Rewrites(self._precision):
             visual, audio = self._embed(*map(tf.convert_to_tensor, (frames, waveform)))
-        # [N, 1, D] each
-        return visual.numpy()[:, 0], audio.numpy()[:, 0]  # [N, Dv], [N, Da]
+        # [n, 1, D] each
+        return visual.numpy()[:, 0], audio.numpy()[:, 0]  # [n, Dv], [n, Da]
 
     def label(self, visual: np.ndarray, audio: np.ndarray) -> np.ndarray:
         """Probabilities from features; see `Engine`."""
         if self._label is None:
             raise ValueError("These graphs embed only; they name no classes.")
         return self._label(tf.constant(visual), tf.constant(audio)).numpy()
-
-
-def _dataset(
-    stream: SecondStream, seconds: int, on_their_way: deque[SecondBatch]
-) -> tf.data.Dataset:
-    """Pictures and sound for `tf.data`, which brings the next ones to the device meanwhile."""
-
-    def read() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        with contextlib.closing(stream.batches(seconds)) as batches:
-            for batch in batches:
-                on_their_way.append(batch)
-                yield batch.frames, batch.waveform
-
-    empty = stream.empty_batch(seconds)
-    return tf.data.Dataset.from_generator(
-        read,
-        output_signature=(
-            tf.TensorSpec(empty.frames.shape, tf.uint8),
-            tf.TensorSpec(empty.waveform.shape, tf.float32),
-        ),
-    )
 
 
 class _Rewrites:

@@ -240,11 +240,7 @@ def _embed_seconds(
     """Visual [T, Dv] and audio [T, Da] of seconds, in the batches that the engine takes."""
     parts = []
     for first in range(0, len(frames), engine.batch_seconds):
-        part = [each[first : first + engine.batch_seconds] for each in (frames, waveform)]
-        missing = engine.batch_seconds - len(part[0])
-        padded = [np.pad(each, [(0, missing)] + [(0, 0)] * (each.ndim - 1)) for each in part]
-        visual, audio = engine.embed_seconds(*padded)
-        kept = engine.batch_seconds - missing
-        parts.append((visual[:kept], audio[:kept]))
+        part = slice(first, first + engine.batch_seconds)
+        parts.append(engine.embed_seconds(frames[part], waveform[part]))
     visual, audio = (np.concatenate(column) for column in zip(*parts, strict=True))
     return visual, audio

@@ -36,8 +36,6 @@ from avel_tf.second_scores import SecondScores
 from avel_tf.shipped import find_shipped
 from avel_tf.windows import WindowLabeller
 
-# After so many files the windows that wait for a full batch are labelled as they are.
-FLUSH_FILES = 64
 NO_SOUND = "no sound track: silence was assumed"
 
 __all__ = ["Localizer", "ModelError", "find_version", "load"]
@@ -207,32 +205,16 @@ class Localizer:
             batch_size=self.inference.batch_clips,
         )
         valid: dict[int, list[np.ndarray]] = {}
-        outcomes: dict[int, Outcome] = {}
-
-        def finished() -> Iterator[tuple[int, Result]]:
-            for index, probabilities in windows.take():
-                seconds = np.concatenate(valid.pop(index))  # [T]
-                outcome = outcomes.pop(index)
-                scores = SecondScores.from_probabilities(probabilities)  # [T]
-                yield index, self.result(paths[index], scores, seconds, outcome)
-
-        ended = 0
         for index, part in embed_parts(stream, engine):
             if isinstance(part, Features):
                 windows.add(index, *without_invalid(part.visual, part.audio, part.valid))
                 valid.setdefault(index, []).append(part.valid)
             elif part.seconds:
-                outcomes[index] = part
-                windows.end(index)
-                ended += 1
-                # A film of a rare length would wait long for others of that length.
-                if ended % FLUSH_FILES == 0:
-                    windows.flush()
+                scores = SecondScores.from_probabilities(windows.end(index))  # [T]
+                seconds = np.concatenate(valid.pop(index))  # [T]
+                yield index, self.result(paths[index], scores, seconds, part)
             else:
                 yield index, self.refused(paths[index], part)
-            yield from finished()
-        windows.flush()
-        yield from finished()
 
     def _made_engine(self, paths: Sequence[str]) -> Engine:
         if self._engine is None:

@@ -13,7 +13,7 @@ class InferenceSettings:
         window_seconds: Files longer than this are labelled in windows; the length that the model
             was trained on.
         hop_seconds: From the start of one window to the start of the next.
-        batch_clips: Windows, of any files, labelled at once.
+        batch_clips: The most windows of one file labelled at once.
         live_lookahead_seconds: How many seconds of a live stream must have come behind one before
             it is labelled.
     """

@@ -20,10 +20,8 @@ from avel_tf.media.isolated import shared_decoder
 
 logger = logging.getLogger(__name__)
 
-# Seconds decoded ahead of what a file's reader takes. Blocks keep a long file's memory bounded.
+# Seconds of a file that are decoded at once. Blocks keep a long file's memory bounded.
 BLOCK_SECONDS = 10
-# In `SecondBatch.file`: no file's second, there to fill the last batch.
-PADDING = -1
 # How often a thread that waits looks whether it is still wanted.
 _LOOK_SECONDS = 0.1
 
@@ -53,27 +51,28 @@ class Outcome:
 
 @dataclass(frozen=True, eq=False)
 class SecondBatch:
-    """Seconds of one or several files.
+    """Consecutive seconds of one file.
 
     Attributes:
+        file: The place of the file in the stream's `paths`.
         frames: uint8 [N, F, H, W, 3] RGB.
         waveform: float32 [N, 16000].
-        file: int64 [N], the place of each second's file; `PADDING` where there is no second.
         valid: bool [N].
     """
 
+    file: int
     frames: np.ndarray
     waveform: np.ndarray
-    file: np.ndarray
     valid: np.ndarray
 
 
 class SecondStream:
     """Decodes several files side by side into batches of seconds.
 
-    Seconds rather than clips are the unit, because embeddings look at one second at a time: files
-    of any length mix in full batches, and no file has to fit in memory. Every batch has the same
-    shape, the last one being filled up.
+    Seconds rather than clips are the unit: embeddings look at one second at a time, so no file has
+    to fit in memory. A batch holds seconds of one file only, and a second's place in its batch
+    follows from its time. On some processors the last bits of a row depend on its place in a
+    matrix (docs/architecture.md, Determinism); this way they are a function of the file alone.
 
     At most `workers` files are decoded at a time. Memory holds about four blocks of ten seconds
     for each of them, and nothing that grows with the files.
@@ -133,42 +132,27 @@ class SecondStream:
     def batches(self, seconds: int) -> Generator[SecondBatch, None, None]:
         """The seconds of all files; those of one file come in their order.
 
-        Which file's seconds come first depends on which decoder is faster.
+        The order of files depends on which decoder is faster.
 
         Args:
-            seconds: N.
+            seconds: N, a divisor of `BLOCK_SECONDS`. Batch k of a file holds its seconds from k N
+                to (k + 1) N, the last one what is left.
 
         Yields:
-            Batches of N seconds. A file that cannot be read has none; see `outcomes`.
+            Batches of up to N seconds. A file that cannot be read has none; see `outcomes`.
+
+        Raises:
+            ValueError: N does not divide `BLOCK_SECONDS`.
         """
+        if seconds < 1 or BLOCK_SECONDS % seconds:
+            raise ValueError(f"seconds must divide {BLOCK_SECONDS}. Received: {seconds!r}.")
         self.outcomes.clear()
-        batch, filled = self.empty_batch(seconds), 0
         with contextlib.closing(self._blocks()) as blocks:
             for file, clip in blocks:
-                taken = 0
-                while taken < clip.seconds:
-                    count = min(clip.seconds - taken, seconds - filled)
-                    here, there = slice(filled, filled + count), slice(taken, taken + count)
-                    batch.frames[here] = clip.frames[there]
-                    batch.waveform[here] = clip.waveform.reshape(-1, SAMPLE_RATE)[there]
-                    batch.valid[here] = clip.valid[there]
-                    batch.file[here] = file
-                    taken += count
-                    filled += count
-                    if filled == seconds:
-                        yield batch
-                        batch, filled = self.empty_batch(seconds), 0
-        if filled:
-            yield batch
-
-    def empty_batch(self, seconds: int) -> SecondBatch:
-        """A batch of N seconds in which there is nothing yet."""
-        return SecondBatch(
-            np.zeros((seconds, self.frames_per_second, self.size, self.size, 3), np.uint8),
-            np.zeros((seconds, SAMPLE_RATE), np.float32),
-            np.full(seconds, PADDING, np.int64),
-            np.zeros(seconds, bool),
-        )
+                sound = clip.waveform.reshape(-1, SAMPLE_RATE)  # [T, 16000]
+                for start in range(0, clip.seconds, seconds):
+                    part = slice(start, start + seconds)
+                    yield SecondBatch(file, clip.frames[part], sound[part], clip.valid[part])
 
     def _blocks(self) -> Generator[tuple[int, Clip], None, None]:
         """Blocks of all files, decoded in threads of which each waits for a child process."""
@@ -253,6 +237,20 @@ class SecondStream:
             what = "problem" if outcome.seconds else "error"
             outcome = replace(outcome, **{what: str(error)})  # type: ignore[arg-type]
         self.outcomes[file] = outcome
+
+
+def seconds_per_batch(images: int, frames_per_second: int) -> int:
+    """Seconds in a batch of about so many images: the largest divisor of a block that fits.
+
+    Args:
+        images: Wanted images in a batch.
+        frames_per_second: F.
+
+    Returns:
+        N, at least 1.
+    """
+    fitting = (n for n in range(1, BLOCK_SECONDS + 1) if BLOCK_SECONDS % n == 0)
+    return max((n for n in fitting if n * frames_per_second <= images), default=1)
 
 
 def _cut(clip: Clip, seconds: int) -> Clip:

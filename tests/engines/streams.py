@@ -23,12 +23,13 @@ class MadeStream(SecondStream):
 
     def batches(self, seconds: int) -> Generator[SecondBatch, None, None]:
         for first in range(0, len(self.numbers), seconds):
-            batch = self.empty_batch(seconds)
-            for row, number in enumerate(self.numbers[first : first + seconds]):
-                rng = np.random.default_rng(number)
-                shape = batch.frames.shape[1:]
-                noise = rng.integers(0, 256, shape, np.uint8)
-                batch.frames[row] = noise // 4 + rng.integers(0, 192, 3, np.uint8)
-                batch.waveform[row] = rng.normal(size=SAMPLE_RATE) * rng.uniform(0.01, 0.3)
-                batch.file[row], batch.valid[row] = 0, True
-            yield batch
+            numbers = self.numbers[first : first + seconds]
+            frames, waveform = map(np.stack, zip(*map(self._second, numbers), strict=True))
+            yield SecondBatch(0, frames, waveform, np.ones(len(numbers), bool))
+
+    def _second(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        rng = np.random.default_rng(number)
+        noise = rng.integers(0, 256, (self.frames_per_second, self.size, self.size, 3), np.uint8)
+        frames = noise // 4 + rng.integers(0, 192, 3, np.uint8)  # [F, H, W, 3]
+        waveform = rng.normal(size=SAMPLE_RATE) * rng.uniform(0.01, 0.3)  # [16000]
+        return frames, waveform.astype(np.float32)

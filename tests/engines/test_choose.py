@@ -86,7 +86,7 @@ def in_place_of(monkeypatch):
         return made(REFERENCE if choice.engine == "openvino" else choice, graphs, settings)
 
     monkeypatch.setattr(choose, "make_engine", make)
-    monkeypatch.setattr(choose, "_computes_in_bfloat16", lambda: True)
+    monkeypatch.setattr(choose, "computes_in_bfloat16", lambda: True)
     monkeypatch.setattr(choose, "_has_gpu", lambda: False)
     return engines
 

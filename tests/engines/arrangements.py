@@ -1,0 +1,65 @@
+"""Digests of features and labels of files that are processed in different company.
+
+    python -m tests.engines.arrangements MODEL ENGINE PRECISION FILE...
+
+Prints JSON: for each arrangement, a digest of each file's features and probabilities. It is a
+program of its own because the switches of the numerical libraries are read when a process starts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+
+from avel_tf.data.features import embed_files
+from avel_tf.engines.choose import EngineChoice, make_engine
+from avel_tf.engines.settings import EngineSettings
+from avel_tf.inference.localizer import Localizer
+from avel_tf.media.second_stream import SecondStream
+from avel_tf.windows import WindowLabeller
+
+
+def digests(localizer: Localizer, paths: Sequence[str], workers: int) -> dict[str, str]:
+    """One digest a file, of its features and of its probabilities."""
+    visual = localizer.recipe.visual
+    engine = localizer._made_engine(paths)
+    stream = SecondStream(
+        paths, frames_per_second=visual.frames_per_second, size=visual.size, workers=workers
+    )
+    windows = WindowLabeller(engine.label, window_seconds=4, hop_seconds=2, batch_size=2)
+    found = {}
+    for place, features, outcome in embed_files(stream, engine):
+        assert features is not None, outcome.error
+        windows.add(place, features.visual, features.audio)
+        arrays = (features.visual, features.audio, windows.end(place))
+        content = b"".join(np.ascontiguousarray(each).tobytes() for each in arrays)
+        found[paths[place]] = hashlib.sha256(content).hexdigest()
+    return found
+
+
+def main(model: str, engine: str, precision: str, *paths: str) -> None:
+    settings = EngineSettings(name=engine, precision=precision)
+    localizer = Localizer(model, engine=settings)
+    localizer._engine = make_engine(EngineChoice(engine, precision), localizer._graphs, settings)
+    alone: dict[str, str] = {}
+    for path in paths:
+        alone |= digests(localizer, [path], 1)
+    print(
+        json.dumps(
+            {
+                "alone": alone,
+                "together": digests(localizer, paths, 1),
+                "in another order": digests(localizer, paths[::-1], 1),
+                "side by side": digests(localizer, paths, 3),
+                "some of them": digests(localizer, paths[1::2], 2),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
