@@ -54,8 +54,8 @@ class TensorFlowEngine:
         visual = graphs.recipe.visual
         images = batch_pictures or (GPU_IMAGES if gpus else CPU_IMAGES)
         self.batch_seconds = seconds_per_batch(images, visual.frames_per_second)
-        # The last batch of a file is smaller.
-        frames = (None, visual.frames_per_second, visual.size, visual.size, 3)
+        # The last batch of a file is smaller, and the graph resizes images of another size.
+        frames = (None, visual.frames_per_second, None, None, 3)
         self._specs = (
             tf.TensorSpec(frames, tf.uint8),
             tf.TensorSpec((None, SAMPLE_RATE), tf.float32),
