@@ -257,6 +257,8 @@ class Localizer:
         self, path: str, scores: SecondScores, valid: np.ndarray, outcome: Outcome
     ) -> Result:
         """What became of a file, from its seconds: scores [T] and bool [T]."""
+        if not valid.any():
+            return self.refused(path, outcome)
         label_index = scores.label_index(self.labels.background)  # [T]
         assumed = [*([] if outcome.has_sound else [NO_SOUND]), *filter(None, [outcome.remark])]
         reason = "; ".join(assumed) or None

@@ -22,15 +22,17 @@ class Clip:
     Args:
         frames: uint8 `[T, F, H, W, 3]`, RGB, upright.
         waveform: float32 `[T * 16000]`, mono, in [-1, 1].
-        valid: bool `[T]`; False where the file has less than half of that second. The frames
-            and the sound of such a second are zeros.
+        valid: bool `[T]`; False behind the end of the file, where a longer clip was asked for. The
+            frames and the sound of such a second are zeros.
         info: What the header of the file says.
         has_sound: False when there is no sound track, or none that can be decoded; the waveform
             is silence then.
         problem: A sentence when the file ended early, was damaged or its sound failed; None when
             it was whole.
-        remark: How the sound was made where that is not plain: another track than the default one,
-            several tracks mixed, a channel left out. It stands in the last block, as `problem`.
+        remark: What is no fault but was assumed or chosen: where one track has nothing and the other
+            goes on ("the sound begins at 2.0 s: silence was assumed before it"), another sound track
+            than the default one, several tracks mixed, a channel left out. It stands in the last
+            block, as `problem`; None without.
         audio_track: The sound tracks that were used, counted from 1; in the last block.
     """
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,6 +19,7 @@ from avel_tf.media.decode_settings import DecodeSettings
 from avel_tf.media.errors import MediaError
 from avel_tf.media.instants import Instants
 from avel_tf.media.packet_choice import PacketChoice
+from avel_tf.media.picture_decoder import PictureDecoder
 from avel_tf.media.picture_gaps import PictureGaps
 from avel_tf.media.picture_sampler import PictureSampler
 from avel_tf.media.probe import (
@@ -32,21 +32,20 @@ from avel_tf.media.probe import (
 from avel_tf.media.sound_mix import SoundMix
 from avel_tf.media.source import over_limit, reason
 from avel_tf.media.track_choice import choose_sound
+from avel_tf.media.track_ends import DISAGREEMENT, TrackSpan, disagreements, remarks
 from avel_tf.media.track_times import start_of, tick_of
 
 _log = logging.getLogger(__name__)
 _HALF = Fraction(1, 2)
-# Sound that lies further than this behind or ahead of its picture in the file is left out, so that
-# memory stays bounded. Muxers keep the two within seconds of each other, and in mp4 FFmpeg brings
-# them together itself; 60 s of waiting hold 60 F small pictures, 300 s of sound 19 MB a channel.
+# Sound that lies further than this behind its picture in the file is left out, and where sound has
+# come for so long without a picture the latest one is taken to stay on screen, so that memory stays
+# bounded. Muxers keep the two within seconds of each other, and in mp4 FFmpeg brings them together
+# itself; 60 s of waiting hold 60 F small pictures, 300 s of sound 19 MB a channel.
 _SOUND_BEHIND = 60
-_SOUND_AHEAD = 300
-# A track that ends this far from its declared end is worth a word: half a second, because that is
-# what decides whether a second counts.
-_DISAGREEMENT = 0.5
-# Less than that is still a problem when it costs a second. Headers count the last picture's stay
-# in more than one way, so an end that is off by two pictures of a slow film (20/s) is no loss.
-_ROUNDING = 0.1
+_PICTURE_BEHIND = 300
+# A stream cannot wait for so long; FFmpeg's muxers wait 10 s for a packet of each track
+# (`max_interleave_delta`).
+_LIVE_PICTURE_BEHIND = 15
 # After this many failed reads in a row the rest of the file is given up.
 _READ_FAILURES = 16
 # So much of a film may hold more pictures per second than the limit on average: recorders that
@@ -92,6 +91,7 @@ class PacketWalk:
         self._info = describe(container, path, self._video, audio)
         check_limits(self._info, self._video, settings)
         set_up_decoder(self._video, settings)
+        self._decoder = PictureDecoder(self._video)
         starts = [start_of(self._video), *map(start_of, audios)]
         self._origin = min((s for s in starts if s is not None), default=Fraction(0))
         self._tick = tick_of(self._video)
@@ -114,12 +114,13 @@ class PacketWalk:
         )
         # Other containers tell of damage themselves, or lie in another order than they are read.
         self._gaps = (
-            PictureGaps(self._video, self._info.frame_rate, Fraction(_DISAGREEMENT))
+            PictureGaps(self._video, self._info.frame_rate, DISAGREEMENT)
             if self._info.container == "matroska"
             else None
         )
         self._emitted = 0  # seconds handed out
         self._position = 0.0  # seconds; how far into the file the picture packets have come
+        self._picture_behind = _LIVE_PICTURE_BEHIND if live else _PICTURE_BEHIND
         self._pictures_met = 0
         self._last_shown: int | None = None  # ticks
         self._damaged_pictures = 0
@@ -147,7 +148,7 @@ class PacketWalk:
         self._flush()
         if self._pictures.empty:
             raise MediaError(self._path, self._no_picture())
-        end = int(self._pictures.end + _HALF)
+        end = int(self._end + _HALF)
         total = max(1, end if self._stop_at is None else min(end, self._stop_at))
         if self._emitted >= total and (problem := self._problem()):
             raise MediaError(self._path, problem[0].lower() + problem[1:-1])
@@ -188,11 +189,19 @@ class PacketWalk:
                 self._choice.stop()
                 _log.debug("%s: read failed: %s", self._info.path, error)
 
+    @property
+    def _end(self) -> Fraction:
+        """Where the longer track ends, as far as it has come."""
+        return max(self._pictures.end, self._sound.end if self._sound is not None else Fraction(0))
+
     def _complete_to(self, second: int, more: Fraction = Fraction(0)) -> bool:
-        """Whether picture and sound up to this second are decided, and `more` picture follows."""
-        if not self._pictures.reached(second + more):
+        """Whether picture and sound up to this second are decided, and `more` of one follows."""
+        pictures, sound = self._pictures, self._sound
+        if not pictures.reached(second):
             return False
-        if self._sound is None or self._sound.failure or self._sound.seconds >= second:
+        if not (pictures.reached(second + more) or (sound and sound.seconds >= second + more)):
+            return False
+        if sound is None or sound.failure or sound.seconds >= second:
             return True
         return self._position >= second + _SOUND_BEHIND
 
@@ -211,7 +220,7 @@ class PacketWalk:
             self._pictures.pass_over(packet.pts, packet.duration)
             return
         try:
-            frames = packet.decode()
+            frames = self._decoder.decode(packet)
         except MemoryError:
             raise
         except (av.FFmpegError, EOFError) as error:
@@ -267,33 +276,39 @@ class PacketWalk:
         if self._sound is None:
             return
         if packet.pts is not None:
-            # Measured against the picture's place in the file and not against what has been
-            # handed out, so that the size of the blocks makes no difference.
+            # Measured against the places of picture and sound in the file and not against what has
+            # been handed out, so that the size of the blocks makes no difference.
             time = float(self._sound.time_of(packet))
-            if not self._position - _SOUND_BEHIND <= time <= self._position + _SOUND_AHEAD:
+            ahead = max(self._position, float(self._sound.end)) + _PICTURE_BEHIND
+            if not self._position - _SOUND_BEHIND <= time <= ahead:
                 self._left_out = time if self._left_out is None else min(self._left_out, time)
                 return
         self._sound.decode(packet)
+        # Encoders fill up their last packet, which is no second more.
+        if self._sound.end >= self._settings.max_seconds + _HALF:
+            self._limit("max_seconds", float(self._sound.end), "it holds sound at {:.6g} seconds")
+        decided = int(self._sound.end) - self._picture_behind
+        if decided > 0 and not self._pictures.reached(decided):
+            self._hold(decided)
+
+    def _hold(self, second: int) -> None:
+        """Takes the latest picture to stay on screen up to this second."""
+        for packet, needed in self._choice.rest():
+            self._decode_pictures(packet, needed)
+        self._show(self._decoder.drain())
+        self._pictures.hold(second)
 
     def _flush(self) -> None:
         """Fetches what is still held back, here and in the decoders."""
         for packet, needed in self._choice.rest():
             self._decode_pictures(packet, needed)
-        try:
-            self._show(self._video.codec_context.decode(None))
-        except MemoryError:
-            raise
-        except (av.FFmpegError, EOFError) as error:
-            _log.debug("%s: nothing left in the picture decoder: %s", self._info.path, error)
+        self._show(self._decoder.finish())
         self._pictures.close()
         if self._sound is not None:
             self._sound.decode(None)
 
     def _block(self, count: int, total: int | None = None) -> Clip:
-        """The next `count` seconds; those that are not valid become zeros.
-
-        `total` is the length of the file, once it is known.
-        """
+        """The next `count` seconds; `total` is the length of the file, once it is known."""
         rate = self._frames_per_second
         frames = self._pictures.take(count * rate)  # [T*F, H, W, 3]
         frames = frames.reshape(count, rate, *frames.shape[1:])  # [T, F, H, W, 3]
@@ -301,13 +316,10 @@ class PacketWalk:
             waveform = np.zeros(count * SAMPLE_RATE, np.float32)  # [T * 16000]
         else:
             waveform = self._sound.take(count * SAMPLE_RATE)  # [T * 16000]
-        seconds = range(self._emitted, self._emitted + count)
-        valid = np.array([self._pictures.end >= s + _HALF for s in seconds])  # [T]
-        frames[~valid] = 0
-        waveform.reshape(count, SAMPLE_RATE)[~valid] = 0
         self._emitted += count
         sound = self._sound
         has_sound = sound is not None and not (sound.empty and sound.failure)
+        valid = np.ones(count, bool)  # [T]; a file ends with its last second
         if self._emitted != total:
             return Clip(frames, waveform, valid, self._info, has_sound, None)
         return Clip(
@@ -317,7 +329,7 @@ class PacketWalk:
             self._info,
             has_sound,
             self._problem(),
-            remark=sound.remark if sound is not None and has_sound else None,
+            remark=self._remark(),
             audio_track=sound.audio_track if sound is not None and has_sound else (),
         )
 
@@ -343,56 +355,57 @@ class PacketWalk:
             silence = self._settings.max_stall_seconds
             found.append(f"nothing came for {silence:g} s, which counts as the end")
         if not self._live:
-            found += self._disagreements()
+            because = f" ({self._read_failure})" if self._read_failure else ""
+            ends = disagreements(self._spans(), self._info, self._origin, self._stop_at)
+            found += [end + because for end in ends]
         if self._sound is not None and self._sound.failure:
             found.append(self._sound.failure)
         if self._sound is not None and self._sound.partial_failure:
             found.append(self._sound.partial_failure)
-        if self._left_out is not None and self._left_out < self._pictures.end:
-            found.append(
-                f"sound from {float(self._left_out):.1f} s on was left out, because it lies too "
-                "far from its picture in the file"
-            )
+        for what, other, time in (
+            ("sound", "picture", self._left_out),
+            ("picture", "sound", self._pictures.late),
+        ):
+            if time is not None:
+                found.append(
+                    f"{what} from {float(time):.1f} s on was left out, because it lies too far "
+                    f"from its {other} in the file"
+                )
         if not found:
             return None
         sentence = "; ".join(found) + "."
         return sentence[0].upper() + sentence[1:]
 
-    def _disagreements(self) -> list[str]:
-        """Where the file ends elsewhere than its header says."""
-        info, picture = self._info, self._pictures.end
-        sound = self._sound.seconds if self._sound is not None else Fraction(0)
-        if info.video_duration is not None:
-            promises = [("picture", picture, self._end_of(self._video, info.video_duration))]
-        else:
-            # Only the length of the whole file is declared: whichever track is longer fills it.
-            promises = [("file", max(picture, sound), info.duration or 0.0)]
-        # Sound that was left out is missing because of that, if it is missed at all.
-        if self._audio is not None and info.audio_duration is not None and self._left_out is None:
-            promises.append(("sound", sound, self._end_of(self._audio, info.audio_duration)))
-        because = f" ({self._read_failure})" if self._read_failure else ""
-        found = []
-        for what, end, declared in promises:
-            if self._stop_at is not None:
-                declared = min(declared, self._stop_at)
-            short = declared - end
-            lost = what != "sound" and int(declared + 0.5) > max(1, int(end + _HALF))
-            if short > _DISAGREEMENT or (lost and short > _ROUNDING):
-                found.append(
-                    f"the {what} ends at {float(end):.1f} s, but {declared:.1f} s were declared"
-                    + because
-                )
-        # A damaged time stamp can hold one picture for an hour. The length of the whole file is
-        # compared, because that of one track is only a guess in mpg and ts.
-        over = float(picture) - max([info.duration or math.inf, *(d for _, _, d in promises)])
-        if self._stop_at is None and over > _DISAGREEMENT:
-            found.append(f"the picture ends {over:.1f} s after the declared end of the file")
-        return found
+    def _remark(self) -> str | None:
+        """What is no fault, but assumed, once everything has been read."""
+        end: Fraction | int = self._end
+        if self._stop_at is not None and self._stop_at < end:
+            end = self._stop_at
+        sound, spans, found = self._sound, self._spans(), []
+        if sound is None or sound.failure:
+            spans = spans[:1]
+        elif sound.remark:
+            found.append(sound.remark)
+        return "; ".join([*found, *remarks(spans, self._info, end)]) or None
 
-    def _end_of(self, stream: av.VideoStream | av.AudioStream, duration: float) -> float:
-        """Where a track ends by its own account, on the clip's clock."""
+    def _spans(self) -> list[TrackSpan]:
+        """Where the tracks begin and end, and where their header says so."""
+        info, pictures, sound = self._info, self._pictures, self._sound
+        picture_starts = self._declared_start(self._video)
+        spans = [
+            TrackSpan("picture", pictures.start, pictures.end, info.video_duration, picture_starts)
+        ]
+        if self._audio is not None and sound is not None:
+            # Sound that was left out is missing because of that, if it is missed at all.
+            declared = info.audio_duration if self._left_out is None else None
+            starts = self._declared_start(self._audio)
+            spans.append(TrackSpan("sound", sound.start, sound.end, declared, starts))
+        return spans
+
+    def _declared_start(self, stream: av.VideoStream | av.AudioStream) -> float:
+        """Where a track begins by its own account, on the clip's clock."""
         start = start_of(stream)
-        return duration + (float(start - self._origin) if start is not None else 0.0)
+        return float(start - self._origin) if start is not None else 0.0
 
 
 def _count(number: int, thing: str) -> str:

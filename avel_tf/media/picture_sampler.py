@@ -15,13 +15,18 @@ from avel_tf.media.picture_scaler import PictureScaler
 # When neither the frame nor the track says how long a picture stays, it is taken to stay as long
 # as one of the 25 per second of PAL television.
 _USUAL_DURATION = Fraction(1, 25)
+# A first frame that comes later than the sound by no more than this is on screen from the
+# beginning. Encoders that bring frames into another order delay the picture by two or three of
+# them, and nobody notices a picture that leads its sound by less than 125 ms (ITU-R BT.1359-1).
+_TOLERANCE = Fraction(125, 1000)
 
 
 class PictureSampler:
     """Takes decoded frames in order and keeps those on screen at the sample instants.
 
-    At each instant the frame on screen is the last one with a time at or before it; before the
-    first frame it is the first. Only frames that are taken are resized and converted to RGB.
+    At each instant the frame on screen is the last one with a time at or before it. Before the
+    first frame the screen is black, and the last one stays on it for as long as pictures are taken.
+    Only frames that are taken are resized and converted to RGB.
 
     Args:
         origin: Time zero of the file, in seconds on the track's clock.
@@ -29,6 +34,10 @@ class PictureSampler:
         frame_rate: Mean pictures per second, for frames that do not say how long they stay.
         instants: When pictures are taken.
         size: (H, W) of the pictures to make.
+
+    Attributes:
+        start: When the first frame comes, in seconds; None before it has come.
+        late: The earliest time, in seconds, of a frame that came when it was over; None without.
     """
 
     def __init__(
@@ -41,6 +50,9 @@ class PictureSampler:
     ) -> None:
         self._origin = origin
         self._tick = tick
+        self.start: Fraction | None = None
+        self.late: Fraction | None = None
+        self._held = 0  # seconds whose instants are decided, though later frames may still come
         usual = 1 / Fraction(frame_rate) if frame_rate else _USUAL_DURATION
         self._usual = usual / tick  # ticks
         self._instants = instants
@@ -52,6 +64,7 @@ class PictureSampler:
         self._current: av.VideoFrame | None = None
         self._image: np.ndarray | None = None  # the current frame, once it has been converted
         self._convert = PictureScaler(size)
+        self._black = np.zeros((*size, 3), np.uint8)  # [H, W, 3]
         # Asked for every packet, and always about the same few seconds.
         self._ticks_at = lru_cache(lambda time: (time + origin) / tick)
         self._passed: list[tuple[int, int]] = []  # a heap of (time, duration), not yet in order
@@ -67,7 +80,9 @@ class PictureSampler:
         return self._current is None
 
     def reached(self, time: int | Fraction) -> bool:
-        """Whether the latest frame begins at this second or later."""
+        """Whether what is on screen before this second is decided."""
+        if time <= self._held:
+            return True
         return self._clock is not None and self._clock >= self._ticks_at(time)
 
     def ends_after(self, time: float) -> bool:
@@ -76,15 +91,27 @@ class PictureSampler:
 
     def add(self, frame: av.VideoFrame) -> None:
         """Takes the next frame; the instants before it are decided by this."""
-        if self._current is None:
-            self._show(frame)
         ticks = frame.pts if frame.pts is not None else frame.dts
         if ticks is not None:
             while self._passed and self._passed[0][0] <= ticks:
                 self._move_on(*heapq.heappop(self._passed))
         time = self._end if ticks is None else ticks  # without a time it follows without a gap
+        if self._current is None:
+            self.start = max(Fraction(0), time * self._tick - self._origin)
+            if self.start <= _TOLERANCE:
+                self._show(frame)
+        elif self._held and time < self._ticks_at(self._held):
+            late = time * self._tick - self._origin
+            self.late = late if self.late is None else min(self.late, late)
         self._move_on(time, frame.duration)
         self._show(frame)
+
+    def hold(self, second: int) -> None:
+        """Decides all instants before a second: the latest frame is on screen until then."""
+        self._held = max(self._held, second)
+        count = self._instants.before(self._ticks_at(self._held))
+        while self._sampled < count:
+            self._sample()
 
     def pass_over(self, ticks: int, duration: int | None) -> None:
         """Takes note of a picture that no instant needs and that was not decoded.
@@ -124,9 +151,7 @@ class PictureSampler:
         self._current, self._image = frame, None
 
     def _sample(self) -> None:
-        if self._current is None:
-            raise ValueError("No frame has been added, so none is on screen.")
-        if self._image is None:
+        if self._image is None and self._current is not None:
             self._image = self._convert(self._current)
-        self._samples.append(self._image)
+        self._samples.append(self._black if self._image is None else self._image)
         self._sampled += 1

@@ -130,7 +130,7 @@ def describe(
     return MediaInfo(
         path=os.fsdecode(path),
         container=container.format.name,
-        duration=container.duration / av.time_base if container.duration else None,
+        duration=_length(container),
         width=picture.width,
         height=picture.height,
         frame_rate=float(rate) if rate else None,
@@ -141,6 +141,18 @@ def describe(
         sample_rate=sound.sample_rate if sound is not None else None,
         channels=sound.layout.nb_channels if sound is not None and sound.layout else None,
     )
+
+
+def _length(container: InputContainer) -> float | None:
+    """The declared length of the file, from where its first track begins to its end."""
+    if not container.duration:
+        return None
+    ticks, start = container.duration, container.start_time or 0
+    # Matroska's Duration counts from the zero of its clock, that of other containers from the
+    # beginning of the first track.
+    if container.format.name.startswith("matroska") and 0 < start < ticks:
+        ticks -= start
+    return ticks / av.time_base
 
 
 def check_limits(info: MediaInfo, video: av.VideoStream, settings: DecodeSettings) -> None:

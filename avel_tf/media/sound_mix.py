@@ -20,6 +20,9 @@ _SILENT_RMS = 10 ** (-60 / 20)
 # below -0.8; a phase meter warns below 0, and natural stereo stays above that.
 _LEFT_OVER = 0.2
 
+# A track that ends so many seconds before another one is not waited for; 300 s of sound are 19 MB.
+_TRACK_BEHIND = 300
+
 
 def has_sound(channels: np.ndarray) -> np.ndarray:
     """Which seconds of which channels are not silent.
@@ -100,9 +103,21 @@ class SoundMix:
 
     @property
     def seconds(self) -> Fraction:
-        """How far the sound of all tracks reaches; those that are given up do not count."""
+        """How far the sound of all tracks reaches; those given up or over do not count."""
+        over = self.end - _TRACK_BEHIND
         tracks = [track for track in self._tracks.values() if not track.failure]
-        return min((track.seconds for track in tracks), default=Fraction(0))
+        return min((t.seconds for t in tracks if t.seconds >= over), default=Fraction(0))
+
+    @property
+    def start(self) -> Fraction | None:
+        """When the first sound of any track begins, in seconds; None before it has come."""
+        starts = [track.start for track in self._tracks.values() if track.start is not None]
+        return min(starts, default=None)
+
+    @property
+    def end(self) -> Fraction:
+        """When the last sound of any track ends, in seconds."""
+        return max(track.end for track in self._tracks.values())
 
     @property
     def failure(self) -> str | None:

@@ -34,11 +34,13 @@ class SoundTrack:
         self.failure: str | None = None  # why the track is given up
         self.damaged = 0  # packets that could not be decoded
         self.missing = Fraction(0)  # seconds that holes in its midst add up to
-        self.empty = True  # until the first sound has come
+        self.start: Fraction | None = None  # when the first sound begins, in seconds
+        self.end = Fraction(0)  # when the last sound ends, in seconds
         self._stream = stream
         self._origin = origin
         self._tick = tick_of(stream)
         self._stretch: SoundStretch | None = None
+        self._first_until: Fraction | None = None  # seconds up to which the first packet lasts
         self._position = 0  # sample at which the next resampled ones are laid down
         self._taken = 0  # samples already handed out
         self._chunks: list[tuple[int, np.ndarray]] = []
@@ -46,6 +48,11 @@ class SoundTrack:
             self.failure = "the sound is in a format for which there is no decoder"
         elif (codec := stream.codec_context.codec.canonical_name) not in settings.codecs:
             self.failure = f"the sound is in the format {codec}, which is not in media.codecs"
+
+    @property
+    def empty(self) -> bool:
+        """Whether no sound has come yet."""
+        return self.start is None
 
     @property
     def seconds(self) -> Fraction:
@@ -65,6 +72,8 @@ class SoundTrack:
         """Takes the next packet; None fetches what decoder and resampler still hold back."""
         if self.failure:
             return
+        if self._first_until is None and packet is not None and packet.pts is not None:
+            self._first_until = self.time_of(packet.pts + (packet.duration or 0))
         try:
             frames = self._stream.codec_context.decode(packet)
         except MemoryError:
@@ -111,14 +120,19 @@ class SoundTrack:
         if stretch is None or not goes_on or form != stretch.form:
             end = stretch.end if stretch is not None else Fraction(0)
             time = end if frame.pts is None else self.time_of(frame.pts)
-            if stretch is not None and time - end > _HOLE:
-                self.missing += time - end
+            # Fragmented mp4 without an edit list knows no late start: the first packet is said to
+            # last until the second one.
+            expected = end if self._first_until is None else max(end, self._first_until)
+            if stretch is not None and time - expected > _HOLE:
+                self.missing += time - expected
             self._finish()
             stretch = self._stretch = SoundStretch(time, form, self._origin, self._tick)
             self._position = stretch.position
-        self.empty = False
+        if self.start is None:
+            self.start = max(Fraction(0), stretch.end)
         self._chunks += stretch.add(frame)
         self._position = stretch.position
+        self.end = max(self.end, stretch.end)
 
     def _finish(self) -> None:
         if self._stretch is not None:
