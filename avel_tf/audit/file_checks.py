@@ -65,7 +65,8 @@ def check_files(
         "too-short",
         "error",
         f"{{}} shorter than {TOLERANCE_S} s.",
-        "They have not one second to learn from; take their rows out of the annotations.",
+        "Most of their one second is silence and a picture that is held; take their rows out of "
+        "the annotations.",
         lambda file: _shorter(file, TOLERANCE_S),
     )
     yield from finding(

@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import cast
@@ -127,32 +128,36 @@ def describe(
     """Collects the declarations of an open file; the rotation stays 0."""
     picture, sound = video.codec_context, audio.codec_context if audio is not None else None
     rate = video.average_rate or _guessed_rate(video)
+    video_seconds = _declared_seconds(container, video)
+    audio_seconds = _declared_seconds(container, audio) if audio is not None else None
     return MediaInfo(
         path=os.fsdecode(path),
         container=container.format.name,
-        duration=_length(container),
+        duration=_length(container, (video_seconds, audio_seconds)),
         width=picture.width,
         height=picture.height,
         frame_rate=float(rate) if rate else None,
         video_codec=picture.codec.canonical_name,
-        video_duration=_declared_seconds(video),
+        video_duration=video_seconds,
         audio_codec=sound.codec.canonical_name if sound is not None else None,
-        audio_duration=_declared_seconds(audio) if audio is not None else None,
+        audio_duration=audio_seconds,
         sample_rate=sound.sample_rate if sound is not None else None,
         channels=sound.layout.nb_channels if sound is not None and sound.layout else None,
     )
 
 
-def _length(container: InputContainer) -> float | None:
+def _length(container: InputContainer, tracks: Iterable[float | None]) -> float | None:
     """The declared length of the file, from where its first track begins to its end."""
-    if not container.duration:
-        return None
-    ticks, start = container.duration, container.start_time or 0
+    kind, microseconds = container.format.name, container.duration or 0
+    start = container.start_time or 0
     # Matroska's Duration counts from the zero of its clock, that of other containers from the
     # beginning of the first track.
-    if container.format.name.startswith("matroska") and 0 < start < ticks:
-        ticks -= start
-    return ticks / av.time_base
+    if kind.startswith("matroska") and 0 < start < microseconds:
+        microseconds -= start
+    seconds = microseconds / av.time_base
+    if kind == "avi":  # its main header counts pictures only
+        seconds = max([seconds, *(track for track in tracks if track)])
+    return seconds or None
 
 
 def check_limits(info: MediaInfo, video: av.VideoStream, settings: DecodeSettings) -> None:
@@ -227,11 +232,17 @@ def _first_rotation(container: InputContainer, video: av.VideoStream) -> int:
     return 0
 
 
-def _declared_seconds(stream: av.VideoStream | av.AudioStream) -> float | None:
-    """The declared length of one track, which Matroska keeps in a tag."""
-    if stream.duration:
-        return float(stream.duration * tick_of(stream))
-    tag = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)\s*\0?", stream.metadata.get("DURATION", ""))
-    if tag is None:
-        return None
-    return int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3])
+def _declared_seconds(
+    container: InputContainer, stream: av.VideoStream | av.AudioStream
+) -> float | None:
+    """The declared length of one track; Matroska keeps it in a tag, MPEG nowhere."""
+    kind = container.format.name
+    if kind.startswith("mpeg"):
+        return None  # what FFmpeg gives is a guess, or that of the whole file
+    if kind.startswith("matroska"):
+        tag = stream.metadata.get("DURATION", "")
+        found = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)\s*\0?", tag)
+        return int(found[1]) * 3600 + int(found[2]) * 60 + float(found[3]) if found else None
+    # The length in the header of an avi counts ticks, for some sounds FFmpeg gives it as frames.
+    ticks = stream.duration or (stream.frames if kind == "avi" else 0)
+    return float(ticks * tick_of(stream)) if ticks else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -81,11 +80,12 @@ def disagreements(
         lost = int(declared + 0.5) > max(1, int(longest + Fraction(1, 2)))
         if short > DISAGREEMENT or (lost and short > _ROUNDING):
             yield f"the {name} ends at {float(end):.1f} s, but {declared:.1f} s were declared"
-    # A damaged time stamp can hold one picture for an hour. The length of the whole file is
-    # compared, because that of one track is only a guess in mpg and ts.
-    declared = max([info.duration or math.inf, *(promise for _, _, promise in kept)])
+    if stop_at is not None or info.duration is None or info.container == "mpeg":
+        return  # the length of an mpg is a guess
+    # A damaged time stamp can hold one picture for an hour.
+    declared = max([info.duration, *(promise for _, _, promise in kept)])
     for span in spans:
-        if stop_at is None and span.end - declared > DISAGREEMENT:
+        if span.end - declared > DISAGREEMENT:
             over = float(span.end) - declared
             yield f"the {span.name} ends {over:.1f} s after the declared end of the file"
 
