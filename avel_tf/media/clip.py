@@ -29,10 +29,10 @@ class Clip:
             is silence then.
         problem: A sentence when the file ended early, was damaged or its sound failed; None when
             it was whole.
-        remark: What is no fault but was assumed or chosen: where one track has nothing and the other
-            goes on ("the sound begins at 2.0 s: silence was assumed before it"), another sound track
-            than the default one, several tracks mixed, a channel left out. It stands in the last
-            block, as `problem`; None without.
+        remark: What was assumed or chosen, though nothing is wrong: where one track has nothing
+            and the other goes on ("the sound begins at 2.0 s: silence was assumed before it");
+            another sound track than the default one, several tracks mixed, a channel left out.
+            It stands in the last block, as `problem`; None without.
         audio_track: The sound tracks that were used, counted from 1; in the last block.
     """
 

@@ -36,8 +36,8 @@ class Outcome:
         has_sound: Whether there is a sound track.
         problem: What is wrong with a file of which some seconds could be decoded.
         error: Why a file gave nothing; `None` when it gave something.
-        remark: What was assumed where one track has nothing and the other goes on, and how its sound
-            was made where that is not plain.
+        remark: What was assumed where one track has nothing and the other goes on, and how its
+            sound was made where that is not plain.
         audio_track: The sound tracks that were used, counted from 1.
     """
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from avel_tf.media.clip import Clip
-from avel_tf.media.decode import DecodeSettings, decode_blocks, decode_clip
+from avel_tf.media.decode import decode_blocks, decode_clip
 from tests.video.coded_clip import SIZE, Coded, copy, heard, shown, steady, write
 from tests.video.player import differences, play
 
@@ -84,12 +84,8 @@ IMPOSSIBLE = {
 GRID = [(shape, name) for shape in SHAPES for name in FORMATS if (name, shape) not in IMPOSSIBLE]
 
 
-# What a ts of one picture declares is nonsense.
-ANY_RATE = DecodeSettings(max_frame_rate=1e6)
-
-
 def decode(path: Path) -> Clip:
-    return decode_clip(path, frames_per_second=RATE, size=SIZE, settings=ANY_RATE)
+    return decode_clip(path, frames_per_second=RATE, size=SIZE)
 
 
 def check(clip: Clip, coded: Coded, form: Format) -> None:
@@ -258,19 +254,13 @@ def test_blocks_are_the_clip(shape: str, tmp_path: Path) -> None:
         clip = decode(path)
         for seconds in (1, 4):
             blocks = list(
-                decode_blocks(
-                    path,
-                    block_seconds=seconds,
-                    frames_per_second=RATE,
-                    size=SIZE,
-                    settings=ANY_RATE,
-                )
+                decode_blocks(path, block_seconds=seconds, frames_per_second=RATE, size=SIZE)
             )
             for part in ("frames", "waveform", "valid"):
                 joined = np.concatenate([getattr(block, part) for block in blocks])
                 np.testing.assert_array_equal(joined, getattr(clip, part))
             assert (blocks[-1].problem, blocks[-1].remark) == (clip.problem, clip.remark)
-        cut = decode_clip(path, seconds=3, frames_per_second=RATE, size=SIZE, settings=ANY_RATE)
+        cut = decode_clip(path, seconds=3, frames_per_second=RATE, size=SIZE)
         count = min(3, clip.seconds)
         np.testing.assert_array_equal(cut.frames[:count], clip.frames[:count])
         assert cut.problem is None and cut.valid.sum() == count
