@@ -121,6 +121,7 @@ class PacketWalk:
         )
         self._emitted = 0  # seconds handed out
         self._position = 0.0  # seconds; how far into the file the picture packets have come
+        self._sound_end = 0.0  # seconds; how far into the file the sound packets have come
         self._picture_behind = _LIVE_PICTURE_BEHIND if live else _PICTURE_BEHIND
         self._pictures_met = 0
         self._last_shown: int | None = None  # ticks
@@ -280,15 +281,16 @@ class PacketWalk:
             # Measured against the places of picture and sound in the file and not against what has
             # been handed out, so that the size of the blocks makes no difference.
             time = float(self._sound.time_of(packet))
-            ahead = max(self._position, float(self._sound.end)) + _PICTURE_BEHIND
+            ahead = max(self._position, self._sound_end) + _PICTURE_BEHIND
             if not self._position - _SOUND_BEHIND <= time <= ahead:
                 self._left_out = time if self._left_out is None else min(self._left_out, time)
                 return
         self._sound.decode(packet)
+        self._sound_end = float(self._sound.end)
         # Encoders fill up their last packet, which is no second more.
-        if self._sound.end >= self._settings.max_seconds + _HALF:
-            self._limit("max_seconds", float(self._sound.end), "it holds sound at {:.6g} seconds")
-        decided = int(self._sound.end) - self._picture_behind
+        if self._sound_end >= self._settings.max_seconds + 0.5:
+            self._limit("max_seconds", self._sound_end, "it holds sound at {:.6g} seconds")
+        decided = int(self._sound_end) - self._picture_behind
         if decided > 0 and not self._pictures.reached(decided):
             self._hold(decided)
 

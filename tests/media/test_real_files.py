@@ -31,7 +31,9 @@ def test_awkward_files(name: str, shared: Path) -> None:
     except MediaError as error:
         assert error.cause and name in str(error)
         return
-    assert clip.seconds == max(1, int((clip.info.video_duration or clip.info.duration or 5) + 0.5))
+    assert clip.valid.all()
+    if clip.info.duration is not None:
+        assert clip.seconds == max(1, int(clip.info.duration + 0.5))
     assert np.isfinite(clip.waveform).all()
 
 
