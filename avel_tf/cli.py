@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from types import FrameType
 
 from avel_tf import __version__
+from avel_tf.commands.parser import CommandParser
 
 OK = 0
 FAILED = 1
@@ -47,8 +48,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # TensorFlow's start-up messages are about GPUs that are not there.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    parser = _parser(next((each for each in arguments if not each.startswith("-")), None))
+    chosen = next((each for each in arguments if not each.startswith("-")), None)
+    parser = _parser(chosen)
     try:
+        if chosen is not None and chosen not in COMMANDS:
+            from avel_tf.labels import did_you_mean
+
+            hint = did_you_mean(chosen, tuple(COMMANDS))
+            parser.error(f"there is no command {chosen!r}.{hint} There are: {', '.join(COMMANDS)}.")
         options = parser.parse_args(arguments)
     except SystemExit as end:  # argparse's own exit: 0 after --help, 2 on a wrong command line
         return FAILED if end.code else OK
@@ -71,8 +78,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except user_errors() as error:
         if options.verbose:
             logging.exception("avel %s failed", options.command)
-        print(f"avel {options.command}: {error}", file=sys.stderr)
+        print(f"avel {options.command}: {_sentence(error)}", file=sys.stderr)
         return FAILED
+
+
+def _sentence(error: Exception) -> str:
+    """The message of an error, without the number that the operating system gives it."""
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        from avel_tf.media.errors import printable
+
+        return f"{printable(error.filename)} cannot be read or written: {error.strerror}."
+    return str(error)
 
 
 @contextlib.contextmanager
@@ -110,7 +126,9 @@ def _parser(chosen: str | None) -> argparse.ArgumentParser:
         "finished, but some files are partial or quarantined; 130 interrupted.",
     )
     parser.add_argument("--version", action="version", version=f"avel-tf {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(
+        dest="command", metavar="COMMAND", required=True, parser_class=CommandParser
+    )
     for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=f"avel {name}: {summary}.")
         command.add_argument(

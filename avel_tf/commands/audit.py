@@ -7,12 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from avel_tf.commands.common import add_config_arguments, config_of
+from avel_tf.commands.paths import output_file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.add_argument("data", type=Path, metavar="DATA", help="a data set (docs/datasets.md)")
-    parser.add_argument("--out", type=Path, metavar="FILE.html", help="also a page with plots")
+    parser.add_argument(
+        "--out", type=output_file, metavar="FILE.html", help="also a page with plots"
+    )
     parser.add_argument(
         "--quick", action="store_true", help="read headers only, do not decode the files"
     )

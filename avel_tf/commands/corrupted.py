@@ -6,8 +6,9 @@ import argparse
 import json
 import random
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from avel_tf.commands.paths import input_folder
 
 if TYPE_CHECKING:
     from avel_tf.annotations import Dataset, Video
@@ -24,7 +25,7 @@ def add_corrupt_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--beside",
-        type=Path,
+        type=input_folder,
         nargs="+",
         default=[],
         metavar="RUN|SAVED_MODEL",

@@ -9,6 +9,8 @@ import shutil
 import time
 from pathlib import Path
 
+from avel_tf.commands.paths import output_folder
+
 # About 160 clips: enough for a small model, few enough for four minutes on two cores.
 TRAIN_CLIPS, VALIDATION_CLIPS, TEST_CLIPS = 110, 20, 30
 SEED = 0
@@ -32,7 +34,7 @@ training:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
-    parser.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR")
+    parser.add_argument("--out", type=output_folder, default="demo", metavar="DIR")
 
 
 def run(options: argparse.Namespace) -> int:

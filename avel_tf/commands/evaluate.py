@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from avel_tf.commands.common import add_config_arguments
 from avel_tf.commands.corrupted import add_corrupt_arguments, run_corrupted
+from avel_tf.commands.paths import input_folder, output_folder
 
 if TYPE_CHECKING:
     from avel_tf.config import Config
@@ -24,18 +25,21 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.add_argument(
-        "model", type=Path, metavar="RUN|SAVED_MODEL", help="what train or export wrote"
+        "model", type=input_folder, metavar="RUN|SAVED_MODEL", help="what train or export wrote"
     )
     parser.add_argument("data", type=Path, metavar="DATA|FEATURES")
     parser.add_argument("--split", default="test", help="train, validation or test (default)")
     parser.add_argument(
         "--against",
-        type=Path,
+        type=input_folder,
         metavar="RUN|SAVED_MODEL",
         help="compare with another model on the same clips, by a paired bootstrap",
     )
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="write metrics.json and predictions.jsonl there"
+        "--out",
+        type=output_folder,
+        metavar="DIR",
+        help="write metrics.json and predictions.jsonl there",
     )
     add_corrupt_arguments(parser)
     add_config_arguments(parser)

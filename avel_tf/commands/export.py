@@ -5,11 +5,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from avel_tf.commands.paths import input_folder, output_folder
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
-    parser.add_argument("run_folder", type=Path, metavar="RUN", help="what avel train wrote")
-    parser.add_argument("--out", type=Path, required=True, metavar="saved_models/NAME")
+    parser.add_argument(
+        "run_folder", type=input_folder, metavar="RUN", help="what avel train wrote"
+    )
+    parser.add_argument("--out", type=output_folder, required=True, metavar="saved_models/NAME")
 
 
 def run(options: argparse.Namespace) -> int:

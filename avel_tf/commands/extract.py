@@ -6,12 +6,13 @@ import argparse
 from pathlib import Path
 
 from avel_tf.commands.common import add_config_arguments, add_engine_argument, config_of
+from avel_tf.commands.paths import output_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.add_argument("data", type=Path, metavar="DATA", help="a data set (docs/datasets.md)")
-    parser.add_argument("--out", type=Path, required=True, metavar="FEATURES")
+    parser.add_argument("--out", type=output_folder, required=True, metavar="FEATURES")
     add_engine_argument(parser)
     add_config_arguments(parser)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from avel_tf.commands.common import Progress, add_config_arguments, add_engine_argument, config_of
+from avel_tf.commands.paths import output_folder
 
 if TYPE_CHECKING:
     from avel_tf.config import Config
@@ -47,8 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--out",
-        type=Path,
-        default=DEFAULT_OUT,
+        type=output_folder,
+        default=str(DEFAULT_OUT),
         metavar="RESULTS",
         help=f"a run that was cut off goes on there; what is done is not done again (default: "
         f"{DEFAULT_OUT}/)",
@@ -94,7 +95,8 @@ def run(options: argparse.Namespace) -> int:
     live = is_live(options)
     if live:
         check_folder(options.out, fresh=options.fresh)
-    inputs = [] if live else _inputs(options.paths)
+    skipped: list[str] = []  # what a Mac notes about other files
+    inputs = [] if live else _inputs(options.paths, skipped)
     model = find_version(options.model) if options.model else _shipped(live=live)
     _check_model(model, trust=options.trust_model)
     localizer = Localizer(
@@ -149,6 +151,11 @@ def run(options: argparse.Namespace) -> int:
         + ", ".join(f"{counts[status]} {status}" for status in ("ok", "partial", "quarantined"))
         + (f" ({before} of them done before)" if before else "")
     )
+    if skipped:
+        print(
+            f"{len(skipped)} file{'' if len(skipped) == 1 else 's'} named ._* skipped: a Mac keeps "
+            "notes about other files there, no video"
+        )
     print("Results: " + ", ".join(str(path) for name, path in written.items() if name != PAGE))
     if PAGE in written:
         print(f"To look at: {written[PAGE]}")
@@ -176,14 +183,20 @@ def _said(result: Result) -> str:
     return f"{shown_name(result.video)}: {'; '.join(found)}"
 
 
-def _inputs(paths: list[str]) -> list[str]:
+def _inputs(paths: list[str], skipped: list[str]) -> list[str]:
     from avel_tf.inference.inputs import find_inputs
+    from avel_tf.reports.names import shown_name
+    from avel_tf.video_files import similar_name
 
+    named = ", ".join(map(shown_name, paths))
     if not any(os.path.lexists(path) for path in paths):
-        raise ValueError(f"There is no such file or folder: {', '.join(paths)}")
-    inputs = find_inputs(paths)
+        near = similar_name(paths[0])
+        hint = f". The nearest name there is {near!r}." if near else ""
+        raise ValueError(f"There is no such file or folder: {named}{hint}")
+    inputs = find_inputs(paths, skipped=skipped)
     if not inputs:
-        raise ValueError(f"There are no video files in {', '.join(paths)}.")
+        notes = f", only {len(skipped)} named ._*, a Mac's notes about others" if skipped else ""
+        raise ValueError(f"There are no video files in {named}{notes}.")
     return inputs
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+
+from avel_tf.commands.paths import input_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
-    parser.add_argument("folder", type=Path, metavar="RESULTS|RUN")
+    parser.add_argument("folder", type=input_folder, metavar="RESULTS|RUN")
     parser.add_argument(
         "--beside",
-        type=Path,
+        type=input_folder,
         nargs="+",
         default=[],
         metavar="RUN",

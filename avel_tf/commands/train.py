@@ -14,6 +14,7 @@ from avel_tf.commands.common import (
     config_of,
     is_feature_store,
 )
+from avel_tf.commands.paths import output_folder
 from avel_tf.models.settings import NO_MAPS
 from avel_tf.quiet import load_tensorflow
 
@@ -33,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "data", type=Path, metavar="DATA|FEATURES", help="a data set, or what avel extract wrote"
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="RUN")
+    parser.add_argument("--out", type=output_folder, required=True, metavar="RUN")
     parser.add_argument(
         "--model", help="avel (default), bi_avatt, bi_vaatt, audio_only or visual_only"
     )

@@ -13,7 +13,7 @@ PICTURE_CODECS = (
 )  # fmt: skip
 SOUND_CODECS = (
     "aac", "aac_latm", "mp3", "mp2", "mp1", "opus", "vorbis", "flac", "alac", "ac3", "eac3", "dts",
-    "amr_nb", "amr_wb", "speex", "wmav1", "wmav2", "wmapro",
+    "amr_nb", "amr_wb", "speex", "wmav1", "wmav2",
     "adpcm_ms", "adpcm_ima_wav", "adpcm_ima_qt", "adpcm_swf",
     "pcm_u8", "pcm_s8", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_s32le",
     "pcm_s32be", "pcm_f32le", "pcm_f32be", "pcm_f64le", "pcm_f64be", "pcm_mulaw", "pcm_alaw",

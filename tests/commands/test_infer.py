@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import io
 import json
 import os
 import shutil
@@ -31,6 +33,8 @@ def tree(clips, tmp_path_factory) -> Path:
     (folder / "broken.mp4").write_bytes(b"\0" * 500)
     (folder / "playlist.mp4").write_text("#EXTM3U\n/etc/passwd\n")
     (folder / "notes.txt").write_text("no video")
+    for name in ("._a.mp4", "deep/er/._b.MP4"):
+        (folder / name).write_bytes(bytes.fromhex("0005160700020000") + b"Mac OS X        ")
     (folder / "link.mp4").symlink_to(good[1])
     (folder / "empty").mkdir()
     return folder
@@ -40,7 +44,11 @@ def tree(clips, tmp_path_factory) -> Path:
 def inferred(tree, exported, tmp_path_factory) -> tuple[int, Path]:
     """Exit code and folder of results."""
     out = tmp_path_factory.mktemp("infer") / "results"
-    return main(["infer", str(tree), "--model", str(exported), "--out", str(out)]), out
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        code = main(["infer", str(tree), "--model", str(exported), "--out", str(out)])
+    (out / "printed.txt").write_text(printed.getvalue())
+    return code, out
 
 
 def records(out: Path) -> dict[bytes, dict]:
@@ -66,10 +74,27 @@ def test_each_video_has_one_line_and_the_exit_says_that_some_failed(inferred):
     assert code == 2
 
 
+def test_what_a_mac_notes_is_skipped_and_counted(inferred):
+    assert "2 files named ._* skipped" in (inferred[1] / "printed.txt").read_text()
+
+
+def test_a_name_that_begins_with_a_dash(tree, exported, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copyfile(tree / "a.mp4", "-PE8geTWt-g.mp4")
+    names = sorted(os.listdir())  # as a shell's * hands them out
+    assert main(["infer", *names, "--model", str(exported), "--out", "results"]) == 0
+    (record,) = records(Path("results")).values()
+    assert (record["video"], record["audio_track"]) == ("-PE8geTWt-g.mp4", [1])
+
+
 def test_lines_keep_the_schema(inferred, store):
     known = {*store.labels.names, "background"}
     for record in records(inferred[1]).values():
-        assert set(record) == KEYS and record["schema"] == 1 and record["model"] == "tiny/1"
+        assert (
+            set(record) - {"audio_track"} == KEYS
+            and record["schema"] == 1
+            and record["model"] == "tiny/1"
+        )
         assert (record["status"] == "ok") == bool(record["seconds"])
         assert record["status"] == "ok" or record["reason"].startswith("Cannot read")
         for span in (*record["seconds"], *record["events"]):

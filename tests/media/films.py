@@ -69,6 +69,7 @@ def write_film(
     sound_rate: int = 48_000,
     layout: str = "mono",
     audio_codec: str = "aac",
+    bit_rate: int | None = None,
     sound_start: float = 0.0,
     rotation: int | None = None,
     mirrored: bool = False,
@@ -87,6 +88,7 @@ def write_film(
         times: Time stamps of the pictures in 1/90,000 s, instead of a constant rate.
         pictures: Pictures to use instead of the numbered ones.
         sound: float32 `[n]` or `[channels, n]`, or None for no sound track.
+        bit_rate: Of the sound; some encoders have no default.
         sound_start: Seconds at which the sound begins.
         rotation: Degrees anticlockwise for the display matrix.
         mirrored: Whether the display matrix mirrors as well.
@@ -114,6 +116,8 @@ def write_film(
                 video.set_display_rotation(rotation, hflip=mirrored)
         if sound is not None:
             audio = film.add_stream(audio_codec, rate=sound_rate, layout=layout)
+            if bit_rate is not None:
+                audio.bit_rate = bit_rate
         packets = []
         if video is not None:
             for time, image in zip(times, pictures, strict=True):
