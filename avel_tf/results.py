@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -20,10 +21,14 @@ STATUSES = ("ok", "partial", "quarantined")
 # What a float32 probability holds.
 SCORE_DECIMALS = 6
 
+_Span = TypeVar("_Span", "Second", Event)
+
 
 @dataclass(frozen=True)
 class Second:
     """One second of a video and the class that was found in it.
+
+    Numbers are rounded to what a line of JSON holds, so that a second is equal to itself read back.
 
     Args:
         start: Its beginning in seconds.
@@ -42,11 +47,15 @@ class Second:
 
     def __post_init__(self) -> None:
         check_span(f"the second at {self.start!r}", self.start, self.end, self.score)
+        _round_span(self)
 
 
 @dataclass(frozen=True)
 class Result:
     """What became of one input file: every input has exactly one result.
+
+    Times are rounded to milliseconds and scores to six digits when it is made, so that
+    `Result.from_json(result.to_json()) == result` holds of every result.
 
     Args:
         video: The file's path as `os.fsdecode` gives it; any name a file can have is welcome.
@@ -101,9 +110,11 @@ class Result:
                 f"The duration of {self.video!r} must be a number of seconds, or None where it "
                 f"is not known. Received: {self.duration!r}."
             )
+        if self.duration is not None:
+            object.__setattr__(self, "duration", _rounded(self.duration, TIME_DECIMALS))
         # A list would make the record mutable, and unequal to the same record read back.
         object.__setattr__(self, "seconds", tuple(self.seconds))
-        object.__setattr__(self, "events", tuple(self.events))
+        object.__setattr__(self, "events", tuple(_round_span(copy(each)) for each in self.events))
         object.__setattr__(self, "audio_track", tuple(self.audio_track))
         if any(type(number) is not int or number < 1 for number in self.audio_track):
             raise ValueError(
@@ -125,7 +136,7 @@ class Result:
             "video": self.video,
             "status": self.status,
             "reason": self.reason,
-            "duration": None if self.duration is None else _rounded(self.duration, TIME_DECIMALS),
+            "duration": self.duration,
             "seconds": [span_record(second) for second in self.seconds],
             "events": [span_record(event) for event in self.events],
             "model": self.model,
@@ -142,7 +153,7 @@ class Result:
             line: What `to_json` wrote. Keys that this version does not know are ignored.
 
         Returns:
-            The result, its numbers rounded as they were written.
+            The result.
 
         Raises:
             ValueError: If the line is no result, or is one of a newer schema.
@@ -162,7 +173,7 @@ class Result:
                 ignored.
 
         Returns:
-            The result, its numbers rounded as they were written.
+            The result.
 
         Raises:
             ValueError: If it is no result, or is one of a newer schema.
@@ -252,6 +263,17 @@ def read_results(path: str | Path) -> Iterator[Result]:
 def _rounded(value: float, decimals: int) -> float:
     # float() because NumPy's numbers are no JSON; + 0.0 because round() makes -0.0 of -1e-9.
     return round(float(value), decimals) + 0.0
+
+
+def _round_span(span: _Span) -> _Span:
+    """Rounds the numbers of a second or of an event in place."""
+    for name, decimals in (
+        ("start", TIME_DECIMALS),
+        ("end", TIME_DECIMALS),
+        ("score", SCORE_DECIMALS),
+    ):
+        object.__setattr__(span, name, _rounded(getattr(span, name), decimals))
+    return span
 
 
 def span_record(span: Second | Event) -> dict[str, Any]:

@@ -22,13 +22,13 @@ file_names = (
 @st.composite
 def results(draw: st.DrawFn) -> Result:
     def spans(kind: type) -> list:
-        starts = draw(st.lists(st.integers(0, 10**7), max_size=4))
+        starts = draw(st.lists(st.floats(0, 1e7), max_size=4))
         return [
             kind(
-                start=start / 1000,
-                end=(start + draw(st.integers(1, 10**5))) / 1000,
+                start=start,
+                end=start + draw(st.floats(0.002, 1e5)),
                 label=draw(st.text(max_size=5)),
-                score=draw(st.integers(0, 10**6)) / 10**6,
+                score=draw(st.floats(0, 1)),
             )
             for start in starts
         ]
@@ -39,7 +39,7 @@ def results(draw: st.DrawFn) -> Result:
         video=draw(file_names),
         status=status,
         reason=draw(text if status != "ok" else st.none() | text),
-        duration=draw(st.none() | st.integers(0, 10**8).map(lambda number: number / 1000)),
+        duration=draw(st.none() | st.floats(0, 1e300)),
         seconds=tuple(spans(Second)),
         events=tuple(spans(Event)),
         model=draw(st.none() | text),
@@ -95,7 +95,14 @@ def test_numbers_are_rounded_and_plain() -> None:
     assert record["duration"] == 9.977
     assert record["events"] == [{"start": 0.0, "end": 9.977, "label": "Bark", "score": 0.333333}]
     line = result.to_json()
-    assert Result.from_json(line).to_json() == line
+    assert Result.from_json(line) == result and Result.from_json(line).to_json() == line
+
+
+def test_making_a_result_leaves_the_event_as_it_was() -> None:
+    event = Event("Bark", 0.0, 9.97654321, 1 / 3)
+    result = Result("a", "ok", duration=75 / 7, events=[event])
+    assert (event.end, event.score) == (9.97654321, 1 / 3)
+    assert result.duration == 10.714 and result == Result.from_json(result.to_json())
 
 
 def test_names_that_files_have_on_a_real_disk(tmp_path: Path) -> None:

@@ -57,8 +57,19 @@ class AudioEmbedding(tf.Module):
 
         Returns:
             float32 [T, Da].
+
+        Raises:
+            tf.errors.InvalidArgumentError: The waveform ends within a second.
         """
-        seconds = tf.reshape(waveform, [-1, SAMPLE_RATE])  # [T, 16000]
+        whole = tf.debugging.Assert(
+            tf.size(waveform) % SAMPLE_RATE == 0,
+            [
+                f"`waveform` must hold whole seconds, [T*{SAMPLE_RATE}]. Received so many samples:",
+                tf.size(waveform),
+            ],
+        )
+        with tf.control_dependencies([whole]):
+            seconds = tf.reshape(waveform, [-1, SAMPLE_RATE])  # [T, 16000]
         if self.module_name == compact.NAME:
             vectors = self.module(seconds)  # [T, Da]
         elif self._together:

@@ -61,7 +61,13 @@ class FeatureExtractor(tf.Module):
         Returns:
             visual float32 [B, T, Dv], the mean over the F pictures of a second, and audio float32
             [B, T, Da].
+
+        Raises:
+            tf.errors.InvalidArgumentError: The waveform does not hold 16,000 samples for each
+                second of frames.
         """
+        with tf.control_dependencies(check_clips(frames, waveform)):
+            frames, waveform = tf.identity(frames), tf.identity(waveform)
         shape = tf.shape(frames)
         batch, seconds, per_second = shape[0], shape[1], shape[2]
         pictures = tf.reshape(frames, tf.concat([[-1], shape[3:]], axis=0))  # [B*T*F, H, W, 3]
@@ -73,6 +79,30 @@ class FeatureExtractor(tf.Module):
             self.audio(tf.reshape(waveform, [-1])), [batch, seconds, self.audio.width]
         )  # [B, T, Da]
         return visual, audio
+
+
+def check_clips(frames: tf.Tensor, waveform: tf.Tensor) -> list[tf.Operation]:
+    """Checks in the graph that frames and waveform have the same clips and seconds.
+
+    Args:
+        frames: uint8 [B, T, F, H, W, 3].
+        waveform: float32 [B, T*16000].
+
+    Returns:
+        What must run before the two are used, for `tf.control_dependencies`.
+    """
+    clips = tf.shape(frames)[:2]  # B, T
+    expected = clips * [1, SAMPLE_RATE]  # B, T*16000
+    return [
+        tf.debugging.Assert(
+            tf.reduce_all(tf.shape(waveform) == expected),
+            [
+                f"`waveform` must hold {SAMPLE_RATE} samples for each second of `frames`, as "
+                f"[B, T*{SAMPLE_RATE}]. B and T of `frames`, shape expected, shape received:",
+                *(clips, expected, tf.shape(waveform)),
+            ],
+        )
+    ]
 
 
 def load_extractor(settings: EmbeddingSettings) -> FeatureExtractor:

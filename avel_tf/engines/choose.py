@@ -273,7 +273,8 @@ def _outputs(
     visual, audio = (np.concatenate(column) for column in zip(*parts, strict=True))
     if graphs.loaded.label is None:
         return visual, audio, np.zeros(0)
-    return visual, audio, engine.label(visual[None], audio[None])[0].argmax(-1)
+    valid = np.ones((1, len(visual)), bool)
+    return visual, audio, engine.label(visual[None], audio[None], valid)[0].argmax(-1)
 
 
 def _cosine(expected: np.ndarray, found: np.ndarray) -> float:

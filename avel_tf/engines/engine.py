@@ -46,6 +46,15 @@ class Engine(Protocol):
         """
         ...
 
-    def label(self, visual: np.ndarray, audio: np.ndarray) -> np.ndarray:
-        """Probabilities float32 [B, T, C+1] from visual [B, T, Dv] and audio [B, T, Da]."""
+    def label(self, visual: np.ndarray, audio: np.ndarray, valid: np.ndarray) -> np.ndarray:
+        """Probabilities from features.
+
+        Args:
+            visual: float32 [B, T, Dv].
+            audio: float32 [B, T, Da].
+            valid: bool [B, T]; the other seconds do not affect these.
+
+        Returns:
+            float32 [B, T, C+1], background last.
+        """
         ...

@@ -21,12 +21,12 @@ class LoadedGraphs(NamedTuple):
     Attributes:
         embed: (frames uint8 [N, 1, F, H, W, 3], waveform float32 [N, 16000]) to (visual float32
             [N, 1, Dv], audio float32 [N, 1, Da]).
-        label: (visual float32 [B, T, Dv], audio float32 [B, T, Da]) to probabilities float32
-            [B, T, C+1]; `None` where features are all that is wanted.
+        label: (visual float32 [B, T, Dv], audio float32 [B, T, Da], valid bool [B, T]) to
+            probabilities float32 [B, T, C+1]; `None` where features are all that is wanted.
     """
 
     embed: Callable[[Any, Any], tuple[Any, Any]]
-    label: Callable[[Any, Any], Any] | None = None
+    label: Callable[[Any, Any, Any], Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,8 @@ from avel_tf.quiet import load_openvino, load_tensorflow
 
 # Images in one call, measured in docs/performance.md.
 IMAGES = 10
+# Name of the converted localizer; caches of older versions hold a `label` without `valid`.
+_LABEL = "label-valid"
 _PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
 
 
@@ -144,11 +146,11 @@ class OpenVinoEngine:
             self._networks[seconds] = self._compile("embed", self._properties, seconds)
         return self._networks[seconds]
 
-    def label(self, visual: np.ndarray, audio: np.ndarray) -> np.ndarray:
+    def label(self, visual: np.ndarray, audio: np.ndarray, valid: np.ndarray) -> np.ndarray:
         """Probabilities from features; see `Engine`."""
         if self._label is None:
-            self._label = self._compile("label", {"INFERENCE_PRECISION_HINT": "f32"}, None)
-        return self._label([visual, audio])[0].copy()
+            self._label = self._compile(_LABEL, {"INFERENCE_PRECISION_HINT": "f32"}, None)
+        return self._label([visual, audio, valid])[0].copy()
 
     def _compile(self, name: str, properties: dict[str, str], batch: int | None) -> Any:
         path = self._cache / f"{name}.xml"
@@ -174,7 +176,7 @@ class OpenVinoEngine:
 
         recipe = self._graphs.recipe
         loaded = self._graphs.loaded
-        if name == "label":
+        if name == _LABEL:
             if loaded.label is None:
                 raise ValueError("These graphs embed only; they name no classes.")
             function = loaded.label
@@ -182,6 +184,7 @@ class OpenVinoEngine:
                 tf.TensorSpec([None, None, width], tf.float32)
                 for width in (recipe.visual.width, recipe.audio.width)
             ]
+            specs.append(tf.TensorSpec([None, None], tf.bool))
         else:
             size = recipe.visual.size
             frames = [None, recipe.visual.frames_per_second, size, size, 3]

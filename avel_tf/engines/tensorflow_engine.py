@@ -106,11 +106,11 @@ class TensorFlowEngine:
         # [n, 1, D] each
         return visual.numpy()[:, 0], audio.numpy()[:, 0]  # [n, Dv], [n, Da]
 
-    def label(self, visual: np.ndarray, audio: np.ndarray) -> np.ndarray:
+    def label(self, visual: np.ndarray, audio: np.ndarray, valid: np.ndarray) -> np.ndarray:
         """Probabilities from features; see `Engine`."""
         if self._label is None:
             raise ValueError("These graphs embed only; they name no classes.")
-        return self._label(tf.constant(visual), tf.constant(audio)).numpy()
+        return self._label(*map(tf.constant, (visual, audio, valid))).numpy()
 
 
 class _Rewrites:

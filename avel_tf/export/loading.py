@@ -8,8 +8,7 @@ import tensorflow as tf
 
 from avel_tf.engines.graphs import LoadedGraphs
 from avel_tf.export.manifest import ModelError
-
-SIGNATURES = ("serving_default", "embed", "from_features")
+from avel_tf.export.signatures import SIGNATURES, WITH_VALID
 
 
 def load_graphs(folder: Path) -> LoadedGraphs:
@@ -39,7 +38,15 @@ def load_graphs(folder: Path) -> LoadedGraphs:
         features = model.signatures["embed"](frames=frames, waveform=waveform)
         return features["visual"], features["audio"]
 
-    def label(visual: tf.Tensor, audio: tf.Tensor) -> tf.Tensor:
-        return model.signatures["from_features"](visual=visual, audio=audio)["probabilities"]
+    with_valid = model.signatures.get("from_features" + WITH_VALID)
+
+    def label(visual: tf.Tensor, audio: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
+        if with_valid is not None:
+            return with_valid(visual=visual, audio=audio, valid=valid)["probabilities"]
+        # Older exports know that a second was not there by its features of zero.
+        present = valid[..., None]  # [B, T, 1]
+        return model.signatures["from_features"](
+            visual=tf.where(present, visual, 0.0), audio=tf.where(present, audio, 0.0)
+        )["probabilities"]
 
     return LoadedGraphs(embed, label)

@@ -7,17 +7,26 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from avel_tf.embeddings.extractor import FeatureExtractor
+from avel_tf.embeddings.audio import SAMPLE_RATE
+from avel_tf.embeddings.extractor import FeatureExtractor, check_clips
+from avel_tf.export.signatures import WITH_VALID
 
 
 class LocalizerModule(tf.Module):
     """From frames and sound to labelled seconds; what an exported SavedModel holds.
+
+    A second takes part when the caller's `valid` says so (where it is given), its numbers are
+    finite, and its features are not all zero, which no backbone returns. Every other second is
+    masked out of attention and LSTM, has features of zero, and is background.
 
     Args:
         extractor: The backbones.
         head: A model of `avel_tf.models`: features to logits.
         assets: Files that travel with the SavedModel, in its `assets/`.
         temperature: What the logits are divided by before the softmax.
+
+    Attributes:
+        served: The concrete functions of the signatures, by name.
     """
 
     def __init__(
@@ -33,60 +42,140 @@ class LocalizerModule(tf.Module):
         self.sharpness = 1.0 / temperature
         self.asset_files = [tf.saved_model.Asset(str(path)) for path in assets]
         recipe = extractor.recipe
-        frames = tf.TensorSpec(
-            [None, None, recipe.visual.frames_per_second, None, None, 3], tf.uint8, "frames"
-        )
-        waveform = tf.TensorSpec([None, None], tf.float32, "waveform")
-        # Not `signatures`: that name TensorFlow keeps for what it has loaded itself.
-        self.served = {
-            "serving_default": self.localize.get_concrete_function(frames, waveform),
-            "embed": self.embed.get_concrete_function(frames, waveform),
-            "from_features": self.from_features.get_concrete_function(
-                tf.TensorSpec([None, None, recipe.visual.width], tf.float32, "visual"),
-                tf.TensorSpec([None, None, recipe.audio.width], tf.float32, "audio"),
+        clips = (
+            tf.TensorSpec(
+                [None, None, recipe.visual.frames_per_second, None, None, 3], tf.uint8, "frames"
             ),
-        }
+            tf.TensorSpec([None, None], tf.float32, "waveform"),
+        )
+        features = (
+            tf.TensorSpec([None, None, recipe.visual.width], tf.float32, "visual"),
+            tf.TensorSpec([None, None, recipe.audio.width], tf.float32, "audio"),
+        )
+        valid = tf.TensorSpec([None, None], tf.bool, "valid")
+        # Not `signatures`: that name TensorFlow keeps for what it has loaded itself.
+        self.served = {}
+        for name, function, inputs in (
+            ("serving_default", self.localize, clips),
+            ("embed", self.embed, clips),
+            ("from_features", self.from_features, features),
+        ):
+            self.served[name] = function.get_concrete_function(*inputs)
+            self.served[name + WITH_VALID] = function.get_concrete_function(*inputs, valid)
 
     @tf.function
-    def localize(self, frames: tf.Tensor, waveform: tf.Tensor) -> dict[str, tf.Tensor]:
+    def localize(
+        self, frames: tf.Tensor, waveform: tf.Tensor, valid: tf.Tensor | None = None
+    ) -> dict[str, tf.Tensor]:
         """Label the seconds of clips.
 
         Args:
             frames: uint8 [B, T, F, H, W, 3] RGB.
             waveform: float32 [B, T*16000] mono in [-1, 1].
+            valid: bool [B, T]; all when None.
 
         Returns:
             `probabilities` float32 [B, T, C+1], `label_index` int64 [B, T] (C is background),
-            `score` float32 [B, T], the probability of that label.
+            `score` float32 [B, T], the probability of that label, and `valid` bool [B, T], the
+            seconds that took part.
         """
-        return self._label(*self.extractor(frames, waveform))
+        return self._label(*self._embed(frames, waveform, valid))
 
     @tf.function
-    def embed(self, frames: tf.Tensor, waveform: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The features of clips.
+    def embed(
+        self, frames: tf.Tensor, waveform: tf.Tensor, valid: tf.Tensor | None = None
+    ) -> dict[str, tf.Tensor]:
+        """The features of clips; inputs as of `localize`.
 
         Returns:
-            `visual` float32 [B, T, Dv], `audio` float32 [B, T, Da].
+            `visual` float32 [B, T, Dv], `audio` float32 [B, T, Da], zero at seconds that take no
+            part, and `valid` bool [B, T].
         """
-        visual, audio = self.extractor(frames, waveform)
-        return {"visual": visual, "audio": audio}
+        visual, audio, valid = self._embed(frames, waveform, valid)
+        return {"visual": visual, "audio": audio, "valid": valid}
 
     @tf.function
-    def from_features(self, visual: tf.Tensor, audio: tf.Tensor) -> dict[str, tf.Tensor]:
+    def from_features(
+        self, visual: tf.Tensor, audio: tf.Tensor, valid: tf.Tensor | None = None
+    ) -> dict[str, tf.Tensor]:
         """Label seconds whose features are known; outputs as of `localize`.
 
-        A second whose features are all zero was not there: it is looked at by no other.
+        Args:
+            visual: float32 [B, T, Dv].
+            audio: float32 [B, T, Da].
+            valid: bool [B, T]; all when None.
         """
-        return self._label(visual, audio)
+        given = tf.shape(visual)[:2]  # [B, T]
+        checks = [
+            tf.debugging.Assert(
+                tf.reduce_all(tf.shape(audio)[:2] == given),
+                [
+                    "`visual` and `audio` must have the same clips and seconds [B, T]. "
+                    "Received (visual, then audio):",
+                    *(given, tf.shape(audio)[:2]),
+                ],
+            )
+        ]
+        if valid is not None:
+            checks.append(_check_valid(valid, given, "visual"))
+        with tf.control_dependencies(checks):
+            visual = tf.identity(visual)
+        if valid is None:
+            valid = tf.ones(given, tf.bool)
+        return self._label(*_without_invalid(visual, audio, valid))
 
-    def _label(self, visual: tf.Tensor, audio: tf.Tensor) -> dict[str, tf.Tensor]:
-        # Real features are never all zero: padding has been, wherever it came from.
-        valid = tf.reduce_any(visual != 0.0, -1) | tf.reduce_any(audio != 0.0, -1)  # [B, T]
+    def _embed(
+        self, frames: tf.Tensor, waveform: tf.Tensor, valid: tf.Tensor | None
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Visual [B, T, Dv], audio [B, T, Da] and valid [B, T]."""
+        given = tf.shape(frames)[:2]  # [B, T]
+        checks = check_clips(frames, waveform)
+        if valid is not None:
+            checks.append(_check_valid(valid, given, "frames"))
+        with tf.control_dependencies(checks):
+            sound = tf.reshape(waveform, [given[0], given[1], SAMPLE_RATE])  # [B, T, 16000]
+        # Not of each sample, but of a bound on the power of any spectrum, (sum |x|)^2 <= n sum x^2:
+        # also finite samples can be too large for the arithmetic behind.
+        power = tf.reduce_sum(tf.square(sound * SAMPLE_RATE), -1)  # [B, T]
+        finite = tf.math.is_finite(power)  # [B, T]
+        valid = finite if valid is None else valid & finite
+        # Before the backbone: zero times NaN is NaN, and features of silence are finite.
+        sound = tf.where(finite[..., None], sound, 0.0)
+        visual, audio = self.extractor(frames, tf.reshape(sound, tf.shape(waveform)))
+        return _without_invalid(visual, audio, valid)
+
+    def _label(self, visual: tf.Tensor, audio: tf.Tensor, valid: tf.Tensor) -> dict[str, tf.Tensor]:
         inputs = {"visual": visual, "audio": audio, "valid": valid}
         logits = self.head(inputs, training=False)  # [B, T, C+1]
         probabilities = tf.nn.softmax(logits * self.sharpness)  # [B, T, C+1]
+        classes = self.head.output.shape[-1]
+        background = tf.one_hot(classes - 1, classes)  # [C+1]
+        probabilities = tf.where(valid[..., None], probabilities, background)
         return {
             "probabilities": probabilities,
             "label_index": tf.argmax(probabilities, axis=-1),  # [B, T]
             "score": tf.reduce_max(probabilities, axis=-1),  # [B, T]
+            "valid": valid,
         }
+
+
+def _without_invalid(
+    visual: tf.Tensor, audio: tf.Tensor, valid: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Features with zeros where a second takes no part, and which seconds [B, T] do."""
+    for features in (visual, audio):
+        valid &= tf.reduce_all(tf.math.is_finite(features), -1)  # [B, T]
+    valid &= tf.reduce_any(visual != 0.0, -1) | tf.reduce_any(audio != 0.0, -1)  # [B, T]
+    present = valid[..., None]  # [B, T, 1]
+    return tf.where(present, visual, 0.0), tf.where(present, audio, 0.0), valid
+
+
+def _check_valid(valid: tf.Tensor, expected: tf.Tensor, of: str) -> tf.Operation:
+    return tf.debugging.Assert(
+        tf.reduce_all(tf.shape(valid) == expected),
+        [
+            f"`valid` must have one value for each second of `{of}`, [B, T]. Expected, then "
+            "received:",
+            *(expected, tf.shape(valid)),
+        ],
+    )

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from avel_tf.inference.localizer import Localizer, without_invalid
+from avel_tf.inference.localizer import Localizer
 from avel_tf.media.clip import SAMPLE_RATE, Clip
 from avel_tf.media.errors import MediaError
 from avel_tf.media.isolated import shared_decoder
@@ -58,22 +58,22 @@ class LiveWindow:
         lookahead_seconds: How many seconds must have come behind one.
 
     Example:
-        >>> for second, probabilities in window.add(visual, audio): ...
+        >>> for second, probabilities in window.add(visual, audio, valid): ...
     """
 
     def __init__(self, predict: Predict, *, window_seconds: int, lookahead_seconds: int) -> None:
         self._predict = predict
         self._lookahead = lookahead_seconds
-        self._columns: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=window_seconds)
+        self._columns: deque[tuple[np.ndarray, ...]] = deque(maxlen=window_seconds)
         self._seconds = 0
 
-    def add(self, visual: np.ndarray, audio: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-        """The next second of the stream: visual float32 [Dv] and audio float32 [Da].
+    def add(self, *columns: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        """The next second of the stream: visual float32 [Dv], audio float32 [Da] and valid bool [].
 
         Yields:
             At most one second: its place and its probabilities float32 [C+1].
         """
-        self._columns.append((visual, audio))
+        self._columns.append(columns)
         self._seconds += 1
         if self._seconds > self._lookahead:
             place = self._seconds - 1 - self._lookahead
@@ -86,8 +86,8 @@ class LiveWindow:
             yield from enumerate(self._window()[-left:], start=self._seconds - left)
 
     def _window(self) -> np.ndarray:
-        visual, audio = (np.stack(column)[None] for column in zip(*self._columns, strict=True))
-        return self._predict(visual, audio)[0]  # [T, C+1] from [1, T, D]
+        columns = (np.stack(column)[None] for column in zip(*self._columns, strict=True))
+        return self._predict(*columns)[0]  # [T, C+1] from [1, T, D]
 
 
 def label_live(
@@ -157,8 +157,7 @@ def label_live(
                     remark=clip.remark,
                     audio_track=clip.audio_track,
                 )
-                visual, audio = without_invalid(visual, audio, clip.valid)
-                tell(window.add(visual[0], audio[0]))
+                tell(window.add(visual[0], audio[0], clip.valid[0]))
     except MediaError as error:
         outcome = Outcome(
             outcome.seconds, outcome.duration, outcome.has_sound, str(error), str(error)

@@ -119,12 +119,12 @@ class Localizer:
         Args:
             visual: float32 [B, T, Dv].
             audio: float32 [B, T, Da].
-            valid: bool [B, T]; the exported signature knows the others by features of zero.
+            valid: bool [B, T]; the other seconds do not affect these.
 
         Returns:
             float32 [B, T, C+1], background last.
         """
-        return self._made_engine([]).label(*without_invalid(visual, audio, valid))
+        return self._made_engine([]).label(visual, audio, valid)
 
     def localize(self, path: str | bytes | Path) -> Result:
         """Label one file.
@@ -207,7 +207,7 @@ class Localizer:
         valid: dict[int, list[np.ndarray]] = {}
         for index, part in embed_parts(stream, engine):
             if isinstance(part, Features):
-                windows.add(index, *without_invalid(part.visual, part.audio, part.valid))
+                windows.add(index, part.visual, part.audio, part.valid)
                 valid.setdefault(index, []).append(part.valid)
             elif part.seconds:
                 scores = SecondScores.from_probabilities(windows.end(index))  # [T]
@@ -240,7 +240,7 @@ class Localizer:
         frames = np.zeros((1, visual.frames_per_second, visual.size, visual.size, 3), np.uint8)
         waveform = np.zeros((1, self.recipe.audio.sample_rate), np.float32)  # [1, 16000]
         features = engine.embed_seconds(frames, waveform)
-        engine.label(*(each[None] for each in features))
+        engine.label(*(each[None] for each in features), np.ones((1, 1), bool))
         return engine
 
     def refused(self, path: str, outcome: Outcome) -> Result:
@@ -280,25 +280,6 @@ class Localizer:
             model=self.name,
             audio_track=outcome.audio_track,
         )
-
-
-def without_invalid(
-    visual: np.ndarray, audio: np.ndarray, valid: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Features as an exported model wants them: zero where a second was not there.
-
-    Args:
-        visual: float32 [..., T, Dv].
-        audio: float32 [..., T, Da].
-        valid: bool [..., T].
-
-    Returns:
-        visual and audio, the same shapes.
-    """
-    present = valid[..., None]  # [..., T, 1]
-    return np.where(present, visual, 0.0).astype(visual.dtype), np.where(
-        present, audio, 0.0
-    ).astype(audio.dtype)
 
 
 def load(folder: str | Path | None = None) -> Localizer:

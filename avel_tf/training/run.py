@@ -84,15 +84,17 @@ def probabilities_of(model: keras.Model, temperature: float = 1.0) -> Callable[.
 
     Returns:
         visual [B, T, Dv], audio [B, T, Da], valid [B, T] -> float32 [B, T, C+1]. A second whose
-        features are all zero is taken as not valid, as an exported model takes it, which knows the
-        others by nothing else; no backbone gives such, not for black pictures without sound either.
+        features are all zero is taken as not valid, as an exported model takes it; no backbone
+        gives such, not for black pictures without sound either. What is not valid is background.
     """
 
     def predict(visual: np.ndarray, audio: np.ndarray, valid: np.ndarray) -> np.ndarray:
         valid = valid & (_any(visual) | _any(audio))  # [B, T]
         logits = model({"visual": visual, "audio": audio, "valid": valid}, training=False)
         # A product, as TensorFlow makes of a division when it optimises an exported graph.
-        return keras.ops.convert_to_numpy(keras.ops.softmax(logits * (1.0 / temperature)))
+        probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(logits * (1.0 / temperature)))
+        background = np.eye(probabilities.shape[-1], dtype=np.float32)[-1]  # [C+1]
+        return np.where(valid[..., None], probabilities, background)
 
     return predict  # [B, T, C+1]
 

@@ -67,8 +67,8 @@ class Astray:
             visual[-1, 0] += self._embedding
             yield batch, visual, audio
 
-    def label(self, visual, audio):
-        probabilities = self._engine.label(visual, audio).copy()
+    def label(self, visual, audio, valid):
+        probabilities = self._engine.label(visual, audio, valid).copy()
         if self._label:
             probabilities[0, 0] = np.roll(probabilities[0, 0], 1)
         return probabilities

@@ -102,19 +102,20 @@ def test_labels_are_computed_in_float32_by_all(exported, choice, shape):
         rng.uniform(0, 2, (*shape, width)).astype("float32")
         for width in (localizer.recipe.visual.width, localizer.recipe.audio.width)
     )
-    # The last second of the last clip is not there.
-    visual[-1, -1] = audio[-1, -1] = 0.0
-    probabilities = engine.label(visual, audio)
+    valid = np.ones(shape, bool)
+    valid[-1, -1] = False
+    probabilities = engine.label(visual, audio, valid)
     assert probabilities.shape == (*shape, len(localizer.labels) + 1)
-    expected = load_graphs(localizer.folder).label(visual, audio)
+    expected = load_graphs(localizer.folder).label(visual, audio, valid)
     np.testing.assert_allclose(probabilities, expected, atol=2e-5)
 
 
 @by_choice
 def test_backbones_alone_name_no_classes(extractor, choice):
     engine = make_engine(choice, backbone_graphs(extractor), EngineSettings())
+    zeros = np.zeros((1, 1, 4), "float32")
     with pytest.raises(ValueError, match="embed only"):
-        engine.label(np.zeros((1, 1, 4), "float32"), np.zeros((1, 1, 4), "float32"))
+        engine.label(zeros, zeros, np.ones((1, 1), bool))
 
 
 RUN = """

@@ -97,6 +97,12 @@ def test_a_second_of_zeros_was_not_there_for_a_run_and_for_its_export_alike(mode
         expected = predict(visual, heard, np.ones((1, 5), bool))
         np.testing.assert_allclose(found["probabilities"], expected, atol=1e-5)
     there = np.array([[1, 1, 0, 1, 1]], bool)
+    found = model.signatures["from_features_with_valid"](
+        visual=tf.constant(visual), audio=tf.constant(with_sound), valid=tf.constant(there)
+    )
+    np.testing.assert_allclose(
+        found["probabilities"], predict(visual, with_sound, there), atol=1e-5
+    )
     np.testing.assert_allclose(
         predict(visual, audio, there), predict(visual, audio, np.ones((1, 5), bool)), atol=1e-6
     )
@@ -112,15 +118,21 @@ def test_names_shapes_and_types_of_the_signatures(model, store):
         "probabilities": ((None, None, classes), tf.float32),
         "label_index": ((None, None), tf.int64),
         "score": ((None, None), tf.float32),
+        "valid": ((None, None), tf.bool),
     }
     features = {
         "visual": ((None, None, visual), tf.float32),
         "audio": ((None, None, audio), tf.float32),
     }
+    valid = {"valid": ((None, None), tf.bool)}
     expected = {
         "serving_default": ({"frames": frames, "waveform": waveform}, labels),
-        "embed": ({"frames": frames, "waveform": waveform}, features),
+        "embed": ({"frames": frames, "waveform": waveform}, features | valid),
         "from_features": (features, labels),
+    }
+    expected |= {
+        f"{name}_with_valid": (inputs | valid, outputs)
+        for name, (inputs, outputs) in expected.items()
     }
     assert set(model.signatures) == set(expected)
     for name, (inputs, outputs) in expected.items():

@@ -37,7 +37,7 @@ def inputs(tmp_path: Path) -> list[str]:
 def result_of(path: str) -> Result:
     if path.endswith("a.mp4"):
         return Result(path, "quarantined", "it is broken", model="demo/1")
-    return Result(path, "ok", None, len(path) / 7, model="demo/1")
+    return Result(path, "ok", None, len(os.path.basename(path)) / 7, model="demo/1")
 
 
 def do(ledger: Ledger, paths: list[str]) -> None:

@@ -52,15 +52,15 @@ def localizer(exported) -> Localizer:
 def test_each_second_is_labelled_once_in_order_by_the_latest_window(seconds, window, data):
     lookahead = data.draw(st.integers(0, window - 1))
 
-    def predict(visual: np.ndarray, audio: np.ndarray) -> np.ndarray:
-        assert visual.shape == audio.shape == (1, visual.shape[1], 1) and visual.shape[1] <= window
+    def predict(visual: np.ndarray, audio: np.ndarray, valid: np.ndarray) -> np.ndarray:
+        assert visual.shape == audio.shape == (*valid.shape, 1) and visual.shape[1] <= window
         # What a second is told: its own place, and the last one of its window.
         return np.stack(np.broadcast_arrays(visual[..., 0], visual[:, -1:, 0]), -1)
 
     live = LiveWindow(predict, window_seconds=window, lookahead_seconds=lookahead)
     told = []
     for place in range(seconds):
-        now = list(live.add(np.full(1, place), np.full(1, place)))
+        now = list(live.add(np.full(1, place), np.full(1, place), np.True_))
         assert len(now) == (place >= lookahead)
         told += now
     told += live.end()
