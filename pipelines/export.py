@@ -23,7 +23,8 @@ run = Run(options.run)
 extractor = load_extractor(load_config(options.run / "config.yaml").embeddings)
 run.recipe.require_same(extractor.recipe, ours="the run", theirs="the backbones that load now")
 
-# 2. Both in one graph with the signatures serving_default, embed, from_features and a twin of each that takes `valid`.
+# 2. Both in one graph with the signatures serving_default, embed and from_features, and a twin of
+#    each that takes `valid`.
 folder = export_saved_model(
     run.model(),
     extractor,

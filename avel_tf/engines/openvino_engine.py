@@ -7,7 +7,7 @@ import fcntl
 import os
 import tempfile
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -179,7 +179,7 @@ class OpenVinoEngine:
         if name == _LABEL:
             if loaded.label is None:
                 raise ValueError("These graphs embed only; they name no classes.")
-            function = loaded.label
+            function: Callable[..., Any] = loaded.label
             specs = [
                 tf.TensorSpec([None, None, width], tf.float32)
                 for width in (recipe.visual.width, recipe.audio.width)
@@ -193,8 +193,10 @@ class OpenVinoEngine:
                 tf.TensorSpec([None, recipe.audio.sample_rate], tf.float32),
             ]
 
-            def function(frames: tf.Tensor, waveform: tf.Tensor) -> Any:
+            def embed(frames: tf.Tensor, waveform: tf.Tensor) -> Any:
                 return loaded.embed(frames[:, None], waveform)
+
+            function = embed
 
         concrete = tf.function(function, autograph=False).get_concrete_function(*specs)
         model = openvino.convert_model(concrete)

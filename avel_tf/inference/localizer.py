@@ -239,8 +239,8 @@ class Localizer:
         engine = make_engine(self.choose_engine([]), self._graphs, settings)
         frames = np.zeros((1, visual.frames_per_second, visual.size, visual.size, 3), np.uint8)
         waveform = np.zeros((1, self.recipe.audio.sample_rate), np.float32)  # [1, 16000]
-        features = engine.embed_seconds(frames, waveform)
-        engine.label(*(each[None] for each in features), np.ones((1, 1), bool))
+        features = engine.embed_seconds(frames, waveform)  # [1, Dv], [1, Da]
+        engine.label(features[0][None], features[1][None], np.ones((1, 1), bool))
         return engine
 
     def refused(self, path: str, outcome: Outcome) -> Result:

@@ -81,9 +81,9 @@ def test_a_long_film_is_labelled_in_windows_to_its_end(exported, long_film, monk
     lengths = []
     label = TensorFlowEngine.label
 
-    def spy(engine, visual, audio):
+    def spy(engine, visual, audio, valid):
         lengths.extend([visual.shape[1]] * len(visual))
-        return label(engine, visual, audio)
+        return label(engine, visual, audio, valid)
 
     monkeypatch.setattr(TensorFlowEngine, "label", spy)
     localizer = Localizer(exported, inference=InferenceSettings(batch_clips=1), engine=FLOAT32)
