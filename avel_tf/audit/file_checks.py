@@ -87,7 +87,7 @@ def check_files(
         "unusual-tracks",
         "note",
         "{} with unusual tracks.",
-        "Check that the right sound is used; media.audio_track chooses another track.",
+        "Check that picture and sound belong together; media.audio_track chooses another sound.",
         lambda file: file.remark,
     )
     yield from finding(

@@ -12,9 +12,9 @@ from avel_tf.media.coded_picture import KEPT, Role
 from avel_tf.media.instants import Instants
 
 # Packets are held back until it is known what is on screen at the next instant: for a second at
-# F = 1, and the reordering of up to 16 pictures. 160 are a second at the 120 pictures per second
+# F = 1, and the reordering of up to 16 pictures. 400 are a second at the 300 pictures per second
 # that files may have by default, and some.
-_MOST_PACKETS = 160
+_MOST_PACKETS = 400
 _MOST_BYTES = 1 << 24  # 16 MB, a second at 130 Mbit/s
 
 

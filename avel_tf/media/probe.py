@@ -155,6 +155,12 @@ def _length(container: InputContainer, tracks: Iterable[float | None]) -> float 
     if kind.startswith("matroska") and 0 < start < microseconds:
         microseconds -= start
     seconds = microseconds / av.time_base
+    if kind in ("asf", "ogg"):
+        # FFmpeg takes the end of the file for the length of every track, and adds their starts.
+        timed: list[av.VideoStream | av.AudioStream] = [*container.streams.video]
+        timed += container.streams.audio
+        ends = [float(each.duration * tick_of(each)) for each in timed if each.duration]
+        seconds = max([0.0, *(end - start / av.time_base for end in ends)])
     if kind == "avi":  # its main header counts pictures only
         seconds = max([seconds, *(track for track in tracks if track)])
     return seconds or None
@@ -235,9 +241,9 @@ def _first_rotation(container: InputContainer, video: av.VideoStream) -> int:
 def _declared_seconds(
     container: InputContainer, stream: av.VideoStream | av.AudioStream
 ) -> float | None:
-    """The declared length of one track; Matroska keeps it in a tag, MPEG nowhere."""
+    """The declared length of one track; Matroska keeps it in a tag, MPEG, ASF, Ogg nowhere."""
     kind = container.format.name
-    if kind.startswith("mpeg"):
+    if kind.startswith("mpeg") or kind in ("asf", "ogg"):
         return None  # what FFmpeg gives is a guess, or that of the whole file
     if kind.startswith("matroska"):
         tag = stream.metadata.get("DURATION", "")

@@ -193,7 +193,7 @@ def demuxer_of(path: str | bytes | os.PathLike, head: bytes) -> str:
         raise MediaError(path, "it is no film, but what a Mac notes about another file")
     if not head.strip(b"\0"):
         raise MediaError(path, "it begins with nothing but zeros, as an unfinished copy does")
-    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"#EXTM3U", b"ffconcat", b"<?xml", b"[")):
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"#EXTM3U", b"ffconcat", b"<", b"[")):
         raise MediaError(
             path,
             f"it is a playlist or other text, and what it points at is not opened; {_ACCEPTED}",

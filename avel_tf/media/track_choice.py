@@ -152,9 +152,12 @@ def _first_with_sound(
         for packet in _packets(container, readable):
             track = tracks[packet.stream.index]
             track.decode(packet)
+            # First, because a damaged time stamp may lie a million years ahead.
+            if track.seconds > _LOOK_AHEAD_SECONDS:
+                break
             if _sounds(track):
                 heard.add(packet.stream.index)
-            if indices[0] in heard or track.seconds > _LOOK_AHEAD_SECONDS:
+            if indices[0] in heard:
                 break
         else:
             for index, track in tracks.items():

@@ -20,6 +20,12 @@ FILMS = (
     ("vp9", "webm", "libvpx-vp9", "libopus"),
     ("av1", "webm", "libsvtav1", "libopus"),
 )
+# What archives and old phones hold. FFmpeg has no encoder for Theora: see `test_mutants`.
+ARCHIVE_FILMS = (
+    ("vp8", "ogv", "libvpx", "libopus"),
+    ("wmv2", "wmv", "wmv2", "wmav2"),
+    ("amr", "3gp", "libx264", "amr_nb"),
+)
 KINDS = ("flip", "index", "delete", "double", "cut")
 
 # What a decoder does to itself, run at the start of every child that has this on its path. The
@@ -56,8 +62,8 @@ def noise(seconds: float) -> list[np.ndarray]:
 
 
 def write_small(folder: Path, name: str, *, seconds: float = 2.0, **more: object) -> Path:
-    """One of `FILMS`: 64 x 48, 10 pictures a second, with a tone."""
-    _, ending, video, audio = next(film for film in FILMS if film[0] == name)
+    """One of the films above: 64 x 48, 10 pictures a second, with a tone."""
+    _, ending, video, audio = next(film for film in FILMS + ARCHIVE_FILMS if film[0] == name)
     options = {"movflags": "faststart"} if ending == "mp4" else {}
     settings: dict = {
         "seconds": seconds,
@@ -65,7 +71,9 @@ def write_small(folder: Path, name: str, *, seconds: float = 2.0, **more: object
         "pictures": noise(seconds),
         "video_codec": video,
         "audio_codec": audio,
-        "sound": tone(seconds, 48_000),
+        "sound": tone(seconds, 8_000 if audio == "amr_nb" else 48_000),
+        "sound_rate": 8_000 if audio == "amr_nb" else 48_000,
+        "bit_rate": {"wmav2": 64_000, "amr_nb": 12_200}.get(audio),
         "options": options,
     }
     return write_film(folder / f"{name}.{ending}", **{**settings, **more})

@@ -127,6 +127,8 @@ def test_a_playlist_opens_nothing(text: str, film: Path, tmp_path: Path) -> None
         b"FLV\x01",
         b"\0\0\x01\xba",
         b"RIFF\0\0\0\0AVI ",
+        b"OggS\0\x02",
+        bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"),
     ],
 )
 def test_a_playlist_behind_a_borrowed_signature(head: bytes, film: Path, tmp_path: Path) -> None:
@@ -144,6 +146,11 @@ def test_a_playlist_behind_a_borrowed_signature(head: bytes, film: Path, tmp_pat
         (b"\0\0\0\x18ftypisom", "header"),
         (b"\x1aE\xdf\xa3" + b"\xff" * 300, "header"),
         (b"x", "first bytes"),
+        (b"OggS", "header"),
+        (bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c") + b"\xff" * 300, "header"),
+        (bytes.fromhex("0005160700020000") + b"Mac OS X        ", "what a Mac notes"),
+        (b"[Reference]\r\nRef1=http://localhost/a.wmv?MSWMExt=.asf", "playlist"),
+        (b'<ASX version="3.0"><Entry><Ref href="a.wmv"/></Entry></ASX>', "playlist"),
     ],
 )
 def test_files_that_are_no_film(content: bytes, word: str, tmp_path: Path) -> None:

@@ -370,3 +370,20 @@ def test_a_burst_in_a_slow_film_is_no_frame_rate(tmp_path: Path) -> None:
     times = burst + [TICKS * second for second in range(1, 5)]
     clip = decode_clip(write_film(tmp_path / "a.mkv", times=times), size=SIZE)
     assert numbers(clip.frames)[1:4] == [200, 201, 202]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("antiphase.mp4", "chrome_jitter.webm", "cover_default.mp4"),
+        *("two_audio_first_silent.mp4", "x.ogv", "x.wmv"),
+    ],
+)
+def test_real_files_show_and_play_every_second(name: str, shared: Path) -> None:
+    """Second s has the tone 400 + 150 s Hz; their colours are all different."""
+    clip = read(shared / "awkward" / "timing" / name)
+    assert clip.valid.tolist() == [True] * 8 and clip.problem is None
+    assert names_of(clip.waveform) == [{400 + 150 * second} for second in range(8)]
+    colours = clip.frames[:, 0, SIZE[0] // 2 :, SIZE[1] // 2 :].mean(axis=(1, 2))  # [8, 3]
+    distances = np.abs(colours[:, None] - colours[None]).max(axis=2)
+    assert (distances[~np.eye(8, dtype=bool)] > 50).all()

@@ -26,7 +26,10 @@ _ENCODERS = {
     "libvpx": {"deadline": "realtime", "cpu-used": "8"},
 }
 # These count pictures and know no finer clock.
-_COUNTING = ("mpeg1video", "mpeg2video", "mpeg4")
+_COUNTING = ("mpeg1video", "mpeg2video", "mpeg4", "wmv2")
+# Rates and bit rates without which these do not begin.
+_SOUND_RATES = {"flac": SAMPLE_RATE, "pcm_s16le": SAMPLE_RATE, "amr_nb": 8_000}
+_BIT_RATES = {"wmav2": 64_000, "amr_nb": 12_200}
 
 Change = Callable[[av.Packet], av.Packet | None]
 
@@ -122,7 +125,9 @@ def _encode_pictures(out: av.container.OutputContainer, clip: Coded) -> list[av.
     video = out.add_stream(codec, rate=clip.rate, options=options)
     video.height, video.width = SIZE
     video.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
-    ticks = clip.rate if codec in _COUNTING else TICKS
+    # Ogg counts pictures, too: in its VP8 a picture without a length lasts a tick.
+    counting = codec in _COUNTING or out.format.name == "ogv"
+    ticks = clip.rate if counting else TICKS
     video.codec_context.time_base = Fraction(1, ticks)
     packets = []
     for number, time in enumerate(clip.pictures):
@@ -139,8 +144,10 @@ def _picture(number: int) -> np.ndarray:
 
 
 def _encode_sound(out: av.container.OutputContainer, clip: Coded) -> list[av.Packet]:
-    rate = SAMPLE_RATE if clip.sound_codec in ("flac", "pcm_s16le") else 48_000
+    rate = _SOUND_RATES.get(clip.sound_codec, 48_000)
     audio = out.add_stream(clip.sound_codec, rate=rate, layout="mono")
+    if clip.sound_codec in _BIT_RATES:
+        audio.bit_rate = _BIT_RATES[clip.sound_codec]
     begin, end = clip.sounds[0][0], clip.sounds[-1][1]
     times = np.arange(round((end - begin + clip.cut) * rate)) / rate + float(begin - clip.cut)
     # Rounded, because a second must not begin a sample too early.

@@ -53,6 +53,10 @@ FORMATS = {
         shift=Fraction(24, 1000),
         picture_shift=Fraction(1, 5),
     ),
+    "ogv": Format("ogv", "libvpx", "libopus", shift=Fraction(8, 1000)),
+    # A packet of wmav2 at 48 kHz lasts 43 ms.
+    "wmv": Format("wmv", "wmv2", "wmav2", shift=Fraction(43, 1000)),
+    "3gp": Format("3gp", "libx264", "amr_nb", shift=Fraction(22, 1000)),
     "avi": Format("avi", "mpeg4", "pcm_s16le", shift=Fraction(24, 1000)),
 }
 
@@ -80,6 +84,8 @@ IMPOSSIBLE = {
     ("avi", "both begin late"),
     # MPEG-2 knows no picture that stays: an encoder repeats it.
     ("mpg", "frames on change only"),
+    # Nor does VP8 in Ogg, which counts pictures.
+    ("ogv", "frames on change only"),
 }
 GRID = [(shape, name) for shape in SHAPES for name in FORMATS if (name, shape) not in IMPOSSIBLE]
 
