@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -13,6 +15,7 @@ from avel_tf.quiet import load_tensorflow
 
 if TYPE_CHECKING:
     from avel_tf.config import Config
+    from avel_tf.data.annotation_changes import AnnotationChanges
     from avel_tf.data.feature_store import FeatureStore
 
 
@@ -66,19 +69,34 @@ def is_feature_store(path: Path) -> bool:
     return (path / "manifest.json").is_file() and any(path.glob("*.tfrecord"))
 
 
-def features_of(path: Path, config: Config, folder: Path, *, reuse: bool = False) -> FeatureStore:
+def features_of(
+    path: Path,
+    config: Config,
+    folder: Path,
+    *,
+    reuse: bool = False,
+    on_relabel: Callable[[AnnotationChanges], None] | None = None,
+) -> FeatureStore:
     """The features of a DATA or FEATURES argument.
 
     Args:
         path: A data set or a feature store.
         config: How to make features of a data set.
         folder: Where features of a data set shall be kept.
-        reuse: Take the features that lie in `folder` if they were made by the same recipe.
+        reuse: Take the features that lie in `folder` if they were made by the same recipe. Where
+            labels have changed since, they are written anew and the features stay.
+        on_relabel: Called with the changes before labels are written anew.
+
+    Raises:
+        ValueError: Annotations have changed since the features were made, in a way that needs
+            other features.
     """
     load_tensorflow()
+    from avel_tf.data.annotation_changes import annotation_changes, relabel
     from avel_tf.data.feature_store import FeatureStore
 
     if is_feature_store(path):
+        require_current_annotations(path)
         return FeatureStore(path, deleaked=config.dataset.deleaked)
     from avel_tf.annotations import load_dataset
     from avel_tf.data.extract import extract_features
@@ -89,7 +107,17 @@ def features_of(path: Path, config: Config, folder: Path, *, reuse: bool = False
     if reuse and is_feature_store(folder):
         store = FeatureStore(folder)
         if store.recipe == extractor.recipe:
-            return store
+            changes = annotation_changes(store, dataset)
+            if not changes:
+                return store
+            if not changes.labels_only:
+                raise ValueError(
+                    f"The annotations of {path} have changed since the features in {folder} were "
+                    f"made: {changes}. Train anew with another --out."
+                )
+            if on_relabel:
+                on_relabel(changes)
+            return relabel(store, dataset)
     with Progress("embedding", "videos") as progress:
         return extract_features(
             dataset,
@@ -99,7 +127,42 @@ def features_of(path: Path, config: Config, folder: Path, *, reuse: bool = False
             media=config.media,
             engine=config.engine,
             seed=config.training.seed,
+            source={
+                "path": os.path.abspath(path),
+                "dataset": dataclasses.asdict(config.dataset),
+            },
             progress=progress,
+        )
+
+
+def require_current_annotations(features: Path) -> None:
+    """Refuses features whose data set has been annotated otherwise since.
+
+    Features that do not say where they come from, and those whose data set is not there any more
+    or on another machine, pass.
+
+    Args:
+        features: A feature store.
+
+    Raises:
+        ValueError: The annotations have changed; the message says what.
+    """
+    from avel_tf.annotations import DatasetError, DatasetSettings, load_dataset
+    from avel_tf.data.annotation_changes import annotation_changes
+    from avel_tf.data.feature_store import FeatureStore
+
+    store = FeatureStore(features)
+    source = store.manifest.get("source")
+    if not source or not os.path.exists(source["path"]):
+        return
+    try:
+        dataset = load_dataset(source["path"], DatasetSettings(**source["dataset"]))
+    except (DatasetError, TypeError):
+        return  # something else lies there now
+    if changes := annotation_changes(store, dataset):
+        raise ValueError(
+            f"The annotations of {source['path']} have changed since the features {features} were "
+            f"made: {changes}. Make them anew: avel extract {source['path']} --out {features}."
         )
 
 

@@ -66,7 +66,13 @@ def run(options: argparse.Namespace) -> int:
     _check_folder(options.out, config, resume=options.resume)
     from avel_tf.commands.common import features_of
 
-    store = features_of(options.data, config, options.out / "features", reuse=options.resume)
+    store = features_of(
+        options.data,
+        config,
+        options.out / "features",
+        reuse=options.resume,
+        on_relabel=lambda changes: _begin_anew(options.out, changes),
+    )
     if options.seeds == 1:
         metrics = train_once(store, options.out, config, resume=options.resume)
     else:
@@ -76,6 +82,14 @@ def run(options: argparse.Namespace) -> int:
     print(summary(metrics))
     print(f"The run lies in {options.out}")
     return 2 if store.skipped else 0
+
+
+def _begin_anew(folder: Path, changes: object) -> None:
+    """Forget what was learned from labels that have changed since."""
+    print(f"The annotations have changed: {changes}. The features stay; training begins anew.")
+    for run_folder in (folder, *folder.glob("seed-*")):
+        shutil.rmtree(run_folder / "checkpoint", ignore_errors=True)
+        (run_folder / "manifest.json").unlink(missing_ok=True)
 
 
 def train_once(
@@ -90,7 +104,15 @@ def train_once(
     from avel_tf.training.run import Run, probabilities_of
     from avel_tf.training.train import train
 
-    Run.begin(folder, config_yaml=config.to_yaml(), labels=store.labels, recipe=store.recipe)
+    if resume:
+        Run.require_same_features(folder, store)
+    Run.begin(
+        folder,
+        config_yaml=config.to_yaml(),
+        labels=store.labels,
+        recipe=store.recipe,
+        features=store.digests,
+    )
     model = train(
         store,
         folder,

@@ -57,6 +57,7 @@ def extract_features(
     media: DecodeSettings | None = None,
     engine: EngineSettings | None = None,
     seed: int = 0,
+    source: dict[str, Any] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> FeatureStore:
     """Decode and embed every video of a data set, once.
@@ -74,6 +75,7 @@ def extract_features(
         media: Limits of the decoder.
         engine: By what the backbones are run.
         seed: Seed of the augmentation.
+        source: Where the data set was read from, and with which settings; for the manifest.
         progress: Called after each video with how many are done, and of how many.
 
     Returns:
@@ -100,6 +102,7 @@ def extract_features(
         layout=dataset.layout,
         dtype=data.feature_dtype,
         leaks=[video.id for video in dataset.videos if video.id not in stay],
+        source=source,
     )
 
     def count(videos: int = 1) -> None:

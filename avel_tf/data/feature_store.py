@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import os
 import shutil
@@ -90,6 +91,11 @@ class FeatureStore:
             )
         self._leaks: list[str] = self.manifest["leaks"] if deleaked else []
 
+    @property
+    def digests(self) -> dict[str, str | None]:
+        """Hash of the records of each split, by its name; None in stores of older versions."""
+        return {name: entry.get("sha256") for name, entry in self._splits.items()}
+
     def count(self, split: str) -> int:
         """Number of records of a split."""
         entry = self._split(split)
@@ -169,6 +175,8 @@ class FeatureStoreWriter:
         layout: The layout of the data set they come from.
         dtype: `float32`, or `float16` at half the size.
         leaks: Ids of the examples that a reader leaves out who asks for no file in two splits.
+        source: The data set that they are made of, `path` and `dataset` settings, so that later
+            changes of its annotations are noticed; None where there is none.
 
     Raises:
         FeatureStoreError: When the folder holds something else.
@@ -187,6 +195,7 @@ class FeatureStoreWriter:
         layout: str,
         dtype: str = "float32",
         leaks: Iterable[str] = (),
+        source: dict[str, Any] | None = None,
     ) -> None:
         self.folder = Path(folder)
         if self.folder.exists() and not _may_be_replaced(self.folder):
@@ -203,6 +212,7 @@ class FeatureStoreWriter:
             "recipe": recipe.to_dict(),
             "feature_dtype": self.dtype,
             "leaks": sorted(self._leaks),
+            "source": source,
             "splits": {},
             "skipped": [],
             "remarks": [],
@@ -249,18 +259,26 @@ class FeatureStoreWriter:
         files = [f"{name}-{index:05d}-of-{shards:05d}.tfrecord" for index in range(shards)]
         writers = [tf.io.TFRecordWriter(str(self._partial / file)) for file in files]
         written = leaks = 0
+        digest = hashlib.sha256()
         largest = {"visual": 0.0, "audio": 0.0}
         for record in records:
             if self.dtype == "float16":
                 for stream, value in _magnitudes(*record[:2]).items():
                     largest[stream] = max(largest[stream], value)
-            writers[written % shards].write(encode_record(*record, dtype=self.dtype))
+            encoded = encode_record(*record, dtype=self.dtype)
+            digest.update(encoded)
+            writers[written % shards].write(encoded)
             written += 1
             leaks += record[0].split(AUGMENTED)[0] in self._leaks
         for writer in writers:
             writer.close()
         _require_normal(largest, name)
-        self._manifest["splits"][name] = {"records": written, "leaks": leaks, "shards": files}
+        self._manifest["splits"][name] = {
+            "records": written,
+            "leaks": leaks,
+            "shards": files,
+            "sha256": digest.hexdigest(),
+        }
 
     def skip(self, video: str, split: str, reason: str) -> None:
         """Note a video that gave no features."""

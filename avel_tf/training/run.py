@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -15,6 +15,9 @@ from avel_tf.embeddings.recipe import Recipe
 from avel_tf.labels import Labels
 from avel_tf.models import load_model
 from avel_tf.training.train import MODEL
+
+if TYPE_CHECKING:
+    from avel_tf.data.feature_store import FeatureStore
 
 
 class Run:
@@ -55,14 +58,60 @@ class Run:
         self.decoding = Decoding.load(self.folder)
 
     @staticmethod
-    def begin(folder: str | Path, *, config_yaml: str, labels: Labels, recipe: Recipe) -> None:
-        """Write what is known before the first epoch."""
+    def begin(
+        folder: str | Path,
+        *,
+        config_yaml: str,
+        labels: Labels,
+        recipe: Recipe,
+        features: dict[str, str | None] | None = None,
+    ) -> None:
+        """Write what is known before the first epoch.
+
+        Args:
+            folder: The run's folder.
+            config_yaml: The resolved configuration.
+            labels: The classes.
+            recipe: How the features were made.
+            features: `FeatureStore.digests` of what is trained on, for `require_same_features`.
+        """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.yaml").write_text(config_yaml, encoding="utf-8")
         labels.save(folder / "labels.txt")
-        text = json.dumps({"schema": 1, "recipe": recipe.to_dict()}, indent=2)
+        content = {"schema": 1, "recipe": recipe.to_dict(), "features": features}
+        text = json.dumps(content, indent=2)
         (folder / "manifest.json").write_text(text + "\n", encoding="utf-8")
+
+    @staticmethod
+    def require_same_features(folder: str | Path, store: FeatureStore) -> None:
+        """Refuses to go on with a run on other features or labels than it began with.
+
+        Runs and features of older versions do not say what they are, and pass.
+
+        Args:
+            folder: The run's folder; one in which nothing has begun passes.
+            store: The features that the run shall go on with.
+
+        Raises:
+            ValueError: They are others; the message names the splits.
+        """
+        try:
+            text = (Path(folder) / "manifest.json").read_text(encoding="utf-8")
+            before = json.loads(text).get("features") or {}
+        except FileNotFoundError:
+            return
+        changed = [
+            split
+            for split, digest in store.digests.items()
+            if digest and before.get(split) and digest != before[split]
+        ]
+        if changed:
+            raise ValueError(
+                f"The run in {folder} began with other features or labels than {store.folder} "
+                f"holds now (split {', '.join(changed)}). What was learned from the old ones "
+                "cannot go on with these: train anew with another --out."
+            )
 
     def model(self) -> keras.Model:
         """The trained model; logits over features."""
