@@ -18,12 +18,15 @@ class Dataset:
         layout: `"ave"`, `"table"` or `"activitynet"`.
         labels: The class vocabulary.
         videos: All examples, in the order of the annotation files.
+        notes: What was understood of annotations that are not written in the documented form, a
+            sentence each.
     """
 
     root: Path
     layout: str
     labels: Labels
     videos: tuple[Video, ...]
+    notes: tuple[str, ...] = ()
 
     def split(self, name: str) -> tuple[Video, ...]:
         """Hands out the examples of one split.

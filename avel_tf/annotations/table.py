@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from avel_tf.annotations.annotation import Annotation
 from avel_tf.annotations.dataset import Dataset
+from avel_tf.annotations.dialect import FORM, Table, video_exists
 from avel_tf.annotations.errors import DatasetError
-from avel_tf.annotations.reading import (
-    alphabetical_labels,
-    decode_text,
-    parse_seconds,
-    read_bytes,
-    sort_annotations,
-)
+from avel_tf.annotations.reading import alphabetical_labels, sort_annotations
 from avel_tf.annotations.settings import DatasetSettings
 from avel_tf.annotations.splits import assign_splits
-from avel_tf.annotations.video import SPLITS, Video
-from avel_tf.labels import BACKGROUND, did_you_mean
+from avel_tf.annotations.video import Video
+from avel_tf.labels import BACKGROUND
 from avel_tf.video_files import AmbiguousNameError, VideoFolder
-
-_REQUIRED = ("video", "label", "start", "end")
-_FORM = ",".join(_REQUIRED) + "[,split]"
 
 
 @dataclass
@@ -53,21 +43,22 @@ def load_table(path: Path, settings: DatasetSettings) -> Dataset:
     """
     entries: dict[str, _Entry] = {}
     files = VideoFolder(path.parent)
-    for line, row in _rows(path):
+    table = Table(path, partial(video_exists, files.find))
+    for line, row in table.rows:
         where = f"{path}, line {line}"
         video_id, video_path = _locate(row["video"], files, where)
-        split = _split_name(row.get("split", ""), where)
+        split = table.split(line, row.get("split", ""))
         entry = entries.setdefault(video_id, _Entry(video_path, line, split))
         if entry.split != split:
             raise DatasetError(
                 f"{where}: {row['video']!r} has the split {split!r} here and {entry.split!r} in "
                 f"line {entry.line}; a video belongs to one split."
             )
-        annotation = _annotation(row, where)
+        annotation = _annotation(table, line, row)
         if annotation:
             entry.annotations.append(annotation)
     if not entries:
-        raise DatasetError(f"{path} lists no video; expected rows of {_FORM} below the header.")
+        raise DatasetError(f"{path} lists no video; expected rows of {FORM} below the header.")
 
     labels = alphabetical_labels(
         (event.label for entry in entries.values() for event in entry.annotations), path
@@ -77,67 +68,7 @@ def load_table(path: Path, settings: DatasetSettings) -> Dataset:
         Video(name, entry.path, sort_annotations(entry.annotations), splits[name], name)
         for name, entry in entries.items()
     )
-    return Dataset(path.parent, "table", labels, videos)
-
-
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yields each row that is not blank, by column name, with the line it ends on."""
-    # Bytes that are not UTF-8 are kept, because a file name on Linux may hold any.
-    text = decode_text(read_bytes(path), "surrogateescape")
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    columns: list[str] = []
-    try:
-        for fields in reader:
-            fields = [value.strip() for value in fields]
-            if not any(fields):
-                continue
-            if not columns:
-                columns = _columns(fields, path)
-                continue
-            where = f"{path}, line {reader.line_num}"
-            if any(fields[len(columns) :]):
-                raise DatasetError(
-                    f"{where}: {len(fields)} fields, but the header has {len(columns)}; put a "
-                    f'field that holds a comma in quotes, such as "Violin, fiddle". '
-                    f"Received {fields!r}."
-                )
-            if len(fields) < len(columns) and any(
-                column in _REQUIRED for column in columns[len(fields) :]
-            ):
-                raise DatasetError(
-                    f"{where}: only {len(fields)} of {len(columns)} fields; received {fields!r}, "
-                    f"expected {','.join(columns)}."
-                )
-            yield reader.line_num, dict(zip(columns, fields, strict=False))
-    except csv.Error as error:
-        raise DatasetError(f"{path}, line {reader.line_num}: not a CSV row: {error}.") from error
-    if not columns:
-        raise DatasetError(f"{path} is empty; expected a header with {_FORM}.")
-
-
-def _columns(header: list[str], path: Path) -> list[str]:
-    columns = [name.casefold() for name in header]
-    known = (*_REQUIRED, "split")
-    missing = [name for name in _REQUIRED if name not in columns]
-    if missing:
-        hint = ""
-        if len(columns) == 1 and any(mark in columns[0] for mark in ";\t"):
-            hint = " The columns must be separated by commas."
-        else:
-            strangers = [name for name in columns if name not in known]
-            hint = "".join(
-                f" There is a column {name!r}.{did_you_mean(name, missing)}"
-                for name in strangers
-                if did_you_mean(name, missing)
-            )
-        raise DatasetError(
-            f"{path}: the header lacks {', '.join(missing)}; expected {_FORM} in any order, "
-            f"received {','.join(header)!r}.{hint}"
-        )
-    doubled = [name for name in known if columns.count(name) > 1]
-    if doubled:
-        raise DatasetError(f"{path}: the header has the column {doubled[0]!r} more than once.")
-    return columns
+    return Dataset(path.parent, "table", labels, videos, tuple(table.notes))
 
 
 def _locate(text: str, files: VideoFolder, where: str) -> tuple[str, Path]:
@@ -158,17 +89,8 @@ def _locate(text: str, files: VideoFolder, where: str) -> tuple[str, Path]:
     return Path(os.path.relpath(path, folder)).as_posix(), path
 
 
-def _split_name(text: str, where: str) -> str:
-    if text and text not in SPLITS:
-        raise DatasetError(
-            f"{where}: the split {text!r} is unknown; expected one of {', '.join(SPLITS)}."
-            f"{did_you_mean(text, SPLITS)}"
-        )
-    return text
-
-
-def _annotation(row: dict[str, str], where: str) -> Annotation | None:
-    label = row["label"]
+def _annotation(table: Table, line: int, row: dict[str, str]) -> Annotation | None:
+    label, where = row["label"], f"{table.path}, line {line}"
     if not label:
         return None  # A video without an event; its times say nothing.
     if label.casefold() == BACKGROUND:
@@ -182,8 +104,8 @@ def _annotation(row: dict[str, str], where: str) -> Annotation | None:
         )
     return Annotation(
         label,
-        parse_seconds(row["start"], "start", where),
-        parse_seconds(row["end"], "end", where),
+        table.seconds(line, row, "start"),
+        table.seconds(line, row, "end"),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -11,7 +12,7 @@ from avel_tf.audit.class_checks import check_classes
 from avel_tf.audit.event_checks import check_events
 from avel_tf.audit.file_checks import check_files
 from avel_tf.audit.file_facts import Decode, Probe, Progress, inspect_files
-from avel_tf.audit.finding import SEVERITIES
+from avel_tf.audit.finding import SEVERITIES, Finding
 from avel_tf.audit.leak_checks import check_leaks
 from avel_tf.audit.report import AuditReport
 from avel_tf.audit.settings import AuditSettings
@@ -65,6 +66,7 @@ def audit(
     balances = measure_balance(dataset, facts, settings.seconds)
     expected = AVE_SECONDS if dataset.layout == "ave" else settings.seconds
     findings = [
+        *_reading(dataset),
         *check_files(dataset, facts, expected),
         *check_leaks(dataset, facts, settings.seconds),
         *check_events(dataset, facts, settings.seconds),
@@ -72,3 +74,15 @@ def audit(
     ]
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     return AuditReport(dataset, tuple(findings), balances, facts)
+
+
+def _reading(dataset: Dataset) -> Iterator[Finding]:
+    """What was understood of a table that is spelt in another way than documented."""
+    if dataset.notes:
+        yield Finding(
+            "table-spelling",
+            "note",
+            "The annotations are not written in the documented form. This was understood:",
+            "Correct the table where something else was meant (docs/datasets.md).",
+            tuple(("annotations", note) for note in dataset.notes),
+        )
