@@ -7,6 +7,7 @@ import io
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
 from pathlib import Path
 
 from avel_tf.annotations.errors import DatasetError
@@ -86,14 +87,15 @@ class Table:
         where = f"{self.path}, line {line}"
         if clock := _CLOCK.fullmatch(text):
             hours, minutes, seconds = clock.groups(default="0")
-            value = float(seconds.replace(",", "."))
+            # Decimal, so that 2:32.967 is 152.967 to the last bit.
+            value = Decimal(seconds.replace(",", "."))
             if value >= 60 or (clock[1] and int(minutes) >= 60):
                 raise DatasetError(
                     f"{where}: the {column} {text!r} is no time of day or length: minutes and "
                     "seconds end at 59; expected [hours:]minutes:seconds, or seconds such as 2.5."
                 )
             self._note("Times such as 1:05 are read as minutes and seconds.")
-            return int(hours) * 3600 + int(minutes) * 60 + value
+            return float(int(hours) * 3600 + int(minutes) * 60 + value)
         if _COMMA.fullmatch(text):
             if self._decimal_comma is None:
                 raise DatasetError(
