@@ -5,17 +5,25 @@ PYTHON ?= $(shell for each in python3.12 python3.11 python3 python; do $$each -c
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install demo test fuzz bench results lint clean
+.PHONY: install demo test test-all fuzz bench results lint clean
 
 install: $(INSTALLED)
 
 demo: $(INSTALLED)
 	$(VENV)/bin/avel demo --out demo
 
-test: $(INSTALLED)
-	$(VENV)/bin/python -m pytest
+# A process for each processor; files are kept whole, so that what they share is made once.
+PYTEST := $(VENV)/bin/python -m pytest --numprocesses auto --dist loadfile
 
-# The long sets of what runs in short in `make test`: damaged files, and runs killed at any moment.
+# What a change is likely to break.
+test: $(INSTALLED)
+	$(PYTEST) -m "not slow"
+
+# Everything: then kill matrices, trainings, distillation and whole commands, too.
+test-all: test
+	$(PYTEST) -m slow
+
+# The long sets of what runs in short in `make test-all`: damaged files, and runs killed at any moment.
 fuzz: $(INSTALLED)
 	AVEL_MUTANTS=10000 AVEL_KILLS=50 $(VENV)/bin/python -m pytest -s \
 		tests/media/test_mutants.py tests/inference/test_resume.py

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,6 +73,29 @@ TINY_TRAINING = (
 )
 
 
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Makes a folder once for all processes of pytest-xdist, which run side by side.
+
+    It is called with a name and a function that fills the folder it is given.
+    """
+    base = tmp_path_factory.getbasetemp()
+    # Each worker has a folder of its own in that of the session.
+    shared = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+
+    def make(name: str, fill: Callable[[Path], object]) -> Path:
+        folder = shared / f"once-{name}"
+        done = shared / f"once-{name}.done"
+        with open(shared / f"once-{name}.lock", "wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                fill(folder)
+                done.touch()
+        return folder
+
+    return make
+
+
 # The arithmetic that numbers are compared in, whatever this machine has that is faster.
 FLOAT32 = EngineSettings("tensorflow", "float32")
 
@@ -82,15 +106,18 @@ def as_set(settings: Iterable[str]) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def clips(made_once: Callable[..., Path]) -> Path:
     """A data set of 14 clips of four seconds, as `annotations.csv` and mp4 files."""
     from avel_tf.media.synthesis import SynthesisSettings, make_dataset
 
     settings = SynthesisSettings(
         seconds=4, width=96, height=72, frame_rate=8.0, shortest_event=2, classes=CLASSES
     )
-    folder = tmp_path_factory.mktemp("data") / "clips"
-    return make_dataset(folder, train=7, validation=3, test=4, settings=settings, workers=1)
+
+    def fill(folder: Path) -> None:
+        make_dataset(folder / "clips", train=7, validation=3, test=4, settings=settings, workers=1)
+
+    return made_once("data", fill) / "clips"
 
 
 @pytest.fixture(scope="session")
@@ -108,33 +135,36 @@ def extractor() -> FeatureExtractor:
 
 
 @pytest.fixture(scope="session")
-def store(
-    clips: Path, extractor: FeatureExtractor, tmp_path_factory: pytest.TempPathFactory
-) -> FeatureStore:
+def store(clips: Path, extractor: FeatureExtractor, made_once: Callable[..., Path]) -> FeatureStore:
     """The features of `clips`."""
     from avel_tf.annotations import load_dataset
     from avel_tf.data.extract import extract_features
+    from avel_tf.data.feature_store import FeatureStore
 
-    folder = tmp_path_factory.mktemp("features") / "clips"
-    return extract_features(load_dataset(clips), extractor, folder, engine=FLOAT32)
+    def fill(folder: Path) -> None:
+        extract_features(load_dataset(clips), extractor, folder / "clips", engine=FLOAT32)
+
+    return FeatureStore(made_once("features", fill) / "clips")
 
 
 @pytest.fixture(scope="session")
-def run_folder(store: FeatureStore, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run_folder(store: FeatureStore, made_once: Callable[..., Path]) -> Path:
     """What `avel train` writes after two epochs on `store`."""
     from avel_tf.cli import main
 
-    folder = tmp_path_factory.mktemp("runs") / "tiny"
-    words = ["train", str(store.folder), "--out", str(folder)]
-    assert main([*words, *as_set(COMPACT_SETTINGS + TINY_TRAINING)]) == 0
-    return folder
+    def fill(folder: Path) -> None:
+        words = ["train", str(store.folder), "--out", str(folder / "tiny")]
+        assert main([*words, *as_set(COMPACT_SETTINGS + TINY_TRAINING)]) == 0
+
+    return made_once("runs", fill) / "tiny"
 
 
 @pytest.fixture(scope="session")
-def exported(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def exported(run_folder: Path, made_once: Callable[..., Path]) -> Path:
     """The first version of what `avel export` makes of `run_folder`."""
     from avel_tf.cli import main
 
-    folder = tmp_path_factory.mktemp("saved_models") / "tiny"
-    assert main(["export", str(run_folder), "--out", str(folder)]) == 0
-    return folder / "1"
+    def fill(folder: Path) -> None:
+        assert main(["export", str(run_folder), "--out", str(folder / "tiny")]) == 0
+
+    return made_once("saved_models", fill) / "tiny" / "1"

@@ -58,7 +58,6 @@ def test_each_kind_of_file(folder) -> None:
     }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("quick", [True, False])
 def test_a_file_that_crashes_its_reader_costs_itself_alone(
     quick, folder, tmp_path, monkeypatch, capsys

@@ -18,6 +18,7 @@ def measured(run_folder, exported, clips, tmp_path_factory):
     return out
 
 
+@pytest.mark.slow
 def test_clean_clips_measure_as_without_corrupt(measured, run_folder, exported, store, tmp_path):
     found = json.loads((measured / "robustness.json").read_text())
     assert found["split"] == "test" and found["videos"] == 4
@@ -37,6 +38,7 @@ def test_clean_clips_measure_as_without_corrupt(measured, run_folder, exported, 
     assert (measured / "robustness.svg").read_text().startswith("<svg")
 
 
+@pytest.mark.slow
 def test_so_many_clips_and_a_table(run_folder, clips, capsys):
     words = ["evaluate", str(run_folder), str(clips), "--corrupt", "muted", "--clips", "2"]
     assert main(words) == 0

@@ -33,6 +33,7 @@ def evaluated(model: Path, data: Path, out: Path, *more: str) -> dict:
     return json.loads((out / "metrics.json").read_text())
 
 
+@pytest.mark.slow
 def test_two_models_on_the_same_clips(exported, rival, store, tmp_path, capsys):
     metrics = evaluated(exported, store.folder, tmp_path, "--against", str(rival))
     against = metrics["against"]
@@ -52,6 +53,7 @@ def test_two_models_on_the_same_clips(exported, rival, store, tmp_path, capsys):
     assert "segment accuracy:" in shown and "difference" in shown
 
 
+@pytest.mark.slow
 def test_a_model_against_itself(run_folder, exported, store, tmp_path, capsys):
     metrics = evaluated(run_folder, store.folder, tmp_path, "--against", str(exported))
     for number in metrics["against"]["numbers"].values():
@@ -98,6 +100,7 @@ def test_a_model_of_before_there_was_a_decoder(run_folder, store, tmp_path):
     assert metrics["event_f1"] == metrics["plain_events"]["event_f1"]
 
 
+@pytest.mark.slow
 def test_seconds_that_are_not_there_are_so_for_run_and_export(
     run_folder, exported, store, tmp_path
 ):

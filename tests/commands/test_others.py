@@ -26,6 +26,7 @@ def small(clips: Path, folder: Path, rows: int = 2) -> Path:
 # extract
 
 
+@pytest.mark.slow
 def test_extract_twice_replaces_the_store_by_the_same(clips, tmp_path, capsys):
     data, out = small(clips, tmp_path / "data"), tmp_path / "features"
     contents = []
@@ -100,6 +101,7 @@ def test_run_and_export_measure_the_same(run_folder, exported, store, tmp_path):
     assert trained["segment_accuracy"] == run["segment_accuracy"]
 
 
+@pytest.mark.slow
 def test_the_split_is_a_choice(exported, store, tmp_path, capsys):
     found = metrics_of(exported, store.folder, tmp_path, "--split", "validation")
     assert (found["split"], found["videos"]) == ("validation", 3)

@@ -85,11 +85,13 @@ def test_a_run_does_not_go_on_with_other_settings(store, whole, capsys, change):
     assert "began with other settings" in error and str(whole / "config.yaml") in error
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_the_settings_that_lie_in_it(store, whole, capsys):
     command = ["train", str(store.folder), "--out", str(whole), "--resume"]
     assert main([*command, "--config", str(whole / "config.yaml")]) == 0
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_another_share_of_the_machine(store, whole, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(whole, run)
@@ -97,6 +99,7 @@ def test_a_run_goes_on_with_another_share_of_the_machine(store, whole, tmp_path)
     assert "memory_gb: 2.5" in (run / "config.yaml").read_text()
 
 
+@pytest.mark.slow
 def test_a_run_of_before_augmentation_goes_on(store, whole, tmp_path, capsys):
     """By its settings, not by their text."""
     run = tmp_path / "run"

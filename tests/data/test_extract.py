@@ -139,6 +139,7 @@ def augmented(clips, extractor, tmp_path_factory) -> list[FeatureStore]:
     ]
 
 
+@pytest.mark.slow
 def test_training_sound_alone_is_changed(augmented, store):
     train = contents(augmented[0], "train")
     assert len(train) == 3 * 7

@@ -63,6 +63,7 @@ def stopping_after(videos: int):
     return progress
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [1, 3, 5, 8, 14])
 def test_what_is_done_is_not_done_again_and_the_bytes_are_the_same(
     clips, extractor, tmp_path, small_groups, embedded, stop

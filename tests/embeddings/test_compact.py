@@ -158,6 +158,7 @@ def test_the_weights_are_small_enough_to_ship(visual, audio):
     assert (compact.WEIGHTS / "model_card.md").is_file()
 
 
+@pytest.mark.slow
 def test_what_was_learned_is_used(visual):
     """Pictures of one synthetic class lie closer together than those of different classes.
 

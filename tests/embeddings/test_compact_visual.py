@@ -29,6 +29,7 @@ def test_small_enough_to_be_shipped(network):
     assert network.count_params() <= 2.5e6
 
 
+@pytest.mark.slow
 def test_trunk_is_the_network_behind_its_shrinking(network, pictures):
     trunk = visual_trunk()
     trunk.set_weights(network.get_weights())

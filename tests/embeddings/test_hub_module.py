@@ -307,6 +307,7 @@ def test_a_single_output_may_come_wrapped(tmp_path):
     assert load_audio(str(folder))(sound(2)).shape == (2, 6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depthwise", [False, True])
 def test_each_second_is_heard_as_if_it_were_alone(tmp_path, depthwise):
     """Also by a module of which TensorFlow cannot make one that takes many seconds at once."""

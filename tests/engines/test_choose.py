@@ -107,6 +107,7 @@ def test_the_fastest_that_is_proven(graphs, settings, sample, in_place_of):
     assert in_tensorflow == FAST_TENSORFLOW
 
 
+@pytest.mark.slow
 def test_the_finding_is_kept_for_these_graphs(graphs, settings, sample, in_place_of):
     for _ in range(3):
         choose_engine(graphs, settings, sample)
@@ -118,6 +119,7 @@ def test_the_finding_is_kept_for_these_graphs(graphs, settings, sample, in_place
     assert choose_engine(graphs, settings, sample) == FAST and sample.calls == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "said"),
     [({"embedding": 1e4}, "have a cosine of 0."), ({"label": True}, "1 of 8 labels change")],
@@ -135,6 +137,7 @@ def test_one_that_strays_is_not_taken_and_a_line_says_so(
     assert choose_engine(graphs, settings, sample) == REFERENCE
 
 
+@pytest.mark.slow
 def test_a_hair_is_no_stray(graphs, settings, sample, in_place_of):
     in_place_of[FAST] = lambda engine: Astray(engine, embedding=1e-3)
     assert choose_engine(graphs, settings, sample) == FAST
@@ -155,6 +158,7 @@ def test_another_output_of_a_module_is_another_network(extractor, monkeypatch):
     assert backbone_graphs(extractor).key != key
 
 
+@pytest.mark.slow
 def test_a_cache_that_cannot_be_written_is_done_without(graphs, tmp_path, sample, caplog):
     (tmp_path / "file").touch()
     settings = EngineSettings(name="openvino", cache=str(tmp_path / "file" / "cache"))
@@ -162,6 +166,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(graphs, tmp_path, sample
     assert "cannot be written" in caplog.text and cache_folder(settings).is_dir()
 
 
+@pytest.mark.slow
 def test_a_gpu_that_tensorflow_does_not_see(graphs, settings, sample, in_place_of, monkeypatch):
     monkeypatch.setattr(choose, "_has_gpu", lambda: True)
     assert choose_engine(graphs, settings, sample) == FAST
@@ -170,6 +175,7 @@ def test_a_gpu_that_tensorflow_does_not_see(graphs, settings, sample, in_place_o
         TensorFlowEngine(graphs, choose_engine(graphs, only, sample).precision)
 
 
+@pytest.mark.slow
 def test_not_installed(graphs, settings, sample, monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(

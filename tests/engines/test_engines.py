@@ -59,6 +59,7 @@ def test_embeddings_are_those_of_the_extractor(extractor, choice):
             assert not computes_in_bfloat16() or np.abs(found - right).max() > 1e-4
 
 
+@pytest.mark.slow
 @by_choice
 def test_two_streams_may_be_read_in_turns(extractor, choice):
     """As by `localize` inside a loop over `localize_directory`."""
@@ -92,6 +93,7 @@ def test_real_networks_too(shared, choice):
     assert cosines(expected[1], audio).min() > least
 
 
+@pytest.mark.slow
 @by_choice
 @pytest.mark.parametrize("shape", [(1, 1), (3, 10), (16, 7)])
 def test_labels_are_computed_in_float32_by_all(exported, choice, shape):

@@ -120,6 +120,7 @@ def test_order_of_the_classes_changes_no_number(split: tuple[dict, dict], order:
         assert before["per_class"][name] == after["per_class"][name]
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(splits())
 def test_swapping_the_sides_keeps_f1(split: tuple[dict, dict]) -> None:
@@ -142,6 +143,7 @@ def test_a_perfect_prediction(split: tuple[dict, dict]) -> None:
     assert (metrics["event_f1"] == 1.0) is has_event
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(splits(), st.data())
 def test_cutting_off_invalid_seconds_at_the_end_is_as_if_they_never_were(split, data) -> None:

@@ -44,6 +44,7 @@ def compare(ours: list, theirs: list, **arguments) -> dict:
     return paired_bootstrap(ours, theirs, LABELS, draws=500, **arguments)["numbers"]
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(st.integers(0, 99), st.integers(0, 99), st.integers(0, 9))
 def test_nothing_against_itself_and_the_other_way_round(one: int, other: int, seed: int) -> None:

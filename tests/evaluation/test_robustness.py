@@ -80,6 +80,7 @@ def test_nothing_spoilt_measures_as_evaluate_does(dataset, store: FeatureStore, 
             assert condition["truth"] == "labels"
 
 
+@pytest.mark.slow
 def test_who_only_listens_does_not_mind_the_picture(measure) -> None:
     found = measure([CLEAN, *conditions("black_picture,muted")[1:], *conditions("white_noise")[4:]])
     clean, black, muted, *noisy = found["conditions"]
@@ -135,6 +136,7 @@ def test_conditions_are_named_and_wrong_names_refused() -> None:
         conditions("white_nose")
 
 
+@pytest.mark.slow
 def test_the_table_and_the_drawing_tell_what_was_found(measure) -> None:
     found = measure(conditions("occlusion,muted"))
     table = robustness_table(found)

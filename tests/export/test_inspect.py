@@ -231,6 +231,7 @@ def test_the_latest_version_is_taken_and_a_folder_without_one_refused(model, tmp
         find_version(tmp_path)
 
 
+@pytest.mark.slow
 def test_doctor_says_what_a_model_is(model, capsys, tmp_path, monkeypatch):
     import tensorflow as tf
 

@@ -53,7 +53,6 @@ def model(exported):
     return tf.saved_model.load(str(exported))
 
 
-@pytest.mark.slow
 def test_plain_tensorflow_gives_the_same_numbers(exported, run_folder, extractor, tmp_path):
     clips = given_clips(2, 3, 160, 160)
     np.savez(tmp_path / "given.npz", **clips)
@@ -79,6 +78,7 @@ def test_plain_tensorflow_gives_the_same_numbers(exported, run_folder, extractor
         np.testing.assert_array_equal(found[f"{signature}/score"], probabilities.max(-1))
 
 
+@pytest.mark.slow
 def test_a_second_of_zeros_was_not_there_for_a_run_and_for_its_export_alike(model, run_folder):
     rng = np.random.default_rng(0)
     specs = model.signatures["from_features"].structured_input_signature[1]
@@ -245,6 +245,7 @@ def test_the_first_version_is_one(exported):
     assert [path.name for path in exported.parent.iterdir()] == ["1"]
 
 
+@pytest.mark.slow
 def test_a_failed_export_leaves_nothing_behind(run_folder, extractor, tmp_path, monkeypatch):
     (tmp_path / "1").mkdir()
 

@@ -79,6 +79,7 @@ def test_settings_have_limits():
 # In this process
 
 
+@pytest.mark.slow
 def test_a_stream_that_fits_a_window_is_labelled_as_the_file(localizer, film):
     told = []
     with piped(film.read_bytes()) as descriptor:
@@ -95,6 +96,7 @@ def test_a_stream_that_fits_a_window_is_labelled_as_the_file(localizer, film):
     assert (line["start"], line["end"]) == (3, 4) and 0 <= line["delay"] < 60
 
 
+@pytest.mark.slow
 def test_labels_come_while_the_stream_does(exported, film):
     """And the delay tells how long a second waited for those behind it."""
     localizer = Localizer(exported, media=SHORT, engine=FLOAT32)
@@ -124,6 +126,7 @@ def test_labels_come_while_the_stream_does(exported, film):
     assert told[3][0].delay > 0.5 and told[4][0].delay > 0.5
 
 
+@pytest.mark.slow
 def test_a_stream_that_falls_silent(localizer, film):
     part = film.read_bytes()[: int(film.stat().st_size * 4.3 / SECONDS)]
     with piped(part, then_close=False) as descriptor:

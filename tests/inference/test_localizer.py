@@ -40,6 +40,7 @@ def test_public_names_are_handed_out_lazily():
         _ = avel_tf.laod
 
 
+@pytest.mark.slow
 def test_the_engine_is_chosen_where_nobody_says_so(exported, clips, localizer):
     path = sorted(clips.glob("videos/**/*.mp4"))[0]
     found, expected = avel_tf.load(exported).localize(path), localizer.localize(path)
@@ -59,6 +60,7 @@ def test_one_file(localizer, clips, store):
         assert event.label in store.labels.names
 
 
+@pytest.mark.slow
 def test_seconds_are_what_the_signature_says_of_the_decoded_clip(localizer, clips, store):
     path = sorted(clips.glob("videos/**/*.mp4"))[3]
     clip = decode_clip(
@@ -77,6 +79,7 @@ def test_seconds_are_what_the_signature_says_of_the_decoded_clip(localizer, clip
     np.testing.assert_allclose(scores, found["score"][0], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_long_film_is_labelled_in_windows_to_its_end(exported, long_film, monkeypatch):
     lengths = []
     label = TensorFlowEngine.label
@@ -168,6 +171,7 @@ def test_a_result_says_which_sound_it_is_of(localizer, tmp_path):
     assert (silent.reason, silent.audio_track) == ("no sound track: silence was assumed", ())
 
 
+@pytest.mark.slow
 def test_a_folder(localizer, clips):
     results = list(localizer.localize_directory(clips))
     assert [r.video for r in results] == sorted(map(str, clips.glob("videos/**/*.mp4")))
@@ -193,6 +197,7 @@ def test_no_model(tmp_path):
             avel_tf.load(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "content"),
     [

@@ -59,6 +59,7 @@ def test_killed_and_with_any_number_of_workers_the_bytes_are_the_same(clips, exp
     assert ledger.read_bytes().count(b'{"result"') == 15 >= done
 
 
+@pytest.mark.slow
 def test_what_lies_beside_a_file_does_not_change_its_result(clips, exported, tmp_path):
     """Nor does the order in which decoders happen to end: every batch has one shape."""
     from avel_tf.inference.localizer import Localizer

@@ -100,6 +100,7 @@ def test_every_input_has_one_line_in_order_whatever_its_name(videos, model, tmp_
     assert names == sorted(below + name for name in os.listdir(os.fsencode(videos)))
 
 
+@pytest.mark.slow
 def test_the_same_folder_again_does_nothing_and_with_other_workers_gives_the_same(
     videos, model, tmp_path
 ):
@@ -150,6 +151,7 @@ def test_killed_at_any_moment_the_next_run_ends_as_if_nothing_had_been(videos, m
     assert any(0 < done < FILES for done in cut), f"no kill came in the midst of it: {cut}"
 
 
+@pytest.mark.slow
 def test_a_file_that_kills_the_process_twice_is_quarantined_and_no_other(videos, model, tmp_path):
     (videos / "10.mp4").write_bytes(b"poison")
     (videos / "20.mp4").write_bytes(b"poison too")
@@ -172,6 +174,7 @@ def test_a_file_that_kills_the_process_twice_is_quarantined_and_no_other(videos,
     assert mended["10.mp4"].status == "ok" and mended["20.mp4"] == by_name["20.mp4"]
 
 
+@pytest.mark.slow
 def test_an_error_that_nobody_expects_ends_a_run_but_not_for_ever(videos, model, tmp_path):
     (videos / "10.mp4").write_bytes(b"cursed")
     out = tmp_path / "out"
@@ -185,6 +188,7 @@ def test_an_error_that_nobody_expects_ends_a_run_but_not_for_ever(videos, model,
     assert cursed.status == "quarantined" and "died twice" in cursed.reason
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_it_keeps_what_is_done_and_goes_on(videos, model, tmp_path, number):
     out, whole = tmp_path / "out", tmp_path / "whole"
@@ -211,6 +215,7 @@ def test_interrupted_it_keeps_what_is_done_and_goes_on(videos, model, tmp_path, 
     assert len(results_in(out / "ledger.jsonl")) == FILES
 
 
+@pytest.mark.slow
 def test_interrupted_twice_it_gives_up_the_files_in_hand(videos, model, tmp_path):
     out = tmp_path / "out"
     run = start(videos, model, out, "--set", "data.workers=2", seconds=2)
@@ -232,6 +237,7 @@ def test_interrupted_twice_it_gives_up_the_files_in_hand(videos, model, tmp_path
     assert len(results_in(out / "ledger.jsonl")) == FILES
 
 
+@pytest.mark.slow
 def test_a_second_run_on_one_folder_stops_at_once(videos, model, tmp_path):
     out = tmp_path / "out"
     first = start(videos, model, out, seconds=0.2)
@@ -266,6 +272,7 @@ def test_a_changed_file_is_done_again_and_no_other(videos, model, tmp_path):
     assert outputs(whole)["results.jsonl"] == outputs(out)["results.jsonl"]
 
 
+@pytest.mark.slow
 def test_another_configuration_or_model_is_refused_unless_fresh(videos, model, tmp_path):
     out = tmp_path / "out"
     infer(videos, model, out)
@@ -280,6 +287,7 @@ def test_another_configuration_or_model_is_refused_unless_fresh(videos, model, t
     assert len(results_in(out / "ledger.jsonl")) == FILES
 
 
+@pytest.mark.slow
 def test_no_room_is_one_sentence_and_nothing_half_written(videos, model, tmp_path):
     """RLIMIT_FSIZE stands in for a full disk: a write ends short, the next one fails."""
     import resource
@@ -304,6 +312,7 @@ def test_no_room_is_one_sentence_and_nothing_half_written(videos, model, tmp_pat
     assert outputs(out) == outputs(whole)
 
 
+@pytest.mark.slow
 def test_no_room_for_the_results_keeps_the_ledger(videos, model, tmp_path):
     out = tmp_path / "out"
     infer(videos, model, out)

@@ -343,6 +343,7 @@ def test_the_same_bytes_every_time(threads: int, film: Path) -> None:
     assert first.waveform.tobytes() == again.waveform.tobytes()
 
 
+@pytest.mark.slow
 def test_blocks_of_a_long_film_hold_only_one_block(tmp_path: Path) -> None:
     path = write_film(
         tmp_path / "a.mkv",
@@ -379,6 +380,7 @@ def test_sound_that_ends_early_does_not_hold_up_the_blocks(tmp_path: Path) -> No
     assert blocks[-1].problem is None
 
 
+@pytest.mark.slow
 def test_sound_stored_behind_all_pictures_is_reported(tmp_path: Path) -> None:
     times = [n * TICKS for n in range(100)]
     for ending, whole in (("mp4", True), ("mkv", False)):

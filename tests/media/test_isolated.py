@@ -89,6 +89,7 @@ def _runs(pid: int) -> bool:
         return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block_seconds", [1, 4, 10, 23, 60])
 def test_blocks_are_those_of_this_process(
     block_seconds: int, long_film: Path, decoder: IsolatedDecoder
@@ -101,6 +102,7 @@ def test_blocks_are_those_of_this_process(
         same(one, other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [None, 1, 10, 15, 23, 30])
 def test_clips_are_those_of_this_process(
     seconds: int | None, long_film: Path, decoder: IsolatedDecoder
@@ -227,6 +229,7 @@ def test_headers_are_those_of_this_process(
         decoder.probe(film, DecodeSettings(max_seconds=1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "answer",
     [
@@ -282,7 +285,6 @@ def test_a_poisonous_header_costs_its_file_alone(
     assert decoder.probe(poisoned / "good.mp4", settings).duration == 3.0
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "words"), DEEDS.items())
 def test_a_poisonous_film_costs_itself_alone(
     kind: str, words: str, poisoned: Path, decoder: IsolatedDecoder
@@ -321,6 +323,7 @@ def test_ninety_nine_of_a_hundred(poisoned: Path, decoder: IsolatedDecoder) -> N
         assert "SIGABRT" in results[37] or "hung" in results[37]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("deed", [signal.SIGKILL, signal.SIGSEGV, signal.SIGSTOP])
 def test_a_child_lost_in_the_middle_of_a_film(
     deed: signal.Signals, long_film: Path, decoder: IsolatedDecoder
@@ -357,6 +360,7 @@ def test_a_child_that_is_lost_between_two_films_costs_none(
     assert decoder.idle_pids != (child,)
 
 
+@pytest.mark.slow
 def test_waiting_for_the_caller_is_no_work(long_film: Path, decoder: IsolatedDecoder) -> None:
     settings = DecodeSettings(max_wall_seconds=1.5, max_stall_seconds=1)
     seconds = 0

@@ -95,6 +95,7 @@ def test_a_second_is_there_before_the_next_has_come(transport):
         assert not decoder.idle_pids
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("isolated", [False, True])
 def test_silence_counts_as_the_end(transport, isolated):
     content = transport.read_bytes()
@@ -110,6 +111,7 @@ def test_silence_counts_as_the_end(transport, isolated):
     assert len(found) in (3, 4)
 
 
+@pytest.mark.slow
 def test_silence_is_told(transport):
     content = transport.read_bytes()
     # Cut where the last second has come: there is no block left that could tell.
@@ -174,6 +176,7 @@ def test_the_limits_on_length_do_not_hold(transport):
         assert len(list(decoder.decode_live("-", descriptor=descriptor, settings=settings))) == 5
 
 
+@pytest.mark.slow
 def test_datagrams(transport):
     """Joined in its midst, as one does with a broadcast."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:

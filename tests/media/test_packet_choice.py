@@ -130,6 +130,7 @@ def left_out(path: Path, rate: int) -> tuple[int, int]:
     return sum(not needed for _, needed in chosen), len(chosen)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STRUCTURES)
 def test_the_clip_is_the_same(name: str, tmp_path: Path) -> None:
     path = film(tmp_path / f"a.{STRUCTURES[name][0]}", name, steady(130))

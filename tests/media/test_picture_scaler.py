@@ -79,6 +79,7 @@ def shift(image: np.ndarray, exact: np.ndarray) -> np.ndarray:
     return np.linalg.lstsq(slopes, (image - exact).ravel(), rcond=None)[0][:2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["yuv422p", "yuv444p", "yuv420p10le", "nv12", "rgb24", "gray"])
 def test_other_pixel_formats(form: str) -> None:
     picture = scene(180, 320)

@@ -52,6 +52,7 @@ def test_classes_are_named_as_in_ave(shared: Path) -> None:
     assert set(EVENT_CLASSES) <= {line.strip() for line in ave}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EVENT_CLASSES)
 def test_a_sound_is_heard_in_every_second_and_its_onsets_lie_in_it(name: str) -> None:
     for seconds in (1, 4, 10):

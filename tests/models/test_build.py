@@ -27,7 +27,6 @@ TRAINABLE = {"avel": 56, "bi_avatt": 26, "bi_vaatt": 26, "audio_only": 22, "visu
 TRAINABLE_VARIANTS = {"every piece": 60, "activation": 40, "spatial attention": 63}
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:You are using a softmax over axis")  # T = 1 is meant
 @pytest.mark.parametrize("name", MODELS)
 def test_model(name: str, tmp_path: Path) -> None:
@@ -79,6 +78,7 @@ def test_single_modality_ignores_the_other(name: str, ignored: str) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("modality", ["visual", "audio"])
 @pytest.mark.parametrize("name", ["avel", "bi_avatt", "bi_vaatt"])
 def test_the_others_use_both(name: str, modality: str) -> None:
@@ -157,6 +157,7 @@ def test_overfits_eight_clips(name: str) -> None:
     assert history["loss"][-1] < history["loss"][0] / 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{}, VARIANTS["every piece"]], ids=["default", "every piece"])
 def test_saved_model_needs_nothing_of_ours(settings: dict[str, object], tmp_path: Path) -> None:
     model, inputs = small_model("avel", **settings), random_inputs(HOLES)

@@ -78,6 +78,7 @@ def test_places_share_the_statistics_of_their_channel() -> None:
         fit_normalization(model, visual[:, :5], audio)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GUIDED)
 def test_where_it_looks_can_be_seen(name: str, tmp_path: Path) -> None:
     model = normalised(small_model(name, visual_places=PLACES, spatial_attention=True))

@@ -37,6 +37,7 @@ def test_infer_takes_it_and_says_what_it_knows(stand_in, clips, tmp_path, capsys
     assert result.model == "shipped/1" and len(result.seconds) == 4
 
 
+@pytest.mark.slow
 def test_another_model_is_not_spoken_for(stand_in, exported, clips, tmp_path, capsys):
     video = next(clips.glob("videos/test/*.mp4"))
     words = ["infer", str(video), "--model", str(exported), "--out", str(tmp_path / "results")]

@@ -128,6 +128,7 @@ def test_a_finished_run_resumes_to_itself(features, uninterrupted):
     assert all(np.array_equal(before[name], after[name]) for name in before)
 
 
+@pytest.mark.slow
 def test_the_same_bytes_twice(features, uninterrupted, tmp_path):
     train(features, tmp_path, model_settings=MODEL, training=TRAINING)
     history = (tmp_path / "history.csv").read_bytes()

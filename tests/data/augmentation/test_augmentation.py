@@ -66,6 +66,7 @@ def test_the_same_batches_whatever_ran_before(examples):
     assert_same(first, epochs(examples))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [1, 2])
 def test_a_resumed_run_meets_the_tail_of_the_whole(examples, first):
     assert_same(epochs(examples)[3 * first :], epochs(examples, first=first))
@@ -83,6 +84,7 @@ def test_no_two_steps_or_epochs_or_seeds_draw_alike(examples):
             assert abs(np.nanmax(np.abs(one - another))) > 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("left_out", list(asdict(ALL)))
 def test_a_piece_draws_the_same_whatever_the_others_do(examples, left_out):
     """Switching one off is an ablation of that one alone."""
