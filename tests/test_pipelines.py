@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def script(name: str, *words: str | Path) -> None:
     command = [sys.executable, str(ROOT / "pipelines" / name), *map(str, words)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
 
 

@@ -93,6 +93,7 @@ class Examples:
             [B, T, C+1]; ceil(N / batch_size) an epoch.
         """
 
+        @tf.autograph.experimental.do_not_convert
         def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
             key = tf.stack([tf.constant(seed, tf.int64), epoch])
             order = tf.random.experimental.stateless_shuffle(
@@ -118,6 +119,7 @@ class Examples:
         def pick(rows: np.ndarray) -> tuple[np.ndarray, ...]:
             return tuple(column[rows] for column in columns)  # [B, T, ...]
 
+        @tf.autograph.experimental.do_not_convert
         def gather(rows: tf.Tensor, *chance: tf.Tensor) -> tuple:
             # numpy picks rows faster than tf.gather (docs/performance.md), needs no second copy of
             # the arrays, and takes those on the disk as well.

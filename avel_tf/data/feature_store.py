@@ -142,6 +142,7 @@ class FeatureStore:
             return records
         leaks = tf.constant([os.fsencode(each) for each in self._leaks])
 
+        @tf.autograph.experimental.do_not_convert
         def stays(record: dict[str, tf.Tensor]) -> tf.Tensor:
             video = tf.strings.regex_replace(record["id"], f"{AUGMENTED}[0-9]+$", "")
             return tf.reduce_all(tf.not_equal(video, leaks))

@@ -71,6 +71,7 @@ def encode_record(
     return example.SerializeToString(deterministic=True)
 
 
+@tf.autograph.experimental.do_not_convert
 def decode_record(
     record: tf.Tensor,
     *,
@@ -122,6 +123,7 @@ def decode_record(
     return {**_of_seconds(context, lists), **columns}
 
 
+@tf.autograph.experimental.do_not_convert
 def decode_seconds(record: tf.Tensor) -> dict[str, tf.Tensor]:
     """`id`, `valid` and `targets` of `decode_record`; the features are passed over."""
     return _of_seconds(

@@ -44,7 +44,7 @@ class SpecAugment(tf.Module):
         # tensorflow-io draws its masks from TensorFlow's global generator.
         tf.random.set_seed(seed)
 
-    @tf.function(input_signature=[tf.TensorSpec([None, 16_000], tf.float32)])
+    @tf.function(input_signature=[tf.TensorSpec([None, 16_000], tf.float32)], autograph=False)
     def __call__(self, seconds: tf.Tensor) -> tf.Tensor:
         """Embed seconds of sound with masks.
 

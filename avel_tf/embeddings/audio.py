@@ -48,7 +48,7 @@ class AudioEmbedding(tf.Module):
         self.output = output
         self._together = module_name != compact.NAME and self._can_be_taken_together()
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32)])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32)], autograph=False)
     def __call__(self, waveform: tf.Tensor) -> tf.Tensor:
         """Embed whole seconds of sound.
 
@@ -91,7 +91,9 @@ class AudioEmbedding(tf.Module):
         """
         noise = tf.random.stateless_normal([3, SAMPLE_RATE], seed=(0, 0), stddev=0.1)
 
-        @tf.function(input_signature=[tf.TensorSpec([None, SAMPLE_RATE], tf.float32)])
+        @tf.function(
+            input_signature=[tf.TensorSpec([None, SAMPLE_RATE], tf.float32)], autograph=False
+        )
         def together(seconds: tf.Tensor) -> tf.Tensor:
             return tf.vectorized_map(self._embed_second, seconds, fallback_to_while_loop=False)
 

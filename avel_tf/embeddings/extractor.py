@@ -49,7 +49,8 @@ class FeatureExtractor(tf.Module):
         input_signature=[
             tf.TensorSpec([None, None, None, None, None, 3], tf.uint8),
             tf.TensorSpec([None, None], tf.float32),
-        ]
+        ],
+        autograph=False,
     )
     def __call__(self, frames: tf.Tensor, waveform: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Embed batches of clips.

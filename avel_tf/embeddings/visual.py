@@ -53,7 +53,7 @@ class VisualEmbedding(tf.Module):
         self.places = math.prod(shape[:-1])
         self.endpoint = endpoint
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8)])
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8)], autograph=False)
     def __call__(self, frames: tf.Tensor) -> tf.Tensor:
         """Embed pictures.
 

@@ -63,7 +63,7 @@ class LocalizerModule(tf.Module):
             self.served[name] = function.get_concrete_function(*inputs)
             self.served[name + WITH_VALID] = function.get_concrete_function(*inputs, valid)
 
-    @tf.function
+    @tf.function(autograph=False)
     def localize(
         self, frames: tf.Tensor, waveform: tf.Tensor, valid: tf.Tensor | None = None
     ) -> dict[str, tf.Tensor]:
@@ -81,7 +81,7 @@ class LocalizerModule(tf.Module):
         """
         return self._label(*self._embed(frames, waveform, valid))
 
-    @tf.function
+    @tf.function(autograph=False)
     def embed(
         self, frames: tf.Tensor, waveform: tf.Tensor, valid: tf.Tensor | None = None
     ) -> dict[str, tf.Tensor]:
@@ -94,7 +94,7 @@ class LocalizerModule(tf.Module):
         visual, audio, valid = self._embed(frames, waveform, valid)
         return {"visual": visual, "audio": audio, "valid": valid}
 
-    @tf.function
+    @tf.function(autograph=False)
     def from_features(
         self, visual: tf.Tensor, audio: tf.Tensor, valid: tf.Tensor | None = None
     ) -> dict[str, tf.Tensor]:

@@ -52,7 +52,7 @@ def test_lines_on_a_full_disk_cost_no_labels(tmp_path):
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
-            timeout=60,
+            timeout=600,
         )
     (line,) = (tmp_path / "results.jsonl").read_text().splitlines()
     assert len(json.loads(line)["seconds"]) == 1
@@ -86,7 +86,7 @@ def test_a_run_on_files_goes_not_on_from_a_ledger_older_than_the_stream(tmp_path
     with Ledger(tmp_path, [], setup={}, model="demo/1"):
         (tmp_path / "results.jsonl").write_text("files\n")
     command = [sys.executable, "-c", SCRIPT, str(tmp_path), "fresh"]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert ended.returncode == 0 and len(ended.stdout.splitlines()) == 3
     with (
         pytest.raises(LedgerError, match="as a live stream leaves it"),

@@ -73,7 +73,7 @@ def test_a_run_that_was_ended_goes_on(views, tmp_path):
         done = subprocess.run(
             [*command, "--minutes", str(minutes), "--threads", "1"],
             cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
-            timeout=300,
+            timeout=600,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         with np.load(run / "state.npz") as state:  # a slow machine may have needed longer

@@ -211,7 +211,7 @@ def test_the_command_on_a_stream(exported, film, tmp_path, number):
     else:
         process.send_signal(number)
         assert process.wait(30) == 130  # though the stream goes on
-    output, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=600)
     assert process.returncode == (130 if number else 0) and b"Traceback" not in errors
     lines += [json.loads(line) for line in output.splitlines()]
     seconds = 5 if number else SECONDS
@@ -225,7 +225,7 @@ def test_the_command_on_a_stream(exported, film, tmp_path, number):
 @pytest.mark.slow
 def test_the_command_on_garbage_and_with_a_reader_that_leaves(exported, film, tmp_path):
     process = start(exported, tmp_path / "garbage")
-    output, errors = process.communicate(b"garbage" * 500, timeout=60)
+    output, errors = process.communicate(b"garbage" * 500, timeout=600)
     assert process.returncode == 2 and not output
     assert b'quarantined: Cannot read "-"' in errors and b"no known film" in errors
     (result,) = read_results(tmp_path / "garbage" / "results.jsonl")

@@ -72,7 +72,7 @@ def same(one: object, other: object) -> None:
     assert (one.info, one.has_sound, one.problem) == (other.info, other.has_sound, other.problem)
 
 
-def ended(pids: list[int], seconds: float = 10.0) -> bool:
+def ended(pids: list[int], seconds: float = 300.0) -> bool:
     """Whether all of these processes end in time."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

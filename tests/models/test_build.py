@@ -28,7 +28,10 @@ TRAINABLE_VARIANTS = {"every piece": 60, "activation": 40, "spatial attention": 
 
 
 @pytest.mark.filterwarnings("ignore:You are using a softmax over axis")  # T = 1 is meant
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[] if name == "avel" else [pytest.mark.slow]) for name in MODELS],
+)
 def test_model(name: str, tmp_path: Path) -> None:
     run_layer_test(
         lambda: small_model(name),

@@ -22,7 +22,15 @@ few = settings(
 masks = hnp.arrays(bool, st.tuples(st.just(3), st.sampled_from([1, 4, 9])))
 
 
-@pytest.fixture(scope="module", params=[*MODELS, *VARIANTS])
+# The network of every piece has all that the others have.
+FAST = ("avel", "every piece")
+CASES = [
+    pytest.param(name, marks=[] if name in FAST else [pytest.mark.slow], id=name)
+    for name in (*MODELS, *VARIANTS)
+]
+
+
+@pytest.fixture(scope="module", params=CASES)
 def model(request: pytest.FixtureRequest) -> keras.Model:
     name = "avel" if request.param in VARIANTS else request.param
     return normalised(small_model(name, **VARIANTS.get(request.param, {})))
