@@ -34,7 +34,7 @@ def digests(localizer: Localizer, paths: Sequence[str], workers: int) -> dict[st
     found = {}
     for place, features, outcome in embed_files(stream, engine):
         assert features is not None, outcome.error
-        windows.add(place, features.visual, features.audio)
+        windows.add(place, features.visual, features.audio, features.valid)
         arrays = (features.visual, features.audio, windows.end(place))
         content = b"".join(np.ascontiguousarray(each).tobytes() for each in arrays)
         found[paths[place]] = hashlib.sha256(content).hexdigest()
