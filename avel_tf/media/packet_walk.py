@@ -136,19 +136,21 @@ class PacketWalk:
         Not so of a live stream, of which each block is handed out as soon as it is there. What
         was wrong with one is raised as a `MediaError` when its last block was not known to be that.
         """
+        stopped = False
         for packet in self._packets():
             if packet.stream is self._video:
                 self._take_pictures(packet)
             else:
                 self._decode_sound(packet)
             if self._stop_at is not None and self._complete_to(self._stop_at):
+                stopped = True
                 break
             # Half a second of the next block must be there, or this one would be the last.
             more = Fraction(0) if self._live else _HALF
             while self._complete_to(self._emitted + block_seconds, more=more):
                 yield self._block(block_seconds)
         self._flush()
-        if self._pictures.empty:
+        if self._pictures.empty and not stopped:
             raise MediaError(self._path, self._no_picture())
         end = int(self._end + _HALF)
         total = max(1, end if self._stop_at is None else min(end, self._stop_at))
@@ -298,7 +300,7 @@ class PacketWalk:
         """Takes the latest picture to stay on screen up to this second."""
         for packet, needed in self._choice.rest():
             self._decode_pictures(packet, needed)
-        self._show(self._decoder.drain())
+        self._show(self._decoder.drain((second + self._origin) / self._tick))
         self._pictures.hold(second)
 
     def _flush(self) -> None:

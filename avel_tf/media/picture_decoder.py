@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from fractions import Fraction
 
 import av
 
@@ -25,7 +26,7 @@ class PictureDecoder:
 
     Example:
         >>> frames = decoder.decode(packet)
-        >>> frames += decoder.drain()
+        >>> frames += decoder.drain(until=90_000)
     """
 
     def __init__(self, video: av.VideoStream) -> None:
@@ -33,7 +34,10 @@ class PictureDecoder:
         self._group: list[av.Packet] = []  # what came since the latest key picture
         self._bytes = 0
         self._complete = False  # whether `_group` holds all of that
+        self._given: set[int] = set()  # times of its pictures that have been handed out
         self._drained = False
+        self._ahead: list[av.VideoFrame] = []  # drained before their time
+        self._again: set[int] = set()  # times of pictures that will come a second time
 
     def decode(self, packet: av.Packet) -> list[av.VideoFrame]:
         """Takes the next packet; returns the pictures that are done.
@@ -41,46 +45,78 @@ class PictureDecoder:
         Raises:
             av.FFmpegError: The packet is damaged.
         """
+        frames = []
         if self._drained:
-            self._drained = False
-            if not packet.is_keyframe:
+            if packet.is_keyframe:
+                frames = self._ahead
+            else:
+                self._again = set(self._given)
                 for earlier in self._group:
-                    self._decode_again(earlier)
+                    frames += self._decode_again(earlier)
+            self._drained, self._ahead = False, []
         if packet.is_keyframe:
-            self._group, self._bytes, self._complete = [], 0, True
+            self._group, self._bytes, self._complete, self._given = [], 0, True, set()
         self._bytes += packet.size
-        if self._bytes > _MOST_BYTES:
-            self._group, self._complete = [], False
+        if self._bytes > _MOST_BYTES or packet.pts is None:
+            self._group, self._complete, self._given = [], False, set()
         if self._complete:
             self._group.append(packet)
-        return self._context.decode(packet)
+        new = self._new(frames + self._context.decode(packet))
+        if self._complete:
+            self._given.update(frame.pts for frame in new if frame.pts is not None)
+        return new
 
-    def drain(self) -> list[av.VideoFrame]:
-        """The pictures that are held back, although further packets may come.
+    def drain(self, until: int | Fraction) -> list[av.VideoFrame]:
+        """The pictures of a time before `until`, although further packets may come.
 
         There are none where the latest group of pictures is too large to be decoded again.
+
+        Args:
+            until: In ticks of the track's clock.
         """
-        if self._drained or not self._complete:
-            return []
-        frames = self.finish()
-        self._context.flush_buffers()
-        self._drained = True
-        return frames
+        if not self._drained:
+            if not self._complete:
+                return []
+            self._ahead = self._new(self.finish())
+            self._context.flush_buffers()
+            self._drained = True
+        coded = {packet.pts for packet in self._group}
+        due: list[av.VideoFrame] = []
+        ahead: list[av.VideoFrame] = []
+        for frame in self._ahead:
+            later = frame.pts is not None and frame.pts >= until and frame.pts in coded
+            (ahead if later else due).append(frame)
+        self._ahead = ahead
+        self._given.update(frame.pts for frame in due if frame.pts is not None)
+        return due
 
     def finish(self) -> list[av.VideoFrame]:
         """The pictures that are held back, when no further packets will come."""
+        if self._drained:
+            return self._ahead
         try:
-            return self._context.decode(None)
+            return self._new(self._context.decode(None))
         except MemoryError:
             raise
         except (av.FFmpegError, EOFError) as error:
             _log.debug("nothing left in the picture decoder: %s", error)
             return []
 
-    def _decode_again(self, packet: av.Packet) -> None:
+    def _new(self, frames: list[av.VideoFrame]) -> list[av.VideoFrame]:
+        """Those of the pictures that have not been handed out before."""
+        new = []
+        for frame in frames:
+            if frame.pts in self._again:
+                self._again.discard(frame.pts)
+                continue
+            new.append(frame)
+        return new
+
+    def _decode_again(self, packet: av.Packet) -> list[av.VideoFrame]:
         try:
-            self._context.decode(packet)  # all that it gives has been given before
+            return self._context.decode(packet)
         except MemoryError:
             raise
         except (av.FFmpegError, EOFError) as error:
             _log.debug("picture packet skipped again: %s", error)
+            return []

@@ -100,7 +100,7 @@ class PictureSampler:
             self.start = max(Fraction(0), time * self._tick - self._origin)
             if self.start <= _TOLERANCE:
                 self._show(frame)
-        elif self._held and time < self._ticks_at(self._held):
+        if self._held and time < self._ticks_at(self._held):
             late = time * self._tick - self._origin
             self.late = late if self.late is None else min(self.late, late)
         self._move_on(time, frame.duration)

@@ -109,7 +109,7 @@ def remarks(spans: list[TrackSpan], info: MediaInfo, end: Fraction | int) -> Ite
     for span in spans:
         before, after = words[span.name]
         if span.start is None:
-            yield f"the {span.name} track is empty: silence was assumed"
+            yield f"nothing came of the {span.name}: {before.removesuffix(' before it')}"
             continue
         if min(span.start, end) > DISAGREEMENT:
             yield f"the {span.name} begins at {float(span.start):.1f} s: {before}"
