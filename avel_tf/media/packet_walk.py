@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import os
@@ -34,7 +35,7 @@ from avel_tf.media.sound_mix import SoundMix
 from avel_tf.media.source import over_limit, reason
 from avel_tf.media.track_choice import choose_sound
 from avel_tf.media.track_ends import DISAGREEMENT, TrackSpan, disagreements, remarks
-from avel_tf.media.track_times import start_of, tick_of
+from avel_tf.media.track_times import first_packets, origin_of, start_of, tick_of
 
 _log = logging.getLogger(__name__)
 _HALF = Fraction(1, 2)
@@ -89,12 +90,12 @@ class PacketWalk:
         choice = choose_sound(container, path, self._video, settings, look_ahead=not live)
         audios = [cast(av.AudioStream, container.streams[index]) for index in choice.indices]
         audio = audios[0] if audios else None
-        self._info = describe(container, path, self._video, audio)
+        self._peeked = first_packets(container, self._video)
+        self._origin = origin_of(self._video, audios, self._peeked)
+        self._info = describe(container, path, self._video, audio, self._origin, self._peeked)
         check_limits(self._info, self._video, settings)
         set_up_decoder(self._video, settings)
         self._decoder = PictureDecoder(self._video)
-        starts = [start_of(self._video), *map(start_of, audios)]
-        self._origin = min((s for s in starts if s is not None), default=Fraction(0))
         self._tick = tick_of(self._video)
         instants = Instants(self._origin, self._tick, frames_per_second)
         self._pictures = PictureSampler(
@@ -168,7 +169,8 @@ class PacketWalk:
         while failures < _READ_FAILURES:
             try:
                 wanted = streams if self._gaps is None else list(self._container.streams)
-                for packet in self._container.demux(wanted):
+                peeked, self._peeked = self._peeked, []
+                for packet in itertools.chain(peeked, self._container.demux(wanted)):
                     if not packet.size:  # it asks for a flush, which `_flush` does once
                         continue
                     failures = 0

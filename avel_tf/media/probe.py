@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import cast
@@ -20,7 +21,7 @@ from avel_tf.media.decode_settings import DecodeSettings
 from avel_tf.media.errors import MediaError
 from avel_tf.media.source import open_media, over_limit
 from avel_tf.media.track_choice import choose_film, choose_sound
-from avel_tf.media.track_times import tick_of
+from avel_tf.media.track_times import first_packets, origin_of, tick_of
 
 _log = logging.getLogger(__name__)
 # How many packets to look at for the first picture, whose side data hold the rotation. A sound
@@ -87,11 +88,13 @@ def probe(path: str | bytes | os.PathLike, settings: DecodeSettings | None = Non
     with open_media(path, settings) as container:
         video = choose_picture(container, path, settings)
         sound = choose_sound(container, path, video, settings, look_ahead=False)
-        audio = container.streams[sound.indices[0]] if sound.indices else None
-        info = describe(container, path, video, cast(av.AudioStream | None, audio))
+        audios = [cast(av.AudioStream, container.streams[index]) for index in sound.indices]
+        packets = first_packets(container, video)
+        origin = origin_of(video, audios, packets)
+        info = describe(container, path, video, audios[0] if audios else None, origin, packets)
         check_limits(info, video, settings)
         set_up_decoder(video, settings)
-        return replace(info, rotation=_first_rotation(container, video))
+        return replace(info, rotation=_first_rotation(container, video, packets))
 
 
 def choose_picture(
@@ -124,8 +127,13 @@ def describe(
     path: str | bytes | os.PathLike,
     video: av.VideoStream,
     audio: av.AudioStream | None,
+    origin: Fraction,
+    packets: Sequence[av.Packet],
 ) -> MediaInfo:
-    """Collects the declarations of an open file; the rotation stays 0."""
+    """Collects the declarations of an open file; the rotation stays 0.
+
+    `origin` and `packets` are what `avel_tf.media.track_times` gives.
+    """
     picture, sound = video.codec_context, audio.codec_context if audio is not None else None
     rate = video.average_rate or _guessed_rate(video)
     video_seconds = _declared_seconds(container, video)
@@ -133,7 +141,7 @@ def describe(
     return MediaInfo(
         path=os.fsdecode(path),
         container=container.format.name,
-        duration=_length(container, (video_seconds, audio_seconds)),
+        duration=_length(container, origin, packets, (video_seconds, audio_seconds)),
         width=picture.width,
         height=picture.height,
         frame_rate=float(rate) if rate else None,
@@ -146,21 +154,29 @@ def describe(
     )
 
 
-def _length(container: InputContainer, tracks: Iterable[float | None]) -> float | None:
+def _length(
+    container: InputContainer,
+    origin: Fraction,
+    packets: Sequence[av.Packet],
+    tracks: Iterable[float | None],
+) -> float | None:
     """The declared length of the file, from where its first track begins to its end."""
-    kind, microseconds = container.format.name, container.duration or 0
-    start = container.start_time or 0
-    # Matroska's Duration counts from the zero of its clock, that of other containers from the
-    # beginning of the first track.
-    if kind.startswith("matroska") and 0 < start < microseconds:
-        microseconds -= start
-    seconds = microseconds / av.time_base
+    kind, seconds = container.format.name, (container.duration or 0) / av.time_base
+    # Matroska's Duration counts from the zero of its clock, that of flv from where the first
+    # packet is decoded, that of other containers from the beginning of the first track.
+    zero = origin
+    if kind.startswith("matroska"):
+        zero = Fraction(0)
+    elif kind == "flv":
+        zero = min((p.dts * p.time_base for p in packets if p.dts is not None), default=origin)
+    if 0 < origin - zero < seconds:
+        seconds -= float(origin - zero)
     if kind in ("asf", "ogg"):
         # FFmpeg takes the end of the file for the length of every track, and adds their starts.
         timed: list[av.VideoStream | av.AudioStream] = [*container.streams.video]
         timed += container.streams.audio
         ends = [float(each.duration * tick_of(each)) for each in timed if each.duration]
-        seconds = max([0.0, *(end - start / av.time_base for end in ends)])
+        seconds = max([0.0, *(end - float(origin) for end in ends)])
     if kind == "avi":  # its main header counts pictures only
         seconds = max([seconds, *(track for track in tracks if track)])
     return seconds or None
@@ -225,8 +241,10 @@ def rotation_of(frame: av.VideoFrame) -> int:
     return round(math.degrees(math.atan2(b, -a if mirrored else a)) / 90) % 4 * 90
 
 
-def _first_rotation(container: InputContainer, video: av.VideoStream) -> int:
-    packets = container.demux(video)
+def _first_rotation(
+    container: InputContainer, video: av.VideoStream, read: Sequence[av.Packet]
+) -> int:
+    packets = itertools.chain((p for p in read if p.stream is video), container.demux(video))
     try:
         for _, packet in zip(range(_PACKETS_TO_FIRST_PICTURE), packets, strict=False):
             for frame in packet.decode():
