@@ -39,8 +39,8 @@ class FileFacts:
         exists: False when nothing lies at the path.
         error: Why it cannot be read; None when it can.
         problem: What decoding tripped over in a file that is readable in part.
-        remark: How its sound was made where that is not plain, such as from another track than the
-            default one.
+        remark: What decoding assumed or chose, such as another sound track than the default one, or
+            a black picture before the first frame.
         duration: Seconds; counted by decoding where the file does not say, else None.
         video_duration: Seconds of picture.
         audio_duration: Seconds of sound.

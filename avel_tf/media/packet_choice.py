@@ -76,8 +76,8 @@ class PacketChoice:
         pts, role = packet.pts, self._role_of(packet)
         if self._first is None and role.starts:
             self._first = pts
-        # The first picture is shown at all instants before it, too; and who knows what becomes of
-        # pictures that lean on some that are not in the file.
+        # Decoding begins with the first picture; and pictures that refer to some which are not in
+        # the file may give anything.
         wanted = pts is None or packet.dts is None or self._first is None or pts <= self._first
         if pts is not None:
             self._trusted = self._trusted or (self._newest is not None and pts < self._newest)

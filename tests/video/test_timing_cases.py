@@ -72,7 +72,7 @@ SHAPES = {
     "frames on change only": (
         tuple(Fraction(n, 5) for n in (0, 1, 7, 8, 19, 26)),
         sound(0, 6),
-        None,
+        "its last frame was held",
     ),
     "shorter than half a second": (steady(0, 0.4), sound(0, 0.3), None),
 }
