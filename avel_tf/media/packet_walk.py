@@ -98,17 +98,19 @@ class PacketWalk:
         self._decoder = PictureDecoder(self._video)
         self._tick = tick_of(self._video)
         instants = Instants(self._origin, self._tick, frames_per_second)
+        # In mp4 a picture is said to last until the next one is decoded, not until it is shown.
+        reordered = bool(self._video.codec_context.has_b_frames)
+        trust_durations = not (reordered and self._info.container == "mov")
         self._pictures = PictureSampler(
-            self._origin, self._tick, self._info.frame_rate, instants, size
+            self._origin, self._tick, self._info.frame_rate, instants, size, trust_durations
         )
+        self._stay: int | None = None  # ticks that the latest picture packet lasts
         picture, rate = self._video.codec_context, self._info.frame_rate
         fast = rate is None or rate > frames_per_second
         role_of = role_reader(self._info.video_codec, picture.extradata)
         # Where every picture is on screen at some instant there is nothing to leave out.
         skipping = fast and not settings.every_picture
-        self._choice = PacketChoice(
-            role_of if skipping else None, instants, reordered=bool(picture.has_b_frames)
-        )
+        self._choice = PacketChoice(role_of if skipping else None, instants, reordered=reordered)
         self._audio = audio
         numbers = [container.streams.audio.index(each) + 1 for each in audios]
         self._sound = (
@@ -212,6 +214,7 @@ class PacketWalk:
         return self._position >= second + _SOUND_BEHIND
 
     def _take_pictures(self, packet: av.Packet) -> None:
+        self._stay = packet.duration
         ticks = packet.dts if packet.dts is not None else packet.pts
         if ticks is not None:
             self._position = max(self._position, float(ticks * self._tick - self._origin))
@@ -310,7 +313,7 @@ class PacketWalk:
         for packet, needed in self._choice.rest():
             self._decode_pictures(packet, needed)
         self._show(self._decoder.finish())
-        self._pictures.close()
+        self._pictures.close(self._stay)
         if self._sound is not None:
             self._sound.decode(None)
 

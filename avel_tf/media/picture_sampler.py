@@ -34,6 +34,7 @@ class PictureSampler:
         frame_rate: Mean pictures per second, for frames that do not say how long they stay.
         instants: When pictures are taken.
         size: (H, W) of the pictures to make.
+        trust_durations: Whether frames know how long they stay on screen.
 
     Attributes:
         start: When the first frame comes, in seconds; None before it has come.
@@ -47,8 +48,10 @@ class PictureSampler:
         frame_rate: float | None,
         instants: Instants,
         size: tuple[int, int],
+        trust_durations: bool = True,
     ) -> None:
         self._origin = origin
+        self._trust_durations = trust_durations
         self._tick = tick
         self.start: Fraction | None = None
         self.late: Fraction | None = None
@@ -121,10 +124,16 @@ class PictureSampler:
         """
         heapq.heappush(self._passed, (ticks, duration or 0))
 
-    def close(self) -> None:
-        """No frame will come any more."""
+    def close(self, stay: int | None = None) -> None:
+        """No frame will come any more.
+
+        Args:
+            stay: Ticks that the last one stays, for frames that do not know; None when unknown.
+        """
         while self._passed and not self.empty:
             self._move_on(*heapq.heappop(self._passed))
+        if not self._trust_durations and self._clock is not None:
+            self._end = self._clock + (stay or self._usual)
 
     def take(self, count: int) -> np.ndarray:
         """Hands out the next `count` pictures; the last frame stays on screen to the end.
@@ -145,7 +154,8 @@ class PictureSampler:
         while self._sampled < count:
             self._sample()
         self._clock = time
-        self._end = max(self._end, time + (duration or self._usual))
+        stay = duration if duration and self._trust_durations else self._usual
+        self._end = max(self._end, time + stay)
 
     def _show(self, frame: av.VideoFrame) -> None:
         self._current, self._image = frame, None

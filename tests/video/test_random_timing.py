@@ -58,7 +58,9 @@ def test_a_player_shows_and_plays_the_same(
     shift = form.shift
     with tempfile.TemporaryDirectory() as folder:
         path = write(Path(folder) / f"a.{form.ending}", coded, options=form.options)
-        if copied and name == "mp4":
+        # Of reordered pictures mp4 says how long they last until the next one is decoded. A copy
+        # takes that over as how long they are shown, and then its header means it.
+        if copied and name == "mp4" and not coded.picture_options:
             path, shift = copy(path, Path(folder) / "b.mkv"), Fraction(22, 1000)
         clip = decode_clip(path, frames_per_second=rate, size=SIZE)
         blocks = decode_blocks(path, block_seconds=block, frames_per_second=rate, size=SIZE)
