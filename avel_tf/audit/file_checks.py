@@ -121,7 +121,7 @@ def _check_tracks(files: Mapping[Path, str], facts: Mapping[Path, FileFacts]) ->
             "track-lengths",
             "warning",
             f"{_files(len(differing))} with sound and picture of different lengths.",
-            "Where one of them is missing nothing can be both heard and seen; "
+            "Where sound ends early silence is assumed, where the picture does its last frame is held; "
             "check that they run together.",
             tuple((name, detail) for _, name, detail in differing),
         )
