@@ -121,8 +121,8 @@ def _check_tracks(files: Mapping[Path, str], facts: Mapping[Path, FileFacts]) ->
             "track-lengths",
             "warning",
             f"{_files(len(differing))} with sound and picture of different lengths.",
-            "Where sound ends early silence is assumed, where the picture does its last frame is held; "
-            "check that they run together.",
+            "Where sound ends early silence is assumed, and the last frame is held where the "
+            "picture does; check that they run together.",
             tuple((name, detail) for _, name, detail in differing),
         )
 
