@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from avel_tf.atomic import atomic_text
 from avel_tf.event_decoder import EventDecoder
+from avel_tf.second_scores import MultiLabelScores, Scores, SecondScores
 
 FILE = "decoder.json"
 SCHEMA = 1
@@ -20,22 +23,33 @@ class Decoding:
     """How a model's logits become probabilities that can be trusted, and these become events.
 
     Args:
-        temperature: What logits are divided by before the softmax; 1 leaves them. It changes no
-            label. An exported model has it in its graph.
+        temperature: What logits are divided by before they become probabilities; 1 leaves them. An
+            exported model has it in its graph.
         events: Which seconds make an event.
         fitted_on: The split that both were fitted on; None where they are the defaults.
         clips: How many clips that split has.
+        thresholds: Of a model that gives a second any number of labels (`model.head=multi_label`):
+            the probability from which on a second has each class, `[C]`, in (0, 1). None for a
+            model that gives a second one label, the most probable.
 
     Raises:
-        ValueError: If the temperature is not positive.
+        ValueError: If the temperature is not positive, or a threshold lies outside of its range.
     """
 
     temperature: float = 1.0
     events: EventDecoder = field(default_factory=EventDecoder)
     fitted_on: str | None = None
     clips: int = 0
+    thresholds: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
+        if self.thresholds is not None:
+            object.__setattr__(self, "thresholds", tuple(map(float, self.thresholds)))
+            wrong = [each for each in self.thresholds if not 0.0 < each < 1.0]
+            if wrong:
+                raise ValueError(
+                    f"The threshold of a class must lie in (0, 1). Received: {wrong[0]}."
+                )
         if not 0.0 < self.temperature < float("inf"):
             raise ValueError(
                 f"The temperature must be a positive number. Received: {self.temperature}."
@@ -43,7 +57,28 @@ class Decoding:
 
     def to_dict(self) -> dict[str, Any]:
         """As `decoder.json` holds it."""
-        return {"schema": SCHEMA, **dataclasses.asdict(self)}
+        content = {"schema": SCHEMA, **dataclasses.asdict(self)}
+        if self.thresholds is None:
+            del content["thresholds"]  # as before there were such models
+        return content
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a second may have several labels, each class with a probability of its own."""
+        return self.thresholds is not None
+
+    def scores(self, probabilities: np.ndarray) -> Scores:
+        """What labels and events are made from.
+
+        Args:
+            probabilities: A model's output for one video, float `[T, C+1]`.
+
+        Raises:
+            ValueError: If there is not one threshold for each class.
+        """
+        if self.thresholds is None:
+            return SecondScores.from_probabilities(probabilities)
+        return MultiLabelScores.from_probabilities(probabilities, self.thresholds)
 
     def save(self, folder: str | Path) -> None:
         """Write `decoder.json` into a folder, whole or not at all."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from avel_tf.events import Event, checked_seconds, runs, second_spans
 from avel_tf.labels import Labels
-from avel_tf.second_scores import SecondScores
+from avel_tf.second_scores import Scores, SecondScores
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,10 @@ class EventDecoder:
 
     A second speaks for its best event class with the strength p(class) / (p(class) +
     p(background)). At 0.5 class and background are equally probable, so with the default settings
-    events are exactly those of `avel_tf.events.seconds_to_events`. The steps, in this order:
+    events are exactly those of `avel_tf.events.seconds_to_events`. A model of several labels has a
+    sequence of its own for each class, in which the strength compares the odds of the class with
+    those of its threshold (0.5: the threshold), so events of different classes may overlap. The
+    steps, in this order:
 
     1. Hysteresis: neighbouring seconds of one class whose strength reaches `sustain_threshold` are
        a stretch; it is kept if one of them reaches `onset_threshold`.
@@ -62,7 +65,7 @@ class EventDecoder:
 
     def decode(
         self,
-        scores: SecondScores,
+        scores: Scores,
         labels: Labels,
         valid: np.ndarray | None = None,
         *,
@@ -84,29 +87,40 @@ class EventDecoder:
             ValueError: If the shapes differ, an index is not one of the vocabulary, or a score is
                 no probability.
         """
+        events = [
+            event
+            for track in scores.tracks(self.onset_threshold)
+            for event in self._decode_track(track, labels, valid, duration)
+        ]
+        return tuple(sorted(events, key=lambda event: (event.start, event.end)))
+
+    def _decode_track(
+        self,
+        scores: SecondScores,
+        labels: Labels,
+        valid: np.ndarray | None,
+        duration: float | None,
+    ) -> list[Event]:
+        """Find events that exclude each other."""
         index, event, usable = checked_seconds(
             scores.event_index, scores.event_score, labels, valid
         )
-        background = np.asarray(scores.background_score, np.float64)  # [T]
-        checked_seconds(index, background, labels, usable)
-
-        def reaches(strength: float) -> np.ndarray:
-            # Written without a division, so that one half is exactly the argmax.
-            return event * (1.0 - strength) >= background * strength  # [T]
-
-        sustained = np.where(reaches(self.sustain_threshold), index, labels.background)  # [T]
-        peak = reaches(self.onset_threshold)  # [T]
+        checked_seconds(index, scores.background_score, labels, usable)
+        sustained = np.where(
+            scores.reaches(self.sustain_threshold), index, labels.background
+        )  # [T]
+        peak = scores.reaches(self.onset_threshold)  # [T]
         stretches = [
             _Stretch(int(index[first]), first, last, float(event[first : last + 1].sum()))
             for first, last in runs(sustained, usable, labels.background)
             if peak[first : last + 1].any()
         ]
         spans = second_spans(len(index), duration)
-        return tuple(
+        return [
             Event(labels.name(one.label), spans[one.first][0], spans[one.last][1], one.score)
             for one in self._joined(stretches, usable)
             if one.last + 1 - one.first >= self.min_seconds
-        )
+        ]
 
     def _joined(self, stretches: list[_Stretch], usable: np.ndarray) -> list[_Stretch]:
         joined: list[_Stretch] = []

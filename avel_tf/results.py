@@ -25,6 +25,29 @@ _Span = TypeVar("_Span", "Second", Event)
 
 
 @dataclass(frozen=True)
+class LabelScore:
+    """One of several labels of a second.
+
+    Args:
+        label: Name of the class.
+        score: Its probability, in [0, 1].
+
+    Raises:
+        ValueError: If the score is no probability.
+    """
+
+    label: str
+    score: float
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.score <= 1.0:
+            raise ValueError(
+                f"The score of the label {self.label!r} must lie in [0, 1], as a probability does. "
+                f"Received: {self.score!r}."
+            )
+
+
+@dataclass(frozen=True)
 class Second:
     """One second of a video and the class that was found in it.
 
@@ -35,6 +58,8 @@ class Second:
         end: Its end in seconds; less than a second later where the video ends.
         label: Name of the class, or of the background.
         score: Probability of that class, in [0, 1].
+        labels: Of a model that gives a second any number of labels: all of them, the most probable
+            first, which is `label`; empty for background. None for a model that gives one.
 
     Raises:
         ValueError: If a number is not finite or lies outside of its range.
@@ -44,6 +69,7 @@ class Second:
     end: float
     label: str
     score: float
+    labels: tuple[LabelScore, ...] | None = None
 
     def __post_init__(self) -> None:
         check_span(f"the second at {self.start!r}", self.start, self.end, self.score)
@@ -194,7 +220,8 @@ class Result:
             reason=_required(record, "reason", (str, type(None))),
             duration=_required(record, "duration", (int, float, type(None))),
             seconds=tuple(
-                Second(**_span_values(item)) for item in _required(record, "seconds", (list,))
+                Second(**_span_values(item), labels=_label_scores(item))
+                for item in _required(record, "seconds", (list,))
             ),
             events=tuple(
                 Event(**_span_values(item)) for item in _required(record, "events", (list,))
@@ -211,6 +238,7 @@ def labelled_seconds(
     valid: np.ndarray | None = None,
     *,
     duration: float | None = None,
+    label_scores: np.ndarray | None = None,
 ) -> tuple[Second, ...]:
     """The seconds of a result, from the arrays that a model returns.
 
@@ -220,6 +248,8 @@ def labelled_seconds(
         labels: The class vocabulary.
         valid: Which seconds could be decoded, bool `[T]`; all when None. Others are left out.
         duration: Length of the video in seconds, at which the last second is cut.
+        label_scores: Of a model of several labels: the probability of each label that a second
+            has, NaN for the other classes, float `[T, C]`.
 
     Returns:
         One `Second` per valid second, in order.
@@ -231,8 +261,22 @@ def labelled_seconds(
     label_index, score, valid = checked_seconds(label_index, score, labels, valid)
     spans = second_spans(len(label_index), duration)
     return tuple(
-        Second(*spans[second], labels.name(int(label_index[second])), float(score[second]))
+        Second(
+            *spans[second],
+            labels.name(int(label_index[second])),
+            float(score[second]),
+            None if label_scores is None else _sorted_labels(label_scores[second], labels),
+        )
         for second in np.flatnonzero(valid)
+    )
+
+
+def _sorted_labels(scores: np.ndarray, labels: Labels) -> tuple[LabelScore, ...]:
+    """The classes that have a score [C], the most probable first."""
+    present = np.flatnonzero(~np.isnan(scores))
+    order = present[np.argsort(-scores[present], kind="stable")]
+    return tuple(
+        LabelScore(labels.name(int(index)), min(float(scores[index]), 1.0)) for index in order
     )
 
 
@@ -278,12 +322,31 @@ def _round_span(span: _Span) -> _Span:
 
 def span_record(span: Second | Event) -> dict[str, Any]:
     """A second or an event as it stands in a line, its numbers rounded."""
-    return {
+    record: dict[str, Any] = {
         "start": _rounded(span.start, TIME_DECIMALS),
         "end": _rounded(span.end, TIME_DECIMALS),
         "label": span.label,
         "score": _rounded(span.score, SCORE_DECIMALS),
     }
+    if isinstance(span, Second) and span.labels is not None:
+        record["labels"] = [
+            {"label": each.label, "score": _rounded(each.score, SCORE_DECIMALS)}
+            for each in span.labels
+        ]
+    return record
+
+
+def _label_scores(item: Mapping[str, Any]) -> tuple[LabelScore, ...] | None:
+    """The labels of a second; None in lines of models that give one."""
+    if item.get("labels") is None:
+        return None
+    found = []
+    for each in _required(item, "labels", (list,)):
+        if not isinstance(each, dict):
+            raise ValueError(f"A label of a second must be a JSON object. Received: {each!r}.")
+        label, score = _required(each, "label", (str,)), _required(each, "score", (int, float))
+        found.append(LabelScore(label, score))
+    return tuple(found)
 
 
 def _track_numbers(record: Mapping[str, Any]) -> tuple[int, ...]:

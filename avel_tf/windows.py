@@ -29,6 +29,7 @@ class WindowLabeller:
         window_seconds: T of a window.
         hop_seconds: From the start of one window to the start of the next.
         batch_size: B, the most windows predicted at once.
+        multi_label: Whether each class has a probability of its own, rather than a share of one.
 
     Example:
         >>> labeller.add(0, visual, audio)
@@ -36,9 +37,16 @@ class WindowLabeller:
     """
 
     def __init__(
-        self, predict: Predict, *, window_seconds: int, hop_seconds: int, batch_size: int
+        self,
+        predict: Predict,
+        *,
+        window_seconds: int,
+        hop_seconds: int,
+        batch_size: int,
+        multi_label: bool = False,
     ) -> None:
         self._predict = predict
+        self._multi_label = multi_label
         self._window = window_seconds
         self._hop = hop_seconds
         self._batch_size = batch_size
@@ -68,7 +76,8 @@ class WindowLabeller:
             key: The clip, of which at least one segment has been added.
 
         Returns:
-            Probabilities float32 [T, C+1] of all its segments; rows sum to one.
+            Probabilities float32 [T, C+1] of all its segments; rows sum to one, unless
+            `multi_label`.
         """
         clip = self._clips.pop(key)
         start = max(0, clip.seconds - self._window)
@@ -76,7 +85,7 @@ class WindowLabeller:
         if clip.seconds > covered:
             clip.windows.append((start, clip.cut(start, clip.seconds - start)))
         self._run(clip)
-        return _blend(clip.pieces)
+        return _blend(clip.pieces, self._multi_label)
 
     def _run(self, clip: _Clip) -> None:
         """Predicts the windows that wait."""
@@ -124,6 +133,7 @@ def predict_in_windows(
     window_seconds: int,
     hop_seconds: int,
     batch_size: int = 64,
+    multi_label: bool = False,
 ) -> list[np.ndarray]:
     """Labels clips that are in memory, windows of equal length of all of them in one batch.
 
@@ -133,9 +143,10 @@ def predict_in_windows(
         window_seconds: T of a window.
         hop_seconds: From the start of one window to the start of the next.
         batch_size: Windows predicted at once.
+        multi_label: Whether each class has a probability of its own.
 
     Returns:
-        Probabilities float32 [T, C+1] of each clip; rows sum to one.
+        Probabilities float32 [T, C+1] of each clip; rows sum to one, unless `multi_label`.
     """
     pieces: list[list[tuple[int, np.ndarray]]] = [[] for _ in clips]
     waiting: dict[int, list[tuple[int, int]]] = {}  # by length: clip and start
@@ -154,7 +165,7 @@ def predict_in_windows(
             columns = tuple(np.stack(column) for column in zip(*rows, strict=True))  # [B, T, ...]
             for (place, start), one in zip(part, predict(*columns), strict=False):
                 pieces[place].append((start, one))
-    return [_blend(each) for each in pieces]
+    return [_blend(each, multi_label) for each in pieces]
 
 
 def _window_starts(seconds: int, window: int, hop: int) -> list[int]:
@@ -164,10 +175,21 @@ def _window_starts(seconds: int, window: int, hop: int) -> list[int]:
     return starts if starts[-1] == last else [*starts, last]
 
 
-def _blend(pieces: list[tuple[int, np.ndarray]]) -> np.ndarray:
-    """Weighted mean of log-probabilities [T, C+1] of windows, as probabilities again."""
+def _blend(pieces: list[tuple[int, np.ndarray]], multi_label: bool) -> np.ndarray:
+    """Weighted mean of log-probabilities [T, C+1] of windows, as probabilities again.
+
+    What sums to one is one distribution over the classes, or for each class one over yes and no.
+    """
     if len(pieces) == 1:
         return pieces[0][1]
+    mean = np.exp(_mean_logarithm(pieces))  # [T, C+1]
+    if multi_label:
+        absent = np.exp(_mean_logarithm([(start, 1.0 - piece) for start, piece in pieces]))
+        return (mean / (mean + absent)).astype(np.float32)
+    return (mean / mean.sum(-1, keepdims=True)).astype(np.float32)
+
+
+def _mean_logarithm(pieces: list[tuple[int, np.ndarray]]) -> np.ndarray:
     seconds = max(start + len(piece) for start, piece in pieces)
     total = np.zeros([seconds, pieces[0][1].shape[-1]])  # [T, C+1]
     weights = np.zeros([seconds, 1])  # [T, 1]
@@ -175,8 +197,7 @@ def _blend(pieces: list[tuple[int, np.ndarray]]) -> np.ndarray:
         weight = _triangle(len(piece))[:, None]  # [T, 1]
         total[start : start + len(piece)] += weight * np.log(np.maximum(piece, _SMALLEST))
         weights[start : start + len(piece)] += weight
-    probabilities = np.exp(total / weights)
-    return (probabilities / probabilities.sum(-1, keepdims=True)).astype(np.float32)
+    return total / weights
 
 
 def _triangle(length: int) -> np.ndarray:

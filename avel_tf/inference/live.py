@@ -10,6 +10,7 @@ import time
 from array import array
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -20,8 +21,7 @@ from avel_tf.media.errors import MediaError
 from avel_tf.media.isolated import shared_decoder
 from avel_tf.media.live import decode_live, without_login
 from avel_tf.media.second_stream import Outcome
-from avel_tf.results import Result, Second, span_record
-from avel_tf.second_scores import SecondScores
+from avel_tf.results import Result, Second, labelled_seconds, span_record
 from avel_tf.windows import Predict
 
 # Seconds of a stream that wait for a model that is slower than they come; then the decoder waits,
@@ -101,7 +101,8 @@ def label_live(
     """Label a stream while it comes.
 
     The networks are loaded before the stream is opened. Then memory holds a window of features,
-    at most half a minute of pictures that wait, and 13 bytes for each second that is done.
+    at most half a minute of pictures that wait, and the probabilities of each second that is done
+    (4 bytes for each class).
 
     Args:
         localizer: The model at work.
@@ -123,23 +124,25 @@ def label_live(
         window_seconds=localizer.inference.window_seconds,
         lookahead_seconds=localizer.inference.live_lookahead_seconds,
     )
-    event_index, event_score, background_score = array("i"), array("f"), array("f")
+    width = len(localizer.labels) + 1
+    given = array("f")  # probabilities [T, C+1], row after row
     valid = array("b")
     arrived: deque[float] = deque()  # of the seconds that have no label yet
     outcome = Outcome(seconds=0)
 
     def tell(seconds: Iterator[tuple[int, np.ndarray]]) -> None:
         for place, probabilities in seconds:
-            best = int(probabilities.argmax())
-            one = SecondScores.from_probabilities(probabilities[None])  # [1]
-            event_index.append(int(one.event_index[0]))
-            event_score.append(float(one.event_score[0]))
-            background_score.append(float(one.background_score[0]))
+            given.extend(probabilities.tolist())
             came = arrived.popleft()
             if valid[place]:
-                # The softmax of a float32 model may end a rounding error above one.
-                sure = min(float(probabilities[best]), 1.0)
-                second = Second(float(place), place + 1.0, localizer.labels.name(best), sure)
+                one = localizer.decoding.scores(probabilities[None])  # [1]
+                (found,) = labelled_seconds(
+                    one.label_index(localizer.labels.background),
+                    one.score,
+                    localizer.labels,
+                    label_scores=one.label_scores,
+                )
+                second = replace(found, start=float(place), end=place + 1.0)
                 telling(LiveSecond(second, time.monotonic() - came))
 
     try:
@@ -165,7 +168,7 @@ def label_live(
     tell(window.end())
     if not valid:
         return localizer.refused(shown, Outcome(0, error=outcome.error or _INTERRUPTED))
-    scores = SecondScores(*map(np.array, (event_index, event_score, background_score)))  # [T]
+    scores = localizer.decoding.scores(np.array(given, np.float32).reshape(-1, width))  # [T]
     return localizer.result(shown, scores, np.array(valid, bool), outcome)
 
 

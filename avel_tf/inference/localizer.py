@@ -32,7 +32,7 @@ from avel_tf.media.decode import DecodeSettings
 from avel_tf.media.second_stream import Outcome, SecondStream
 from avel_tf.quiet import load_tensorflow
 from avel_tf.results import Result, labelled_seconds
-from avel_tf.second_scores import SecondScores
+from avel_tf.second_scores import Scores
 from avel_tf.shipped import find_shipped
 from avel_tf.windows import WindowLabeller
 
@@ -88,6 +88,11 @@ class Localizer:
             self.labels = Labels.load(self.folder / "assets" / "labels.txt")
             self.recipe = Recipe.from_dict(read_manifest(self.folder)["recipe"])
             self.decoding = Decoding.load(self.folder / "assets")
+            if self.decoding.thresholds and len(self.decoding.thresholds) != len(self.labels):
+                raise ValueError(
+                    f"its decoder.json has {len(self.decoding.thresholds)} thresholds, and its "
+                    f"labels.txt {len(self.labels)} classes"
+                )
         except ModelError:
             raise
         except (OSError, ValueError, TypeError, LookupError) as error:
@@ -203,6 +208,7 @@ class Localizer:
             window_seconds=self.inference.window_seconds,
             hop_seconds=self.inference.hop_seconds,
             batch_size=self.inference.batch_clips,
+            multi_label=self.decoding.multi_label,
         )
         valid: dict[int, list[np.ndarray]] = {}
         for index, part in embed_parts(stream, engine):
@@ -210,7 +216,7 @@ class Localizer:
                 windows.add(index, part.visual, part.audio, part.valid)
                 valid.setdefault(index, []).append(part.valid)
             elif part.seconds:
-                scores = SecondScores.from_probabilities(windows.end(index))  # [T]
+                scores = self.decoding.scores(windows.end(index))  # [T]
                 seconds = np.concatenate(valid.pop(index))  # [T]
                 yield index, self.result(paths[index], scores, seconds, part)
             else:
@@ -253,9 +259,7 @@ class Localizer:
             model=self.name,
         )
 
-    def result(
-        self, path: str, scores: SecondScores, valid: np.ndarray, outcome: Outcome
-    ) -> Result:
+    def result(self, path: str, scores: Scores, valid: np.ndarray, outcome: Outcome) -> Result:
         """What became of a file, from its seconds: scores [T] and bool [T]."""
         if not valid.any():
             return self.refused(path, outcome)
@@ -272,7 +276,12 @@ class Localizer:
             reason,
             duration=outcome.duration,
             seconds=labelled_seconds(
-                label_index, scores.score, self.labels, valid, duration=outcome.duration
+                label_index,
+                scores.score,
+                self.labels,
+                valid,
+                duration=outcome.duration,
+                label_scores=scores.label_scores,
             ),
             events=self.decoding.events.decode(
                 scores, self.labels, valid, duration=outcome.duration
