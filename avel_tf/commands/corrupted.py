@@ -76,6 +76,12 @@ def run_corrupted(models: Sequence[OpenedModel], options: argparse.Namespace) ->
         model.recipe.require_same(
             extractor.recipe, ours=str(model.path), theirs=f"the backbones of {first.path}"
         )
+        if model.decoding.multi_label:
+            raise ValueError(
+                f"{model.path} gives a second any number of labels (model.head=multi_label), and "
+                "--corrupt counts the seconds whose one label is right. Measure a model of one "
+                "label, or without --corrupt."
+            )
         if model.labels != dataset.labels:
             raise ValueError(
                 f"{model.path} knows the classes {', '.join(model.labels.names)}; {options.data} "

@@ -68,21 +68,26 @@ def evaluate(
     options: argparse.Namespace,
 ) -> tuple[dict[str, Any], list[ClipOutcome], Labels]:
     """What `metrics.json` and `predictions.jsonl` hold for a model on a split, and its classes."""
+    from avel_tf.data.overlaps import count_overlaps
     from avel_tf.evaluation.paired import paired_bootstrap
 
     model = _open(options.model, options)
     with tempfile.TemporaryDirectory() as scratch:
         store = _features(model, options, Path(scratch) / "features")
-        predictions = _predict(model, store, options.split)
+        other = _open(options.against, options) if options.against else None
+        # Two models are compared by what either can say.
+        every = model.decoding.multi_label or bool(other and other.decoding.multi_label)
+        predictions = _predict(model, store, options.split, every)
+        if not every and (overlaps := count_overlaps(store, options.split)):
+            print(overlaps.message("of this model"), flush=True)
         seed = model.config.training.seed
         metrics = predictions.metrics(model.decoding, seed=seed)
         outcomes = predictions.outcomes(model.decoding)
-        if options.against:
-            other = _open(options.against, options)
+        if other:
             if other.recipe.fingerprint != model.recipe.fingerprint:
                 store = _features(other, options, Path(scratch) / "others")
             _require_same_classes(other, store.labels, options.data)
-            theirs = _predict(other, store, options.split).outcomes(other.decoding)
+            theirs = _predict(other, store, options.split, every).outcomes(other.decoding)
             compared = paired_bootstrap(outcomes, theirs, model.labels, seed=seed)
             metrics["against"] = {"model": str(options.against), **compared}
     return metrics, outcomes, model.labels
@@ -125,7 +130,9 @@ def _require_same_classes(model: OpenedModel, labels: Labels, data: Path) -> Non
         )
 
 
-def _predict(model: OpenedModel, store: FeatureStore, split: str) -> SplitPredictions:
+def _predict(
+    model: OpenedModel, store: FeatureStore, split: str, all_labels: bool
+) -> SplitPredictions:
     from avel_tf.evaluation.on_features import predict_split
 
     return predict_split(
@@ -134,6 +141,8 @@ def _predict(model: OpenedModel, store: FeatureStore, split: str) -> SplitPredic
         split,
         window_seconds=model.config.inference.window_seconds,
         hop_seconds=model.config.inference.hop_seconds,
+        multi_label=model.decoding.multi_label,
+        all_labels=all_labels,
     )
 
 

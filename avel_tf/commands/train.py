@@ -121,11 +121,13 @@ def train_once(
         resume=resume,
         on_epoch=lambda row: _print_epoch(row, config.training.epochs),
     )
-    windows = {
+    windows: dict[str, Any] = {
         "window_seconds": config.training.window_seconds,
         "hop_seconds": min(config.inference.hop_seconds, config.training.window_seconds),
+        "multi_label": config.model.multi_label,
     }
-    decoding = Decoding()
+    half = (0.5,) * len(store.labels)
+    decoding = Decoding(thresholds=half if config.model.multi_label else None)
     # Fitted on the seconds' labels, which weak supervision does without on validation, too.
     if store.count("validation") and config.training.supervision == "full":
         predict = probabilities_of(model)
@@ -253,7 +255,11 @@ def _print_epoch(row: dict[str, float], epochs: int) -> None:
     from avel_tf.training.history import accuracy_of
 
     accuracy = accuracy_of(row)
-    name = "accuracy of clips" if accuracy == "clip_accuracy" else "accuracy"
+    name = {
+        "clip_accuracy": "accuracy of clips",
+        "segment_f1": "F1 of segments",
+        "clip_f1": "F1 of clips",
+    }.get(accuracy, "accuracy")
     validation = (
         f", validation loss {row['val_loss']:.3f}, {name} {row[f'val_{accuracy}']:.3f}"
         if "val_loss" in row

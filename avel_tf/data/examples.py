@@ -37,7 +37,9 @@ class Examples:
         audio: float32 or float16 [N, T, Da].
         valid: bool [N, T].
         targets: int64 [N, T], background is C; under weak supervision float32 [N, T, C+1], at every
-            second the events of the whole video, each with the same share, or background.
+            second the events of the whole video, each with the same share, or background. Of
+            several labels float32 [N, T, C+1]: 1 for each event of the second (or, under weak
+            supervision, of the video), and in the last column where there is none.
     """
 
     visual: np.ndarray
@@ -145,6 +147,7 @@ def load_examples(
     *,
     seconds: int,
     supervision: str = "full",
+    multi_label: bool = False,
     memory_bytes: float = math.inf,
     scratch: str | Path = ".",
 ) -> Examples:
@@ -160,6 +163,8 @@ def load_examples(
         split: `train`, `validation` or `test`.
         seconds: T.
         supervision: `full`, or `weak`: nothing of when an event happens leaves the feature store.
+        multi_label: Whether a second has all of its labels, or the one of the event that began
+            last.
         memory_bytes: How large the features may be in memory.
         scratch: An existing folder on a disk with room for those that are larger.
 
@@ -169,7 +174,9 @@ def load_examples(
     Raises:
         FeatureStoreError: When the features fit neither into memory nor on the disk.
     """
-    valid, targets = _second_windows(store, split, seconds, supervision)  # [N, T, ...] each
+    valid, targets = _second_windows(
+        store, split, seconds, supervision, multi_label
+    )  # [N, T, ...] each
     widths = {"visual": store.recipe.visual.width, "audio": store.recipe.audio.width}
     bytes_ = valid.size * sum(widths.values()) * np.dtype(store.dtype).itemsize
     allocate: Allocate = np.zeros
@@ -195,16 +202,23 @@ def load_examples(
 
 
 def _second_windows(
-    store: FeatureStore, split: str, seconds: int, supervision: str
+    store: FeatureStore, split: str, seconds: int, supervision: str, multi_label: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Which seconds of each window are there, bool [N, T], and the targets of `Examples`."""
     background = store.labels.background
-    padding: int | np.ndarray = background
     found_valid, found_targets = [], []
     for record in store.seconds(split).as_numpy_iterator():
         targets = record["targets"]  # [T]
+        padding: int | np.ndarray = background
+        if multi_label:
+            targets = with_no_event(record["active"])  # [T, C+1]
+            padding = with_no_event(np.zeros(background, bool))  # [C+1]
         if supervision == "weak":
-            padding = clip_label(targets, background)  # [C+1]
+            padding = (
+                with_no_event(record["active"].any(axis=0))
+                if multi_label
+                else clip_label(targets, background)
+            )  # [C+1]
             targets = np.broadcast_to(padding, (len(targets), background + 1))  # [T, C+1]
         for start in range(0, len(record["valid"]), seconds):
             part = slice(start, start + seconds)
@@ -214,6 +228,19 @@ def _second_windows(
     if not found_valid:
         return np.zeros((0, seconds), bool), np.zeros((0, seconds), np.int64)
     return np.stack(found_valid), np.stack(found_targets)
+
+
+def with_no_event(active: np.ndarray) -> np.ndarray:
+    """Labels of seconds as a model of several labels learns them.
+
+    Args:
+        active: Which classes there are, bool [..., C].
+
+    Returns:
+        float32 [..., C+1], the last column 1 where there is none.
+    """
+    none = ~active.any(axis=-1, keepdims=True)  # [..., 1]
+    return np.concatenate([active, none], axis=-1).astype(np.float32)
 
 
 def clip_label(targets: np.ndarray, background: int) -> np.ndarray:

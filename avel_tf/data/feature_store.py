@@ -110,7 +110,8 @@ class FeatureStore:
 
         Returns:
             Elements `id` string, `visual` float32 [T, Dv], `audio` float32 [T, Da], `valid` bool
-            [T] and `targets` int64 [T] (background is C); T may differ between elements.
+            [T], `targets` int64 [T] (one class a second, background is C) and `active` bool [T, C]
+            (all of them); T may differ between elements.
         """
         decode = functools.partial(
             decode_record,
@@ -118,6 +119,7 @@ class FeatureStore:
             audio_width=self.recipe.audio.width,
             dtype=self.dtype,
             as_stored=as_stored,
+            labels=self.labels.names,
         )
         return self._without_leaks(
             self._records(split).map(
@@ -129,11 +131,12 @@ class FeatureStore:
         """What `dataset` gives, without the features: a third of its cost.
 
         Returns:
-            Elements `id` string, `valid` bool [T] and `targets` int64 [T].
+            Elements `id` string, `valid` bool [T], `targets` int64 [T] and `active` bool [T, C].
         """
+        decode = functools.partial(decode_seconds, labels=self.labels.names)
         return self._without_leaks(
             self._records(split).map(
-                decode_seconds, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+                decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
             )
         )
 

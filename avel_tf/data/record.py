@@ -16,7 +16,12 @@ _SECONDS = {
     "SECOND/valid": tf.io.FixedLenSequenceFeature([], tf.int64),
     "SECOND/label/index": tf.io.FixedLenSequenceFeature([], tf.int64),
 }
-_ID = {"clip/media_id": tf.io.FixedLenFeature([], tf.string)}
+_CONTEXT = {
+    "clip/media_id": tf.io.FixedLenFeature([], tf.string),
+    "segment/start/timestamp": tf.io.VarLenFeature(tf.int64),
+    "segment/end/timestamp": tf.io.VarLenFeature(tf.int64),
+    "segment/label/string": tf.io.VarLenFeature(tf.string),
+}
 
 
 def encode_record(
@@ -79,6 +84,7 @@ def decode_record(
     audio_width: int,
     dtype: str = "float32",
     as_stored: bool = False,
+    labels: Sequence[str] = (),
 ) -> dict[str, tf.Tensor]:
     """What `encode_record` wrote, as tensors.
 
@@ -88,10 +94,11 @@ def decode_record(
         audio_width: Da.
         dtype: As it was written.
         as_stored: Leave float16 as it is.
+        labels: The classes in the order of their indices.
 
     Returns:
-        `id` string, `visual` float32 [T, Dv], `audio` float32 [T, Da], `valid` bool [T] and
-        `targets` int64 [T].
+        `id` string, `visual` float32 [T, Dv], `audio` float32 [T, Da], `valid` bool [T], `targets`
+        int64 [T], one class each, and `active` bool [T, C], all classes of a second.
     """
     widths = {"visual": ("RGB", visual_width), "audio": ("AUDIO", audio_width)}
     half = dtype == "float16"
@@ -101,7 +108,7 @@ def decode_record(
     }
     context, lists = tf.io.parse_single_sequence_example(
         record,
-        context_features=_ID,
+        context_features=_CONTEXT,
         sequence_features={
             **_SECONDS,
             **{
@@ -120,22 +127,41 @@ def decode_record(
             # Of no second at all decode_raw does not know how wide they would have been.
             values = tf.reshape(values, [tf.size(lists[key]), width])  # [T, D]
             columns[name] = values if as_stored else tf.cast(values, tf.float32)
-    return {**_of_seconds(context, lists), **columns}
+    return {**_of_seconds(context, lists, labels), **columns}
 
 
 @tf.autograph.experimental.do_not_convert
-def decode_seconds(record: tf.Tensor) -> dict[str, tf.Tensor]:
-    """`id`, `valid` and `targets` of `decode_record`; the features are passed over."""
-    return _of_seconds(
-        *tf.io.parse_single_sequence_example(
-            record, context_features=_ID, sequence_features=_SECONDS
-        )
+def decode_seconds(record: tf.Tensor, *, labels: Sequence[str] = ()) -> dict[str, tf.Tensor]:
+    """`id`, `valid`, `targets` and `active` of `decode_record`; the features are passed over."""
+    context, lists = tf.io.parse_single_sequence_example(
+        record, context_features=_CONTEXT, sequence_features=_SECONDS
     )
+    return _of_seconds(context, lists, labels)
 
 
-def _of_seconds(context: dict[str, tf.Tensor], lists: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+def _of_seconds(
+    context: dict[str, tf.Tensor], lists: dict[str, tf.Tensor], labels: Sequence[str]
+) -> dict[str, tf.Tensor]:
+    targets = lists["SECOND/label/index"]  # [T]
     return {
         "id": context["clip/media_id"],
         "valid": tf.cast(lists["SECOND/valid"], tf.bool),
-        "targets": lists["SECOND/label/index"],
+        "targets": targets,
+        "active": _active(context, targets, labels),
     }
+
+
+def _active(context: dict[str, tf.Tensor], targets: tf.Tensor, labels: Sequence[str]) -> tf.Tensor:
+    """Which classes every second has, bool [T, C], by the rule of `annotations.second_labels`.
+
+    The events of a record have always been in it, with their times, so this is known of stores that
+    were written when a second had one label. The label that is stored for a second counts as well.
+    """
+    names = tf.constant([name.encode() for name in labels], tf.string)  # [C]
+    start = context["segment/start/timestamp"].values[:, None]  # [E, 1]
+    end = context["segment/end/timestamp"].values[:, None]  # [E, 1]
+    middles = tf.range(tf.size(targets, tf.int64)) * _MICROSECONDS + _MICROSECONDS // 2  # [T]
+    covered = (start <= middles) & (middles < end)  # [E, T]
+    named = context["segment/label/string"].values[:, None] == names  # [E, C]
+    active = tf.reduce_any(covered[:, :, None] & named[:, None, :], axis=0)  # [T, C]
+    return active | (targets[:, None] == tf.range(len(labels), dtype=tf.int64))

@@ -1,6 +1,7 @@
 """What anyone would score without listening or looking: the floor and the ceiling beside a model.
 
-All three are predictions over the same seconds, scored by the same code as the model.
+All three are predictions over the same seconds, scored by the same code as the model. Where a
+second may have several classes, reference and prediction are bool `[T, C]`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ def all_background(reference: np.ndarray, labels: Labels) -> np.ndarray:
     Returns:
         int64 `[T]`.
     """
+    if reference.ndim == 2:
+        return np.zeros_like(reference)
     return np.full(len(reference), labels.background, np.int64)  # [T]
 
 
@@ -47,7 +50,10 @@ def majority_class(reference: np.ndarray, labels: Labels, train_counts: np.ndarr
             f"train_counts must hold the seconds of each of {len(labels)} classes, then those of "
             f"the background: shape ({len(labels) + 1},). Received: shape={train_counts.shape}."
         )
-    return np.full(len(reference), _most_frequent_event(train_counts), np.int64)  # [T]
+    best = _most_frequent_event(train_counts)
+    if reference.ndim == 2:
+        return np.broadcast_to(np.arange(len(labels)) == best, reference.shape)
+    return np.full(len(reference), best, np.int64)  # [T]
 
 
 def right_class_everywhere(reference: np.ndarray, labels: Labels) -> np.ndarray:
@@ -61,8 +67,11 @@ def right_class_everywhere(reference: np.ndarray, labels: Labels) -> np.ndarray:
 
     Returns:
         int64 `[T]`: the clip's most frequent event class (of equals the first in the vocabulary);
-        background for a clip without an event.
+        background for a clip without an event. Of several classes bool `[T, C]`: every class that
+        occurs in the clip.
     """
+    if reference.ndim == 2:
+        return np.broadcast_to(reference.any(axis=0), reference.shape)
     counts = np.bincount(reference, minlength=len(labels) + 1)  # [C+1]
     return np.full(len(reference), _most_frequent_event(counts), np.int64)  # [T]
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize_scalar
+from scipy.special import expit
 
 from avel_tf.evaluation.segment_metrics import ratio
 
@@ -17,18 +18,27 @@ BINS = 15
 LOWEST, HIGHEST = 0.25, 4.0
 # Below this a probability counts as zero: the least that a float32 softmax writes with all digits.
 _SMALLEST = float(np.finfo(np.float32).tiny)
+# The complement of a sigmoid in float32 has no more digits than this.
+_LEAST_OF_SIGMOID = float(np.finfo(np.float32).eps)
 
 
-def with_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+def with_temperature(
+    probabilities: np.ndarray, temperature: float, *, multi_label: bool = False
+) -> np.ndarray:
     """What a softmax would have given, had its logits been divided by a temperature.
 
     Args:
         probabilities: float `[N, C+1]`.
         temperature: Above one flattens, below one sharpens; the order of classes stays.
+        multi_label: Whether each class has a sigmoid of its own instead.
 
     Returns:
-        float64 `[N, C+1]`; rows sum to one.
+        float64 `[N, C+1]`; rows sum to one, unless `multi_label`.
     """
+    if multi_label:
+        given = np.asarray(probabilities, np.float64)
+        odds = np.log(np.maximum(given, _SMALLEST)) - np.log(np.maximum(1.0 - given, _SMALLEST))
+        return expit(odds / temperature)
     logits = np.log(np.maximum(np.asarray(probabilities, np.float64), _SMALLEST)) / temperature
     scaled = np.exp(logits - logits.max(axis=-1, keepdims=True))  # [N, C+1]
     return scaled / scaled.sum(axis=-1, keepdims=True)
@@ -39,13 +49,18 @@ def negative_log_likelihood(probabilities: np.ndarray, reference: np.ndarray) ->
 
     Args:
         probabilities: float `[N, C+1]`.
-        reference: True class of each second, int `[N]`.
+        reference: True class of each second, int `[N]`, or its classes, bool `[N, C]`. Of several
+            classes it is the mean over the classes as well, each of which is there or not.
 
     Returns:
         The mean; None without a second.
     """
     if not len(reference):
         return None
+    if reference.ndim == 2:
+        given = np.asarray(probabilities, np.float64)[:, :-1]  # [N, C]
+        true = np.where(reference, given, 1.0 - given)
+        return float(-np.log(np.maximum(true, _LEAST_OF_SIGMOID)).mean())
     true = np.take_along_axis(probabilities, reference[:, None], axis=1)  # [N, 1]
     return float(-np.log(np.maximum(true, _SMALLEST)).mean())
 
@@ -55,7 +70,7 @@ def fit_temperature(probabilities: np.ndarray, reference: np.ndarray) -> float:
 
     Args:
         probabilities: Of a softmax without temperature, float `[N, C+1]`, background last.
-        reference: True class of each second, int `[N]`.
+        reference: True class of each second, int `[N]`, or its classes, bool `[N, C]`.
 
     Returns:
         A number from `LOWEST` to `HIGHEST`; 1 without a second.
@@ -69,7 +84,8 @@ def fit_temperature(probabilities: np.ndarray, reference: np.ndarray) -> float:
     # The likelihood is concave in the reciprocal, so there is one optimum and a search finds it.
     found = minimize_scalar(
         lambda sharpness: negative_log_likelihood(
-            with_temperature(probabilities, 1.0 / sharpness), reference
+            with_temperature(probabilities, 1.0 / sharpness, multi_label=reference.ndim == 2),
+            reference,
         ),
         bounds=(1.0 / HIGHEST, 1.0 / LOWEST),
         method="bounded",
@@ -120,7 +136,8 @@ def calibration(
 
     Args:
         probabilities: As users get them, float `[N, C+1]`, background last.
-        reference: True class of each second, int `[N]`.
+        reference: True class of each second, int `[N]`; or its classes, bool `[N, C]`, and then
+            each class of each second is one prediction, which comes true or not.
         temperature: The one that is in the probabilities, taken out again for `uncalibrated`.
 
     Returns:
@@ -128,13 +145,21 @@ def calibration(
         `reliability`.
     """
 
+    several = reference.ndim == 2
+
     def measured(given: np.ndarray) -> tuple[dict[str, Any], float | None]:
-        diagram = reliability(given.max(axis=-1), given.argmax(axis=-1) == reference)
+        diagram = (
+            reliability(given[:, :-1].ravel(), reference.ravel())
+            if several
+            else reliability(given.max(axis=-1), given.argmax(axis=-1) == reference)
+        )
         return diagram, negative_log_likelihood(given, reference)
 
     diagram, nll = measured(probabilities)
     before, nll_before = measured(
-        probabilities if temperature == 1.0 else with_temperature(probabilities, 1.0 / temperature)
+        probabilities
+        if temperature == 1.0
+        else with_temperature(probabilities, 1.0 / temperature, multi_label=several)
     )
     return {
         "temperature": temperature,

@@ -21,9 +21,10 @@ class ClipOutcome:
 
     Attributes:
         video: The clip's name.
-        reference: True class of each second, int64 `[T]`, background last.
-        predicted: Predicted class of each second, int64 `[T]`: the argmax.
-        score: Probability of the predicted class, float64 `[T]`.
+        reference: True class of each second, int64 `[T]`, background last; or, where a second may
+            have several, which classes it has, bool `[T, C]`.
+        predicted: Predicted class of each second, int64 `[T]`: the argmax; or bool `[T, C]`.
+        score: Probability of the (most probable) predicted class, float64 `[T]`.
         valid: Which seconds are counted, bool `[T]`.
         true_class: The event class with the most counted seconds, of equals the first; None without
             an event.
@@ -52,9 +53,31 @@ class ClipOutcome:
         return int(self.valid.sum())
 
     @property
+    def multi_label(self) -> bool:
+        """Whether a second may have several classes."""
+        return self.reference.ndim == 2
+
+    @property
+    def is_right(self) -> np.ndarray:
+        """Which seconds have the right class, or all of the right ones and no other: bool [T]."""
+        same = self.reference == self.predicted
+        return same.all(axis=1) if self.multi_label else same
+
+    @property
     def right(self) -> int:
         """Counted seconds whose class is right."""
-        return int(((self.reference == self.predicted) & self.valid).sum())
+        return int((self.is_right & self.valid).sum())
+
+    def active(self, classes: int) -> tuple[np.ndarray, np.ndarray]:
+        """The true and the predicted event classes of the counted seconds, bool `[n, C]` each.
+
+        Args:
+            classes: C.
+        """
+        truth, guess = self.reference[self.valid], self.predicted[self.valid]
+        if self.multi_label:
+            return truth, guess
+        return active_classes(truth, classes), active_classes(guess, classes)
 
     def to_record(self, labels: Labels) -> dict[str, Any]:
         """As a line of `predictions.jsonl` holds it, classes by their names.
@@ -66,14 +89,19 @@ class ClipOutcome:
         def name(index: int | None) -> str | None:
             return None if index is None else labels.name(index)
 
+        def names(classes: np.ndarray) -> list[Any]:
+            if self.multi_label:
+                return [[labels.name(i) for i in np.flatnonzero(row)] for row in classes]
+            return [labels.name(index) for index in classes]
+
         return {
             "video": self.video,
             "segments": self.segments,
             "right": self.right,
             "true_class": name(self.true_class),
             "predicted_class": name(self.predicted_class),
-            "reference": [labels.name(index) for index in self.reference],
-            "predicted": [labels.name(index) for index in self.predicted],
+            "reference": names(self.reference),
+            "predicted": names(self.predicted),
             "score": [round(float(score), _SCORE_DECIMALS) for score in self.score],
             "valid": self.valid.tolist(),
             "true_events": [span_record(event) for event in self.true_events],
@@ -97,6 +125,12 @@ class ClipOutcome:
             return None if name is None else labels.index(name)
 
         def indices(key: str) -> np.ndarray:
+            # A second of several labels is a list of names.
+            if any(isinstance(names, list) for names in record[key]):
+                classes = np.zeros((len(record[key]), len(labels)), bool)  # [T, C]
+                for row, names in zip(classes, record[key], strict=True):
+                    row[[labels.index(name) for name in names]] = True
+                return classes
             return np.array([labels.index(name) for name in record[key]], np.int64)  # [T]
 
         def events(key: str) -> tuple[Event, ...]:
@@ -128,15 +162,35 @@ def clip_class(weights: np.ndarray) -> int | None:
     return int(weights.argmax()) if weights.any() else None
 
 
+def active_classes(index: np.ndarray, classes: int) -> np.ndarray:
+    """One class a second as a set of classes: bool `[T, C]`, none for background.
+
+    Args:
+        index: Class of each second, int `[T]`.
+        classes: C.
+    """
+    return index[:, None] == np.arange(classes)
+
+
 def true_events(reference: np.ndarray, valid: np.ndarray, labels: Labels) -> tuple[Event, ...]:
     """The events of a reference.
 
     Args:
-        reference: True class of each second, int `[T]`.
+        reference: True class of each second, int `[T]`, or its classes, bool `[T, C]`.
         valid: Which seconds are counted, bool `[T]`.
         labels: The class vocabulary.
 
     Returns:
         The events, each with the score 1.
     """
-    return seconds_to_events(reference, np.ones(len(reference)), labels, valid)
+    sure = np.ones(len(reference))
+    if reference.ndim == 1:
+        return seconds_to_events(reference, sure, labels, valid)
+    events = [
+        event
+        for index, active in enumerate(reference.T)
+        for event in seconds_to_events(
+            np.where(active, index, labels.background), sure, labels, valid
+        )
+    ]
+    return tuple(sorted(events, key=lambda event: (event.start, event.end)))

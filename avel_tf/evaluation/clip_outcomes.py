@@ -6,12 +6,17 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from avel_tf.evaluation.clip_outcome import ClipOutcome, clip_class, true_events
+from avel_tf.decoding import Decoding
+from avel_tf.evaluation.clip_outcome import (
+    ClipOutcome,
+    active_classes,
+    clip_class,
+    true_events,
+)
 from avel_tf.evaluation.event_metrics import IOU_THRESHOLD, iou_at_least, match_events
 from avel_tf.event_decoder import EventDecoder
 from avel_tf.events import SCORE_ROUNDING_ERROR, checked_seconds
 from avel_tf.labels import Labels
-from avel_tf.second_scores import SecondScores
 
 PLAIN = EventDecoder()
 
@@ -23,17 +28,21 @@ def clip_outcomes(
     *,
     valid: Mapping[str, np.ndarray] | None = None,
     decoder: EventDecoder = PLAIN,
+    thresholds: Sequence[float] | None = None,
 ) -> list[ClipOutcome]:
     """Hold what was predicted against the truth, clip by clip.
 
     Args:
-        reference: True class of each second by clip, int `[T]` each, the background last.
+        reference: True class of each second by clip, int `[T]` each, the background last; or, where
+            a second may have several, which it has, bool `[T, C]` each.
         predicted: The same clips' probabilities, float `[T, C+1]` each, or only the class of each
-            second, int `[T]`, which counts as certain.
+            second, int `[T]`, or its classes, bool `[T, C]`, which count as certain.
         labels: The class vocabulary.
         valid: Which seconds are counted, by clip, bool `[T]` each; a clip that is missing is valid
             throughout.
         decoder: What makes events of probabilities.
+        thresholds: Of a model of several labels: from which probability on a second has each class,
+            `[C]`.
 
     Returns:
         The outcomes in the order of the clips' names.
@@ -43,8 +52,11 @@ def clip_outcomes(
             probability is none.
     """
     _check_names(set(reference), set(predicted))
+    decoding = Decoding(
+        events=decoder, thresholds=None if thresholds is None else tuple(thresholds)
+    )
     return [
-        _outcome(name, reference[name], predicted[name], labels, (valid or {}).get(name), decoder)
+        _outcome(name, reference[name], predicted[name], labels, (valid or {}).get(name), decoding)
         for name in sorted(reference)
     ]
 
@@ -72,20 +84,19 @@ def clip_counts(
         )
     }
     for clip in outcomes:
-        truth, guess = clip.reference[clip.valid], clip.predicted[clip.valid]
-        right, background = truth == guess, truth == labels.background
+        truth, guess = clip.active(len(labels))  # [n, C]
+        right, background = (truth == guess).all(axis=1), ~truth.any(axis=1)  # [n]
         matched = match_events(clip.true_events, clip.events, iou_at_least(IOU_THRESHOLD))
         rows["segment_accuracy"].append((right.sum(), len(truth)))
-        rows["segment_f1"].append(
-            (
-                2 * (right & ~background).sum(),
-                (~background).sum() + (guess != labels.background).sum(),
-            )
-        )
+        rows["segment_f1"].append((2 * (truth & guess).sum(), truth.sum() + guess.sum()))
         rows["event_f1"].append((2 * len(matched), len(clip.true_events) + len(clip.events)))
         # A clip without an event has no class that could be named.
         named = clip.true_class is not None
-        rows["clip_accuracy"].append((named and clip.true_class == clip.predicted_class, named))
+        best = clip.predicted_class
+        hit = clip.true_class == best
+        if clip.multi_label and best is not None:
+            hit = bool(truth[:, best].any())  # any class that the clip holds is right
+        rows["clip_accuracy"].append((named and hit, named))
         rows["background_recall"].append(((right & background).sum(), background.sum()))
     counts = {name: np.array(pairs, np.int64).reshape(-1, 2).T for name, pairs in rows.items()}
     return {name: (part, whole) for name, (part, whole) in counts.items()}
@@ -97,10 +108,10 @@ def _outcome(
     predicted: np.ndarray,
     labels: Labels,
     valid: np.ndarray | None,
-    decoder: EventDecoder,
+    decoding: Decoding,
 ) -> ClipOutcome:
     try:
-        truth, _, usable = checked_seconds(reference, np.ones(len(reference)), labels, valid)
+        truth, usable = _checked_reference(reference, labels, valid)
     except ValueError as error:
         raise ValueError(f"The reference of {name!r} cannot be used. {error}") from error
     if len(truth) != len(predicted):
@@ -110,18 +121,21 @@ def _outcome(
         )
     try:
         probabilities = as_probabilities(predicted, labels)  # [T, C+1]
-        scores = SecondScores.from_probabilities(probabilities)
+        scores = decoding.scores(probabilities)
         plain = PLAIN.decode(scores, labels, usable)
+        decoder = decoding.events
         events = plain if decoder == PLAIN else decoder.decode(scores, labels, usable)
     except ValueError as error:
         raise ValueError(f"The prediction of {name!r} cannot be used. {error}") from error
+    several = truth.ndim == 2
+    seconds = truth[usable] if several else active_classes(truth[usable], len(labels))  # [n, C]
     return ClipOutcome(
         video=name,
         reference=truth,
-        predicted=scores.label_index(labels.background),
+        predicted=scores.active(len(labels)) if several else scores.label_index(labels.background),
         score=np.minimum(scores.score, 1.0),
         valid=usable,
-        true_class=clip_class(np.bincount(truth[usable], minlength=len(labels) + 1)[:-1]),
+        true_class=clip_class(seconds.sum(axis=0)),
         predicted_class=clip_class(probabilities[usable, :-1].sum(axis=0)),
         true_events=true_events(truth, usable, labels),
         plain_events=plain,
@@ -129,11 +143,28 @@ def _outcome(
     )
 
 
+def _checked_reference(
+    reference: np.ndarray, labels: Labels, valid: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The truth, int64 `[T]` or bool `[T, C]`, and which seconds are counted, bool `[T]`."""
+    reference = np.asarray(reference)
+    index = reference
+    if reference.ndim == 2:
+        if reference.dtype != bool or reference.shape[1] != len(labels):
+            raise ValueError(
+                f"The classes of each second must be bool [T, {len(labels)}]. Received: "
+                f"{reference.dtype} of shape {reference.shape}."
+            )
+        index = np.zeros(len(reference), np.int64)
+    truth, _, usable = checked_seconds(index, np.ones(len(index)), labels, valid)
+    return (reference if reference.ndim == 2 else truth), usable
+
+
 def as_probabilities(predicted: np.ndarray, labels: Labels) -> np.ndarray:
     """Probabilities as they are, or those of a rule that is always certain.
 
     Args:
-        predicted: Probabilities float `[T, C+1]`, or classes int `[T]`.
+        predicted: Probabilities float `[T, C+1]`, or classes int `[T]` or bool `[T, C]`.
         labels: The class vocabulary.
 
     Returns:
@@ -147,6 +178,8 @@ def as_probabilities(predicted: np.ndarray, labels: Labels) -> np.ndarray:
     if predicted.ndim == 1:
         index, _, _ = checked_seconds(predicted, np.ones(len(predicted)), labels, None)
         return np.eye(classes)[index]  # [T, C+1]
+    if predicted.dtype == bool and predicted.shape[1:] == (len(labels),):
+        return np.column_stack([predicted, ~predicted.any(axis=1)]).astype(np.float64)
     if predicted.ndim != 2 or predicted.shape[1] != classes:
         raise ValueError(
             f"A prediction must hold the class of each second, [T], or its probabilities, [T, "

@@ -1,9 +1,10 @@
-"""The temperature and the decoder of events, fitted on a validation split."""
+"""The temperature, the thresholds and the decoder of events, fitted on a validation split."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,11 +16,13 @@ from avel_tf.evaluation.segment_metrics import f1
 from avel_tf.evaluation.split_predictions import SplitPredictions
 from avel_tf.event_decoder import EventDecoder
 from avel_tf.events import Event
-from avel_tf.second_scores import SecondScores
 
 # A coarse grid: with a finer one, a validation split of some hundred clips chooses by chance.
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)
 GAPS_S = (0, 1, 2)
+# Numbers that float32 and the text of a file hold exactly, so that every place that compares a
+# probability with one decides alike.
+CLASS_THRESHOLDS = tuple(number / 64 for number in range(1, 64))
 # No event of the AVE dataset is shorter than two seconds (Tian et al., ECCV 2018, section 3).
 SHORTEST_S = (1, 2, 3)
 
@@ -28,26 +31,55 @@ def fit_decoding(predictions: SplitPredictions) -> Decoding:
     """Fit what stands between a model's logits and the events that users see.
 
     First the temperature, by the likelihood of the seconds; then, on the probabilities that it
-    gives, the decoder with the highest event F1. Of equals the one that is nearest to the plain
+    gives, of several labels the threshold of each class, by the F1 of its seconds; then the decoder
+    with the highest event F1. Of equals the one that is nearest to the plain
     decoder is taken, the plain one before all.
 
     Args:
         predictions: Of a model without a temperature, on a split that no figure will be reported
-            of: `validation`.
+            of: `validation`. Where its truth has several labels a second, so has the model.
 
     Returns:
-        The temperature and the decoder.
+        The temperature, the thresholds and the decoder.
 
     Reference:
         Guo et al., On Calibration of Modern Neural Networks, ICML 2017 (the temperature).
     """
-    temperature = fit_temperature(*predictions.counted_seconds())
-    return Decoding(
-        temperature=temperature,
-        events=_best_decoder(predictions, temperature),
-        fitted_on=predictions.split,
-        clips=len(predictions.reference),
+    probabilities, reference = predictions.counted_seconds()
+    temperature = fit_temperature(probabilities, reference)
+    fitted = Decoding(
+        temperature=temperature, fitted_on=predictions.split, clips=len(predictions.reference)
     )
+    if predictions.multi_label:
+        scaled = with_temperature(probabilities, temperature, multi_label=True)
+        fitted = replace(fitted, thresholds=fit_thresholds(scaled[:, :-1], reference))
+    return replace(fitted, events=_best_decoder(predictions, fitted))
+
+
+def fit_thresholds(probabilities: np.ndarray, reference: np.ndarray) -> tuple[float, ...]:
+    """The threshold of each class with the highest F1 of its seconds.
+
+    Args:
+        probabilities: Of each class by itself, float `[N, C]`.
+        reference: Which classes each second has, bool `[N, C]`.
+
+    Returns:
+        `[C]`, from `CLASS_THRESHOLDS`; of equals the nearest to one half, which a class without a
+        true second keeps.
+
+    Reference:
+        Lipton, Elkan and Narayanaswamy, Optimal Thresholding of Classifiers to Maximize F1 Measure,
+        ECML PKDD 2014 (https://arxiv.org/abs/1402.1892).
+    """
+    best = np.full(reference.shape[1], 0.5)  # [C]
+    highest = np.full(reference.shape[1], 0.0)  # [C]
+    for threshold in sorted(CLASS_THRESHOLDS, key=lambda each: (abs(each - 0.5), each)):
+        found = probabilities >= threshold  # [N, C]
+        counted = found.sum(axis=0) + reference.sum(axis=0)  # [C]
+        value = 2 * (found & reference).sum(axis=0) / np.maximum(counted, 1)  # [C]
+        better = value > highest
+        best[better], highest[better] = threshold, value[better]
+    return tuple(best.tolist())
 
 
 def decoders() -> Iterator[EventDecoder]:
@@ -73,14 +105,16 @@ def decoders() -> Iterator[EventDecoder]:
     yield from sorted(grid, key=distance)
 
 
-def _best_decoder(predictions: SplitPredictions, temperature: float) -> EventDecoder:
+def _best_decoder(predictions: SplitPredictions, fitted: Decoding) -> EventDecoder:
     labels = predictions.labels
     clips = []
     for name in sorted(predictions.reference):
         reference = predictions.reference[name]
         valid = (predictions.valid or {}).get(name, np.ones(len(reference), bool))
-        probabilities = with_temperature(predictions.probabilities[name], temperature)
-        scores = SecondScores.from_probabilities(probabilities)
+        probabilities = with_temperature(
+            predictions.probabilities[name], fitted.temperature, multi_label=fitted.multi_label
+        )
+        scores = fitted.scores(probabilities)
         clips.append((true_events(reference, valid, labels), scores, valid))
     # Most decoders find the same events in a clip.
     known: dict[tuple[int, tuple[Event, ...]], int] = {}

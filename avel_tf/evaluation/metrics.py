@@ -16,14 +16,13 @@ from avel_tf.evaluation.calibration import calibration
 from avel_tf.evaluation.clip_outcome import ClipOutcome
 from avel_tf.evaluation.clip_outcomes import clip_counts, clip_outcomes
 from avel_tf.evaluation.event_metrics import IOU_THRESHOLD, event_scores, iou_at_least
+from avel_tf.evaluation.segment_average_precision import add_average_precision
 from avel_tf.evaluation.segment_metrics import (
-    background_recall,
+    MACRO,
     confusion_matrix,
     mean_of,
-    per_class,
+    per_class_of_counts,
     ratio,
-    segment_accuracy,
-    segment_f1,
 )
 from avel_tf.events import Event
 from avel_tf.labels import Labels
@@ -46,7 +45,8 @@ def evaluate(
     """Measure the predictions for a split: the contents of metrics.json.
 
     Args:
-        reference: True class of each second by clip, int `[T]` each, the background last.
+        reference: True class of each second by clip, int `[T]` each, the background last; or, where
+            a second may have several, which it has, bool `[T, C]` each.
         predicted: Of the same clips the probabilities, float `[T, C+1]` each, or the class of each
             second alone, int `[T]` each, which counts as certain.
         labels: The class vocabulary.
@@ -80,12 +80,24 @@ def evaluate(
         precision).
     """
     decoding = decoding or Decoding()
-    clips = clip_outcomes(reference, predicted, labels, valid=valid, decoder=decoding.events)
-    confusion = _confusion(clips, labels)
+    clips = clip_outcomes(
+        reference,
+        predicted,
+        labels,
+        valid=valid,
+        decoder=decoding.events,
+        thresholds=decoding.thresholds,
+    )
+    several = any(clip.multi_label for clip in clips)
     counts = clip_counts(clips, labels)
     numbers = _headline(clips, labels, [clip.events for clip in clips])
+    classes = _per_class(clips, labels)
+    if several:
+        numbers |= {"segment_f1_macro": classes[MACRO]["f1"], "segment_map": None}
+        if not any(np.ndim(predicted[clip.video]) == 1 for clip in clips):
+            numbers["segment_map"] = add_average_precision(classes, clips, predicted, labels)
     draws = drawn_ratios({name: counts[name] for name in WITH_INTERVAL}, seed=seed, draws=DRAWS)
-    metrics: dict[str, Any] = {"segments": int(confusion.sum())}
+    metrics: dict[str, Any] = {"segments": sum(clip.segments for clip in clips)}
     for name, value in numbers.items():
         metrics[name] = value
         if name in draws:
@@ -97,10 +109,16 @@ def evaluate(
         "clips_with_events": int(counts["clip_accuracy"][1].sum()),
         "plain_events": _of_events(clips, [clip.plain_events for clip in clips]),
         "decoder": dataclasses.asdict(decoding.events)
-        | {"fitted_on": decoding.fitted_on, "clips": decoding.clips},
+        | {"fitted_on": decoding.fitted_on, "clips": decoding.clips}
+        | (
+            {"thresholds": dict(zip(labels.names, decoding.thresholds, strict=True))}
+            if decoding.thresholds
+            else {}
+        ),
         "calibration": _calibration(clips, predicted, decoding),
-        "per_class": per_class(confusion, labels),
-        "confusion": confusion.tolist(),
+        "per_class": classes,
+        # A segment with several classes is no cell of a matrix.
+        "confusion": None if several else _confusion(clips, labels).tolist(),
         "baselines": _baselines(clips, labels, train_counts),
         "videos": len(clips),
         "skipped": [dict(item) for item in skipped],
@@ -119,19 +137,33 @@ def _confusion(clips: Sequence[ClipOutcome], labels: Labels) -> np.ndarray:
 def _headline(
     clips: Sequence[ClipOutcome], labels: Labels, events: Sequence[Sequence[Event]]
 ) -> dict[str, float | None]:
-    confusion = _confusion(clips, labels)
     of_events = _of_events(clips, events)
-    named, clips_with_events = clip_counts(clips, labels)["clip_accuracy"]
+    shares = {
+        name: ratio(part.sum(), whole.sum())
+        for name, (part, whole) in clip_counts(clips, labels).items()
+    }
     return {
-        "segment_accuracy": segment_accuracy(confusion),
-        "segment_f1": segment_f1(confusion),
+        "segment_accuracy": shares["segment_accuracy"],
+        "segment_f1": shares["segment_f1"],
         "event_f1": of_events["event_f1"],
         "event_map": of_events["event_map"],
-        "background_recall": background_recall(confusion),
+        "background_recall": shares["background_recall"],
         "onset_error_s": of_events["onset_error_s"],
         "offset_error_s": of_events["offset_error_s"],
-        "clip_accuracy": ratio(named.sum(), clips_with_events.sum()),
+        "clip_accuracy": shares["clip_accuracy"],
     }
+
+
+def _per_class(
+    clips: Sequence[ClipOutcome], labels: Labels
+) -> dict[str, dict[str, float | int | None]]:
+    matched, reference, predicted = np.zeros((3, len(labels)), np.int64)  # [C] each
+    for clip in clips:
+        truth, guess = clip.active(len(labels))  # [n, C]
+        matched += (truth & guess).sum(axis=0)
+        reference += truth.sum(axis=0)
+        predicted += guess.sum(axis=0)
+    return per_class_of_counts(matched, reference, predicted, labels)
 
 
 def _of_events(
@@ -162,6 +194,9 @@ def _calibration(
         return None
     if not any(clip.segments for clip in clips):
         return None
+    # One label held against several: its probabilities are not about the same question.
+    if any(clip.multi_label != decoding.multi_label for clip in clips):
+        return None
     return calibration(
         np.concatenate([predicted[clip.video][clip.valid] for clip in clips]),  # [N, C+1]
         np.concatenate([clip.reference[clip.valid] for clip in clips]),  # [N]
@@ -178,6 +213,7 @@ def _baselines(
             {clip.video: predict(clip.reference) for clip in clips},
             labels,
             valid={clip.video: clip.valid for clip in clips},
+            thresholds=[0.5] * len(labels) if any(clip.multi_label for clip in clips) else None,
         )
         return _headline(told, labels, [clip.plain_events for clip in told])
 

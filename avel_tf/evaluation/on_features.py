@@ -49,7 +49,12 @@ def evaluate_features(
         FeatureStoreError: When the split holds no video.
     """
     predictions = predict_split(
-        predict, store, split, window_seconds=window_seconds, hop_seconds=hop_seconds
+        predict,
+        store,
+        split,
+        window_seconds=window_seconds,
+        hop_seconds=hop_seconds,
+        multi_label=decoding is not None and decoding.multi_label,
     )
     if keep:
         for name, one in predictions.probabilities.items():
@@ -64,6 +69,8 @@ def predict_split(
     *,
     window_seconds: int = 10,
     hop_seconds: int = 5,
+    multi_label: bool = False,
+    all_labels: bool | None = None,
 ) -> SplitPredictions:
     """Label every video of a split, and measure nothing yet.
 
@@ -73,6 +80,10 @@ def predict_split(
         split: `train`, `validation` or `test`.
         window_seconds: Longer videos are labelled in windows of this length.
         hop_seconds: From one window's start to the next.
+        multi_label: Whether the model gives each class a probability of its own.
+        all_labels: Whether the truth is every class of a second, rather than that of the event
+            which began last; as `multi_label` when None. A model of one label can be measured so
+            as well, to compare it with one of several.
 
     Returns:
         Truth and probabilities, the videos in the order of the store.
@@ -80,6 +91,8 @@ def predict_split(
     Raises:
         FeatureStoreError: When the split holds no video.
     """
+    if all_labels is None:
+        all_labels = multi_label
     reference: dict[str, np.ndarray] = {}
     valid: dict[str, np.ndarray] = {}
     probabilities: dict[str, np.ndarray] = {}
@@ -89,10 +102,12 @@ def predict_split(
             [(record["visual"], record["audio"], record["valid"]) for record in clips],
             window_seconds=window_seconds,
             hop_seconds=hop_seconds,
+            multi_label=multi_label,
         )
         for record, one in zip(clips, labelled, strict=True):
             name = os.fsdecode(record["id"])
-            reference[name], valid[name] = record["targets"], record["valid"]
+            reference[name] = record["active"] if all_labels else record["targets"]
+            valid[name] = record["valid"]
             probabilities[name] = one  # [T, C+1]
     if not reference:
         raise FeatureStoreError(
@@ -106,7 +121,7 @@ def predict_split(
         probabilities=probabilities,
         # AVE's protocol counts all ten segments of every clip, also where a file is shorter.
         valid=None if store.layout == "ave" else valid,
-        train_counts=_class_seconds(store),
+        train_counts=_class_seconds(store, all_labels),
         skipped=[
             {"video": each["video"], "reason": each["reason"]}
             for each in store.skipped
@@ -129,11 +144,15 @@ def _groups(store: FeatureStore, split: str) -> Iterator[list[dict[str, Any]]]:
         yield group
 
 
-def _class_seconds(store: FeatureStore) -> np.ndarray | None:
+def _class_seconds(store: FeatureStore, all_labels: bool) -> np.ndarray | None:
     """Seconds of each class in the training split, [C+1]."""
     if "train" not in store.manifest["splits"] or not store.count("train"):
         return None
     counts = np.zeros(len(store.labels) + 1, np.int64)
     for record in store.seconds("train").as_numpy_iterator():
-        counts += np.bincount(record["targets"], minlength=len(counts))
+        if all_labels:
+            counts[:-1] += record["active"].sum(axis=0)
+            counts[-1] += (~record["active"].any(axis=1)).sum()
+        else:
+            counts += np.bincount(record["targets"], minlength=len(counts))
     return counts

@@ -13,6 +13,8 @@ from avel_tf.evaluation.segment_metrics import mean_of
 HEADLINE = (
     "segment_accuracy",
     "segment_f1",
+    "segment_f1_macro",
+    "segment_map",
     "event_f1",
     "event_map",
     "clip_accuracy",
@@ -64,7 +66,8 @@ def aggregate_seeds(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
                 "than for run 0."
             )
     mean = {key: _of_all(key, [run[key] for run in runs]) for key in first}
-    spread = {key: _deviation([run[key] for run in runs]) for key in HEADLINE}
+    known = [key for key in HEADLINE if key in first]
+    spread = {key: _deviation([run[key] for run in runs]) for key in known}
     spread["ece"] = _deviation([(run["calibration"] or {}).get("ece") for run in runs])
     return mean | {"seeds": len(runs), "standard_deviation": spread}
 

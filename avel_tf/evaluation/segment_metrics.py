@@ -100,13 +100,29 @@ def per_class(confusion: np.ndarray, labels: Labels) -> dict[str, dict[str, floa
         Mesaros et al., Metrics for Polyphonic Sound Event Detection, Applied Sciences 2016:
         segment-based, class-based averaging.
     """
+    events = slice(0, -1)
+    return per_class_of_counts(
+        np.diagonal(confusion)[events],
+        confusion.sum(axis=1)[events],
+        confusion.sum(axis=0)[events],
+        labels,
+    )
+
+
+def per_class_of_counts(
+    matched: np.ndarray, reference: np.ndarray, predicted: np.ndarray, labels: Labels
+) -> dict[str, dict[str, float | int | None]]:
+    """What `per_class` returns, of segments that may have several classes as well.
+
+    Args:
+        matched: Segments that truly have and were given each class, int `[C]`.
+        reference: Segments that have it, int `[C]`.
+        predicted: Segments that were given it, int `[C]`.
+        labels: The class vocabulary.
+    """
     rows: dict[str, dict[str, float | int | None]] = {}
     for index, name in enumerate(labels.names):
-        right, support, found = (
-            int(confusion[index, index]),
-            int(confusion[index].sum()),
-            int(confusion[:, index].sum()),
-        )
+        right, support, found = int(matched[index]), int(reference[index]), int(predicted[index])
         rows[name] = {
             "precision": ratio(right, found),
             "recall": ratio(right, support),
@@ -117,7 +133,7 @@ def per_class(confusion: np.ndarray, labels: Labels) -> dict[str, dict[str, floa
         key: mean_of([row[key] for row in rows.values()]) for key in ("precision", "recall", "f1")
     }
     # A class that is really called so keeps its own row.
-    rows.setdefault(MACRO, macro | {"support": int(confusion[:-1].sum())})
+    rows.setdefault(MACRO, macro | {"support": int(reference.sum())})
     return rows
 
 

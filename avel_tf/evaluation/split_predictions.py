@@ -21,7 +21,7 @@ class SplitPredictions:
     Attributes:
         split: `train`, `validation` or `test`.
         labels: The class vocabulary.
-        reference: True class of each second, int `[T]` each.
+        reference: True class of each second, int `[T]` each; or its classes, bool `[T, C]` each.
         probabilities: float `[T, C+1]` each, background last.
         valid: Which seconds are counted, bool `[T]` each; None where all are.
         train_counts: Seconds of each class in the training split, `[C+1]`; None without one.
@@ -68,13 +68,19 @@ class SplitPredictions:
             self.labels,
             valid=self.valid,
             decoder=(decoding or Decoding()).events,
+            thresholds=(decoding or Decoding()).thresholds,
         )
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether the truth has any number of classes in a second."""
+        return next(iter(self.reference.values())).ndim == 2
 
     def counted_seconds(self) -> tuple[np.ndarray, np.ndarray]:
         """All seconds that are counted, in one row.
 
         Returns:
-            Probabilities float `[N, C+1]` and true classes int `[N]`.
+            Probabilities float `[N, C+1]` and true classes, int `[N]` or bool `[N, C]`.
         """
         names = sorted(self.reference)
         masks = self.valid or {name: np.ones(len(self.reference[name]), bool) for name in names}
@@ -83,7 +89,7 @@ class SplitPredictions:
                 [np.zeros((0, len(self.labels) + 1))]
                 + [self.probabilities[name][masks[name]] for name in names]
             ),
-            np.concatenate(
-                [np.zeros(0, np.int64)] + [self.reference[name][masks[name]] for name in names]
-            ),
+            np.concatenate([self.reference[name][masks[name]] for name in names])
+            if names
+            else np.zeros(0, np.int64),
         )

@@ -39,6 +39,11 @@ def summary(metrics: Mapping[str, Any]) -> str:
             cells += f"{'-' if number is None else f'{number:.3f}':>{len(column) + 2}}"
         lines.append(f"{name.replace('_', ' '):{_FIRST}}{cells}")
     lines += _intervals(metrics)
+    if metrics.get("segment_map") is not None:
+        lines.append(
+            f"mean over the classes: segment F1 {metrics['segment_f1_macro']:.3f}, average "
+            f"precision {metrics['segment_map']:.3f}"
+        )
     if "against" in metrics:
         lines += against_sentences(metrics["against"])
     lines += _fitted(metrics)

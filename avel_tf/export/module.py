@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -10,6 +11,7 @@ import tensorflow as tf
 from avel_tf.embeddings.audio import SAMPLE_RATE
 from avel_tf.embeddings.extractor import FeatureExtractor, check_clips
 from avel_tf.export.signatures import WITH_VALID
+from avel_tf.models import is_multi_label, probabilities_from
 
 
 class LocalizerModule(tf.Module):
@@ -23,7 +25,9 @@ class LocalizerModule(tf.Module):
         extractor: The backbones.
         head: A model of `avel_tf.models`: features to logits.
         assets: Files that travel with the SavedModel, in its `assets/`.
-        temperature: What the logits are divided by before the softmax.
+        temperature: What the logits are divided by before the activation.
+        thresholds: Of a model of several labels: the probability from which on a second has each
+            class, `[C]`; one half when None.
 
     Attributes:
         served: The concrete functions of the signatures, by name.
@@ -35,11 +39,16 @@ class LocalizerModule(tf.Module):
         head: keras.Model,
         assets: list[Path],
         temperature: float = 1.0,
+        thresholds: Sequence[float] | None = None,
     ) -> None:
         super().__init__(name="localizer")
         self.extractor = extractor
         self.head = head
         self.sharpness = 1.0 / temperature
+        self.multi_label = is_multi_label(head)
+        classes = head.output.shape[-1] - 1
+        # A constant: TensorFlow would track a list of numbers as state.
+        self.thresholds = tf.constant(thresholds or [0.5] * classes, tf.float32)  # [C]
         self.asset_files = [tf.saved_model.Asset(str(path)) for path in assets]
         recipe = extractor.recipe
         clips = (
@@ -77,7 +86,9 @@ class LocalizerModule(tf.Module):
         Returns:
             `probabilities` float32 [B, T, C+1], `label_index` int64 [B, T] (C is background),
             `score` float32 [B, T], the probability of that label, and `valid` bool [B, T], the
-            seconds that took part.
+            seconds that took part. Of a model of several labels `probabilities` are those of each
+            class by itself and, last, of no event; the label is the most probable of the classes
+            that reach their threshold, C where none does.
         """
         return self._label(*self._embed(frames, waveform, valid))
 
@@ -147,14 +158,24 @@ class LocalizerModule(tf.Module):
     def _label(self, visual: tf.Tensor, audio: tf.Tensor, valid: tf.Tensor) -> dict[str, tf.Tensor]:
         inputs = {"visual": visual, "audio": audio, "valid": valid}
         logits = self.head(inputs, training=False)  # [B, T, C+1]
-        probabilities = tf.nn.softmax(logits * self.sharpness)  # [B, T, C+1]
+        probabilities = probabilities_from(
+            logits * self.sharpness, multi_label=self.multi_label
+        )  # [B, T, C+1]
         classes = self.head.output.shape[-1]
         background = tf.one_hot(classes - 1, classes)  # [C+1]
         probabilities = tf.where(valid[..., None], probabilities, background)
+        strongest = probabilities
+        if self.multi_label:
+            events, no_event = probabilities[..., :-1], probabilities[..., -1:]
+            active = events >= self.thresholds  # [B, T, C]
+            # -1 is below every probability: it takes part in no maximum.
+            events = tf.where(active, events, -1.0)
+            no_event = tf.where(tf.reduce_any(active, -1, keepdims=True), -1.0, no_event)
+            strongest = tf.concat([events, no_event], axis=-1)  # [B, T, C+1]
         return {
             "probabilities": probabilities,
-            "label_index": tf.argmax(probabilities, axis=-1),  # [B, T]
-            "score": tf.reduce_max(probabilities, axis=-1),  # [B, T]
+            "label_index": tf.argmax(strongest, axis=-1),  # [B, T]
+            "score": tf.reduce_max(strongest, axis=-1),  # [B, T]
             "valid": valid,
         }
 

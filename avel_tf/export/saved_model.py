@@ -66,7 +66,9 @@ def export_saved_model(
     try:
         with tempfile.TemporaryDirectory() as assets_folder:
             assets = _write_assets(Path(assets_folder), labels, config_yaml, manifest, decoding)
-            module = LocalizerModule(extractor, head, assets, decoding.temperature)
+            module = LocalizerModule(
+                extractor, head, assets, decoding.temperature, decoding.thresholds
+            )
             tf.saved_model.save(module, str(partial), signatures=module.served)
         write_warmup_request(partial, name=folder.name, recipe=extractor.recipe)
         # Graph and weights can be hashed only now; they do not contain the manifest's text.

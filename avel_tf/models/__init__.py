@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from avel_tf.models.activation import is_multi_label, probabilities_from
     from avel_tf.models.attention import attention_model, attention_names
     from avel_tf.models.build import build_model
     from avel_tf.models.head_check import check_head
@@ -29,6 +30,8 @@ _HOMES = {
     "attention_names": "avel_tf.models.attention",
     "build_model": "avel_tf.models.build",
     "check_head": "avel_tf.models.head_check",
+    "is_multi_label": "avel_tf.models.activation",
+    "probabilities_from": "avel_tf.models.activation",
     "fit_normalization": "avel_tf.models.normalization",
     "load_model": "avel_tf.models.loading",
     "losses_for": "avel_tf.models.objectives",
@@ -45,8 +48,10 @@ __all__ = [
     "build_model",
     "check_head",
     "fit_normalization",
+    "is_multi_label",
     "load_model",
     "losses_for",
+    "probabilities_from",
     "training_outputs",
 ]
 

@@ -47,5 +47,6 @@ def check_head(
         raise ValueError(
             f"{len(several)} of {len(targets)} training clips hold several different events (the "
             f"first: {' and '.join(names)}), and the factorised head names one event per clip. "
-            "Set model.head=per_second, which names one per second."
+            "Set model.head=per_second, which names one per second, or model.head=multi_label, "
+            "which names any number."
         )

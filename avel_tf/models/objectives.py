@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from avel_tf.models.activation import is_multi_label
 from avel_tf.models.background_gate import AUDIO_GATE, gate_logits
 from avel_tf.models.class_activation import VISUAL as CLASS_ACTIVATION
 from avel_tf.models.class_activation import activation_logits
@@ -16,7 +17,11 @@ from avel_tf.models.contrast import ENCODER, contrast_views
 from avel_tf.models.losses.clip_cross_entropy import ClipCrossEntropy
 from avel_tf.models.losses.contrast_loss import ContrastLoss
 from avel_tf.models.losses.event_cross_entropy import EventCrossEntropy
+from avel_tf.models.losses.multiple_instance_binary_cross_entropy import (
+    MultipleInstanceBinaryCrossEntropy,
+)
 from avel_tf.models.losses.multiple_instance_cross_entropy import MultipleInstanceCrossEntropy
+from avel_tf.models.losses.segment_binary_cross_entropy import SegmentBinaryCrossEntropy
 from avel_tf.models.losses.segment_cross_entropy import SegmentCrossEntropy
 from avel_tf.models.losses.similarity_loss import SimilarityLoss
 from avel_tf.models.propagation import PROPAGATION, similarity
@@ -121,16 +126,24 @@ def losses_for(
         )
     classes = model.output.shape[-1] - 1
     weak = supervision == "weak"
-    losses: dict[str, keras.losses.Loss] = {
-        LOGITS: MultipleInstanceCrossEntropy(classes, label_smoothing)
-        if weak
-        else SegmentCrossEntropy(label_smoothing)
-    }
+    losses = {LOGITS: _loss_of_logits(classes, label_smoothing, weak, is_multi_label(model))}
     for name in _auxiliaries_of(model):
         if not (weak and _AUXILIARIES[name].needs_seconds):
             losses[name] = _AUXILIARIES[name].loss(classes)
     weights = {name: 1.0 if name == LOGITS else auxiliary_weight for name in losses}
     return losses, weights
+
+
+def _loss_of_logits(
+    classes: int, label_smoothing: float, weak: bool, multi_label: bool
+) -> keras.losses.Loss:
+    if multi_label:
+        if weak:
+            return MultipleInstanceBinaryCrossEntropy(classes, label_smoothing)
+        return SegmentBinaryCrossEntropy(label_smoothing)
+    if weak:
+        return MultipleInstanceCrossEntropy(classes, label_smoothing)
+    return SegmentCrossEntropy(label_smoothing)
 
 
 def _auxiliaries_of(model: keras.Model) -> tuple[str, ...]:

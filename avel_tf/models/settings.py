@@ -6,7 +6,7 @@ import difflib
 from dataclasses import dataclass, fields
 
 MODELS = ("avel", "bi_avatt", "bi_vaatt", "audio_only", "visual_only")
-HEADS = ("per_second", "factorised")
+HEADS = ("per_second", "factorised", "multi_label")
 CROSS_MODAL = ("attention", "propagation", "none")
 # The pieces between the modalities, which the baselines stay without.
 AVEL_PIECES = ("cross_modal", "background_gate", "class_activation", "contrast")
@@ -36,8 +36,9 @@ class ModelSettings:
         input_dropout: share of the normalised features dropped before the projection.
         head: one of `HEADS`: `per_second` decides each second by itself; `factorised` says once per
             clip which event it holds and per second whether it is there, and is refused for clips
-            of several events (`check_head`). `per_second`: on real sounds it names more clips
-            right, and it takes every data set (docs/results.md).
+            of several events (`check_head`); `multi_label` gives each second any number of labels.
+            `per_second`: on real sounds it names more clips right, and it takes every data set
+            (docs/results.md).
         linear_path: whether the factorised head also reads the clip's mean features directly, as a
             logistic regression does.
         cross_modal: one of `CROSS_MODAL`, how the modalities of `avel` meet over the seconds.
@@ -100,12 +101,22 @@ class ModelSettings:
                     f"{field} must be true or false. Received: {getattr(self, field)!r}."
                 )
         self._require_pieces_of_avel()
-
+        if self.multi_label and self.class_activation:
+            raise ValueError(
+                "class_activation is trained by a softmax over the classes of a clip, which suits "
+                "clips with one event, and the head multi_label is for clips with several. Leave "
+                "one of the two at its default."
+            )
         if self.spatial_attention and self.name in ("audio_only", "visual_only"):
             raise ValueError(
                 "spatial_attention lets sound pick places of the picture, and the baseline "
                 f"{self.name} has one of the two. Leave it out: visual_only averages the places."
             )
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a second may have several labels, each class with a probability of its own."""
+        return self.head == "multi_label"
 
     def _require_pieces_of_avel(self) -> None:
         defaults = {field.name: field.default for field in fields(self)}

@@ -9,7 +9,7 @@ import numpy as np
 
 from avel_tf.evaluation.clip_outcome import ClipOutcome
 from avel_tf.evaluation.event_metrics import IOU_THRESHOLD, iou_at_least, match_events
-from avel_tf.labels import Labels
+from avel_tf.labels import BACKGROUND, Labels
 from avel_tf.plots import PALETTE, figure_to_svg, new_figure, style
 
 # What a reader looks through before lunch.
@@ -120,9 +120,17 @@ def _mean_score(outcome: ClipOutcome) -> float:
     return float(outcome.score[outcome.valid].mean()) if outcome.segments else 0.0
 
 
+def _spell(label: np.ndarray, labels: Labels) -> str:
+    """The class of a second, or its classes, bool [C]."""
+    if np.ndim(label) == 0:
+        return labels.name(int(label))
+    names = [labels.name(int(index)) for index in np.flatnonzero(label)]
+    return " + ".join(names) or BACKGROUND
+
+
 def _stretches(index: np.ndarray, clip: ClipOutcome, labels: Labels) -> tuple[Stretch, ...]:
     names = [
-        labels.name(int(label)) if valid else "not decoded"
+        _spell(label, labels) if valid else "not decoded"
         for label, valid in zip(index, clip.valid, strict=True)
     ]
     found = []
@@ -130,7 +138,9 @@ def _stretches(index: np.ndarray, clip: ClipOutcome, labels: Labels) -> tuple[St
     for second in range(1, len(names) + 1):
         if second == len(names) or names[second] != names[start]:
             here = slice(start, second)
-            wrong = bool(np.any((index != clip.reference)[here] & clip.valid[here]))
+            wrong = index is not clip.reference and bool(
+                np.any(~clip.is_right[here] & clip.valid[here])
+            )
             found.append(Stretch(names[start], start, second, wrong))
             start = second
     return tuple(found)

@@ -38,6 +38,11 @@ HEADLINE = (
     ("onset_error_s", "onset error, s", False),
     ("offset_error_s", "offset error, s", False),
 )
+# Behind the segment F1, of models that give a second any number of labels.
+MULTI_LABEL = (
+    ("segment_f1_macro", "segment F1, mean of classes", True),
+    ("segment_map", "average precision, mean of classes", True),
+)
 # The model again, with the events of the plain decoder.
 PLAIN = "plain events"
 # What stands below the model; what needs no model, docs/metrics.md says more about.
@@ -91,12 +96,15 @@ def write_run_page(run_folder: Path, *, beside: Sequence[Path] = ()) -> Path:
         metrics=metrics,
         model=_model_name(config),
         verdict=_verdict(metrics),
-        headline=HEADLINE,
+        headline=_headline(metrics),
+        thresholds=_thresholds(metrics),
         rows=_rows(metrics),
         explained=EXPLAINED,
         drawings={
             "curves": draw_curves(history),
-            "confusion": draw_confusion(metrics["confusion"], labels),
+            "confusion": draw_confusion(metrics["confusion"], labels)
+            if metrics["confusion"]
+            else None,
             "per_class": draw_per_class(metrics["per_class"], labels),
             "boundaries": draw_boundary_errors(outcomes),
             "reliability": draw_reliability(calibration["bins"]) if calibration else None,
@@ -130,7 +138,8 @@ def _metrics(path: Path, labels: Labels) -> dict[str, Any]:
             f"{path} holds no metrics of a run: {', '.join(missing)} is missing. "
             "avel train and avel evaluate write them."
         )
-    if len(metrics["confusion"]) != len(labels) + 1:
+    # Of several labels a second there is no matrix.
+    if metrics["confusion"] and len(metrics["confusion"]) != len(labels) + 1:
         raise ValueError(
             f"{path} is about {len(metrics['confusion']) - 1} classes, but the labels.txt beside "
             f"it names {len(labels)}. One of the two belongs to another run."
@@ -178,6 +187,20 @@ def _verdict(metrics: Mapping[str, Any]) -> str:
     )
 
 
+def _headline(metrics: Mapping[str, Any]) -> tuple[tuple[str, str, bool], ...]:
+    """The columns of the first table; of several labels with the means over the classes."""
+    if "segment_map" not in metrics:
+        return HEADLINE
+    place = [key for key, *_ in HEADLINE].index("segment_f1") + 1
+    return HEADLINE[:place] + MULTI_LABEL + HEADLINE[place:]
+
+
+def _thresholds(metrics: Mapping[str, Any]) -> Mapping[str, float]:
+    """The threshold of each class, of several labels and one seed."""
+    decoder = metrics.get("decoder")
+    return decoder.get("thresholds", {}) if isinstance(decoder, Mapping) else {}
+
+
 def _rows(metrics: Mapping[str, Any]) -> list[tuple[str, list[dict[str, str]]]]:
     """The table of the headline: the model, then the baselines."""
     spread = metrics.get("standard_deviation") or {}
@@ -187,7 +210,7 @@ def _rows(metrics: Mapping[str, Any]) -> list[tuple[str, list[dict[str, str]]]]:
     again = [(PLAIN, {**metrics, **plain})] if plain else []
     for name, values in (("model", metrics), *again, *metrics["baselines"].items()):
         cells = []
-        for key, _, share in HEADLINE:
+        for key, _, share in _headline(metrics):
             form = _percent if share else _number
             value = None if values is None else values.get(key)
             cell = {"value": form(value), "spread": "", "interval": ""}

@@ -7,15 +7,22 @@ from collections.abc import Mapping, Sequence
 SEGMENT_ACCURACY = "segment_accuracy"
 # In its place where training knows no more than what each clip holds.
 CLIP_ACCURACY = "clip_accuracy"
+# Likewise of a model that gives a second any number of labels.
+SEGMENT_F1 = "segment_f1"
+CLIP_F1 = "clip_f1"
 
 
 def accuracy_of(row: Mapping[str, float]) -> str:
-    """The accuracy that a run measures, `segment_accuracy` or `clip_accuracy`."""
-    return CLIP_ACCURACY if CLIP_ACCURACY in row else SEGMENT_ACCURACY
+    """The number that a run chooses its epoch by: `segment_accuracy`, or what it has in its place.
+
+    `clip_accuracy` under weak supervision, `segment_f1` and `clip_f1` of several labels.
+    """
+    others = (name for name in (CLIP_ACCURACY, SEGMENT_F1, CLIP_F1) if name in row)
+    return next(others, SEGMENT_ACCURACY)
 
 
 def rank(row: Mapping[str, float]) -> tuple[float, float]:
-    """What makes an epoch better than another: its accuracy on validation, then its loss there."""
+    """What makes an epoch better: its accuracy (or F1) on validation, then its loss there."""
     return (row.get(f"val_{accuracy_of(row)}", 0.0), -row.get("val_loss", float("inf")))
 
 

@@ -50,9 +50,10 @@ def write_plots(folder: Path, metrics: dict[str, Any], labels: Labels) -> None:
     plots.mkdir(parents=True, exist_ok=True)
     drawings = {
         "curves": draw_curves(read_history(Path(folder) / "history.csv")),
-        "confusion": draw_confusion(metrics["confusion"], labels),
         "per_class": draw_per_class(metrics["per_class"], labels),
     }
+    if metrics["confusion"]:  # there is none of several labels a second
+        drawings["confusion"] = draw_confusion(metrics["confusion"], labels)
     for name, svg in drawings.items():
         (plots / f"{name}.svg").write_text(standing_alone(svg), "utf-8", newline="\n")
 

@@ -13,7 +13,7 @@ import numpy as np
 from avel_tf.decoding import Decoding
 from avel_tf.embeddings.recipe import Recipe
 from avel_tf.labels import Labels
-from avel_tf.models import load_model
+from avel_tf.models import is_multi_label, load_model, probabilities_from
 from avel_tf.training.train import MODEL
 
 if TYPE_CHECKING:
@@ -137,11 +137,15 @@ def probabilities_of(model: keras.Model, temperature: float = 1.0) -> Callable[.
         gives such, not for black pictures without sound either. What is not valid is background.
     """
 
+    multi_label = is_multi_label(model)
+
     def predict(visual: np.ndarray, audio: np.ndarray, valid: np.ndarray) -> np.ndarray:
         valid = valid & (_any(visual) | _any(audio))  # [B, T]
         logits = model({"visual": visual, "audio": audio, "valid": valid}, training=False)
         # A product, as TensorFlow makes of a division when it optimises an exported graph.
-        probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(logits * (1.0 / temperature)))
+        probabilities = keras.ops.convert_to_numpy(
+            probabilities_from(logits * (1.0 / temperature), multi_label=multi_label)
+        )
         background = np.eye(probabilities.shape[-1], dtype=np.float32)[-1]  # [C+1]
         return np.where(valid[..., None], probabilities, background)
 

@@ -15,12 +15,14 @@ from avel_tf.data.augmentation.augmentation import Augmentation
 from avel_tf.data.augmentation.statistics import Statistics
 from avel_tf.data.examples import Examples, load_examples
 from avel_tf.data.feature_store import FeatureStore
+from avel_tf.data.overlaps import count_overlaps
 from avel_tf.models import (
     FeatureNormalization,
     ModelSettings,
     build_model,
     check_head,
     fit_normalization,
+    is_multi_label,
     load_model,
     losses_for,
     training_outputs,
@@ -29,6 +31,7 @@ from avel_tf.training.checkpoint import EpochCheckpoint
 from avel_tf.training.clip_accuracy import ClipAccuracy
 from avel_tf.training.memory import memory_for_features
 from avel_tf.training.segment_accuracy import SegmentAccuracy
+from avel_tf.training.segment_f1 import ClipF1, SegmentF1
 from avel_tf.training.settings import TrainingSettings
 from avel_tf.training.training_model import TrainingModel
 
@@ -83,12 +86,15 @@ def train(
         store,
         seconds=training.window_seconds,
         supervision=training.supervision,
+        multi_label=model_settings.multi_label,
         scratch=folder,
     )
     examples = load("train", memory_bytes=memory)
     validation = load("validation", memory_bytes=max(memory - examples.nbytes, 0))
     _require_trainable(examples, store)
     check_head(model_settings, examples.targets, examples.valid, store.labels.names)
+    if not model_settings.multi_label and (overlaps := count_overlaps(store, "train")):
+        logger.warning("%s", overlaps.message(model_settings.head))
 
     model = build_model(
         model_settings,
@@ -171,7 +177,11 @@ def compile_model(model: keras.Model, training: TrainingSettings, steps: int) ->
         model, supervision=training.supervision, label_smoothing=training.label_smoothing
     )
     trained = TrainingModel(training_outputs(model, tuple(losses)), losses, weights)
-    accuracy = ClipAccuracy() if training.supervision == "weak" else SegmentAccuracy()
+    weak = training.supervision == "weak"
+    if is_multi_label(model):
+        accuracy: keras.metrics.Metric = ClipF1() if weak else SegmentF1()
+    else:
+        accuracy = ClipAccuracy() if weak else SegmentAccuracy()
     trained.compile(
         optimizer=optimizer,
         weighted_metrics=[accuracy],
@@ -218,7 +228,7 @@ def _require_trainable(examples: Examples, store: FeatureStore) -> None:
             f"{len(store.skipped)} videos were left out when the features were made; avel audit "
             "DATA says why."
         )
-    targets = examples.targets[examples.valid]  # [n], or [n, C+1] under weak supervision
+    targets = examples.targets[examples.valid]  # [n] or [n, C+1]
     events = targets[:, :-1] if targets.ndim == 2 else targets != store.labels.background
     if not np.any(events):
         raise TrainingError(

@@ -14,7 +14,8 @@ class Batch(NamedTuple):
         visual: float32 [B, T, Dv]; anything, even NaN, at seconds that are not valid.
         audio: float32 [B, T, Da].
         valid: bool [B, T].
-        targets: int64 [B, T], background is C; or float32 [B, T, C+1], a distribution a second.
+        targets: int64 [B, T], background is C; or float32 [B, T, C+1], a distribution
+            a second, or, of several labels, as `Examples` has them.
     """
 
     visual: tf.Tensor

@@ -40,7 +40,8 @@ def cross_modal_mixup(
     events = tf.minimum(batch.targets, partner.targets)[..., :-1]  # [B, T, C]
     if clip_labels:
         chosen &= tf.reduce_all(events == 0, axis=(1, 2))  # [B]
-    background = 1 - tf.reduce_sum(events, axis=-1, keepdims=True)  # [B, T, 1]
+    # The largest and not the sum: a second may have several labels.
+    background = 1 - tf.reduce_max(events, axis=-1, keepdims=True)  # [B, T, 1]
     chosen = chosen[:, None, None]  # [B, 1, 1]
     return Batch(
         batch.visual,

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from avel_tf.models.heads.factorised import factorised_head
+from avel_tf.models.heads.multi_label import multi_label_head
 from avel_tf.models.heads.per_second import per_second_head
 from avel_tf.models.settings import ModelSettings
 
-__all__ = ["factorised_head", "per_second_head", "segment_logits"]
+__all__ = ["factorised_head", "multi_label_head", "per_second_head", "segment_logits"]
 
 
 def segment_logits(
@@ -35,4 +36,6 @@ def segment_logits(
     """
     if settings.head == "factorised":
         return factorised_head(seconds, features, valid, classes, settings, evidence)
+    if settings.head == "multi_label":
+        return multi_label_head(seconds, classes)
     return per_second_head(seconds, classes, evidence)

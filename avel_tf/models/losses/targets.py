@@ -13,7 +13,8 @@ def target_distribution(targets: Any, width: int) -> Any:
 
     Args:
         targets: int `[B, T]`, anything out of range where a second is not valid; or float
-            `[B, T, C+1]`, which mixup makes.
+            `[B, T, C+1]`, which mixup makes; or of several labels, 1 for each class of a second
+            and in the last column where it has none.
         width: C+1.
 
     Returns:
@@ -41,9 +42,13 @@ def event_share(targets: Any) -> Any:
         targets: float `[B, T, C+1]`.
 
     Returns:
-        Float `[B, T]`: 1 at an event, 0 at background; between them after mixup.
+        Float `[B, T]`: 1 at an event, 0 at background; between them after mixup. Where a second
+        has several labels it is still 1.
     """
-    return ops.sum(targets[..., :-1], axis=-1)  # [B, T]
+    # The last column is what remains, of one label and of several.
+    return ops.where(
+        ops.any(targets != 0, axis=-1), 1.0 - targets[..., -1], 0.0
+    )  # [B, T], 0 for padding
 
 
 def clip_distribution(targets: Any, valid: Any) -> Any:
@@ -62,6 +67,22 @@ def clip_distribution(targets: Any, valid: Any) -> Any:
     total = ops.sum(events, axis=-1, keepdims=True)  # [B, 1]
     background = ops.relu(1.0 - total)  # [B, 1]
     return ops.concatenate([events / ops.maximum(total, 1.0), background], axis=-1)  # [B, C+1]
+
+
+def clip_labels(targets: Any, valid: Any) -> Any:
+    """Which events a clip holds, of seconds with several labels.
+
+    Args:
+        targets: float `[B, T, C+1]`.
+        valid: float `[B, T]`, above 0 at valid seconds.
+
+    Returns:
+        Float `[B, C+1]`: 1 for each event of the clip, and in the last column for a clip without
+        one. The number and the place of an event's seconds do not show.
+    """
+    present = ops.expand_dims(ops.cast(valid > 0, targets.dtype), -1)  # [B, T, 1]
+    events = ops.max(targets[..., :-1] * present, axis=1)  # [B, C]
+    return ops.concatenate([events, 1.0 - ops.max(events, axis=-1, keepdims=True)], axis=-1)
 
 
 def smoothed(distribution: Any, label_smoothing: float) -> Any:
