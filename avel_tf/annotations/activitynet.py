@@ -45,7 +45,7 @@ def load_activitynet(path: Path, settings: DatasetSettings) -> Dataset:
 
     The video of an id is its `"path"` where there is one, relative to the file, else
     `<id>` or `v_<id>` with the suffix mp4, mkv, webm or mov (in this order, before any other),
-    beside the file or in `videos/`.
+    beside the file, in `videos/` or in `raw_videos/`.
 
     Args:
         path: The JSON file.
@@ -57,9 +57,9 @@ def load_activitynet(path: Path, settings: DatasetSettings) -> Dataset:
     Raises:
         DatasetError: The file is not of this form; with the id of the video.
     """
-    database = _read_database(path)
+    database = read_database(path)
     folder = path.parent
-    places = (VideoFolder(folder), VideoFolder(folder / "videos"))
+    places = tuple(VideoFolder(each) for each in (folder, folder / "videos", folder / "raw_videos"))
     subsets: dict[str, str] = {}
     found: dict[str, tuple[Path, str, tuple[Annotation, ...]]] = {}
     for name, entry in database.items():
@@ -91,7 +91,19 @@ def load_activitynet(path: Path, settings: DatasetSettings) -> Dataset:
     return Dataset(folder, "activitynet", labels, videos)
 
 
-def _read_database(path: Path) -> dict[str, Any]:
+def read_database(path: Path) -> dict[str, Any]:
+    """Reads the videos of a file and their entries, not looked at yet.
+
+    Args:
+        path: The JSON file.
+
+    Returns:
+        The entries by id.
+
+    Raises:
+        DatasetError: It is no JSON, an object has a key twice, or there is no video.
+    """
+
     def without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         entry = dict(pairs)
         if len(entry) < len(pairs):

@@ -15,11 +15,13 @@ class Dataset:
 
     Args:
         root: The folder that the annotations lie in, absolute.
-        layout: `"ave"`, `"table"` or `"activitynet"`.
+        layout: `"ave"`, `"table"`, `"activitynet"`, `"unav100"` or `"llp"`.
         labels: The class vocabulary.
         videos: All examples, in the order of the annotation files.
         notes: What was understood of annotations that are not written in the documented form, a
             sentence each.
+        weak_splits: Splits whose annotations say which events a video holds and not when; they span
+            the video.
     """
 
     root: Path
@@ -27,6 +29,7 @@ class Dataset:
     labels: Labels
     videos: tuple[Video, ...]
     notes: tuple[str, ...] = ()
+    weak_splits: frozenset[str] = frozenset()
 
     def split(self, name: str) -> tuple[Video, ...]:
         """Hands out the examples of one split.

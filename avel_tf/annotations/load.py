@@ -11,14 +11,17 @@ from avel_tf.annotations.activitynet import load_activitynet
 from avel_tf.annotations.ave import ANNOTATIONS_FILE, SPLIT_FILES, find_ave_files, load_ave
 from avel_tf.annotations.dataset import Dataset
 from avel_tf.annotations.errors import DatasetError
+from avel_tf.annotations.llp import find_llp_files, load_llp
 from avel_tf.annotations.settings import DatasetSettings
 from avel_tf.annotations.splits import remove_leaks
 from avel_tf.annotations.table import load_table
+from avel_tf.annotations.unav import ANNOTATIONS_FILE as UNAV_FILE
+from avel_tf.annotations.unav import load_unav
 
 TABLE_FILE = "annotations.csv"
 _LOOKED_FOR = (
     f"{ANNOTATIONS_FILE} with {', '.join(SPLIT_FILES.values())} (AVE), {TABLE_FILE} (a table), "
-    'or a .json file with a "database" (ActivityNet)'
+    f'AVVP_train.csv (LLP), {UNAV_FILE}, or a .json file with a "database" (ActivityNet)'
 )
 # ActivityNet's own files name "database" within their first line, behind "version" and "taxonomy";
 # the taxonomy of version 1.3 takes 30 kB.
@@ -51,8 +54,12 @@ def load_dataset(path: str | Path, settings: DatasetSettings | None = None) -> D
     if not given.exists():
         raise DatasetError(f"{given} does not exist; expected a folder with {_LOOKED_FOR}.")
     source = _find(given) if given.is_dir() else given
-    if source.suffix.casefold() == ".csv":
+    if source in find_llp_files(source.parent).values():
+        dataset = load_llp(source.parent)
+    elif source.suffix.casefold() == ".csv":
         dataset = load_table(source, settings)
+    elif source.name.casefold() == UNAV_FILE:
+        dataset = load_unav(source, settings)
     elif source.suffix.casefold() == ".json":
         dataset = load_activitynet(source, settings)
     elif source in find_ave_files(source.parent).values():
@@ -72,8 +79,9 @@ def load_dataset(path: str | Path, settings: DatasetSettings | None = None) -> D
 
 
 def _find(folder: Path) -> Path:
-    """Picks the one annotation file of a folder; for AVE, any of the four stands for all."""
+    """Picks the one annotation file of a folder; for AVE and LLP, any one stands for all."""
     found = list(find_ave_files(folder).values())[:1]
+    found += list(find_llp_files(folder).values())[:1]
     entries = sorted(entry for entry in folder.iterdir() if entry.is_file())
     found += [entry for entry in entries if entry.name.casefold() == TABLE_FILE]
     found += [entry for entry in entries if _is_activitynet(entry)]

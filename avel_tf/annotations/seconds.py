@@ -33,9 +33,39 @@ def second_labels(annotations: Iterable[Annotation], labels: Labels, seconds: in
         >>> second_labels([Annotation("dog", 1, 3)], Labels(["dog"]), 4)
         array([1, 0, 0, 1])
     """
-    middles = np.arange(seconds) + 0.5  # [T]
+    middles = _middles(seconds)  # [T]
     target = np.full(seconds, labels.background, dtype=np.int64)  # [T]
     events = [(event.start, -event.end, -labels.index(event.label)) for event in annotations]
     for start, minus_end, minus_index in sorted(events):
         target[(start <= middles) & (middles < -minus_end)] = -minus_index
     return target
+
+
+def active_classes(annotations: Iterable[Annotation], labels: Labels, seconds: int) -> np.ndarray:
+    """Gives every second all of its classes.
+
+    Args:
+        annotations: The events of one video.
+        labels: The class vocabulary.
+        seconds: T, how many seconds to label.
+
+    Returns:
+        bool `[T, C]`, by the rule of `second_labels`, but without a choice where events overlap.
+
+    Raises:
+        ValueError: An event has a class that is not in the vocabulary.
+
+    Example:
+        >>> active_classes([Annotation("dog", 1, 3)], Labels(["dog"]), 4)[:, 0]
+        array([False,  True,  True, False])
+    """
+    middles = _middles(seconds)  # [T]
+    active = np.zeros((seconds, len(labels)), bool)  # [T, C]
+    for event in annotations:
+        covered = (event.start <= middles) & (middles < event.end)  # [T]
+        active[covered, labels.index(event.label)] = True
+    return active
+
+
+def _middles(seconds: int) -> np.ndarray:
+    return np.arange(seconds) + 0.5  # [T]

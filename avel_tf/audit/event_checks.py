@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
-from avel_tf.annotations import Annotation, Dataset, Video
+from avel_tf.annotations import SPLITS, Annotation, Dataset, Video, active_classes
 from avel_tf.audit.balance import AVE_SECONDS, video_seconds
 from avel_tf.audit.file_checks import TOLERANCE_S
 from avel_tf.audit.file_facts import FileFacts
@@ -68,6 +67,7 @@ def check_events(
         )
     yield from _check_doubles(dataset)
     yield from _check_overlaps(dataset, facts, seconds)
+    yield from _check_weak_splits(dataset)
 
 
 def _finding(
@@ -107,25 +107,44 @@ def _check_overlaps(
     dataset: Dataset, facts: Mapping[Path, FileFacts], seconds: int | None
 ) -> Iterator[Finding]:
     overlapping = []
+    shared = covered = 0
     for video in dataset.videos:
+        if video.split in dataset.weak_splits:
+            continue  # its events span the video: nobody knows whether they overlap
         length = video_seconds(video, dataset.layout, facts.get(video.path), seconds)
-        middles = np.arange(length) + 0.5  # [T]
-        pairs: Counter[str] = Counter()
-        for first, second in itertools.combinations(video.annotations, 2):
-            if first.label != second.label:
-                start, end = max(first.start, second.start), min(first.end, second.end)
-                shared = int(((start <= middles) & (middles < end)).sum())
-                pairs[" and ".join(sorted((first.label, second.label)))] += shared
-        overlapping += [(count, video.id, pair) for pair, count in pairs.items() if count]
+        active = active_classes(video.annotations, dataset.labels, length)  # [T, C]
+        held = active.sum(axis=1)  # [T]
+        covered += int((held > 0).sum())
+        shared += int((held > 1).sum())
+        sets = Counter(
+            " and ".join(sorted(dataset.labels.name(int(index)) for index in np.flatnonzero(row)))
+            for row in active[held > 1]
+        )
+        overlapping += [(count, video.id, classes) for classes, count in sets.items()]
     overlapping.sort(key=lambda item: (-item[0], item[1], item[2]))
     if overlapping:
         yield Finding(
             "overlap",
             "warning",
             "Videos with events of different classes in the same second: "
-            f"{len({name for _, name, _ in overlapping}):,} of {len(dataset.videos):,}.",
-            "A second has one label: of several events, the one that began last has it.",
-            tuple((name, f"{count} s: {pair}") for count, name, pair in overlapping),
+            f"{len({name for _, name, _ in overlapping}):,} of {len(dataset.videos):,}; "
+            f"{shared:,} of {covered:,} seconds with an event have several.",
+            "The default head gives a second one label: of several events, the one that began "
+            "last. Set model.head=multi_label to learn and measure all of them.",
+            tuple((name, f"{count} s: {classes}") for count, name, classes in overlapping),
+        )
+
+
+def _check_weak_splits(dataset: Dataset) -> Iterator[Finding]:
+    weak = [split for split in SPLITS if split in dataset.weak_splits and dataset.split(split)]
+    if weak:
+        yield Finding(
+            "weak-labels",
+            "note",
+            f"Annotations of {' and '.join(weak)} say which events a video holds, and not when.",
+            "Train with training.supervision=weak. What is counted of these splits, such as the "
+            "seconds of each class, takes every event to last as long as the video.",
+            (),
         )
 
 

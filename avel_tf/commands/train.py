@@ -96,6 +96,7 @@ def train_once(
     store: FeatureStore, folder: Path, config: Config, *, resume: bool = False
 ) -> dict[str, Any]:
     """One run: train, measure, write its folder; returns what `metrics.json` holds."""
+    from avel_tf.data.feature_store import SPLITS
     from avel_tf.decoding import Decoding
     from avel_tf.evaluation.fitting import fit_decoding
     from avel_tf.evaluation.on_features import predict_split
@@ -104,6 +105,12 @@ def train_once(
     from avel_tf.training.run import Run, probabilities_of
     from avel_tf.training.train import train
 
+    timed = [split for split in SPLITS if store.count(split) and split not in store.weak_splits]
+    if not timed:
+        raise ValueError(
+            f"No split of {store.folder} says when its events happen, so nothing could be measured "
+            "after training. Add a test split with times."
+        )
     if resume:
         Run.require_same_features(folder, store)
     Run.begin(
@@ -129,13 +136,11 @@ def train_once(
     half = (0.5,) * len(store.labels)
     decoding = Decoding(thresholds=half if config.model.multi_label else None)
     # Fitted on the seconds' labels, which weak supervision does without on validation, too.
-    if store.count("validation") and config.training.supervision == "full":
+    if "validation" in timed and config.training.supervision == "full":
         predict = probabilities_of(model)
         decoding = fit_decoding(predict_split(predict, store, "validation", **windows))
     decoding.save(folder)
-    split = "test" if store.count("test") else "validation"
-    if not store.count(split):
-        split = "train"
+    split = timed[-1]  # test, else validation, else train
     predict = probabilities_of(model, decoding.temperature)
     predictions = predict_split(predict, store, split, **windows)
     metrics = predictions.metrics(decoding, seed=config.training.seed)

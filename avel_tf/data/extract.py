@@ -100,6 +100,7 @@ def extract_features(
         recipe=extractor.recipe,
         labels=dataset.labels,
         layout=dataset.layout,
+        weak_splits=dataset.weak_splits,
         dtype=data.feature_dtype,
         leaks=[video.id for video in dataset.videos if video.id not in stay],
         source=source,

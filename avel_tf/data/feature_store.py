@@ -51,6 +51,7 @@ class FeatureStore:
         layout: The layout of the data set they come from.
         dtype: `float32` or `float16`, how the features are stored; readers give float32.
         skipped: `{"video", "split", "reason"}` of each video that gave no features.
+        weak_splits: Splits whose targets say which events a video holds, and not when.
 
     Raises:
         FeatureStoreError: When the folder holds no readable manifest, or one that does not say
@@ -68,6 +69,7 @@ class FeatureStore:
             # Stores of the time before there was a choice do not say.
             self.dtype = known_dtype(self.manifest.get("feature_dtype", "float32"))
             self.skipped: list[dict[str, str]] = self.manifest["skipped"]
+            self.weak_splits = frozenset(self.manifest.get("weak_splits", ()))
             self._splits: dict[str, dict[str, Any]] = self.manifest["splits"]
         except OSError as error:
             raise FeatureStoreError(
@@ -181,6 +183,7 @@ class FeatureStoreWriter:
         leaks: Ids of the examples that a reader leaves out who asks for no file in two splits.
         source: The data set that they are made of, `path` and `dataset` settings, so that later
             changes of its annotations are noticed; None where there is none.
+        weak_splits: Splits whose annotations say which events a video holds, and not when.
 
     Raises:
         FeatureStoreError: When the folder holds something else.
@@ -200,6 +203,7 @@ class FeatureStoreWriter:
         dtype: str = "float32",
         leaks: Iterable[str] = (),
         source: dict[str, Any] | None = None,
+        weak_splits: Iterable[str] = (),
     ) -> None:
         self.folder = Path(folder)
         if self.folder.exists() and not _may_be_replaced(self.folder):
@@ -221,6 +225,8 @@ class FeatureStoreWriter:
             "skipped": [],
             "remarks": [],
         }
+        if weak_splits := sorted(weak_splits):
+            self._manifest["weak_splits"] = weak_splits
         self._partial = self.folder.with_name(f".{self.folder.name}.{os.getpid()}.partial")
 
     def __enter__(self) -> FeatureStoreWriter:

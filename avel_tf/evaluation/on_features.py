@@ -91,6 +91,11 @@ def predict_split(
     Raises:
         FeatureStoreError: When the split holds no video.
     """
+    if split in store.weak_splits:
+        raise FeatureStoreError(
+            f"The split {split!r} of {store.folder} says which events a video holds, and not when, "
+            "so nothing about its seconds can be measured. Choose another with --split."
+        )
     if all_labels is None:
         all_labels = multi_label
     reference: dict[str, np.ndarray] = {}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from sklearn.metrics import average_precision_score
 
 from avel_tf.evaluation.clip_outcome import ClipOutcome
 from avel_tf.evaluation.clip_outcomes import as_probabilities
@@ -34,6 +33,9 @@ def add_average_precision(
         scikit-learn's `average_precision_score`; the mean is that of AudioSet (Gemmeke et al.,
         ICASSP 2017).
     """
+    # Not above: a model of one label is measured without it.
+    from sklearn.metrics import average_precision_score
+
     truth = np.concatenate([clip.active(len(labels))[0] for clip in clips])  # [N, C]
     scores = np.concatenate(
         [as_probabilities(predicted[clip.video], labels)[clip.valid, :-1] for clip in clips]

@@ -30,6 +30,8 @@ class ClipPlan:
         sounding: `[T]` class names, None where only background noise is heard.
         bystander: `[T]` class names of a second object whose sound is never heard; may be left out.
         off_screen: `[T]` class names of a second sound whose object is never seen; may be left out.
+        second_event: `[T]` class names of a second object that is seen and heard, beside all else;
+            may be left out.
 
     Example:
         >>> ClipPlan(visible=("Bark", "Bark", None), sounding=(None, "Bark", "Bark")).events
@@ -40,6 +42,7 @@ class ClipPlan:
     sounding: tuple[str | None, ...]
     bystander: tuple[str | None, ...] = ()
     off_screen: tuple[str | None, ...] = ()
+    second_event: tuple[str | None, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.visible) != len(self.sounding):
@@ -51,7 +54,13 @@ class ClipPlan:
     @property
     def cast(self) -> frozenset[str]:
         """The classes that are seen or heard at any time."""
-        everyone = (*self.visible, *self.sounding, *self.bystander, *self.off_screen)
+        everyone = (
+            *self.visible,
+            *self.sounding,
+            *self.bystander,
+            *self.off_screen,
+            *self.second_event,
+        )
         return frozenset(name for name in everyone if name is not None)
 
     @property
@@ -64,8 +73,9 @@ class ClipPlan:
 
     @property
     def events(self) -> list[LabelledSpan]:
-        """The runs of equal labels, in order of time."""
-        return [LabelledSpan(*run) for run in runs(self.labels)]
+        """The runs of equal labels, in order of time; those of a second event may overlap them."""
+        spans = [LabelledSpan(*run) for run in (*runs(self.labels), *runs(self.second_event))]
+        return sorted(spans, key=lambda span: (span.start, span.end))
 
 
 def runs(values: Sequence[str | None]) -> list[tuple[str, int, int]]:
@@ -185,3 +195,36 @@ def distract(
         track = [name if start <= second < start + length else None for second in range(seconds)]
         plan = replace(plan, **{role: tuple(track)})
     return plan
+
+
+def add_second_event(
+    rng: np.random.Generator,
+    plan: ClipPlan,
+    strangers: Callable[[str], Sequence[str]],
+    *,
+    probability: float,
+    shortest_event: int,
+) -> ClipPlan:
+    """Add an event of another class, which may overlap all that is there.
+
+    Args:
+        rng: source of every choice.
+        plan: what is seen and heard without it.
+        strangers: gives the classes that make no event together with one class.
+        probability: chance that there is one.
+        shortest_event: its shortest length in seconds; the longest fills the clip.
+
+    Returns:
+        The plan with the event, as it was where no class is free.
+    """
+    seconds = len(plan.visible)
+    wanted = rng.random() < probability
+    known = [set(strangers(name)) for name in sorted(plan.cast)]
+    free = sorted(set.intersection(*known)) if known else []
+    if not wanted or not free:
+        return plan
+    name = str(rng.choice(free))
+    length = int(rng.integers(min(shortest_event, seconds), seconds + 1))
+    start = int(rng.integers(0, seconds - length + 1))
+    track = [name if start <= second < start + length else None for second in range(seconds)]
+    return replace(plan, second_event=tuple(track))

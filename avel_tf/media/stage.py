@@ -116,8 +116,10 @@ class Stage:
         Args:
             visible: `[T]` classes to show in place of the plan's, of those the plan speaks of.
         """
-        shown = runs(self._plan.bystander) + runs(
-            self._plan.visible if visible is None else visible
+        shown = (
+            runs(self._plan.bystander)
+            + runs(self._plan.second_event)
+            + runs(self._plan.visible if visible is None else visible)
         )
         for number in range(round(self._seconds * self._frame_rate)):
             time = number / self._frame_rate
@@ -142,6 +144,7 @@ class Stage:
         heard = [
             (1.0, *run) for run in runs(self._plan.sounding if sounding is None else sounding)
         ] + [(_OFF_SCREEN, *run) for run in runs(self._plan.off_screen)]
+        heard += [(1.0, *run) for run in runs(self._plan.second_event)]
         for loudness, name, start, end in heard:
             actor = self._actors[name]
             span = slice(start * SAMPLE_RATE, end * SAMPLE_RATE)

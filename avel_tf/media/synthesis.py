@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from avel_tf.media.clip_plan import ClipPlan, LabelledSpan, distract, plan_clip
+from avel_tf.media.clip_plan import ClipPlan, LabelledSpan, add_second_event, distract, plan_clip
 from avel_tf.media.event_classes import ALL_CLASSES, EVENT_CLASSES, strangers
 from avel_tf.media.stage import Stage
 from avel_tf.media.writer import write_video
@@ -52,6 +52,8 @@ class SynthesisSettings:
         picture_noise: least and most camera noise, standard deviation in grey levels of 255.
         bystander_probability: share of clips with a second object that is never heard.
         off_screen_probability: share of clips with a second sound whose object is never seen.
+        second_event_probability: share of clips with a second event of another class, which may
+            overlap the first; for models that give a second any number of labels.
         occlusion: least and most of the object's width that a pillar hides.
         music_probability: share of clips with music behind everything.
         crf: quality of the pictures, as x264 counts it.
@@ -72,6 +74,7 @@ class SynthesisSettings:
     picture_noise: tuple[float, float] = (0.5, 2.5)
     bystander_probability: float = 0.0
     off_screen_probability: float = 0.0
+    second_event_probability: float = 0.0
     occlusion: tuple[float, float] = (0.0, 0.0)
     music_probability: float = 0.0
     crf: int = 29
@@ -83,7 +86,7 @@ class SynthesisSettings:
                 raise ValueError(f"{name} must be above 0. Received: {getattr(self, name)}.")
         for name in (
             "background_clip_probability", "decoy_probability", "bystander_probability",
-            "off_screen_probability", "music_probability",
+            "off_screen_probability", "second_event_probability", "music_probability",
         ):  # fmt: skip
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a probability. Received: {getattr(self, name)}.")
@@ -165,6 +168,13 @@ def make_plan(
         background_clip_probability=settings.background_clip_probability,
         decoy_probability=settings.decoy_probability,
     )
+    plan = add_second_event(
+        np.random.default_rng([*name, 0, 2]),
+        plan,
+        partial(strangers, classes=settings.classes),
+        probability=settings.second_event_probability,
+        shortest_event=settings.shortest_event,
+    )
     return distract(
         np.random.default_rng([*name, 0, 1]),
         plan,
@@ -203,7 +213,8 @@ def make_clip(
 
     Returns:
         An iterator over uint8 `[H,W,3]` RGB pictures, the sound as float32 `[T*16000]`, and the
-        events: one, or none when the clip is all background.
+        events: one, or none when the clip is all background; and a second one where the settings
+        ask for such.
 
     Example:
         >>> frames, waveform, events = make_clip(0, SynthesisSettings())

@@ -8,12 +8,10 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from avel_tf.annotations import Annotation, second_labels
+from avel_tf.annotations import Annotation, active_classes, second_labels
 from avel_tf.events import Event
 from avel_tf.labels import BACKGROUND, Labels
-from avel_tf.results import Result
+from avel_tf.results import LabelScore, Result
 
 # A row of seconds; at the width of a page a second is then still wide enough for a mouse (18 px).
 SECONDS_IN_ROW = 30
@@ -33,6 +31,8 @@ class Cell:
         label: The class that was found; None where the second could not be decoded.
         score: Its score.
         truth: The class that was annotated; None where nobody says.
+        labels: All classes that were found, with their scores; `label` is the first of them.
+        truths: All classes that were annotated; None where nobody says.
     """
 
     start: float
@@ -40,11 +40,20 @@ class Cell:
     label: str | None
     score: float
     truth: str | None
+    labels: tuple[LabelScore, ...] = ()
+    truths: tuple[str, ...] | None = None
+
+    @property
+    def found(self) -> tuple[str, ...] | None:
+        """All classes that were found, none for background; None where it was not decoded."""
+        return None if self.label is None else tuple(each.label for each in self.labels)
 
     @property
     def right(self) -> bool | None:
         """Whether found and annotated agree; None where one of them is missing."""
-        return None if self.label is None or self.truth is None else self.label == self.truth
+        if self.found is None or self.truths is None:
+            return None
+        return set(self.found) == set(self.truths)
 
 
 class Card:
@@ -59,7 +68,9 @@ class Card:
     def __init__(self, result: Result, truth: Sequence[Annotation] | None = None) -> None:
         self.result = result
         self.folder, self.name = os.path.split(result.video)
-        self.cells = _cells(result, truth)
+        # Of models that give a second any number of labels.
+        self.multi_label = any(second.labels is not None for second in result.seconds)
+        self.cells = _cells(result, truth, self.multi_label)
         self.has_truth = truth is not None and bool(self.cells)
 
     @property
@@ -76,7 +87,9 @@ class Card:
     @property
     def classes(self) -> list[str]:
         """Every event class that was found or annotated here, each once."""
-        found = (name for cell in self.cells for name in (cell.label, cell.truth) if name)
+        found = (
+            name for cell in self.cells for name in (*(cell.found or ()), *(cell.truths or ()))
+        )
         names = itertools.chain(found, (event.label for event in self.result.events))
         return [name for name in dict.fromkeys(names) if name != BACKGROUND]
 
@@ -126,6 +139,39 @@ def runs(labels: Iterable[str | None]) -> list[tuple[str | None, int, int]]:
     return stretches
 
 
+def lanes(cells: Iterable[Sequence[str] | None]) -> list[list[tuple[str, int, int]]]:
+    """Unbroken stretches of each class, side by side where they overlap.
+
+    Args:
+        cells: The classes of each cell of a row: none for background, None where there is nothing
+            to say.
+
+    Returns:
+        As few lanes as hold the stretches without an overlap, at least one; each of (class, first,
+        end) in order, `end` being the first cell behind it. Background has stretches, too.
+
+    Example:
+        >>> lanes([["Bark"], ["Bark", "Flute"], []])
+        [[('Bark', 0, 2), ('background', 2, 3)], [('Flute', 1, 2)]]
+    """
+    sets = [None if cell is None else tuple(cell) or (BACKGROUND,) for cell in cells]
+    names = dict.fromkeys(name for cell in sets for name in cell or ())
+    stretches = [
+        (label, first, end)
+        for name in names
+        for label, first, end in runs(name if name in (cell or ()) else None for cell in sets)
+        if label is not None
+    ]
+    found: list[list[tuple[str, int, int]]] = [[]]
+    for stretch in sorted(stretches, key=lambda each: each[1]):
+        free = next((lane for lane in found if not lane or lane[-1][2] <= stretch[1]), None)
+        if free is None:
+            found.append([stretch])
+        else:
+            free.append(stretch)
+    return found
+
+
 def span_text(start: float, end: float) -> str:
     """A stretch of time for people.
 
@@ -169,7 +215,7 @@ def _tenths(value: float) -> str:
     return f"{round(value, 1) + 0.0:g}"
 
 
-def _cells(result: Result, truth: Sequence[Annotation] | None) -> list[Cell]:
+def _cells(result: Result, truth: Sequence[Annotation] | None, multi_label: bool) -> list[Cell]:
     if not result.seconds:
         return []
     # A tenth of a millisecond is below what results are rounded to.
@@ -182,19 +228,35 @@ def _cells(result: Result, truth: Sequence[Annotation] | None) -> list[Cell]:
     if count > 10 * MOST_SECONDS and count > 10 * len(found):
         # Seconds that lie hours apart: what is between them is not worth the memory.
         return []
-    annotated = _annotated(truth, count)
-    return [
-        Cell(second.start, second.end, second.label, second.score, annotated[place])
-        if (second := found.get(place))
-        else Cell(place, place + 1, None, 0.0, annotated[place])
-        for place in range(count)
-    ]
+    annotated = _annotated(truth, count, multi_label)
+    cells = []
+    for place, truths in enumerate(annotated):
+        true = None if truths is None else truths[0] if truths else BACKGROUND
+        second = found.get(place)
+        if second is None:
+            cells.append(Cell(place, place + 1, None, 0.0, true, (), truths))
+            continue
+        labels = second.labels
+        if labels is None:
+            one = LabelScore(second.label, second.score)
+            labels = () if second.label == BACKGROUND else (one,)
+        cells.append(
+            Cell(second.start, second.end, second.label, second.score, true, labels, truths)
+        )
+    return cells
 
 
-def _annotated(truth: Sequence[Annotation] | None, count: int) -> Sequence[str | None]:
+def _annotated(
+    truth: Sequence[Annotation] | None, count: int, multi_label: bool
+) -> Sequence[tuple[str, ...] | None]:
+    """The annotated classes of each second: one at most, unless `multi_label`."""
     if truth is None:
         return [None] * count
     if not truth:
-        return [BACKGROUND] * count
+        return [()] * count
     labels = Labels(sorted({annotation.label for annotation in truth}))
-    return [labels.name(int(i)) for i in np.asarray(second_labels(truth, labels, count))]
+    if multi_label:
+        active = active_classes(truth, labels, count)  # [T, C]
+        return [tuple(name for name, on in zip(labels, row, strict=True) if on) for row in active]
+    index = second_labels(truth, labels, count)  # [T]
+    return [() if i == labels.background else (labels.name(int(i)),) for i in index]

@@ -14,7 +14,7 @@ from avel_tf.annotations import Annotation
 from avel_tf.atomic import atomic_text
 from avel_tf.labels import BACKGROUND
 from avel_tf.pages import render_page
-from avel_tf.reports.card import MOST_SECONDS, Card, clock_text, runs, span_text
+from avel_tf.reports.card import MOST_SECONDS, Card, clock_text, lanes, span_text
 from avel_tf.reports.class_colours import ClassColours
 from avel_tf.reports.names import absolute, relative_url, shown_name
 from avel_tf.results import STATUSES, Result, read_results
@@ -103,8 +103,7 @@ class _Summary:
         self.statuses[result.status] += 1
         self.events.update(event.label for event in result.events)
         self.seconds.update(dict.fromkeys(card.classes, 0))
-        found = (cell.label for cell in card.cells if cell.label is not None)
-        self.seconds.update(label for label in found if label != BACKGROUND)
+        self.seconds.update(name for cell in card.cells for name in cell.found or ())
         self.decoded += len(result.seconds)
         if result.model is not None:
             self.models.setdefault(result.model)
@@ -140,7 +139,7 @@ def _render(
         background=BACKGROUND,
         url=lambda result: _player_url(result, page.parent),
         shown=shown_name,
-        runs=runs,
+        lanes=lanes,
         span=span_text,
         clock=clock_text,
         count=_count,

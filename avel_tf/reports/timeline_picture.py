@@ -9,10 +9,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from avel_tf.labels import BACKGROUND
+from avel_tf.annotations import Annotation, active_classes, second_labels
+from avel_tf.labels import BACKGROUND, Labels
 from avel_tf.media.clip import SAMPLE_RATE
 from avel_tf.media.decode import decode_clip
 from avel_tf.plots import GRID, INK, MUTED, PALETTE, new_figure, style
+from avel_tf.reports.card import lanes
 from avel_tf.results import Result
 
 # One picture a second; wider strips would not be legible in a page's width.
@@ -52,13 +54,18 @@ def write_timeline_picture(
     """
     seconds = max(1, min(MAX_SECONDS, len(result.seconds)))
     clip = decode_clip(result.video, seconds=seconds, size=(_PICTURE_HEIGHT, _PICTURE_WIDTH))
-    found = [BACKGROUND] * seconds
+    several = any(second.labels is not None for second in result.seconds)
+    found: list[tuple[str, ...]] = [()] * seconds
     for second in result.seconds:
         if second.start < seconds:
-            found[int(second.start)] = second.label
-    rows = [("found", found)]
+            one = () if second.label == BACKGROUND else (second.label,)
+            names = (each.label for each in second.labels or ())
+            found[int(second.start)] = tuple(names) if several else one
+    rows = [("found", lane) for lane in lanes(found)]
+    true = None
     if reference is not None:
-        rows.append(("true", _labels_of(reference, seconds)))
+        true = _labels_of(reference, seconds, several)
+        rows += [("true", lane) for lane in lanes(true)]
     with style():
         figure, axes = new_figure(
             1.1 * seconds,
@@ -70,10 +77,14 @@ def write_timeline_picture(
         pictures = list(clip.frames[:, 0])  # [H, W, 3] each
         if looked is not None:
             pictures[: len(looked)] = map(_lit, pictures, looked)
-        _draw_pictures(axes[0], pictures, found)
+        _draw_pictures(axes[0], pictures, [" + ".join(names) or BACKGROUND for names in found])
         _draw_sound(axes[1], clip.waveform)
-        for axis, (name, labels) in zip(axes[2:], rows, strict=True):
-            _draw_labels(axis, name, labels, rows[-1][1])
+        for number, (axis, (name, lane)) in enumerate(zip(axes[2:], rows, strict=True)):
+            first = number == 0 or rows[number - 1][0] != name
+            _draw_labels(axis, name if first else "", lane)
+            if true is not None and name == "found" and rows[number + 1][0] != name:
+                right = [set(one) == set(other) for one, other in zip(found, true, strict=True)]
+                _draw_marks(axis, right)
         axes[-1].set_xlim(0, seconds)
         axes[-1].set_xlabel("seconds")
         figure.set_facecolor("white")
@@ -82,14 +93,19 @@ def write_timeline_picture(
     return path
 
 
-def _labels_of(reference: Sequence[tuple[str, float, float]], seconds: int) -> list[str]:
-    """The true label of each second, by the rule of `annotations.second_labels`."""
-    labels = [BACKGROUND] * seconds
-    for label, start, end in reference:
-        for second in range(seconds):
-            if start <= second + 0.5 < end:
-                labels[second] = label
-    return labels
+def _labels_of(
+    reference: Sequence[tuple[str, float, float]], seconds: int, several: bool
+) -> list[tuple[str, ...]]:
+    """The true labels of each second, or the one of `annotations.second_labels`."""
+    events = [Annotation(*event) for event in reference]
+    if not events:
+        return [()] * seconds
+    labels = Labels(sorted({event.label for event in events}))
+    active = active_classes(events, labels, seconds)  # [T, C]
+    if not several:
+        index = second_labels(events, labels, seconds)  # [T]
+        active = index[:, None] == np.arange(len(labels))
+    return [tuple(name for name, on in zip(labels, row, strict=True) if on) for row in active]
 
 
 def _lit(picture: np.ndarray, shares: np.ndarray) -> np.ndarray:
@@ -156,34 +172,33 @@ def _draw_sound(axis: Any, waveform: np.ndarray) -> None:
     axis.set_ylabel("mel bands")
 
 
-def _draw_labels(axis: Any, name: str, labels: list[str], truth: list[str]) -> None:
-    start = 0
-    for second in range(1, len(labels) + 1):
-        if second < len(labels) and labels[second] == labels[start]:
-            continue
-        quiet = labels[start] == BACKGROUND
-        axis.barh(0, second - start - 0.04, left=start + 0.02, color=GRID if quiet else PALETTE[0])
+def _draw_labels(axis: Any, name: str, lane: Sequence[tuple[str, int, int]]) -> None:
+    for label, start, end in lane:
+        quiet = label == BACKGROUND
+        axis.barh(0, end - start - 0.04, left=start + 0.02, color=GRID if quiet else PALETTE[0])
         axis.text(
-            (start + second) / 2,
+            (start + end) / 2,
             0,
-            labels[start].split(",")[0],
+            label.split(",")[0],
             ha="center",
             va="center",
             color=MUTED if quiet else "white",
             clip_on=True,
         )
-        start = second
-    for second, (label, true) in enumerate(zip(labels, truth, strict=True)):
-        if labels is not truth:
-            right = label == true
-            axis.plot(
-                [second + 0.04, second + 0.96],
-                [-0.47, -0.47],
-                lw=2.5,
-                color=_RIGHT if right else _WRONG,
-            )
+    axis.set_ylim(-0.5, 0.5)
     _bare(axis)
     axis.set_ylabel(name, rotation=0, ha="right", va="center", color=INK)
+
+
+def _draw_marks(axis: Any, right: Sequence[bool]) -> None:
+    """A line below each second, in the colour of right or of wrong."""
+    for second, is_right in enumerate(right):
+        axis.plot(
+            [second + 0.04, second + 0.96],
+            [-0.47, -0.47],
+            lw=2.5,
+            color=_RIGHT if is_right else _WRONG,
+        )
 
 
 def _bare(axis: Any) -> None:

@@ -91,7 +91,7 @@ def train(
     )
     examples = load("train", memory_bytes=memory)
     validation = load("validation", memory_bytes=max(memory - examples.nbytes, 0))
-    _require_trainable(examples, store)
+    _require_trainable(examples, store, training.supervision)
     check_head(model_settings, examples.targets, examples.valid, store.labels.names)
     if not model_settings.multi_label and (overlaps := count_overlaps(store, "train")):
         logger.warning("%s", overlaps.message(model_settings.head))
@@ -221,7 +221,12 @@ def augmentation_for(model: keras.Model, training: TrainingSettings) -> Augmenta
     return augmentation if augmentation else None
 
 
-def _require_trainable(examples: Examples, store: FeatureStore) -> None:
+def _require_trainable(examples: Examples, store: FeatureStore, supervision: str) -> None:
+    if "train" in store.weak_splits and supervision != "weak":
+        raise TrainingError(
+            f"The training split of {store.folder} says which events a video holds, and not when. "
+            "Set training.supervision=weak."
+        )
     if not len(examples):
         raise TrainingError(
             f"The training split of {store.folder} is empty: there is nothing to learn from. "
