@@ -94,7 +94,7 @@ def evaluate(
     classes = _per_class(clips, labels)
     if several:
         numbers |= {"segment_f1_macro": classes[MACRO]["f1"], "segment_map": None}
-        if not any(np.ndim(predicted[clip.video]) == 1 for clip in clips):
+        if not any(_is_certain(predicted[clip.video]) for clip in clips):
             numbers["segment_map"] = add_average_precision(classes, clips, predicted, labels)
     draws = drawn_ratios({name: counts[name] for name in WITH_INTERVAL}, seed=seed, draws=DRAWS)
     metrics: dict[str, Any] = {"segments": sum(clip.segments for clip in clips)}
@@ -186,11 +186,16 @@ def _event_map(
     return {f"{threshold:.1f}": value for threshold, value in by_iou.items()}
 
 
+def _is_certain(predicted: np.ndarray) -> bool:
+    """Whether classes were predicted, int `[T]` or bool `[T, C]`, and not probabilities."""
+    return np.ndim(predicted) == 1 or np.asarray(predicted).dtype == bool
+
+
 def _calibration(
     clips: Sequence[ClipOutcome], predicted: Mapping[str, np.ndarray], decoding: Decoding
 ) -> dict[str, Any] | None:
     """None without a second, or where classes alone were predicted, which have no probabilities."""
-    if any(np.ndim(predicted[clip.video]) == 1 for clip in clips):
+    if any(_is_certain(predicted[clip.video]) for clip in clips):
         return None
     if not any(clip.segments for clip in clips):
         return None

@@ -13,8 +13,6 @@ from avel_tf.evaluation.segment_metrics import mean_of
 HEADLINE = (
     "segment_accuracy",
     "segment_f1",
-    "segment_f1_macro",
-    "segment_map",
     "event_f1",
     "event_map",
     "clip_accuracy",
@@ -22,6 +20,9 @@ HEADLINE = (
     "onset_error_s",
     "offset_error_s",
 )
+
+# And of models that give a second any number of labels.
+OF_SEVERAL_LABELS = ("segment_f1_macro", "segment_map")
 
 # What belongs to the split and not to the model, and is taken over as it is.
 OF_THE_SPLIT = ("split", "segments", "videos", "clips_with_events", "skipped")
@@ -66,7 +67,7 @@ def aggregate_seeds(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
                 "than for run 0."
             )
     mean = {key: _of_all(key, [run[key] for run in runs]) for key in first}
-    known = [key for key in HEADLINE if key in first]
+    known = [*HEADLINE, *(key for key in OF_SEVERAL_LABELS if key in first)]
     spread = {key: _deviation([run[key] for run in runs]) for key in known}
     spread["ece"] = _deviation([(run["calibration"] or {}).get("ece") for run in runs])
     return mean | {"seeds": len(runs), "standard_deviation": spread}

@@ -46,7 +46,7 @@ class SegmentF1(keras.metrics.Metric):
         self._add(wanted[..., :-1] >= 0.5, logits[..., :-1] >= 0, ops.expand_dims(valid, -1))
 
     def _add(self, wanted: Any, found: Any, weights: Any) -> None:
-        wanted, found = ops.cast(wanted, "float32"), ops.cast(found, "float32")
+        wanted, found, weights = (ops.cast(each, "float32") for each in (wanted, found, weights))
         self.matched.assign_add(ops.sum(wanted * found * weights))
         self.counted.assign_add(ops.sum((wanted + found) * weights))
 
