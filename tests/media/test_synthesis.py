@@ -277,3 +277,19 @@ def test_one_clip_written_again_and_again_is_the_same_bytes(tmp_path):
         write_video(path, pictures, waveform, frame_rate=of_demo.frame_rate, crf=of_demo.crf)
         written.add(path.read_bytes())
     assert len(written) == 1
+
+
+def test_a_second_event_is_seen_and_heard_beside_the_first() -> None:
+    settings = SynthesisSettings(second_event_probability=1.0, background_clip_probability=0.0)
+    plans = [make_plan(index, settings) for index in range(40)]
+    overlapping = 0
+    for plan in plans:
+        first, second = plan.labels, plan.second_event
+        assert len({name for name in second if name}) == 1
+        assert not set(filter(None, second)) & {*plan.visible, *plan.sounding}
+        spans = {(label, s) for label, a, b in plan.events for s in range(a, b)}
+        assert spans == {(n, s) for t in (first, second) for s, n in enumerate(t) if n}
+        overlapping += any(a and b for a, b in zip(first, second, strict=True))
+    assert overlapping > 20
+    without = [make_plan(index, SynthesisSettings()) for index in range(10)]
+    assert not any(plan.second_event for plan in without)

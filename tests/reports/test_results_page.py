@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import os
 import re
 import subprocess
@@ -13,8 +14,9 @@ import pytest
 
 from avel_tf.events import Event
 from avel_tf.formats import write_formats
+from avel_tf.reports.card import lanes
 from avel_tf.reports.results_page import MOST_VIDEOS, write_results_page
-from avel_tf.results import Result, Second
+from avel_tf.results import LabelScore, Result, Second
 from tests.formats.samples import HOSTILE_NAMES
 from tests.reports.pages import Page
 
@@ -257,3 +259,45 @@ def test_the_page_needs_no_tensorflow() -> None:
     code = "import sys, avel_tf.reports.results_page, avel_tf.reports.run_page; " \
         "sys.exit('tensorflow' in sys.modules or 'matplotlib' in sys.modules)"  # fmt: skip
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# Seconds with several labels
+
+
+def several(*sets: str) -> Result:
+    """Seconds that are named by letters as in `result`, each any number of them."""
+    names = {"B": "Bark", "C": "Clock"}
+    seconds = []
+    for place, letters in enumerate(sets):
+        labels = tuple(LabelScore(names[letter], 0.75) for letter in letters)
+        first = labels[0].label if labels else "background"
+        seconds.append(Second(float(place), place + 1.0, first, 0.75, labels))
+    events = (Event("Bark", 0.0, 2.0, 0.75), Event("Clock", 1.0, 3.0, 0.75))
+    return Result("/v/a.mp4", "ok", duration=4.0, seconds=tuple(seconds), events=events)
+
+
+def test_overlapping_events_lie_one_below_the_other(tmp_path: Path) -> None:
+    reference = {"/v/a.mp4": [("Bark", 0, 2), ("Clock", 1, 4)]}
+    page = page_of(tmp_path, [several("B", "BC", "C", "")], reference=reference)
+    cells = page.find("button", "s")
+    assert [cell.attributes["aria-label"] for cell in cells] == [
+        "0–1 s: Bark, score 0.75; truth: Bark, right",
+        "1–2 s: Bark, score 0.75 and Clock, score 0.75; truth: Bark and Clock, right",
+        "2–3 s: Clock, score 0.75; truth: Clock, right",
+        "3–4 s: background, score 0.75; truth: Clock, wrong",
+    ]
+    bands = [
+        [span.text for span in page.find("span", inside=band)] for band in page.find("div", "band")
+    ]
+    assert bands == [["Bark"], ["Clock"], ["Bark"], ["Clock"]]  # found twice, then true twice
+
+
+def test_lanes_hold_every_stretch_once_and_without_overlap() -> None:
+    cells = [["a"], ["a", "b"], ["a", "b", "c"], ["c"], [], None, ["b"]]
+    found = lanes(cells)
+    for lane in found:
+        assert all(one[2] <= other[1] for one, other in itertools.pairwise(lane))
+    seen = {(name, place) for lane in found for name, a, b in lane for place in range(a, b)}
+    expected = {(name, place) for place, cell in enumerate(cells) for name in cell or ()}
+    assert seen == expected | {("background", 4)}
+    assert len(found) == 3
