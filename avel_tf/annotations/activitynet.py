@@ -127,10 +127,10 @@ def read_database(path: Path) -> dict[str, Any]:
 
 
 def _locate(
-    name: str, entry: dict[str, Any], places: tuple[VideoFolder, VideoFolder], where: str
+    name: str, entry: dict[str, Any], places: tuple[VideoFolder, ...], where: str
 ) -> tuple[Path, str]:
     """Finds the file of an id, and the name under which leaks are looked for."""
-    beside, videos = places
+    beside, videos, *_ = places
     folder = beside.folder
     try:
         if "path" in entry:

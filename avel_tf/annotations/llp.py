@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from avel_tf.annotations.annotation import Annotation
@@ -24,6 +24,7 @@ from avel_tf.annotations.reading import (
 )
 from avel_tf.annotations.video import Video
 from avel_tf.labels import did_you_mean
+from avel_tf.video_files import AmbiguousNameError, VideoFolder
 
 SPLIT_FILES = {
     "train": "AVVP_train.csv",
@@ -84,6 +85,7 @@ def load_llp(root: Path) -> Dataset:
             f"{', '.join(SPLIT_FILES.values())}."
         )
     weak = frozenset(split for split in splits if split == "train" or timed is None)
+    places = [VideoFolder(root / folder) for folder in _FOLDERS]
     videos: dict[str, Video] = {}
     names: list[str] = []
     for split in splits:
@@ -103,9 +105,8 @@ def load_llp(root: Path) -> Dataset:
                 found = (timed or {}).get(clip, [])
                 names += [event.label for event in found]
             media_id = clip.rsplit("_", 2)[0]
-            videos[clip] = Video(
-                clip, _locate(root, clip, media_id), sort_annotations(found), split, media_id
-            )
+            file = _locate(places, clip, media_id, f"{path}, line {line}")
+            videos[clip] = Video(clip, file, sort_annotations(found), split, media_id)
     labels_of_all = alphabetical_labels(names, root)
     return Dataset(root, "llp", labels_of_all, tuple(videos.values()), weak_splits=weak)
 
@@ -164,10 +165,12 @@ def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[str,
         raise DatasetError(f"{path} is empty; expected a header with {', '.join(columns)}.")
 
 
-def _locate(root: Path, clip: str, media_id: str) -> Path:
-    for folder in _FOLDERS:
-        for name in (clip, media_id):
-            path = root / folder / f"{name}.mp4"
-            if path.is_file():
-                return path
-    return root / "videos" / f"{clip}.mp4"
+def _locate(places: Sequence[VideoFolder], clip: str, media_id: str, where: str) -> Path:
+    try:
+        for place in places:
+            for name in (clip, media_id):
+                if found := place.find(f"{name}.mp4"):
+                    return found
+    except AmbiguousNameError as error:
+        raise DatasetError(f"{where}: {error}.") from error
+    return places[0].folder / f"{clip}.mp4"
