@@ -89,7 +89,7 @@ def test_what_is_written_comes_back(tmp_path_factory, names, seconds, widths, dt
         np.testing.assert_array_equal(each["targets"], targets)
         assert each["visual"].dtype == "float32" and each["valid"].dtype == "bool"
     for each, less in zip(found, store.seconds("train").as_numpy_iterator(), strict=True):
-        assert set(less) == {"id", "valid", "targets"}
+        assert set(less) == {"id", "valid", "targets", "active"}
         assert all(np.array_equal(less[key], each[key]) for key in less)
 
 
