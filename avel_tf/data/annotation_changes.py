@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from avel_tf.annotations import Annotation, Dataset, second_labels
+from avel_tf.annotations import Annotation, Dataset, active_classes, second_labels
 from avel_tf.data.feature_store import AUGMENTED, SPLITS, FeatureStore, FeatureStoreWriter
 from avel_tf.data.features import Features
 from avel_tf.labels import Labels
@@ -60,8 +60,8 @@ class AnnotationChanges:
 def annotation_changes(store: FeatureStore, dataset: Dataset) -> AnnotationChanges:
     """Compares a feature store with the data set as it is annotated now.
 
-    Labels are compared second by second, as training sees them; a boundary that moved by less
-    changes nothing.
+    Labels are compared second by second, as training sees them, all labels of a second; a boundary
+    that moved by less changes nothing.
 
     Args:
         store: The features, of all splits.
@@ -81,8 +81,12 @@ def annotation_changes(store: FeatureStore, dataset: Dataset) -> AnnotationChang
             known[name] = split
             if name in expected:
                 targets = record["targets"]  # [T]
-                now = second_labels(expected[name].annotations, dataset.labels, len(targets))
-                if _names(store.labels, targets) != _names(dataset.labels, now):
+                events = expected[name].annotations
+                now = second_labels(events, dataset.labels, len(targets))  # [T]
+                active = _as_stored(events, now, dataset.labels)  # [T, C]
+                if _names(store.labels, targets, record["active"]) != _names(
+                    dataset.labels, now, active
+                ):
                     relabelled.append(name)
     moved = [name for name, split in known.items() if _split(expected, name) not in (None, split)]
     return AnnotationChanges(
@@ -113,6 +117,7 @@ def relabel(store: FeatureStore, dataset: Dataset) -> FeatureStore:
         dtype=store.dtype,
         leaks=store.manifest.get("leaks", ()),
         source=store.manifest.get("source"),
+        weak_splits=dataset.weak_splits,
     )
 
     def records(split: str) -> Iterator[tuple[str, Features, Sequence[Annotation], np.ndarray]]:
@@ -138,8 +143,21 @@ def _split(expected: dict, name: str) -> str | None:
     return expected[name].split if name in expected else None
 
 
-def _names(labels: Labels, targets: np.ndarray) -> list[str]:
-    return [labels.name(int(index)) for index in targets]
+def _names(
+    labels: Labels, targets: np.ndarray, active: np.ndarray
+) -> list[tuple[str, frozenset[str]]]:
+    """The one label of each second, int [T], and all of its classes, bool [T, C]."""
+    return [
+        (labels.name(int(index)), frozenset(labels.name(int(each)) for each in np.flatnonzero(row)))
+        for index, row in zip(targets, active, strict=True)
+    ]
+
+
+def _as_stored(events: Sequence[Annotation], targets: np.ndarray, labels: Labels) -> np.ndarray:
+    """All classes of each second, bool [T, C], as a record with its microseconds says them."""
+    rounded = [Annotation(each.label, round(each.start, 6), round(each.end, 6)) for each in events]
+    active = active_classes(rounded, labels, len(targets))  # [T, C]
+    return active | (targets[:, None] == np.arange(len(labels)))
 
 
 def _changed_classes(before: Labels, now: Labels) -> str | None:

@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from avel_tf.annotations import Annotation
+from avel_tf.annotations import Annotation, Dataset, Video
+from avel_tf.data.annotation_changes import annotation_changes, relabel
 from avel_tf.data.augmentation.settings import AugmentationSettings
 from avel_tf.data.examples import load_examples
 from avel_tf.data.feature_store import FeatureStore, FeatureStoreWriter
@@ -166,3 +167,26 @@ def test_the_factorised_head_names_both_ways_out() -> None:
     with pytest.raises(ValueError, match=r"per_second.*multi_label"):
         check_head(ModelSettings(head="factorised"), *given)
     check_head(ModelSettings(head="multi_label"), *given)
+
+
+def test_a_corrected_label_below_another_is_noticed(tmp_path) -> None:
+    """The event that began last keeps the second; the other one is an annotation all the same."""
+    events = (Annotation("Bark", 0, 3), Annotation("Clock", 1.0000004, 2))
+    label = LABELS.index
+    targets = np.array([label("Bark"), label("Clock"), label("Bark")])
+    features = Features(np.ones((3, VISUAL_WIDTH), "float32"), np.ones((3, AUDIO_WIDTH), "float32"),
+                        np.ones(3, bool))  # fmt: skip
+    store = write_store(tmp_path / "store", train=[("a", features, events, targets)])
+
+    def dataset(*annotations: Annotation) -> Dataset:
+        video = Video("a", tmp_path / "a.mp4", annotations, "train", "a")
+        return Dataset(tmp_path, "table", LABELS, (video,))
+
+    assert not annotation_changes(store, dataset(*events))
+    shorter = (Annotation("Bark", 0, 1), events[1], Annotation("Bark", 2, 3))
+    changed = dataset(*shorter)
+    assert annotation_changes(store, changed).relabelled == ["a"]
+    again = relabel(store, changed)
+    assert not annotation_changes(again, changed)
+    (record,) = again.seconds("train").as_numpy_iterator()
+    assert record["active"].sum(axis=1).tolist() == [1, 1, 1]
