@@ -190,7 +190,17 @@ def _processor() -> dict[str, str]:
 
 
 def computes_in_bfloat16() -> bool:
-    """Whether the processor has instructions for bfloat16."""
+    """Whether there are instructions for bfloat16 that oneDNN, in both engines, may use.
+
+    Reference:
+        oneDNN developer guide, CPU dispatcher control
+        (https://uxlfoundation.github.io/oneDNN/dev_guide_cpu_dispatcher_control.html).
+    """
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or "DEFAULT"
+    if not any(
+        word in limit.upper() for word in ("DEFAULT", "ALL", "BF16", "FP16", "AMX", "AVX10")
+    ):
+        return False
     processor = _processor()
     flags = processor.get("flags", processor.get("Features", "")).split()
     return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(flags)

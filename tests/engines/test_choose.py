@@ -225,3 +225,14 @@ def test_where_the_cache_is(monkeypatch, tmp_path):
 def test_settings_have_limits(wrong, said):
     with pytest.raises(ValueError, match=said):
         EngineSettings(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [("AVX2", False), ("avx512_core", False), ("AVX512_CORE_BF16", True), ("", True)],
+)
+def test_bfloat16_respects_the_limit_set_for_onednn(monkeypatch, limit, expected):
+    """oneDNN ends the process where it is asked for what it may not use."""
+    monkeypatch.setattr(choose, "_processor", lambda: {"flags": "avx2 avx512_bf16"})
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
+    assert choose.computes_in_bfloat16() == expected
