@@ -40,8 +40,8 @@ HEADLINE = (
 )
 # Behind the segment F1, of models that give a second any number of labels.
 MULTI_LABEL = (
-    ("segment_f1_macro", "segment F1, mean of classes", True),
-    ("segment_map", "average precision, mean of classes", True),
+    ("segment_f1_macro", "segment F1, macro", True),
+    ("segment_map", "segment mAP", True),
 )
 # The model again, with the events of the plain decoder.
 PLAIN = "plain events"

@@ -14,9 +14,9 @@ from avel_tf.models.losses.targets import check_label_smoothing, smoothed, targe
 class SegmentBinaryCrossEntropy(keras.losses.Loss):
     """Binary cross-entropy of each class, summed over the classes of a segment.
 
-    Averaged over the valid segments, as `SegmentCrossEntropy` is. No class is weighted: a weight
-    shifts the probabilities of rare classes, which the thresholds fitted afterwards do as well and
-    without spoiling calibration (docs/models.md has the measurement).
+    Averaged over the valid segments, as `SegmentCrossEntropy` is. No class is weighted. A weight on
+    a rare class raises its odds by about that factor, which a lower threshold does as well, and
+    thresholds are fitted after training; without weights probabilities stay calibrated.
 
     Args:
         label_smoothing: share of each target that is spread evenly over all C+1 columns.
