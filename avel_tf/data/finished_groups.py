@@ -135,6 +135,7 @@ class FinishedGroups:
                     if f"{place}/valid" in arrays:
                         columns = (arrays[f"{place}/{key}"] for key in ("visual", "audio", "valid"))
                         features = Features(*columns)
+                    outcome["audio_track"] = tuple(outcome.get("audio_track", ()))
                     group.append((features, Outcome(**outcome)))
                 return group
         except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:

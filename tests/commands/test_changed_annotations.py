@@ -110,6 +110,7 @@ def test_features_of_changed_annotations_are_refused(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_features_whose_data_set_is_gone_are_taken(data, features, tmp_path):
     shutil.rmtree(data)
     assert train(features, tmp_path / "run") == 0
@@ -147,6 +148,7 @@ def test_corrected_labels_keep_features_and_train_anew(data, store, tmp_path, ca
     assert Run(run).labels == dataset.labels == FeatureStore(run / "features").labels
 
 
+@pytest.mark.slow
 def test_a_run_is_not_resumed_on_features_with_other_labels(data, features, tmp_path, capsys):
     run = tmp_path / "run"
     assert train(features, run) == 0

@@ -61,6 +61,7 @@ def test_a_model_against_itself(run_folder, exported, store, tmp_path, capsys):
     assert "the same on every clip" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_features_that_fit_one_of_two_only(run_folder, rival, store, tmp_path, capsys):
     other = tmp_path / "other"
     shutil.copytree(rival, other)

@@ -159,6 +159,7 @@ def test_training_sound_alone_is_changed(augmented, store):
         assert np.abs(one - plain["audio"]).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_masks_follow_the_seed(augmented):
     first, same, other = (contents(each, "train") for each in augmented)
     masked = [name for name in first if "#augmented" in name]

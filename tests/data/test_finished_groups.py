@@ -87,6 +87,7 @@ def test_what_is_done_is_not_done_again_and_the_bytes_are_the_same(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["features", "whole"]
 
 
+@pytest.mark.slow
 def test_another_plan_or_a_damaged_group_is_done_again(
     clips, extractor, tmp_path, small_groups, embedded
 ):

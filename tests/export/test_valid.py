@@ -243,6 +243,7 @@ def test_openvino_takes_any_signature_of_frames_of_one_size(model, extractor):
     np.testing.assert_array_equal(found[0, [0, 2]], np.eye(found.shape[-1])[[-1, -1]])
 
 
+@pytest.mark.slow
 def test_openvino_takes_the_signatures_of_features_as_they_are(model):
     features = call(model, "embed", **given_clips(3))
     del features["valid"]

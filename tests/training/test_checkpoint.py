@@ -121,6 +121,7 @@ def test_a_killed_run_ends_bit_for_bit_like_one_that_was_not(
         np.testing.assert_array_equal(found[name], array, err_msg=name)
 
 
+@pytest.mark.slow
 def test_a_finished_run_resumes_to_itself(features, uninterrupted):
     before = arrays_of(uninterrupted)
     train(features, uninterrupted, model_settings=MODEL, training=TRAINING, resume=True)

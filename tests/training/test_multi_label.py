@@ -112,6 +112,7 @@ def test_several_labels_are_learned(store, model) -> None:
     assert measured["segment_map"] > 0.9
 
 
+@pytest.mark.slow
 def test_a_resumed_run_ends_like_an_uninterrupted_one(store, tmp_path) -> None:
     training = replace(
         QUICK, epochs=4, augmentation=AugmentationSettings(mixup=0.3, cross_modal_mixup=0.3)
@@ -144,6 +145,7 @@ def test_one_label_a_second_says_what_it_leaves_out(store, tmp_path, caplog) -> 
     assert "model.head=multi_label" in caplog.text
 
 
+@pytest.mark.slow
 def test_weak_supervision_names_several_events(store, tmp_path) -> None:
     weak = replace(QUICK, epochs=6, supervision="weak")
     train(store, tmp_path, model_settings=SEVERAL, training=weak)

@@ -22,6 +22,7 @@ def localizer(exported: Path) -> Localizer:
     return Localizer(exported, engine=FLOAT32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_second_of_the_longer_track_has_an_answer(
     shape: str, localizer: Localizer, tmp_path: Path
