@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
+# Processes of pytest-xdist share the processors out, before any library counts them: the threads of
+# TensorFlow and OpenVINO wait for each other busily, and would take twice the processor time.
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    processors = sorted(os.sched_getaffinity(0))
+    share = processors[int(worker[2:]) :: int(os.environ["PYTEST_XDIST_WORKER_COUNT"])]
+    os.sched_setaffinity(0, share or processors)
+
 # Whoever starts the tests in the background has Ctrl-C ignored, and children inherit that; some
 # tests send it to them.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
