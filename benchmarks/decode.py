@@ -89,6 +89,8 @@ def recode(source: Path, target: Path, codec: str, options: dict[str, str]) -> P
         packets += video.encode(None)
         for packet in sorted(packets, key=lambda p: p.dts * p.time_base):
             new.mux(packet)
+    # SVT-AV1, run by root, leaves the process real-time priority.
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
     return target
 
 

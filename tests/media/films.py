@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import os
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -19,6 +22,21 @@ FAST = {
     "libsvtav1": {"preset": "12"},
 }
 TICKS = 90_000  # per second; the time stamps of the pictures are given in these
+
+
+@contextlib.contextmanager
+def film_writer(path: object, **options: Any) -> Iterator[av.container.OutputContainer]:
+    """`av.open(path, "w")` that leaves the process its ordinary scheduling.
+
+    Run by root, the AV1 encoder SVT-AV1 gives the process real-time priority and never takes it
+    back. Children inherit it, and a busy one starves everything else on the machine.
+    """
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        with av.open(str(path), "w", **options) as film:
+            yield film
+    finally:
+        os.sched_setscheduler(0, policy, parameters)
 
 
 def numbered(number: int) -> np.ndarray:
@@ -101,7 +119,7 @@ def write_film(
     step = TICKS // rate
     times = times if times is not None else [n * step for n in range(round(seconds * rate))]
     pictures = pictures or [numbered(n % (1 << BITS)) for n in range(len(times))]
-    with av.open(str(path), "w", format=container, options=options or {}) as film:
+    with film_writer(path, format=container, options=options or {}) as film:
         video = audio = None
         if picture:
             video = film.add_stream(video_codec, rate=rate, options=FAST.get(video_codec, {}))

@@ -10,7 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from tests.media.films import FAST, tone, write_film
+from tests.media.films import FAST, film_writer, tone, write_film
 
 SIZE = (48, 64)
 # (name, ending, picture, sound): one film for each decoder of pictures that strangers meet first.
@@ -155,7 +155,7 @@ def write_hundred_hours(path: Path) -> Path:
 def write_hours_of_sound(path: Path, hours: float) -> Path:
     """A second of picture and hours of sound, all of it really there."""
     rate = 8_000
-    with av.open(str(path), "w") as film:
+    with film_writer(path) as film:
         video = film.add_stream("libx264", rate=10, options=FAST["libx264"])
         video.width, video.height, video.pix_fmt = SIZE[1], SIZE[0], "yuv420p"
         audio = film.add_stream("aac", rate=rate, layout="mono")

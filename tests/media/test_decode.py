@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import struct
 import tempfile
 from fractions import Fraction
@@ -552,3 +553,17 @@ def test_numbered_pictures_can_be_read_back() -> None:
     frames = np.stack([numbered(n) for n in range(256)])[:, None]
     assert frames.shape[2:4] == (HEIGHT, WIDTH)
     assert numbers(frames) == list(range(256))
+
+
+def test_encoding_av1_leaves_scheduling_as_it_was(tmp_path: Path) -> None:
+    """Real-time priority would starve everything beside the tests."""
+    before = os.sched_getscheduler(0)
+    write_film(
+        tmp_path / "a.webm",
+        seconds=1,
+        rate=4,
+        video_codec="libsvtav1",
+        sound=clicks(1, 48_000),
+        audio_codec="libopus",
+    )
+    assert os.sched_getscheduler(0) == before

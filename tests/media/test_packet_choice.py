@@ -19,7 +19,7 @@ from avel_tf.media.decode import DecodeSettings, decode_blocks, decode_clip
 from avel_tf.media.errors import MediaError
 from avel_tf.media.instants import Instants
 from avel_tf.media.packet_choice import PacketChoice
-from tests.media.films import SIZE, TICKS, numbered
+from tests.media.films import SIZE, TICKS, film_writer, numbered
 
 X264 = {"preset": "veryfast"}
 # What encoders make of groups of pictures: closed and open, with and without pyramids of B
@@ -75,7 +75,7 @@ def film(path: Path, name: str, times: list[int], start: int = 0) -> Path:
     """Numbered pictures over moving noise, so that every one is coded and told apart."""
     _, codec, options = STRUCTURES[name]
     noise = np.random.default_rng(0).integers(0, 60, (*SIZE, 3), dtype=np.uint8)
-    with av.open(str(path), "w") as out:
+    with film_writer(path) as out:
         video = out.add_stream(codec, rate=25, options=options)
         video.height, video.width = SIZE
         video.pix_fmt = {"mjpeg": "yuvj420p", "prores_ks": "yuv422p10le"}.get(codec, "yuv420p")
