@@ -53,6 +53,8 @@ class EngineChoice(NamedTuple):
 
 # What the others are held to, and what is left when nothing can be proven.
 REFERENCE = EngineChoice("tensorflow", "float32")
+# In place of it where the graphs come converted: that they compute the same has been tested.
+CONVERTED = EngineChoice("openvino", "float32")
 
 
 def choose_engine(
@@ -63,9 +65,10 @@ def choose_engine(
     Which is faster was measured once (docs/performance.md), and is not timed anew: on a busy
     machine the same command would choose differently from day to day. Whether it computes well
     enough, real pictures decide: on first use a candidate embeds and labels the sample, as does
-    TensorFlow in float32. One whose embeddings turn away from that reference (a cosine below
-    0.999) or that changes a label is not taken, and a line says so. The finding is kept in the
-    cache, under a hash of the graphs, the processor and the libraries' versions.
+    the reference: TensorFlow in float32, or OpenVINO in float32 for graphs that come converted
+    for it, and then TensorFlow is not needed. One whose embeddings turn away from that reference
+    (a cosine below 0.999) or that changes a label is not taken, and a line says so. The finding
+    is kept in the cache, under a hash of the graphs, the processor and the libraries' versions.
 
     Args:
         graphs: What to run.
@@ -88,14 +91,17 @@ def choose_engine(
     path = cache_folder(settings) / "proofs" / name
     chosen = _read(path, candidates)
     if chosen is None:
+        reference = _reference(graphs, candidates)
+        if candidates[0] == reference:
+            return reference
         clips = sample()
         if not clips:
-            unproven = REFERENCE if REFERENCE in candidates else candidates[-1]
+            unproven = reference if reference in candidates else candidates[-1]
             logger.warning(
                 "No picture could be read to prove engines on; %s is used.", unproven.description
             )
             return unproven
-        chosen, findings = _prove(candidates, graphs, settings, clips)
+        chosen, findings = _prove(candidates, reference, graphs, settings, clips)
         with atomic_text(path) as file:
             file.write(json.dumps({"chosen": chosen, "findings": findings}, indent=2) + "\n")
     return chosen
@@ -220,6 +226,7 @@ def _key(graphs: Graphs, candidates: list[EngineChoice], settings: EngineSetting
         "processor": [processor.get(key) for key in ("model name", "model", "stepping")],
         "processors": len(os.sched_getaffinity(0)),
         "machine": platform.machine(),
+        "converted": graphs.converted is not None,
         "gpus": [path.read_text() for path in sorted(Path("/proc/driver/nvidia").glob("gpus/*/*"))],
         "versions": {name: _version(name) for name in _VERSIONS},
     }
@@ -242,24 +249,35 @@ def _read(path: Path, candidates: list[EngineChoice]) -> EngineChoice | None:
     except (OSError, ValueError, TypeError, KeyError) as error:
         logger.info("%s cannot be read (%s); engines are proven again.", path, error)
         return None
-    return choice if choice in [*candidates, REFERENCE] else None
+    return choice if choice in [*candidates, REFERENCE, CONVERTED] else None
+
+
+def _reference(graphs: Graphs, candidates: list[EngineChoice]) -> EngineChoice:
+    """The engine that the candidates are held to."""
+    # TensorFlow has to be loaded for its own engines, and to see whether a GPU is usable.
+    if graphs.converted is None or candidates[0].engine != "openvino":
+        return REFERENCE
+    from avel_tf.engines.openvino_engine import readable_conversion
+
+    return REFERENCE if readable_conversion(graphs) is None else CONVERTED
 
 
 def _prove(
     candidates: list[EngineChoice],
+    reference: EngineChoice,
     graphs: Graphs,
     settings: EngineSettings,
     clips: Sequence[Clip],
 ) -> tuple[EngineChoice, list[dict[str, Any]]]:
     """The first candidate that keeps to the reference, and what was found about those before."""
-    reference = make_engine(REFERENCE, graphs, settings)
-    if any(each.precision == "float16" for each in candidates) and not reference.device:
+    engine = make_engine(reference, graphs, settings)
+    if any(each.precision == "float16" for each in candidates) and not engine.device:
         logger.warning("There is a GPU, but TensorFlow does not see it.")
         candidates = engines_for(settings, gpu=False)
-    expected = _outputs(reference, graphs, clips)
+    expected = _outputs(engine, graphs, clips)
     findings: list[dict[str, Any]] = []
     for choice in candidates:
-        if choice == REFERENCE:
+        if choice == reference:
             break
         found = _outputs(make_engine(choice, graphs, settings), graphs, clips)
         cosine = min(_cosine(a, b) for a, b in zip(expected[:2], found[:2], strict=True))
@@ -272,7 +290,7 @@ def _prove(
             "(at least %g is wanted) and %d of %d labels change.",
             *(choice.description, cosine, MIN_COSINE, changed, expected[2].size),
         )
-    return REFERENCE, findings
+    return reference, findings
 
 
 def _outputs(
@@ -281,7 +299,7 @@ def _outputs(
     """Visual [N, Dv], audio [N, Da] and labels [N] of the sample's seconds."""
     parts = [(visual, audio) for _, visual, audio in engine.embed(_Kept(clips))]
     visual, audio = (np.concatenate(column) for column in zip(*parts, strict=True))
-    if graphs.loaded.label is None:
+    if not graphs.name_classes:
         return visual, audio, np.zeros(0)
     valid = np.ones((1, len(visual)), bool)
     return visual, audio, engine.label(visual[None], audio[None], valid)[0].argmax(-1)

@@ -7,6 +7,7 @@ import importlib.metadata
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from avel_tf.embeddings.recipe import Recipe
@@ -38,16 +39,26 @@ class Graphs:
         recipe: The shapes that the backbones take and give.
         load: Fetches the TensorFlow functions. An engine that has compiled them before does not
             call it, and then TensorFlow is not even imported.
+        converted: Folder in which the same graphs lie converted for OpenVINO, as `embed.xml` and
+            `label-valid.xml`, tested to compute in float32 what TensorFlow does; `None` where an
+            engine has to convert them.
     """
 
     key: str
     recipe: Recipe
     load: Callable[[], LoadedGraphs]
+    converted: Path | None = None
 
     @cached_property
     def loaded(self) -> LoadedGraphs:
         """The TensorFlow functions, fetched once."""
         return self.load()
+
+    @property
+    def name_classes(self) -> bool:
+        """Whether there is a localizer behind the backbones."""
+        # Only whole models come converted, and then TensorFlow need not be loaded for the answer.
+        return self.converted is not None or self.loaded.label is not None
 
 
 def backbone_graphs(extractor: FeatureExtractor) -> Graphs:

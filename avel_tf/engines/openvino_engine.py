@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import tempfile
 from collections import deque
@@ -14,14 +15,18 @@ from typing import Any
 
 import numpy as np
 
-from avel_tf.engines.graphs import Graphs
+from avel_tf.embeddings.recipe import Recipe
+from avel_tf.engines.graphs import Graphs, LoadedGraphs
 from avel_tf.media.second_stream import SecondBatch, SecondStream, seconds_per_batch
 from avel_tf.quiet import load_openvino, load_tensorflow
 
+logger = logging.getLogger(__name__)
+
 # Images in one call, measured in docs/performance.md.
 IMAGES = 10
-# Name of the converted localizer; caches of older versions hold a `label` without `valid`.
-_LABEL = "label-valid"
+# Names of the converted networks, and of their files: the backbones and the localizer. Caches of
+# older versions hold a `label` without `valid`.
+EMBED, LABEL = "embed", "label-valid"
 _PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
 
 
@@ -30,8 +35,8 @@ class OpenVinoEngine:
 
     What is converted is the graph that TensorFlow would run; there is no second definition of any
     network. Converted and compiled networks are kept on disk, so that later runs need no
-    TensorFlow. The localizer behind the backbones is computed in float32 whatever the precision:
-    it is small.
+    TensorFlow; nor does the first one where the graphs come converted. The localizer behind the
+    backbones is computed in float32 whatever the precision: it is small.
 
     Args:
         graphs: What to run.
@@ -70,7 +75,6 @@ class OpenVinoEngine:
         }
         # By their batch size. One of a single segment serves what is left of a file.
         self._networks: dict[int, Any] = {}
-        self._network(self.batch_seconds)
         self._label: Any = None
 
     def embed(self, stream: SecondStream) -> Iterator[tuple[SecondBatch, np.ndarray, np.ndarray]]:
@@ -80,7 +84,7 @@ class OpenVinoEngine:
         running: deque[tuple[SecondBatch, bool, Any]] = deque()
         vectors: list[tuple[np.ndarray, np.ndarray]] = []  # of the batch that is being collected
         # As many calls as it says keep the processors busy, and one that waits its turn.
-        network = self._networks[self.batch_seconds]
+        network = self._network(self.batch_seconds)
         most = network.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") + 1
 
         def oldest() -> Iterator[tuple[SecondBatch, np.ndarray, np.ndarray]]:
@@ -143,17 +147,17 @@ class OpenVinoEngine:
     def _network(self, seconds: int) -> Any:
         """The backbones, compiled for batches of this size."""
         if seconds not in self._networks:
-            self._networks[seconds] = self._compile("embed", self._properties, seconds)
+            self._networks[seconds] = self._compile(EMBED, self._properties, seconds)
         return self._networks[seconds]
 
     def label(self, visual: np.ndarray, audio: np.ndarray, valid: np.ndarray) -> np.ndarray:
         """Probabilities from features; see `Engine`."""
         if self._label is None:
-            self._label = self._compile(_LABEL, {"INFERENCE_PRECISION_HINT": "f32"}, None)
+            self._label = self._compile(LABEL, {"INFERENCE_PRECISION_HINT": "f32"}, None)
         return self._label([visual, audio, valid])[0].copy()
 
     def _compile(self, name: str, properties: dict[str, str], batch: int | None) -> Any:
-        path = self._cache / f"{name}.xml"
+        path = (readable_conversion(self._graphs) or self._cache) / f"{name}.xml"
         # One process at a time converts, and writes what it compiled; the others find it there.
         with open(self._cache / "lock", "wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -172,33 +176,7 @@ class OpenVinoEngine:
         """Have a TensorFlow function converted and kept as `NAME.xml` and `NAME.bin`."""
         load_tensorflow()
         openvino = load_openvino()
-        import tensorflow as tf
-
-        recipe = self._graphs.recipe
-        loaded = self._graphs.loaded
-        if name == _LABEL:
-            if loaded.label is None:
-                raise ValueError("These graphs embed only; they name no classes.")
-            function: Callable[..., Any] = loaded.label
-            specs = [
-                tf.TensorSpec([None, None, width], tf.float32)
-                for width in (recipe.visual.width, recipe.audio.width)
-            ]
-            specs.append(tf.TensorSpec([None, None], tf.bool))
-        else:
-            size = recipe.visual.size
-            frames = [None, recipe.visual.frames_per_second, size, size, 3]
-            specs = [
-                tf.TensorSpec(frames, tf.uint8),
-                tf.TensorSpec([None, recipe.audio.sample_rate], tf.float32),
-            ]
-
-            def embed(frames: tf.Tensor, waveform: tf.Tensor) -> Any:
-                return loaded.embed(frames[:, None], waveform)
-
-            function = embed
-
-        concrete = tf.function(function, autograph=False).get_concrete_function(*specs)
+        concrete = function_of(name, self._graphs.loaded, self._graphs.recipe)
         model = openvino.convert_model(concrete)
         with tempfile.TemporaryDirectory(dir=self._cache) as folder:
             openvino.save_model(model, os.path.join(folder, f"{name}.xml"), compress_to_fp16=False)
@@ -208,6 +186,53 @@ class OpenVinoEngine:
                 with open(path, "rb") as file:
                     os.fsync(file.fileno())
                 os.replace(path, self._cache / path.name)
+
+
+def function_of(name: str, loaded: LoadedGraphs, recipe: Recipe) -> Any:
+    """The concrete TensorFlow function that is converted as `NAME.xml`.
+
+    Raises:
+        ValueError: The localizer is asked for, and the graphs have none.
+    """
+    import tensorflow as tf
+
+    function: Callable[..., Any]
+    if name == LABEL:
+        if loaded.label is None:
+            raise ValueError("These graphs embed only; they name no classes.")
+        function = loaded.label
+        specs = [
+            tf.TensorSpec([None, None, width], tf.float32)
+            for width in (recipe.visual.width, recipe.audio.width)
+        ]
+        specs.append(tf.TensorSpec([None, None], tf.bool))
+    else:
+        size = recipe.visual.size
+        specs = [
+            tf.TensorSpec([None, recipe.visual.frames_per_second, size, size, 3], tf.uint8),
+            tf.TensorSpec([None, recipe.audio.sample_rate], tf.float32),
+        ]
+
+        def function(frames: tf.Tensor, waveform: tf.Tensor) -> Any:
+            return loaded.embed(frames[:, None], waveform)
+
+    return tf.function(function, autograph=False).get_concrete_function(*specs)
+
+
+def readable_conversion(graphs: Graphs) -> Path | None:
+    """Where the graphs lie converted, if the OpenVINO that is installed can read them."""
+    return graphs.converted if graphs.converted and _can_read(graphs.converted) else None
+
+
+@cache
+def _can_read(folder: Path) -> bool:
+    try:
+        for name in (EMBED, LABEL):
+            _core().read_model(str(folder / f"{name}.xml"))
+    except RuntimeError as error:
+        logger.info("%s is converted anew, because it cannot be read: %s", folder, error)
+        return False
+    return True
 
 
 @cache

@@ -33,7 +33,7 @@ from avel_tf.media.second_stream import Outcome, SecondStream
 from avel_tf.quiet import load_tensorflow
 from avel_tf.results import Result, labelled_seconds
 from avel_tf.second_scores import Scores
-from avel_tf.shipped import find_shipped
+from avel_tf.shipped import find_converted, find_shipped
 from avel_tf.windows import WindowLabeller
 
 NO_SOUND = "no sound track: silence was assumed"
@@ -99,7 +99,8 @@ class Localizer:
             raise ModelError(
                 f"{self.folder} is not a model that avel export wrote: {error}"
             ) from error
-        self._graphs = Graphs(fingerprint(self.folder), self.recipe, self._load_graphs)
+        key = fingerprint(self.folder)
+        self._graphs = Graphs(key, self.recipe, self._load_graphs, find_converted(key))
 
     def choose_engine(self, paths: Sequence[str]) -> EngineChoice:
         """By what the networks will be run; nothing is loaded yet if it has been chosen before.

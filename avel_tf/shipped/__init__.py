@@ -2,11 +2,14 @@
 
 `1/` is an exported model like any other; what it knows, and how well it did, stands in its sealed
 manifest under `"measured"`, written by the recipe in `pipelines/distill/localizer.py`.
-docs/shipped-model.md says how it is made.
+docs/shipped-model.md says how it is made. `openvino/` holds the same graphs converted for OpenVINO,
+so that a first use needs no TensorFlow.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,8 @@ FOLDER = Path(__file__).resolve().parent
 MODEL_CARD = FOLDER / "model_card.md"
 # Where the recipe writes in a manifest what it measured.
 MEASURED = "measured"
+# Folder of the converted graphs, and the file in it that says of which model they are.
+CONVERTED, CONVERTED_MANIFEST = "openvino", "manifest.json"
 
 
 def find_shipped() -> Path:
@@ -39,6 +44,28 @@ def find_shipped() -> Path:
             "one with --model SAVED_MODEL (avel export RUN --out saved_models/NAME makes one), or "
             "make the one that belongs there: docs/shipped-model.md says how."
         ) from None
+
+
+def find_converted(fingerprint: str) -> Path | None:
+    """The folder of the shipped model's graphs as OpenVINO keeps them.
+
+    Args:
+        fingerprint: Of the model that is to be run (`avel_tf.export.manifest.fingerprint`).
+
+    Returns:
+        None for any other model, and where a file is missing or not the one that was shipped.
+    """
+    folder = FOLDER / CONVERTED
+    try:
+        manifest = json.loads((folder / CONVERTED_MANIFEST).read_text(encoding="utf-8"))
+        if manifest["fingerprint"] != fingerprint:
+            return None
+        for name, expected in manifest["sha256"].items():
+            if hashlib.sha256((folder / name).read_bytes()).hexdigest() != expected:
+                return None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None
+    return folder
 
 
 def describe(folder: Path) -> list[str]:
