@@ -16,6 +16,8 @@ TRAIN_CLIPS, VALIDATION_CLIPS, TEST_CLIPS = 110, 20, 30
 SEED = 0
 # Of the 80 pixels that the compact backbone sees, a third of the height is 27.
 OBJECT_HEIGHT = (0.35, 0.6)
+# Two pictures a second are looked at, and each of them is a new one.
+FRAME_RATE = 4.0
 MARKER = ".avel-demo"
 
 CONFIGURATION = """\
@@ -55,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
         validation=VALIDATION_CLIPS,
         test=TEST_CLIPS,
         seed=SEED,
-        settings=SynthesisSettings(object_height=OBJECT_HEIGHT),
+        settings=SynthesisSettings(frame_rate=FRAME_RATE, object_height=OBJECT_HEIGHT),
     )
     config = out / "demo.yaml"
     config.write_text(CONFIGURATION, encoding="utf-8")
