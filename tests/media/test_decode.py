@@ -558,12 +558,5 @@ def test_numbered_pictures_can_be_read_back() -> None:
 def test_encoding_av1_leaves_scheduling_as_it_was(tmp_path: Path) -> None:
     """Real-time priority would starve everything beside the tests."""
     before = os.sched_getscheduler(0)
-    write_film(
-        tmp_path / "a.webm",
-        seconds=1,
-        rate=4,
-        video_codec="libsvtav1",
-        sound=clicks(1, 48_000),
-        audio_codec="libopus",
-    )
+    write_film(tmp_path / "a.mkv", rate=4, video_codec="libsvtav1")
     assert os.sched_getscheduler(0) == before
