@@ -11,7 +11,7 @@ from pathlib import Path
 
 from avel_tf.commands.paths import output_folder
 
-# About 160 clips: enough for a small model, few enough for four minutes on two cores.
+# About 160 clips: enough for a small model, few enough for two minutes on two cores.
 TRAIN_CLIPS, VALIDATION_CLIPS, TEST_CLIPS = 110, 20, 30
 SEED = 0
 # Of the 80 pixels that the compact backbone sees, a third of the height is 27.
