@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import mmap
 from fractions import Fraction
 
 import av
@@ -11,6 +12,9 @@ _log = logging.getLogger(__name__)
 # Packets are kept from the latest key picture on. 16 MB are ten seconds at 13 Mbit/s, more than
 # screen recorders and web cameras write.
 _MOST_BYTES = 1 << 24
+# Motion vectors and block types that H.264 keeps with each frame (FFmpeg's libavcodec/h264_slice.c,
+# `init_table_pools`: 2 lists of 16 vectors of 4 bytes, and 12 bytes more, for 256 pixels).
+_SIDE_BYTES_PER_PIXEL = 0.55
 
 
 class PictureDecoder:
@@ -44,6 +48,7 @@ class PictureDecoder:
 
         Raises:
             av.FFmpegError: The packet is damaged.
+            MemoryError: Memory is short, whatever FFmpeg says about the packet.
         """
         frames = []
         if self._drained:
@@ -61,7 +66,11 @@ class PictureDecoder:
             self._group, self._complete, self._given = [], False, set()
         if self._complete:
             self._group.append(packet)
-        new = self._new(frames + self._context.decode(packet))
+        try:
+            new = self._new(frames + self._context.decode(packet))
+        except av.FFmpegError:
+            self._raise_if_memory_is_short()
+            raise
         if self._complete:
             self._given.update(frame.pts for frame in new if frame.pts is not None)
         return new
@@ -99,6 +108,7 @@ class PictureDecoder:
         except MemoryError:
             raise
         except (av.FFmpegError, EOFError) as error:
+            self._raise_if_memory_is_short()
             _log.debug("nothing left in the picture decoder: %s", error)
             return []
 
@@ -109,8 +119,25 @@ class PictureDecoder:
             if frame.pts in self._again:
                 self._again.discard(frame.pts)
                 continue
+            if frame.is_corrupt:
+                self._raise_if_memory_is_short()
             new.append(frame)
         return new
+
+    def _raise_if_memory_is_short(self) -> None:
+        """Distinguishes a limit on memory from damage.
+
+        A decoder that cannot allocate a frame reports invalid data as often as `ENOMEM`, depending
+        on its threads, and goes on with the next packet.
+        """
+        size = int(self._context.width * self._context.height * _SIDE_BYTES_PER_PIXEL)
+        for plane in self._context.format.components if self._context.format else ():
+            size += plane.width * plane.height * -(-plane.bits // 8)
+        try:
+            # Private and writable, so that it counts towards `RLIMIT_DATA`; it is never touched.
+            mmap.mmap(-1, size or 1, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
+        except OSError as error:
+            raise MemoryError(f"no room for a frame of {size:,} bytes") from error
 
     def _decode_again(self, packet: av.Packet) -> list[av.VideoFrame]:
         try:
@@ -118,5 +145,6 @@ class PictureDecoder:
         except MemoryError:
             raise
         except (av.FFmpegError, EOFError) as error:
+            self._raise_if_memory_is_short()
             _log.debug("picture packet skipped again: %s", error)
             return []
