@@ -97,15 +97,10 @@ class VideoFolder:
         return None
 
     def _find(self, path: str) -> str | None:
-        folder, name = os.path.split(path)
+        above, name = os.path.split(path)
         if not name:
             return path  # the root
-        listing = self._listing(folder)
-        if listing is None:
-            # Accents in a folder's name can be encoded in another way, too.
-            real = self._find_folder(folder)
-            listing = self._listing(real) if real is not None else None
-            folder = real or folder
+        folder, listing = self._real_folder(above)
         found = listing.find(name) if listing is not None else None
         return None if found is None else os.path.join(folder, found)
 
@@ -113,13 +108,17 @@ class VideoFolder:
         above, name = os.path.split(path)
         if not name:
             return path
-        listing = self._listing(above)
-        if listing is None:
-            real = self._find_folder(above)
-            listing = self._listing(real) if real is not None else None
-            above = real or above
+        folder, listing = self._real_folder(above)
         found = listing.find_encoded(name) if listing is not None else None
-        return None if found is None else os.path.join(above, found)
+        return None if found is None else os.path.join(folder, found)
+
+    def _real_folder(self, folder: str) -> tuple[str, _Listing | None]:
+        """A folder as it is spelled on the disk, where accents can be encoded in another way."""
+        listing = self._listing(folder)
+        if listing is not None:
+            return folder, listing
+        real = self._find_folder(folder)
+        return (folder, None) if real is None else (real, self._listing(real))
 
     def _listing(self, folder: str) -> _Listing | None:
         if folder not in self._listings:

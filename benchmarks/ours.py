@@ -30,6 +30,7 @@ class Model:
     ) -> None:
         self.scratch, self.rate, self.backbones = scratch, rate, backbones
         self.engine, self.precision = engine, precision
+        self.images: int | None = None  # in one call of the backbones; None takes the default
         self._localizer: Any = None
 
     @property
@@ -69,7 +70,12 @@ class Model:
     def _settings(self) -> Any:
         from avel_tf.engines.settings import EngineSettings
 
-        return EngineSettings(self.engine, self.precision, cache=str(self.scratch / "cache"))
+        return EngineSettings(
+            self.engine,
+            self.precision,
+            batch_pictures=self.images,
+            cache=str(self.scratch / "cache"),
+        )
 
     def pipeline(self, paths: list[str]) -> Callable[[], Work]:
         """mp4 to labels."""

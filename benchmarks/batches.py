@@ -1,0 +1,76 @@
+"""Processor time by the number of images in one call, and of windows in one call of the localizer.
+
+    python benchmarks/batches.py SCRATCH
+
+A call holds segments of one file (docs/engines.md); this table says what that costs, for ResNet-152
+alone, the compact backbones at F=2 and the localizer, in every engine and precision there is.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+from bare import Cases
+from networks import build
+from ours import Model, features
+
+ROUNDS = 3
+
+
+def least(run: Callable[[], object]) -> float:
+    """Processor seconds of a run, the least of some; the first one warms up."""
+    run()
+    found = []
+    for _ in range(ROUNDS):
+        began = time.process_time()
+        run()
+        found.append(time.process_time() - began)
+    return min(found)
+
+
+def main(scratch: Path) -> None:
+    """Print the tables."""
+    build(scratch)
+    from avel_tf.engines.choose import engines_for
+    from avel_tf.engines.settings import EngineSettings
+
+    choices = engines_for(EngineSettings(), gpu=False)
+    print("| engine | network | in one call | ms |\n|---|---|---|---|")
+    for choice in choices:
+        for images in (1, 2, 4, 10, 16):
+            cases = Cases(scratch, choice.engine, choice.precision)
+            cases.batch = images
+            amount = 32 // images * images
+            spent = least(cases.images(amount)) / amount
+            print(f"| {choice.description} | ResNet-152 | {images} images | {spent * 1e3:.1f} |")
+    for choice in choices:
+        model = Model(scratch, choice.engine, choice.precision, 2, "compact")
+        for images in (2, 4, 10, 20):
+            model.images = images
+            amount = 320
+            spent = least(model.embed(amount)) / amount
+            print(f"| {choice.description} | compact | {images} images | {spent * 1e3:.2f} |")
+    for choice in choices:
+        model = Model(scratch, choice.engine, choice.precision, 2, "compact")
+        recipe = model.localizer.recipe
+        for windows in (1, 2, 4, 16):
+            visual, audio, valid, _ = features(windows, recipe.visual.width, recipe.audio.width)
+            engine = model.localizer._made_engine([])
+
+            def label(engine=engine, arrays=(visual, audio, valid), calls=32 // windows) -> None:
+                for _ in range(calls):
+                    engine.label(*map(np.ascontiguousarray, arrays))
+
+            spent = least(label) / 32
+            print(f"| {choice.description} | localizer | {windows} windows | {spent * 1e3:.2f} |")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
