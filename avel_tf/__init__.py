@@ -9,15 +9,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from avel_tf.events.result import Result
     from avel_tf.inference.localizer import Localizer, load
-    from avel_tf.results import Result
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Localizer": "avel_tf.inference.localizer",
     "load": "avel_tf.inference.localizer",
-    "Result": "avel_tf.results",
+    "Result": "avel_tf.events.result",
 }
 __all__ = ["Localizer", "Result", "__version__", "load"]
 

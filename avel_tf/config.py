@@ -15,15 +15,15 @@ from typing import Any
 import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from avel_tf.annotations import DatasetSettings
-from avel_tf.audit.settings import AuditSettings
-from avel_tf.data.settings import DataSettings
+from avel_tf.datasets import DatasetSettings
+from avel_tf.datasets.audit.settings import AuditSettings
 from avel_tf.embeddings.settings import EmbeddingSettings
 from avel_tf.engines.settings import EngineSettings
+from avel_tf.features.settings import DataSettings
 from avel_tf.inference.settings import InferenceSettings
-from avel_tf.media.decode import DecodeSettings
 from avel_tf.models.settings import ModelSettings
 from avel_tf.training.settings import TrainingSettings
+from avel_tf.video.decode import DecodeSettings
 
 # A number that YAML 1.1 takes for text, because it has an exponent and no dot: 1e-3.
 _EXPONENT = re.compile(r"[-+]?\d+[eE][-+]?\d+")

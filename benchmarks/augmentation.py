@@ -21,9 +21,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 from measuring import timed
 
-from avel_tf.data.augmentation.settings import AugmentationSettings
-from avel_tf.data.examples import Examples
+from avel_tf.features.examples import Examples
 from avel_tf.models import ModelSettings, build_model, fit_normalization
+from avel_tf.training.augmentation.settings import AugmentationSettings
 from avel_tf.training.settings import TrainingSettings
 from avel_tf.training.train import augmentation_for, compile_model
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from avel_tf.media.synthesis import SynthesisSettings, make_dataset
+from avel_tf.synthesis.dataset import SynthesisSettings, make_dataset
 
 WIDTHS = {360: 640, 720: 1280}
 DRAWN = 4  # different ones of each size; drawing one of 720p takes some ten seconds

@@ -25,7 +25,7 @@ from pathlib import Path
 
 import av
 
-from avel_tf.media.synthesis import SynthesisSettings, make_dataset
+from avel_tf.synthesis.dataset import SynthesisSettings, make_dataset
 
 HERE = Path(__file__).resolve().parents[1]
 RATES = (1, 2, 16)
@@ -158,7 +158,7 @@ def child(version: Path, **job: object) -> list[float]:
 
 def decode_all(paths: list[str], rate: int, threads: int, times: int) -> list[float]:
     """The least processor time and waiting of several passes, after one that warms up."""
-    from avel_tf.media.decode import DecodeSettings, decode_clip
+    from avel_tf.video.decode import DecodeSettings, decode_clip
 
     passes = []
     for _ in range(times + 1):

@@ -26,12 +26,12 @@ import keras
 import numpy as np
 from measuring import processor_seconds, timed
 
-from avel_tf.data.examples import Examples, load_examples
-from avel_tf.data.feature_store import FeatureStore, FeatureStoreWriter
-from avel_tf.data.features import Features
 from avel_tf.embeddings.recipe import AudioRecipe, Recipe, VisualRecipe
 from avel_tf.evaluation.on_features import evaluate_features
-from avel_tf.labels import Labels
+from avel_tf.events.labels import Labels
+from avel_tf.features.examples import Examples, load_examples
+from avel_tf.features.feature_store import FeatureStore, FeatureStoreWriter
+from avel_tf.features.features import Features
 from avel_tf.models import ModelSettings, build_model
 from avel_tf.training.run import probabilities_of
 from avel_tf.training.settings import TrainingSettings

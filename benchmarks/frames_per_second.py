@@ -13,14 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
-from avel_tf.annotations import load_dataset, second_labels
-from avel_tf.data.examples import Examples
+from avel_tf.datasets import load_dataset, segment_labels
 from avel_tf.embeddings import load_audio, load_visual
-from avel_tf.media.decode import decode_clip
+from avel_tf.features.examples import Examples
 from avel_tf.models import ModelSettings, build_model, fit_normalization
 from avel_tf.training.checkpoint import EpochCheckpoint
 from avel_tf.training.settings import TrainingSettings
 from avel_tf.training.train import compile_model
+from avel_tf.video.decode import decode_clip
 
 SECONDS = 10
 EVERY_F = (1, 2, 4, 8, 16)
@@ -75,7 +75,7 @@ def examples(split, frames_per_second):
                 everything[video.id][0][:, chosen].mean(1),
                 everything[video.id][1],
                 everything[video.id][2],
-                second_labels(video.annotations, dataset.labels, SECONDS),
+                segment_labels(video.annotations, dataset.labels, SECONDS),
             )
             for video in dataset.split(split)
         ),

@@ -18,10 +18,10 @@ from pathlib import Path
 
 from measuring import processor_seconds
 
-from avel_tf.media.clip import Clip
-from avel_tf.media.decode import decode_blocks
-from avel_tf.media.isolated import IsolatedDecoder
-from avel_tf.media.synthesis import SynthesisSettings, make_dataset
+from avel_tf.synthesis.dataset import SynthesisSettings, make_dataset
+from avel_tf.video.clip import Clip
+from avel_tf.video.decode import decode_blocks
+from avel_tf.video.isolated.decoder import IsolatedDecoder
 
 Decode = Callable[..., Iterator[Clip]]
 

@@ -17,9 +17,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from avel_tf.events import Event
-from avel_tf.inference.ledger import LEDGER, LOCK, Ledger
-from avel_tf.results import Result, Second
+from avel_tf.events.event import Event
+from avel_tf.events.result import Result, Second
+from avel_tf.inference.run_journal import LEDGER, LOCK, RunJournal
 
 
 def main() -> None:
@@ -59,12 +59,12 @@ def main() -> None:
         print(f"\nThe ledger has {(folder / LEDGER).stat().st_size / 1e6:.0f} MB.")
 
 
-def ledger_of(folder: Path, inputs: list[str]) -> Ledger:
+def ledger_of(folder: Path, inputs: list[str]) -> RunJournal:
     """The ledger in a folder, not yet open."""
-    return Ledger(folder, inputs, setup={"model": "demo/1"}, model="demo/1")
+    return RunJournal(folder, inputs, setup={"model": "demo/1"}, model="demo/1")
 
 
-def label(ledger: Ledger, paths: list[str]) -> None:
+def label(ledger: RunJournal, paths: list[str]) -> None:
     """Writes what a run on these files would."""
     for path in paths:
         ledger.attempt(path)

@@ -114,8 +114,8 @@ def _export(scratch: Path, backbones: str, rate: int) -> None:
     """Backbones and an untrained head in `models/BACKBONES-fRATE/1`."""
     from avel_tf.config import Config
     from avel_tf.embeddings import AudioSettings, EmbeddingSettings, VisualSettings, load_extractor
+    from avel_tf.events.labels import AVE_CLASSES, Labels
     from avel_tf.export.saved_model import export_saved_model
-    from avel_tf.labels import AVE_CLASSES, Labels
     from avel_tf.models import ModelSettings, build_model
 
     visual = audio = "compact"

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from measuring import Work
 from worker import serve
 
-from avel_tf.media.decode import decode_blocks
-from avel_tf.media.isolated import shared_decoder
+from avel_tf.video.decode import decode_blocks
+from avel_tf.video.isolated.decoder import shared_decoder
 
 SECONDS = 10
 

@@ -45,8 +45,8 @@ class Model:
     def embed(self, images: int) -> Callable[[], Work]:
         """The embed stage on seconds in memory; the amount is in images."""
         from avel_tf.embeddings.recipe import Recipe
-        from avel_tf.engines.choose import EngineChoice, make_engine
         from avel_tf.engines.graphs import Graphs
+        from avel_tf.engines.selection import EngineChoice, make_engine
         from avel_tf.export.loading import load_graphs
         from avel_tf.export.manifest import fingerprint, read_manifest
 
@@ -105,17 +105,17 @@ class Model:
 
 def in_memory(seconds: int, rate: int, pixels: int) -> Any:
     """A stream whose seconds need no decoding."""
-    from avel_tf.media.second_stream import SecondBatch, SecondStream
+    from avel_tf.video.segment_loader import SegmentBatch, SegmentLoader
 
     generator = np.random.default_rng(0)
 
-    class InMemory(SecondStream):
-        def batches(self, size: int) -> Generator[SecondBatch, None, None]:
+    class InMemory(SegmentLoader):
+        def batches(self, size: int) -> Generator[SegmentBatch, None, None]:
             frames = generator.integers(0, 256, (size, rate, pixels, pixels, 3)).astype(np.uint8)
             waveform = generator.uniform(-0.5, 0.5, (size, SAMPLE_RATE)).astype(np.float32)
             for first in range(0, seconds, size):
                 n = min(size, seconds - first)
-                yield SecondBatch(0, frames[:n], waveform[:n], np.ones(n, bool))
+                yield SegmentBatch(0, frames[:n], waveform[:n], np.ones(n, bool))
 
     return InMemory([""], frames_per_second=rate, size=pixels, workers=1)
 
@@ -133,7 +133,7 @@ def features(clips: int, visual: int = VISUAL, audio: int = AUDIO) -> tuple[np.n
 
 def train(clips: int) -> Callable[[], Work]:
     """Training steps of the head, from arrays in memory."""
-    from avel_tf.data.examples import Examples
+    from avel_tf.features.examples import Examples
     from avel_tf.models import ModelSettings, build_model
     from avel_tf.training.settings import TrainingSettings
     from avel_tf.training.train import compile_model
@@ -155,12 +155,12 @@ def train(clips: int) -> Callable[[], Work]:
 
 def read_features(clips: int) -> Callable[[], Work]:
     """Examples out of a feature store, all of them, as training begins."""
-    from avel_tf.annotations import Annotation
-    from avel_tf.data.examples import load_examples
-    from avel_tf.data.feature_store import FeatureStore, FeatureStoreWriter
-    from avel_tf.data.features import Features
+    from avel_tf.datasets import Annotation
     from avel_tf.embeddings.recipe import AudioRecipe, Recipe, VisualRecipe
-    from avel_tf.labels import AVE_CLASSES, Labels
+    from avel_tf.events.labels import AVE_CLASSES, Labels
+    from avel_tf.features.examples import load_examples
+    from avel_tf.features.feature_store import FeatureStore, FeatureStoreWriter
+    from avel_tf.features.features import Features
 
     recipe = Recipe(
         VisualRecipe("random", "0" * 64, frames_per_second=1, size=224, width=VISUAL),

@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 import avel_tf
-from avel_tf.formats import write_formats
+from avel_tf.events.formats import write_formats
 from avel_tf.inference.inputs import find_inputs
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])

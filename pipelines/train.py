@@ -9,12 +9,12 @@ import argparse
 import json
 from pathlib import Path
 
-from avel_tf.annotations import load_dataset
 from avel_tf.config import load_config
-from avel_tf.data.extract import extract_features
+from avel_tf.datasets import load_dataset
 from avel_tf.embeddings import load_extractor
-from avel_tf.evaluation.fitting import fit_decoding
+from avel_tf.evaluation.fitting import fit_postprocessing
 from avel_tf.evaluation.on_features import evaluate_features, predict_split
+from avel_tf.features.extract import extract_features
 from avel_tf.training.run import Run, probabilities_of
 from avel_tf.training.train import train
 
@@ -43,7 +43,7 @@ model = train(
 )
 
 # 4. What makes probabilities and events of its logits is fitted on the validation split, too.
-decoding = fit_decoding(predict_split(probabilities_of(model), features, "validation"))
+decoding = fit_postprocessing(predict_split(probabilities_of(model), features, "validation"))
 decoding.save(options.run)
 
 # 5. The test split is looked at once, now.

@@ -16,8 +16,8 @@ import pytest
 from avel_tf.engines.settings import EngineSettings
 
 if TYPE_CHECKING:
-    from avel_tf.data.feature_store import FeatureStore
     from avel_tf.embeddings import FeatureExtractor
+    from avel_tf.features.feature_store import FeatureStore
 
 # Before any test imports TensorFlow: its start-up messages drown what pytest has to say, and a
 # machine with a GPU must give the numbers that the tests were written against.
@@ -129,7 +129,7 @@ def as_set(settings: Iterable[str]) -> list[str]:
 @pytest.fixture(scope="session")
 def clips(made_once: Callable[..., Path]) -> Path:
     """A data set of 14 clips of four seconds, as `annotations.csv` and mp4 files."""
-    from avel_tf.media.synthesis import SynthesisSettings, make_dataset
+    from avel_tf.synthesis.dataset import SynthesisSettings, make_dataset
 
     settings = SynthesisSettings(
         seconds=4, width=96, height=72, frame_rate=8.0, shortest_event=2, classes=CLASSES
@@ -158,9 +158,9 @@ def extractor() -> FeatureExtractor:
 @pytest.fixture(scope="session")
 def store(clips: Path, extractor: FeatureExtractor, made_once: Callable[..., Path]) -> FeatureStore:
     """The features of `clips`."""
-    from avel_tf.annotations import load_dataset
-    from avel_tf.data.extract import extract_features
-    from avel_tf.data.feature_store import FeatureStore
+    from avel_tf.datasets import load_dataset
+    from avel_tf.features.extract import extract_features
+    from avel_tf.features.feature_store import FeatureStore
 
     def fill(folder: Path) -> None:
         extract_features(load_dataset(clips), extractor, folder / "clips", engine=FLOAT32)
@@ -171,7 +171,7 @@ def store(clips: Path, extractor: FeatureExtractor, made_once: Callable[..., Pat
 @pytest.fixture(scope="session")
 def run_folder(store: FeatureStore, made_once: Callable[..., Path]) -> Path:
     """What `avel train` writes after two epochs on `store`."""
-    from avel_tf.cli import main
+    from avel_tf.cli.main import main
 
     def fill(folder: Path) -> None:
         words = ["train", str(store.folder), "--out", str(folder / "tiny")]
@@ -183,7 +183,7 @@ def run_folder(store: FeatureStore, made_once: Callable[..., Path]) -> Path:
 @pytest.fixture(scope="session")
 def exported(run_folder: Path, made_once: Callable[..., Path]) -> Path:
     """The first version of what `avel export` makes of `run_folder`."""
-    from avel_tf.cli import main
+    from avel_tf.cli.main import main
 
     def fill(folder: Path) -> None:
         assert main(["export", str(run_folder), "--out", str(folder / "tiny")]) == 0

@@ -16,7 +16,7 @@ NUMBERS = ("median", "wall_s", "cpu_s", "memory_mb", "children_mb")
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory):
     """A scratch folder in which tiny clips stand for those of 360p and 720p."""
-    from avel_tf.media.synthesis import SynthesisSettings, make_dataset
+    from avel_tf.synthesis.dataset import SynthesisSettings, make_dataset
 
     scratch = tmp_path_factory.mktemp("scratch")
     tiny = SynthesisSettings(seconds=10, width=64, height=48, frame_rate=16.0)

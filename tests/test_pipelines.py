@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from avel_tf.results import read_results
+from avel_tf.events.result import read_results
 from tests.conftest import TINY_TRAINING, as_set
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import COMPACT_SETTINGS, TINY_TRAINING, as_set
 
 # `os._exit` skips what a process does at its end, as a signal that kills it does.
-KILLED = "import os, sys; from avel_tf.cli import main; os._exit(main(sys.argv[1:]))"
+KILLED = "import os, sys; from avel_tf.cli.main import main; os._exit(main(sys.argv[1:]))"
 
 
 @pytest.mark.slow

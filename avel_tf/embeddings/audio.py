@@ -9,7 +9,7 @@ import tensorflow as tf
 from avel_tf.embeddings import compact
 from avel_tf.embeddings.hub_module import load_module, sha256_of_folder
 from avel_tf.embeddings.settings import COMPACT, AudioSettings
-from avel_tf.quiet import without_tensorflow_log
+from avel_tf.utils.lazy_imports import without_tensorflow_log
 
 # VGGish and YAMNet are trained on 16 kHz mono; `Clip.waveform` has that rate, too.
 SAMPLE_RATE = 16_000

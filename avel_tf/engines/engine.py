@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from avel_tf.media.second_stream import SecondBatch, SecondStream
+from avel_tf.video.segment_loader import SegmentBatch, SegmentLoader
 
 
 class Engine(Protocol):
@@ -21,7 +21,7 @@ class Engine(Protocol):
     batch_seconds: int
     device: str | None
 
-    def embed(self, stream: SecondStream) -> Iterator[tuple[SecondBatch, np.ndarray, np.ndarray]]:
+    def embed(self, stream: SegmentLoader) -> Iterator[tuple[SegmentBatch, np.ndarray, np.ndarray]]:
         """Embed a stream's batches, the next ones decoded and begun meanwhile.
 
         Args:

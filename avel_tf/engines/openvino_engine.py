@@ -17,8 +17,8 @@ import numpy as np
 
 from avel_tf.embeddings.recipe import Recipe
 from avel_tf.engines.graphs import Graphs, LoadedGraphs
-from avel_tf.media.second_stream import SecondBatch, SecondStream, seconds_per_batch
-from avel_tf.quiet import load_openvino, load_tensorflow
+from avel_tf.utils.lazy_imports import load_openvino, load_tensorflow
+from avel_tf.video.segment_loader import SegmentBatch, SegmentLoader, segments_per_batch
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class OpenVinoEngine:
     ) -> None:
         openvino = load_openvino()
         recipe = graphs.recipe.visual
-        self.batch_seconds = seconds_per_batch(batch_pictures or IMAGES, recipe.frames_per_second)
+        self.batch_seconds = segments_per_batch(batch_pictures or IMAGES, recipe.frames_per_second)
         self._graphs = graphs
         self._cache = cache / "openvino" / openvino.__version__ / graphs.key
         self._compiled = self._cache / "compiled"
@@ -77,17 +77,17 @@ class OpenVinoEngine:
         self._networks: dict[int, Any] = {}
         self._label: Any = None
 
-    def embed(self, stream: SecondStream) -> Iterator[tuple[SecondBatch, np.ndarray, np.ndarray]]:
+    def embed(self, stream: SegmentLoader) -> Iterator[tuple[SegmentBatch, np.ndarray, np.ndarray]]:
         """Embed a stream's batches; see `Engine`."""
         # Of this stream's own: another one may be read while this one pauses between two batches.
         idle: dict[int, list[Any]] = {}
-        running: deque[tuple[SecondBatch, bool, Any]] = deque()
+        running: deque[tuple[SegmentBatch, bool, Any]] = deque()
         vectors: list[tuple[np.ndarray, np.ndarray]] = []  # of the batch that is being collected
         # As many calls as it says keep the processors busy, and one that waits its turn.
         network = self._network(self.batch_seconds)
         most = network.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") + 1
 
-        def oldest() -> Iterator[tuple[SecondBatch, np.ndarray, np.ndarray]]:
+        def oldest() -> Iterator[tuple[SegmentBatch, np.ndarray, np.ndarray]]:
             batch, last, request = running.popleft()
             request.wait()
             vectors.append(_vectors(request))

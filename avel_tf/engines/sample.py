@@ -8,10 +8,10 @@ import os
 from collections.abc import Iterable
 
 from avel_tf.embeddings.recipe import Recipe
-from avel_tf.media.clip import Clip
-from avel_tf.media.decode_settings import DecodeSettings
-from avel_tf.media.errors import MediaError
-from avel_tf.media.isolated import shared_decoder
+from avel_tf.video.clip import Clip
+from avel_tf.video.decode_settings import DecodeSettings
+from avel_tf.video.errors import MediaError
+from avel_tf.video.isolated.decoder import shared_decoder
 
 logger = logging.getLogger(__name__)
 

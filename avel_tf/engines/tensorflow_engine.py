@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from avel_tf.engines.graphs import Graphs
-from avel_tf.media.clip import SAMPLE_RATE
-from avel_tf.media.second_stream import SecondBatch, SecondStream, seconds_per_batch
+from avel_tf.video.clip import SAMPLE_RATE
+from avel_tf.video.segment_loader import SegmentBatch, SegmentLoader, segments_per_batch
 
 # Images in one call, measured in docs/performance.md: larger batches gain nothing on a CPU, and a
 # GPU takes as many as the seconds of a block have.
@@ -53,7 +53,7 @@ class TensorFlowEngine:
         self.device = gpus[0].name if gpus else None
         visual = graphs.recipe.visual
         images = batch_pictures or (GPU_IMAGES if gpus else CPU_IMAGES)
-        self.batch_seconds = seconds_per_batch(images, visual.frames_per_second)
+        self.batch_seconds = segments_per_batch(images, visual.frames_per_second)
         # The last batch of a file is smaller, and the graph resizes images of another size.
         frames = (None, visual.frames_per_second, None, None, 3)
         self._specs = (
@@ -71,9 +71,9 @@ class TensorFlowEngine:
         )
         self._label = loaded.label
 
-    def embed(self, stream: SecondStream) -> Iterator[tuple[SecondBatch, np.ndarray, np.ndarray]]:
+    def embed(self, stream: SegmentLoader) -> Iterator[tuple[SegmentBatch, np.ndarray, np.ndarray]]:
         """Embed a stream's batches; see `Engine`."""
-        on_their_way: deque[SecondBatch] = deque()
+        on_their_way: deque[SegmentBatch] = deque()
 
         def read() -> Iterator[tuple[np.ndarray, np.ndarray]]:
             with contextlib.closing(stream.batches(self.batch_seconds)) as batches:

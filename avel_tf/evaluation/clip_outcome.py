@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from avel_tf.events import Event, seconds_to_events
-from avel_tf.labels import Labels
-from avel_tf.results import span_record
+from avel_tf.events.event import Event, seconds_to_events
+from avel_tf.events.labels import Labels
+from avel_tf.events.result import span_record
 
 _SCORE_DECIMALS = 6  # as in results.jsonl
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from avel_tf.decoding import Decoding
 from avel_tf.evaluation.clip_outcome import (
     ClipOutcome,
     active_classes,
@@ -14,11 +13,12 @@ from avel_tf.evaluation.clip_outcome import (
     true_events,
 )
 from avel_tf.evaluation.event_metrics import IOU_THRESHOLD, iou_at_least, match_events
-from avel_tf.event_decoder import EventDecoder
-from avel_tf.events import SCORE_ROUNDING_ERROR, checked_seconds
-from avel_tf.labels import Labels
+from avel_tf.events.event import SCORE_ROUNDING_ERROR, checked_seconds
+from avel_tf.events.event_postprocessor import EventPostprocessor
+from avel_tf.events.labels import Labels
+from avel_tf.events.postprocessing import Decoding
 
-PLAIN = EventDecoder()
+PLAIN = EventPostprocessor()
 
 
 def clip_outcomes(
@@ -27,7 +27,7 @@ def clip_outcomes(
     labels: Labels,
     *,
     valid: Mapping[str, np.ndarray] | None = None,
-    decoder: EventDecoder = PLAIN,
+    decoder: EventPostprocessor = PLAIN,
     thresholds: Sequence[float] | None = None,
 ) -> list[ClipOutcome]:
     """Hold what was predicted against the truth, clip by clip.

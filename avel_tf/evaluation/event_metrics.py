@@ -9,7 +9,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from avel_tf.evaluation.segment_metrics import f1
-from avel_tf.events import Event
+from avel_tf.events.event import Event
 
 # Half of the union is the threshold that temporal localization reports first (THUMOS 14,
 # ActivityNet), and that PASCAL VOC brought into use.

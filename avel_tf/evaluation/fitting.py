@@ -8,14 +8,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from avel_tf.decoding import Decoding
 from avel_tf.evaluation.calibration import fit_temperature, with_temperature
 from avel_tf.evaluation.clip_outcome import true_events
 from avel_tf.evaluation.event_metrics import IOU_THRESHOLD, iou_at_least, match_events
 from avel_tf.evaluation.segment_metrics import f1
 from avel_tf.evaluation.split_predictions import SplitPredictions
-from avel_tf.event_decoder import EventDecoder
-from avel_tf.events import Event
+from avel_tf.events.event import Event
+from avel_tf.events.event_postprocessor import EventPostprocessor
+from avel_tf.events.postprocessing import Decoding
 
 # A coarse grid: with a finer one, a validation split of some hundred clips chooses by chance.
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)
@@ -27,7 +27,7 @@ CLASS_THRESHOLDS = tuple(number / 64 for number in range(1, 64))
 SHORTEST_S = (1, 2, 3)
 
 
-def fit_decoding(predictions: SplitPredictions) -> Decoding:
+def fit_postprocessing(predictions: SplitPredictions) -> Decoding:
     """Fit what stands between a model's logits and the events that users see.
 
     First the temperature, by the likelihood of the seconds; then, on the probabilities that it
@@ -82,18 +82,18 @@ def fit_thresholds(probabilities: np.ndarray, reference: np.ndarray) -> tuple[fl
     return tuple(best.tolist())
 
 
-def decoders() -> Iterator[EventDecoder]:
+def decoders() -> Iterator[EventPostprocessor]:
     """The grid, from the plain decoder outwards."""
-    plain = EventDecoder()
+    plain = EventPostprocessor()
     grid = [
-        EventDecoder(onset, sustain, gap, shortest)
+        EventPostprocessor(onset, sustain, gap, shortest)
         for onset, sustain, gap, shortest in itertools.product(
             THRESHOLDS, THRESHOLDS, GAPS_S, SHORTEST_S
         )
         if sustain <= onset
     ]
 
-    def distance(one: EventDecoder) -> tuple[float, ...]:
+    def distance(one: EventPostprocessor) -> tuple[float, ...]:
         steps = (
             abs(one.onset_threshold - plain.onset_threshold),
             abs(one.sustain_threshold - plain.sustain_threshold),
@@ -105,7 +105,7 @@ def decoders() -> Iterator[EventDecoder]:
     yield from sorted(grid, key=distance)
 
 
-def _best_decoder(predictions: SplitPredictions, fitted: Decoding) -> EventDecoder:
+def _best_decoder(predictions: SplitPredictions, fitted: Decoding) -> EventPostprocessor:
     labels = predictions.labels
     clips = []
     for name in sorted(predictions.reference):
@@ -118,7 +118,7 @@ def _best_decoder(predictions: SplitPredictions, fitted: Decoding) -> EventDecod
         clips.append((true_events(reference, valid, labels), scores, valid))
     # Most decoders find the same events in a clip.
     known: dict[tuple[int, tuple[Event, ...]], int] = {}
-    best, highest = EventDecoder(), -1.0
+    best, highest = EventPostprocessor(), -1.0
     for decoder in decoders():
         matched = reference_events = predicted_events = 0
         for place, (truth, scores, valid) in enumerate(clips):

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from avel_tf.decoding import Decoding
 from avel_tf.evaluation.average_precision import event_map
 from avel_tf.evaluation.baselines import all_background, majority_class, right_class_everywhere
 from avel_tf.evaluation.bootstrap import DRAWS, drawn_ratios, interval
@@ -24,8 +23,9 @@ from avel_tf.evaluation.segment_metrics import (
     per_class_of_counts,
     ratio,
 )
-from avel_tf.events import Event
-from avel_tf.labels import Labels
+from avel_tf.events.event import Event
+from avel_tf.events.labels import Labels
+from avel_tf.events.postprocessing import Decoding
 
 # Numbers that get an interval, all from the same draws of clips.
 WITH_INTERVAL = ("segment_accuracy", "event_f1", "clip_accuracy")

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from avel_tf.data.feature_store import FeatureStore, FeatureStoreError
-from avel_tf.decoding import Decoding
+from avel_tf.engines.windows import Predict, predict_in_windows
 from avel_tf.evaluation.split_predictions import SplitPredictions
-from avel_tf.windows import Predict, predict_in_windows
+from avel_tf.events.postprocessing import Decoding
+from avel_tf.features.feature_store import FeatureStore, FeatureStoreError
 
 # Features in memory at once: 143 MB of ResNet-152 and VGGish. AVE's test split is one group.
 GROUP_SECONDS = 16_384

@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from avel_tf.atomic import atomic_text
 from avel_tf.evaluation.clip_outcome import ClipOutcome
-from avel_tf.labels import Labels
+from avel_tf.events.labels import Labels
+from avel_tf.utils.durable_files import atomic_text
 
 FILE = "predictions.jsonl"
 

@@ -10,17 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from avel_tf.annotations import Video, second_labels
+from avel_tf.datasets import Video, segment_labels
 from avel_tf.embeddings.recipe import Recipe
 from avel_tf.engines.engine import Engine
+from avel_tf.engines.windows import Predict, predict_in_windows
 from avel_tf.evaluation.bootstrap import ratio_ci95
 from avel_tf.evaluation.condition import CLEAN, Condition
-from avel_tf.labels import Labels
-from avel_tf.media.clip import SAMPLE_RATE, Clip
-from avel_tf.media.decode_settings import DecodeSettings
-from avel_tf.media.errors import MediaError
-from avel_tf.media.isolated import shared_decoder
-from avel_tf.windows import Predict, predict_in_windows
+from avel_tf.events.labels import Labels
+from avel_tf.video.clip import SAMPLE_RATE, Clip
+from avel_tf.video.decode_settings import DecodeSettings
+from avel_tf.video.errors import MediaError
+from avel_tf.video.isolated.decoder import shared_decoder
 
 # Clips whose sound stands for "other clips": enough that no two babbles are alike, and 20 MB.
 POOL_CLIPS = 32
@@ -108,7 +108,7 @@ def measure_robustness(
             skipped.append({"video": video.id, "reason": str(error)})
             continue
         others = [sound for other, sound in pool if _is_other(other, video)]
-        targets = second_labels(video.annotations, labels, clip.seconds)
+        targets = segment_labels(video.annotations, labels, clip.seconds)
         counted = np.ones(clip.seconds, bool) if seconds is not None else clip.valid
         columns = _embed(clip, video.id, wanted, others, engine, seed)
         group.append(_Spoilt(columns, clip.valid, targets, counted))

@@ -9,7 +9,7 @@ import numpy as np
 from avel_tf.evaluation.clip_outcome import ClipOutcome
 from avel_tf.evaluation.clip_outcomes import as_probabilities
 from avel_tf.evaluation.segment_metrics import MACRO, mean_of
-from avel_tf.labels import Labels
+from avel_tf.events.labels import Labels
 
 
 def add_average_precision(

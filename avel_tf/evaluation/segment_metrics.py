@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from avel_tf.labels import Labels
+from avel_tf.events.labels import Labels
 
 # The key of the mean over the classes among `per_class`.
 MACRO = "macro average"

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from avel_tf.decoding import Decoding
 from avel_tf.evaluation.clip_outcome import ClipOutcome
 from avel_tf.evaluation.clip_outcomes import clip_outcomes
 from avel_tf.evaluation.metrics import evaluate
-from avel_tf.labels import Labels
+from avel_tf.events.labels import Labels
+from avel_tf.events.postprocessing import Decoding
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,12 +12,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from avel_tf.decoding import Decoding
 from avel_tf.embeddings.extractor import FeatureExtractor
+from avel_tf.events.labels import Labels
+from avel_tf.events.postprocessing import Decoding
 from avel_tf.export.manifest import sealed
 from avel_tf.export.module import LocalizerModule
 from avel_tf.export.warmup import write_warmup_request
-from avel_tf.labels import Labels
 
 SCHEMA = 1
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from avel_tf.video_files import is_sidecar_name, is_video_name
+from avel_tf.video.video_files import is_sidecar_name, is_video_name
 
 
 def find_inputs(paths: Iterable[str], *, skipped: list[str] | None = None) -> list[str]:

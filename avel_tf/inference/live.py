@@ -15,14 +15,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from avel_tf.engines.windows import Predict
+from avel_tf.events.result import Result, Second, labelled_seconds, span_record
 from avel_tf.inference.localizer import Localizer
-from avel_tf.media.clip import SAMPLE_RATE, Clip
-from avel_tf.media.errors import MediaError
-from avel_tf.media.isolated import shared_decoder
-from avel_tf.media.live import decode_live, without_login
-from avel_tf.media.second_stream import Outcome
-from avel_tf.results import Result, Second, labelled_seconds, span_record
-from avel_tf.windows import Predict
+from avel_tf.video.clip import SAMPLE_RATE, Clip
+from avel_tf.video.errors import MediaError
+from avel_tf.video.isolated.decoder import shared_decoder
+from avel_tf.video.live import decode_live, without_login
+from avel_tf.video.segment_loader import Outcome
 
 # Seconds of a stream that wait for a model that is slower than they come; then the decoder waits,
 # and with it whoever writes to the pipe, or packets of the network are lost.
@@ -32,7 +32,7 @@ _LOOK_SECONDS = 0.1
 _INTERRUPTED = "interrupted before its first second"
 
 
-class LiveSecond(NamedTuple):
+class LiveSegment(NamedTuple):
     """A second of a stream and how late its label is.
 
     Attributes:
@@ -90,11 +90,11 @@ class LiveWindow:
         return self._predict(*columns)[0]  # [T, C+1] from [1, T, D]
 
 
-def label_live(
+def localize_live(
     localizer: Localizer,
     source: str,
     *,
-    telling: Callable[[LiveSecond], None],
+    telling: Callable[[LiveSegment], None],
     stopping: Callable[[], bool] = lambda: False,
     descriptor: int = 0,
 ) -> Result:
@@ -143,7 +143,7 @@ def label_live(
                     label_scores=one.label_scores,
                 )
                 second = replace(found, start=float(place), end=place + 1.0)
-                telling(LiveSecond(second, time.monotonic() - came))
+                telling(LiveSegment(second, time.monotonic() - came))
 
     try:
         with contextlib.closing(_seconds(localizer, source, descriptor, stopping)) as seconds:

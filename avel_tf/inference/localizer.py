@@ -9,15 +9,17 @@ from pathlib import Path
 
 import numpy as np
 
-from avel_tf.data.features import Features, embed_parts
-from avel_tf.data.settings import DataSettings
-from avel_tf.decoding import Decoding
 from avel_tf.embeddings.recipe import Recipe
-from avel_tf.engines.choose import EngineChoice, choose_engine, make_engine
 from avel_tf.engines.engine import Engine
 from avel_tf.engines.graphs import Graphs, LoadedGraphs
 from avel_tf.engines.sample import sample_clips
+from avel_tf.engines.selection import EngineChoice, choose_engine, make_engine
 from avel_tf.engines.settings import EngineSettings
+from avel_tf.engines.windows import WindowLabeller
+from avel_tf.events.labels import Labels
+from avel_tf.events.postprocessing import Decoding
+from avel_tf.events.result import Result, labelled_seconds
+from avel_tf.events.segment_scores import Scores
 from avel_tf.export.manifest import (
     ModelError,
     find_version,
@@ -25,16 +27,14 @@ from avel_tf.export.manifest import (
     model_name,
     read_manifest,
 )
+from avel_tf.features.features import Features, embed_parts
+from avel_tf.features.settings import DataSettings
 from avel_tf.inference.inputs import find_inputs
 from avel_tf.inference.settings import InferenceSettings
-from avel_tf.labels import Labels
-from avel_tf.media.decode import DecodeSettings
-from avel_tf.media.second_stream import Outcome, SecondStream
-from avel_tf.quiet import load_tensorflow
-from avel_tf.results import Result, labelled_seconds
-from avel_tf.second_scores import Scores
-from avel_tf.shipped import find_converted, find_shipped
-from avel_tf.windows import WindowLabeller
+from avel_tf.pretrained import find_converted, find_pretrained
+from avel_tf.utils.lazy_imports import load_tensorflow
+from avel_tf.video.decode import DecodeSettings
+from avel_tf.video.segment_loader import Outcome, SegmentLoader
 
 NO_SOUND = "no sound track: silence was assumed"
 
@@ -169,7 +169,7 @@ class Localizer:
         paths = list(paths)
         waiting: dict[int, Result] = {}
         given = 0
-        for done, (index, result) in enumerate(self.label_files(paths), start=1):
+        for done, (index, result) in enumerate(self.localize_unordered(paths), start=1):
             waiting[index] = result
             if progress:
                 progress(done, len(paths))
@@ -177,7 +177,7 @@ class Localizer:
                 yield waiting.pop(given)
                 given += 1
 
-    def label_files(
+    def localize_unordered(
         self,
         paths: Sequence[str],
         *,
@@ -195,7 +195,7 @@ class Localizer:
             For each file its place in `paths` and its result, in the order in which they end.
         """
         engine = self._made_engine(paths)
-        stream = SecondStream(
+        stream = SegmentLoader(
             paths,
             frames_per_second=self.recipe.visual.frames_per_second,
             size=self.recipe.visual.size,
@@ -297,7 +297,7 @@ def load(folder: str | Path | None = None) -> Localizer:
 
     Args:
         folder: As in `saved_models/demo/1`, or `saved_models/demo` for its latest version; `None`
-            takes the model that comes with avel-tf (`avel_tf.shipped.describe` says what it knows).
+            takes the model that comes with avel-tf (see `avel_tf.pretrained.describe`).
 
     Returns:
         The localizer.
@@ -306,4 +306,4 @@ def load(folder: str | Path | None = None) -> Localizer:
         ModelError: When the folder holds no model that avel-tf exported, or no folder is named and
             this copy has no model of its own.
     """
-    return Localizer(find_shipped() if folder is None else folder)
+    return Localizer(find_pretrained() if folder is None else folder)

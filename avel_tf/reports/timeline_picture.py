@@ -9,13 +9,13 @@ from typing import Any
 import cv2
 import numpy as np
 
-from avel_tf.annotations import Annotation, active_classes, second_labels
-from avel_tf.labels import BACKGROUND, Labels
-from avel_tf.media.clip import SAMPLE_RATE
-from avel_tf.media.decode import decode_clip
-from avel_tf.plots import GRID, INK, MUTED, PALETTE, new_figure, style
-from avel_tf.reports.card import lanes
-from avel_tf.results import Result
+from avel_tf.datasets import Annotation, active_classes, segment_labels
+from avel_tf.events.labels import BACKGROUND, Labels
+from avel_tf.events.result import Result
+from avel_tf.reports.style import GRID, INK, MUTED, PALETTE, new_figure, style
+from avel_tf.reports.video_view import lanes
+from avel_tf.video.clip import SAMPLE_RATE
+from avel_tf.video.decode import decode_clip
 
 # One picture a second; wider strips would not be legible in a page's width.
 MAX_SECONDS = 15
@@ -44,7 +44,7 @@ def write_timeline_picture(
         path: The PNG to write.
         reference: Label, start and end of the true events.
         looked: How much each place of the pictures counts, float [T, rows, columns], as
-            `inference.looking.looked_at` finds it; the others are darkened.
+            `inference.looking.spatial_attention_maps` finds it; the others are darkened.
 
     Returns:
         `path`.
@@ -96,14 +96,14 @@ def write_timeline_picture(
 def _labels_of(
     reference: Sequence[tuple[str, float, float]], seconds: int, several: bool
 ) -> list[tuple[str, ...]]:
-    """The true labels of each second, or the one of `annotations.second_labels`."""
+    """The true labels of each second, or the one of `annotations.segment_labels`."""
     events = [Annotation(*event) for event in reference]
     if not events:
         return [()] * seconds
     labels = Labels(sorted({event.label for event in events}))
     active = active_classes(events, labels, seconds)  # [T, C]
     if not several:
-        index = second_labels(events, labels, seconds)  # [T]
+        index = segment_labels(events, labels, seconds)  # [T]
         active = index[:, None] == np.arange(len(labels))
     return [tuple(name for name, on in zip(labels, row, strict=True) if on) for row in active]
 

@@ -13,8 +13,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from avel_tf.evaluation.history import best_epoch, rank
 from avel_tf.training.averaging import averaged_weights
-from avel_tf.training.history import best_epoch, rank
 
 STATE = "state.npz"
 

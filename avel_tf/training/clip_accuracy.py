@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from avel_tf.training.history import CLIP_ACCURACY
+from avel_tf.evaluation.history import CLIP_ACCURACY
 
 
 class ClipAccuracy(keras.metrics.Mean):

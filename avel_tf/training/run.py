@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from avel_tf.decoding import Decoding
 from avel_tf.embeddings.recipe import Recipe
-from avel_tf.labels import Labels
+from avel_tf.events.labels import Labels
+from avel_tf.events.postprocessing import Decoding
 from avel_tf.models import is_multi_label, load_model, probabilities_from
 from avel_tf.training.train import MODEL
 
 if TYPE_CHECKING:
-    from avel_tf.data.feature_store import FeatureStore
+    from avel_tf.features.feature_store import FeatureStore
 
 
 class Run:

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from avel_tf.training.history import SEGMENT_ACCURACY
+from avel_tf.evaluation.history import SEGMENT_ACCURACY
 
 
 class SegmentAccuracy(keras.metrics.Mean):

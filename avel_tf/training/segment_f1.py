@@ -7,9 +7,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from avel_tf.evaluation.history import CLIP_F1, SEGMENT_F1
 from avel_tf.models.losses.multiple_instance_binary_cross_entropy import pooled_probabilities
 from avel_tf.models.losses.targets import clip_labels, target_distribution
-from avel_tf.training.history import CLIP_F1, SEGMENT_F1
 
 
 class SegmentF1(keras.metrics.Metric):

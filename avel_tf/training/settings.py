@@ -6,7 +6,7 @@ import difflib
 import math
 from dataclasses import dataclass, field
 
-from avel_tf.data.augmentation.settings import AugmentationSettings
+from avel_tf.training.augmentation.settings import AugmentationSettings
 
 SUPERVISION = ("full", "weak")
 

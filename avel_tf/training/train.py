@@ -11,11 +11,9 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from avel_tf.data.augmentation.augmentation import Augmentation
-from avel_tf.data.augmentation.statistics import Statistics
-from avel_tf.data.examples import Examples, load_examples
-from avel_tf.data.feature_store import FeatureStore
-from avel_tf.data.overlaps import count_overlaps
+from avel_tf.features.examples import Examples, load_examples
+from avel_tf.features.feature_store import FeatureStore
+from avel_tf.features.overlaps import count_overlaps
 from avel_tf.models import (
     FeatureNormalization,
     ModelSettings,
@@ -27,6 +25,8 @@ from avel_tf.models import (
     losses_for,
     training_outputs,
 )
+from avel_tf.training.augmentation.augmentation import Augmentation
+from avel_tf.training.augmentation.statistics import Statistics
 from avel_tf.training.checkpoint import EpochCheckpoint
 from avel_tf.training.clip_accuracy import ClipAccuracy
 from avel_tf.training.memory import memory_for_features

@@ -20,7 +20,7 @@ from clips import split_of, trained_probabilities
 from intervals import percent, summary
 from networks import NETWORKS
 
-from avel_tf.data.feature_store import FeatureStore
+from avel_tf.features.feature_store import FeatureStore
 from avel_tf.models import build
 
 DEFAULT = "avel"

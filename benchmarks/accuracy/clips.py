@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from avel_tf.config import load_config
-from avel_tf.data.examples import load_examples
-from avel_tf.data.feature_store import FeatureStore, FeatureStoreWriter
-from avel_tf.data.features import Features
 from avel_tf.embeddings.recipe import AudioRecipe, Recipe, VisualRecipe
-from avel_tf.labels import Labels
+from avel_tf.events.labels import Labels
+from avel_tf.features.examples import load_examples
+from avel_tf.features.feature_store import FeatureStore, FeatureStoreWriter
+from avel_tf.features.features import Features
 from avel_tf.training.run import probabilities_of
 from avel_tf.training.train import train
 

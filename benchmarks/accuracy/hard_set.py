@@ -12,7 +12,7 @@ import argparse
 import os
 from pathlib import Path
 
-from avel_tf.media.synthesis import hard_settings, make_dataset
+from avel_tf.synthesis.dataset import hard_settings, make_dataset
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ from ablation import DEFAULT, accuracy, measure
 from clips import split_of
 from intervals import percent, summary
 
-from avel_tf.data.feature_store import FeatureStore
+from avel_tf.features.feature_store import FeatureStore
 
 # Row: which of the two stores, and settings after --set.
 ROWS = {

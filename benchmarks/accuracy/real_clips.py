@@ -19,7 +19,7 @@ from intervals import percent, summary
 from regression import fit_regression
 from sklearn.model_selection import StratifiedKFold
 
-from avel_tf.data.feature_store import FeatureStore
+from avel_tf.features.feature_store import FeatureStore
 
 FOLDS = 4
 MODELS = ("avel", "audio_only", "visual_only")

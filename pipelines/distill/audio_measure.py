@@ -30,7 +30,7 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from avel_tf.media import SAMPLE_RATE, decode_clip
+from avel_tf.video import SAMPLE_RATE, decode_clip
 from pipelines.distill import corpus, sounds
 from pipelines.distill.audio_corpus import Teacher
 

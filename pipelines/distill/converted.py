@@ -2,8 +2,8 @@
 
     python -m pipelines.distill.converted
 
-writes `avel_tf/shipped/openvino`. Run it after every change of `avel_tf/shipped/1`; then
-`tests/shipped/test_converted.py` tests it against TensorFlow.
+writes `avel_tf/pretrained/openvino`. Run it after every change of `avel_tf/pretrained/1`; then
+`tests/pretrained/test_converted.py` tests it against TensorFlow.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from avel_tf.embeddings.recipe import Recipe
 from avel_tf.engines.openvino_engine import EMBED, LABEL, function_of
 from avel_tf.export.loading import load_graphs
 from avel_tf.export.manifest import fingerprint, read_manifest
-from avel_tf.shipped import CONVERTED, CONVERTED_MANIFEST, FOLDER, find_shipped
+from avel_tf.pretrained import CONVERTED, CONVERTED_MANIFEST, FOLDER, find_pretrained
 
 # Smaller constants are not worth an operation of their own.
 LEAST_BYTES = 1_000
@@ -32,7 +32,7 @@ LEAST_BYTES = 1_000
 
 def main() -> None:
     """Write the graphs and the hashes by which they are known."""
-    model = find_shipped()
+    model = find_pretrained()
     recipe, graphs = Recipe.from_dict(read_manifest(model)["recipe"]), load_graphs(model)
     folder = FOLDER / CONVERTED
     folder.mkdir(exist_ok=True)

@@ -1,6 +1,6 @@
-"""A localizer that comes with avel-tf, from the corpora to `avel_tf/shipped/1`.
+"""A localizer that comes with avel-tf, from the corpora to `avel_tf/pretrained/1`.
 
-    python -m pipelines.distill.localizer CORPORA CLIPS WORK --ship avel_tf/shipped
+    python -m pipelines.distill.localizer CORPORA CLIPS WORK --ship avel_tf/pretrained
 
 Needs: CORPORA with `manifest.tsv`, `images.zip`, `audio.zip`; CLIPS, real clips with an
 `annotations.csv`, which nothing is trained on or chosen by. Backbones: the project's own, or what
@@ -19,13 +19,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from avel_tf.annotations import load_dataset
-from avel_tf.annotations.seconds import second_labels
-from avel_tf.cli import main as avel
+from avel_tf.cli.main import main as avel
+from avel_tf.datasets import load_dataset
+from avel_tf.datasets.segment_labels import segment_labels
+from avel_tf.events.labels import AVE_CLASSES, BACKGROUND
 from avel_tf.export.manifest import read_manifest, sealed
 from avel_tf.inference.localizer import Localizer
-from avel_tf.labels import AVE_CLASSES, BACKGROUND
-from avel_tf.shipped import MEASURED
+from avel_tf.pretrained import MEASURED
 from pipelines.distill.corpus import HELD_OUT_CLIPS, Member
 from pipelines.distill.material import class_of, kind_of, split_files, usable
 from pipelines.distill.montage import make_montage
@@ -183,7 +183,7 @@ def answers_on(localizer: Localizer, folder: Path) -> list[dict[str, Any]]:
             for each in video.annotations
         ]
         known = [each for each in known if each.label in labels]
-        index_of = second_labels(known, labels, math.ceil(result.duration or 0))
+        index_of = segment_labels(known, labels, math.ceil(result.duration or 0))
         clips.append(
             {
                 "video": video.id,

@@ -1,6 +1,6 @@
 """What the shipped localizer was measured at: the page beside its model card.
 
-    python -m pipelines.distill.localizer_tables WORK CLIP [CLIP ...] > avel_tf/shipped/figures.md
+    python -m pipelines.distill.localizer_tables WORK CLIP... > avel_tf/pretrained/figures.md
 
 WORK is the folder of `localizer.py`; each CLIP, as in `vas/dog/video_02754.mp4`, is shown second by
 second.
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from avel_tf.export.manifest import read_manifest
-from avel_tf.shipped import MEASURED
+from avel_tf.pretrained import MEASURED
 
 
 def main() -> None:

@@ -25,8 +25,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from avel_tf.media.clip_plan import ClipPlan, plan_clip
-from avel_tf.media.writer import write_video
+from avel_tf.synthesis.clip_plan import ClipPlan, plan_clip
+from avel_tf.synthesis.writer import write_video
 from pipelines.distill.material import (
     FAMILIES,
     OTHER,
@@ -105,13 +105,13 @@ def plan(
         # A clip of something else has its sound and its picture of one family, too: a cello seen
         # and heard is what a violin must be told from.
         other = (None if about_other else family_of(name)) or str(rng.choice(FAMILIES))
-    strangers = list(classes) if about_other else [each for each in classes if each != name]
+    valid_decoys = list(classes) if about_other else [each for each in classes if each != name]
     if not about_other:
-        strangers += [other] * max(1, len(strangers))  # as often as all that is offered
+        valid_decoys += [other] * max(1, len(valid_decoys))  # as often as all that is offered
     return plan_clip(
         rng,
         other if about_other else name,
-        strangers,
+        valid_decoys,
         seconds=settings.seconds,
         shortest_event=settings.shortest_event,
         background_clip_probability=settings.background_clip_probability,

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from avel_tf.media.clip_plan import ClipPlan, runs
+from avel_tf.synthesis.clip_plan import ClipPlan, runs
 from pipelines.distill.material import OTHER, Material
 
 if TYPE_CHECKING:

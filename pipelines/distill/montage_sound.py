@@ -9,8 +9,8 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from avel_tf.media.clip_plan import ClipPlan, runs
-from avel_tf.media.sounds import coloured_noise
+from avel_tf.synthesis.clip_plan import ClipPlan, runs
+from avel_tf.synthesis.sounds import coloured_noise
 from pipelines.distill.material import SAMPLE_RATE, Material
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ import numpy as np
 import soundfile
 from scipy.signal import fftconvolve, resample
 
-from avel_tf.media import decode_clip
-from avel_tf.media.event_classes import EVENT_CLASSES
-from avel_tf.media.sounds import SAMPLE_RATE, coloured_noise
+from avel_tf.synthesis.event_classes import EVENT_CLASSES
+from avel_tf.synthesis.sounds import SAMPLE_RATE, coloured_noise
+from avel_tf.video import decode_clip
 from pipelines.distill import corpus
 
 # A fifth to a third of the classes of each labelled source. None of them is a class of AVE: those

@@ -6,7 +6,7 @@ CORPORA holds images.zip and manifest.tsv, CLIPS a few mp4 files whose pictures 
 their labels, TEACHER is a SavedModel with TF-Hub's image-feature-vector interface. OUT gets one
 file per pass over the pictures, so that training can begin with the first: `view-0.npz` is the
 whole picture, the others are random crops and mixtures of two. Drawings of
-`avel_tf.media.synthesis` are added, with seeds far from the demo's. A pass over 21,000 pictures
+`avel_tf.synthesis.dataset` are added, with seeds far from the demo's. A pass over 21,000 pictures
 takes a minute and a half of one core that knows bfloat16, ten without, and 0.5 GB.
 """
 
@@ -22,14 +22,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from avel_tf.media.decode import decode_clip
-from avel_tf.media.synthesis import (
+from avel_tf.synthesis.dataset import (
     ALL_CLASSES,
     EVENT_CLASSES,
     SynthesisSettings,
     make_plan,
-    make_stage,
+    make_scene,
 )
+from avel_tf.video.decode import decode_clip
 from pipelines.distill.corpus import read_bytes, read_manifest, training_clips
 
 Picture = NDArray[np.uint8]  # [H, W, 3] RGB
@@ -154,7 +154,7 @@ def drawings() -> list[tuple[Picture, str]]:
         settings = SynthesisSettings(frame_rate=2.0, classes=tuple(classes))
         for number in range(DRAWN_CLIPS // 2):
             plan = make_plan(number, settings, seed=seed)
-            stage = make_stage(plan, number, settings, seed=seed)
+            stage = make_scene(plan, number, settings, seed=seed)
             for picture, name in zip(list(stage.frames())[1::2], plan.visible, strict=True):
                 known = name is None or name in EVENT_CLASSES
                 found.append((picture, f"drawing/{name or 'nothing'}" if known else ""))

@@ -7,10 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from avel_tf import shipped
+from avel_tf import pretrained
+from avel_tf.events.labels import Labels
+from avel_tf.events.result import Result, Second
 from avel_tf.export.manifest import find_version, mismatches, read_manifest
-from avel_tf.labels import Labels
-from avel_tf.results import Result, Second
 from pipelines.distill import localizer, localizer_tables
 from pipelines.distill.corpus import Member
 from pipelines.distill.localizer import answers_on, below_bar, candidates, sums, too_few
@@ -109,11 +109,11 @@ def test_the_recipe_from_corpora_to_a_sealed_model(corpora, clips, tmp_path, mon
     localizer.main()
     model = find_version(ship)
     assert mismatches(model) == []
-    measured = read_manifest(model)[shipped.MEASURED]
+    measured = read_manifest(model)[pretrained.MEASURED]
     assert measured["montage"]["videos"] == 4 and set(measured["montage"]["per_class"]) <= CLASSES
     assert measured["real_clips"]["others"]["seconds"] > 0
     assert measured["montage_unseen"]["offered"]["clips"] > 0
-    assert "It knows Bark; Cat;" in shipped.describe(model)[0]
+    assert "It knows Bark; Cat;" in pretrained.describe(model)[0]
     monkeypatch.setattr("sys.argv", ["tables", str(work), "videos/test/00000.mp4"])
     capsys.readouterr()
     localizer_tables.main()

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avel_tf.annotations import load_dataset
-from avel_tf.media.clip_plan import ClipPlan
+from avel_tf.datasets import load_dataset
+from avel_tf.synthesis.clip_plan import ClipPlan
 from pipelines.distill.material import ANIMAL, FAMILIES, OTHER, Material, usable
 from pipelines.distill.montage import MontageSettings, make_montage, plan
 from pipelines.distill.montage_pictures import look

@@ -15,7 +15,7 @@ from avel_tf.embeddings import (
     load_audio,
     load_visual,
 )
-from avel_tf.media.synthesis import SynthesisSettings, make_plan, make_stage
+from avel_tf.synthesis.dataset import SynthesisSettings, make_plan, make_scene
 
 RATE = 16_000
 # The hashes that features and models made with these backbones carry. A change here makes every
@@ -168,7 +168,7 @@ def test_what_was_learned_is_used(visual):
     vectors, names = [], []
     for index in range(30):
         plan = make_plan(index, settings, seed=5)
-        stage = make_stage(plan, index, settings, seed=5)
+        stage = make_scene(plan, index, settings, seed=5)
         second = next((s for s, name in enumerate(plan.visible) if name), None)
         if second is not None:
             picture = list(stage.frames())[second]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from avel_tf.embeddings import load_audio, load_visual
-from avel_tf.media.decode import decode_clip
+from avel_tf.video.decode import decode_clip
 
 DOG_CLASSES = {"Animal", "Domestic animals, pets", "Dog", "Bark", "Yip", "Canidae, dogs, wolves"}
 

@@ -15,19 +15,19 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from avel_tf.data.features import embed_files
-from avel_tf.engines.choose import EngineChoice, make_engine
+from avel_tf.engines.selection import EngineChoice, make_engine
 from avel_tf.engines.settings import EngineSettings
+from avel_tf.engines.windows import WindowLabeller
+from avel_tf.features.features import embed_files
 from avel_tf.inference.localizer import Localizer
-from avel_tf.media.second_stream import SecondStream
-from avel_tf.windows import WindowLabeller
+from avel_tf.video.segment_loader import SegmentLoader
 
 
 def digests(localizer: Localizer, paths: Sequence[str], workers: int) -> dict[str, str]:
     """One digest a file, of its features and of its probabilities."""
     visual = localizer.recipe.visual
     engine = localizer._made_engine(paths)
-    stream = SecondStream(
+    stream = SegmentLoader(
         paths, frames_per_second=visual.frames_per_second, size=visual.size, workers=workers
     )
     windows = WindowLabeller(engine.label, window_seconds=4, hop_seconds=2, batch_size=2)

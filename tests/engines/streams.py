@@ -6,11 +6,11 @@ from collections.abc import Generator
 
 import numpy as np
 
-from avel_tf.media.clip import SAMPLE_RATE
-from avel_tf.media.second_stream import SecondBatch, SecondStream
+from avel_tf.video.clip import SAMPLE_RATE
+from avel_tf.video.segment_loader import SegmentBatch, SegmentLoader
 
 
-class MadeStream(SecondStream):
+class MadeStream(SegmentLoader):
     """Seconds of noise and of flat colours, each after its own number, in an order to choose.
 
     Args:
@@ -21,11 +21,11 @@ class MadeStream(SecondStream):
         super().__init__([""], frames_per_second=frames_per_second, size=size, workers=1)
         self.numbers = numbers
 
-    def batches(self, seconds: int) -> Generator[SecondBatch, None, None]:
+    def batches(self, seconds: int) -> Generator[SegmentBatch, None, None]:
         for first in range(0, len(self.numbers), seconds):
             numbers = self.numbers[first : first + seconds]
             frames, waveform = map(np.stack, zip(*map(self._second, numbers), strict=True))
-            yield SecondBatch(0, frames, waveform, np.ones(len(numbers), bool))
+            yield SegmentBatch(0, frames, waveform, np.ones(len(numbers), bool))
 
     def _second(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         rng = np.random.default_rng(number)

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avel_tf.engines.choose import computes_in_bfloat16
-from tests.media.films import write_film
+from avel_tf.engines.selection import computes_in_bfloat16
+from tests.video.films import write_film
 
 ROOT = Path(__file__).resolve().parents[2]
 # What TensorFlow and OpenVINO read when a process starts. The last but one is how TensorFlow

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from avel_tf.embeddings import AudioSettings, EmbeddingSettings, VisualSettings, load_extractor
-from avel_tf.engines.choose import EngineChoice, computes_in_bfloat16, make_engine
 from avel_tf.engines.graphs import backbone_graphs
+from avel_tf.engines.selection import EngineChoice, computes_in_bfloat16, make_engine
 from avel_tf.engines.settings import EngineSettings
+from avel_tf.events.result import Result
 from avel_tf.export.loading import load_graphs
 from avel_tf.inference.localizer import Localizer
-from avel_tf.results import Result
 from tests.engines.streams import MadeStream
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -130,7 +130,7 @@ def test_backbones_alone_name_no_classes(extractor, choice):
 
 RUN = """
 import sys
-from avel_tf.cli import main
+from avel_tf.cli.main import main
 code = main(sys.argv[1:])
 assert sys.modules["openvino_telemetry"] is None  # nothing is reported to anybody
 print("tensorflow" in sys.modules)

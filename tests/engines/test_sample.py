@@ -7,11 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from avel_tf.annotations import load_dataset
+from avel_tf.datasets import load_dataset
 from avel_tf.engines import sample
 from avel_tf.engines.sample import FILES, sample_clips
-from avel_tf.media.decode_settings import DecodeSettings
-from avel_tf.media.isolated import IsolatedDecoder
+from avel_tf.video.decode_settings import DecodeSettings
+from avel_tf.video.isolated.decoder import IsolatedDecoder
 
 RECIPE = SimpleNamespace(visual=SimpleNamespace(frames_per_second=2, size=32))
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from avel_tf.evaluation.event_metrics import Criterion
-from avel_tf.events import Event, seconds_to_events
-from avel_tf.labels import Labels
+from avel_tf.events.event import Event, seconds_to_events
+from avel_tf.events.labels import Labels
 
 NAMES = ("Bark", "Cat, meow", "Flute", "Truck", "Shofar")
 

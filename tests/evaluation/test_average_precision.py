@@ -13,7 +13,7 @@ from avel_tf.evaluation.average_precision import (
     event_map,
     interpolated_average_precision,
 )
-from avel_tf.events import Event
+from avel_tf.events.event import Event
 from tests.evaluation.cases import random_spans
 
 NAMES = ("Bark", "Cat, meow", "Flute")

@@ -5,7 +5,7 @@ import pytest
 
 from avel_tf.evaluation.baselines import all_background, majority_class, right_class_everywhere
 from avel_tf.evaluation.metrics import evaluate
-from avel_tf.labels import AVE_CLASSES, Labels
+from avel_tf.events.labels import AVE_CLASSES, Labels
 
 LABELS = Labels(["Bark", "Cat", "Flute"])
 

@@ -16,7 +16,7 @@ from avel_tf.evaluation.event_metrics import (
     match_events,
     within_collars,
 )
-from avel_tf.events import Event
+from avel_tf.events.event import Event
 from tests.evaluation.cases import (
     allowed_pairs,
     events_of,

@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from avel_tf.commands.train import train_once
+from avel_tf.cli.train import train_once
 from avel_tf.config import Config
-from avel_tf.decoding import Decoding
-from avel_tf.evaluation.fitting import decoders, fit_decoding
+from avel_tf.evaluation.fitting import decoders, fit_postprocessing
 from avel_tf.evaluation.on_features import predict_split
 from avel_tf.evaluation.split_predictions import SplitPredictions
 from avel_tf.evaluation.summary import summary
-from avel_tf.event_decoder import EventDecoder
-from avel_tf.labels import Labels
+from avel_tf.events.event_postprocessor import EventPostprocessor
+from avel_tf.events.labels import Labels
+from avel_tf.events.postprocessing import Decoding
 from avel_tf.training.settings import TrainingSettings
 from tests.training import stores
 
@@ -34,20 +34,20 @@ def predictions(clips: int = 30, *, flicker: float = 0.0, seed: int = 0) -> Spli
 
 
 def test_the_plain_decoder_stays_where_nothing_is_better() -> None:
-    found = fit_decoding(predictions())
-    assert found.events == EventDecoder()
+    found = fit_postprocessing(predictions())
+    assert found.events == EventPostprocessor()
     assert (found.fitted_on, found.clips) == ("validation", 30)
 
 
 def test_the_grid_begins_with_the_plain_decoder_and_holds_none_twice() -> None:
     grid = list(decoders())
-    assert grid[0] == EventDecoder() and len(set(grid)) == len(grid) == 135
+    assert grid[0] == EventPostprocessor() and len(set(grid)) == len(grid) == 135
 
 
 def test_flicker_is_bridged_by_no_more_than_it_takes() -> None:
     split = predictions(flicker=0.5)
-    found = fit_decoding(split)
-    assert found.events == EventDecoder(fill_gap_seconds=1)
+    found = fit_postprocessing(split)
+    assert found.events == EventPostprocessor(fill_gap_seconds=1)
     plain, fitted = split.metrics(), split.metrics(found)
     assert plain["event_f1"] < fitted["event_f1"] == 1.0
     assert fitted["plain_events"]["event_f1"] == plain["event_f1"]
@@ -59,12 +59,12 @@ def test_a_split_without_events_or_seconds_leaves_the_defaults() -> None:
     silent = SplitPredictions(
         "validation", LABELS, {"a": np.full(4, 2)}, {"a": np.eye(3)[[2] * 4]}, None, None, []
     )
-    assert fit_decoding(silent).events == EventDecoder()
+    assert fit_postprocessing(silent).events == EventPostprocessor()
     unseen = SplitPredictions(
         "validation", LABELS, silent.reference, silent.probabilities,
         {"a": np.zeros(4, bool)}, None, [],
     )  # fmt: skip
-    assert fit_decoding(unseen).temperature == 1.0
+    assert fit_postprocessing(unseen).temperature == 1.0
 
 
 @pytest.mark.slow
@@ -107,7 +107,7 @@ def test_without_a_validation_split_nothing_is_fitted(tmp_path) -> None:
 def test_where_it_was_fitted_it_is_not_to_be_trusted() -> None:
 
     split = predictions(flicker=0.5)
-    assert "look better than they will be" in summary(split.metrics(fit_decoding(split)))
+    assert "look better than they will be" in summary(split.metrics(fit_postprocessing(split)))
     assert "look better" not in summary(split.metrics(Decoding()))
 
 
@@ -123,7 +123,7 @@ def test_seconds_that_are_not_counted_take_no_part(tmp_path) -> None:
         {name: one[:8] for name, one in split.reference.items()},
         {name: one[:8] for name, one in split.probabilities.items()}, None, None, [],
     )  # fmt: skip
-    assert fit_decoding(masked) == fit_decoding(cut)
+    assert fit_postprocessing(masked) == fit_postprocessing(cut)
 
 
 def test_predictions_of_a_split_are_counted_as_the_protocol_says(tmp_path) -> None:
@@ -149,7 +149,7 @@ def test_a_damaged_file_is_named(tmp_path, content: str) -> None:
 
 
 def test_it_comes_back_as_it_was_written(tmp_path) -> None:
-    decoding = Decoding(1.25, EventDecoder(0.7, 0.4, 2, 3), "validation", 40)
+    decoding = Decoding(1.25, EventPostprocessor(0.7, 0.4, 2, 3), "validation", 40)
     decoding.save(tmp_path)
     assert Decoding.load(tmp_path) == decoding
     assert Decoding.load(tmp_path / "nowhere") == Decoding()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from avel_tf.evaluation.metrics import evaluate
 from avel_tf.evaluation.segment_metrics import MACRO
-from avel_tf.labels import Labels
+from avel_tf.events.labels import Labels
 
 LABELS = Labels(["Bark", "Cat, meow", "Flute"])
 COUNTS = np.array([3, 9, 1, 50])
@@ -225,7 +225,7 @@ def test_what_does_not_fit_is_refused(truth: dict, guess: dict, sentence: str) -
 
 def test_no_tensorflow_is_needed() -> None:
     code = (
-        "import sys, avel_tf.evaluation.metrics, avel_tf.evaluation.seeds, avel_tf.formats; "
+        "import sys, avel_tf.evaluation.metrics, avel_tf.evaluation.seeds, avel_tf.events.formats; "
         "sys.exit(any(name in sys.modules for name in ('tensorflow', 'keras', 'sklearn')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -11,19 +11,19 @@ import pytest
 import sed_eval
 from sklearn import metrics as sklearn_metrics
 
-from avel_tf.decoding import Decoding
 from avel_tf.evaluation.calibration import with_temperature
 from avel_tf.evaluation.clip_outcome import ClipOutcome, true_events
 from avel_tf.evaluation.clip_outcomes import clip_outcomes
 from avel_tf.evaluation.event_metrics import event_scores, within_collars
-from avel_tf.evaluation.fitting import CLASS_THRESHOLDS, fit_decoding, fit_thresholds
+from avel_tf.evaluation.fitting import CLASS_THRESHOLDS, fit_postprocessing, fit_thresholds
 from avel_tf.evaluation.metrics import evaluate
 from avel_tf.evaluation.paired import paired_bootstrap
 from avel_tf.evaluation.predictions_file import read_predictions, write_predictions
 from avel_tf.evaluation.seeds import aggregate_seeds
 from avel_tf.evaluation.split_predictions import SplitPredictions
 from avel_tf.evaluation.summary import summary
-from avel_tf.labels import Labels
+from avel_tf.events.labels import Labels
+from avel_tf.events.postprocessing import Decoding
 
 LABELS = Labels(["Bark", "Flute", "Clock", "Truck"])
 HALF = (0.5,) * len(LABELS)
@@ -188,7 +188,7 @@ def test_what_is_fitted_on_validation_undoes_a_temperature() -> None:
     sharp = {name: with_temperature(one, 1 / 3, multi_label=True) for name, one in found.items()}
 
     def fitted(probabilities: dict[str, np.ndarray]) -> Decoding:
-        return fit_decoding(
+        return fit_postprocessing(
             SplitPredictions("validation", LABELS, truth, probabilities, None, None, [])
         )
 

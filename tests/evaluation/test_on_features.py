@@ -7,10 +7,10 @@ import os
 import numpy as np
 import pytest
 
-from avel_tf.data.feature_store import FeatureStore, FeatureStoreError, FeatureStoreWriter
-from avel_tf.data.features import Features
 from avel_tf.evaluation import on_features
 from avel_tf.evaluation.on_features import evaluate_features
+from avel_tf.features.feature_store import FeatureStore, FeatureStoreError, FeatureStoreWriter
+from avel_tf.features.features import Features
 from tests.training import stores
 
 

@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import bootstrap
 
-from avel_tf.decoding import Decoding
 from avel_tf.evaluation.clip_outcome import ClipOutcome
 from avel_tf.evaluation.clip_outcomes import clip_outcomes
 from avel_tf.evaluation.metrics import evaluate
 from avel_tf.evaluation.paired import paired_bootstrap
 from avel_tf.evaluation.predictions_file import read_predictions, write_predictions
-from avel_tf.event_decoder import EventDecoder
-from avel_tf.labels import Labels
+from avel_tf.events.event_postprocessor import EventPostprocessor
+from avel_tf.events.labels import Labels
+from avel_tf.events.postprocessing import Decoding
 
 LABELS = Labels(["Bark", "Cat, meow", "Flute"])
 TRUTH = {
@@ -60,7 +60,7 @@ def test_nothing_against_itself_and_the_other_way_round(one: int, other: int, se
 
 
 def test_the_numbers_are_those_of_metrics_json() -> None:
-    decoder = EventDecoder(min_seconds=2)
+    decoder = EventPostprocessor(min_seconds=2)
     numbers = compare(outcomes(1, 0.8, decoder=decoder), outcomes(2, 0.5))
     one = evaluate(
         TRUTH, model(1, 0.8), LABELS, train_counts=None, decoding=Decoding(events=decoder)
@@ -108,7 +108,7 @@ def test_pairs_tell_apart_what_two_intervals_do_not() -> None:
 
 def test_from_files_it_is_the_same(tmp_path) -> None:
     ours = outcomes(
-        1, 0.8, decoder=EventDecoder(0.6, 0.4, 1, 2), valid={"clip 3": np.arange(10) < 7}
+        1, 0.8, decoder=EventPostprocessor(0.6, 0.4, 1, 2), valid={"clip 3": np.arange(10) < 7}
     )
     theirs = outcomes(2, 0.7)
     for name, each in (("a", ours), ("b", theirs)):

@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avel_tf.annotations import load_dataset
-from avel_tf.data.feature_store import FeatureStore
-from avel_tf.engines.choose import EngineChoice, make_engine
+from avel_tf.datasets import load_dataset
 from avel_tf.engines.graphs import backbone_graphs
+from avel_tf.engines.selection import EngineChoice, make_engine
 from avel_tf.evaluation.condition import CLEAN, Condition, conditions
 from avel_tf.evaluation.robustness import measure_robustness
-from avel_tf.evaluation.robustness_report import draw_robustness, robustness_table, severity_text
-from avel_tf.media.corruptions import CORRUPTIONS
+from avel_tf.features.feature_store import FeatureStore
+from avel_tf.reports.robustness_report import draw_robustness, robustness_table, severity_text
+from avel_tf.synthesis.corruptions import CORRUPTIONS
 from tests.conftest import CLASSES as CLASS_NAMES
 from tests.conftest import FLOAT32
 

@@ -8,7 +8,7 @@ import pytest
 
 from avel_tf.evaluation.metrics import evaluate
 from avel_tf.evaluation.seeds import HEADLINE, aggregate_seeds
-from avel_tf.labels import Labels
+from avel_tf.events.labels import Labels
 
 LABELS = Labels(["Bark", "Cat"])
 

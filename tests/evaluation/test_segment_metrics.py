@@ -16,7 +16,7 @@ from avel_tf.evaluation.segment_metrics import (
     segment_accuracy,
     segment_f1,
 )
-from avel_tf.labels import Labels
+from avel_tf.events.labels import Labels
 from tests.evaluation.cases import events_of, random_cases
 
 CASES = 1000

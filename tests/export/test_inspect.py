@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from avel_tf.cli import main
+from avel_tf.cli.main import main
 from avel_tf.export.inspect import CUSTOM, inspect_ops
 from avel_tf.export.manifest import ModelError, find_version, fingerprint, mismatches, sealed
 

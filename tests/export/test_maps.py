@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 import yaml
 
-from avel_tf.cli import main
+from avel_tf.cli.main import main
 from avel_tf.config import load_config
-from avel_tf.data.feature_store import FeatureStore
 from avel_tf.embeddings import load_extractor
 from avel_tf.engines.settings import EngineSettings
+from avel_tf.events.result import Result, Second
 from avel_tf.export.manifest import read_manifest
+from avel_tf.features.feature_store import FeatureStore
 from avel_tf.inference.localizer import Localizer
-from avel_tf.inference.looking import looked_at
+from avel_tf.inference.spatial_attention import spatial_attention_maps
 from avel_tf.models import attention_model
 from avel_tf.reports.timeline_picture import write_timeline_picture
-from avel_tf.results import Result, Second
 from avel_tf.training.run import Run, probabilities_of
 from tests.conftest import COMPACT_SETTINGS, TINY_TRAINING, as_set
 from tests.embeddings import hub_modules
@@ -105,7 +105,7 @@ def test_where_it_looked_can_be_shown_on_the_pictures(run_of_maps, clips, tmp_pa
     run = Run(run_of_maps)
     extractor = load_extractor(load_config(run_of_maps / "config.yaml").embeddings)
     video = min((clips / "videos" / "test").iterdir())
-    looked = looked_at(run.model(), extractor, video, seconds=4)
+    looked = spatial_attention_maps(run.model(), extractor, video, seconds=4)
     (record,) = (
         FeatureStore(run_of_maps.parent / "features").dataset("test").take(1).as_numpy_iterator()
     )

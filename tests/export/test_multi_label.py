@@ -6,21 +6,21 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from avel_tf.decoding import Decoding
-from avel_tf.event_decoder import EventDecoder
+from avel_tf.events.event_postprocessor import EventPostprocessor
+from avel_tf.events.formats import write_formats
+from avel_tf.events.postprocessing import Decoding
+from avel_tf.events.result import read_results
 from avel_tf.export.saved_model import export_saved_model
-from avel_tf.formats import write_formats
 from avel_tf.inference.localizer import Localizer, ModelError
 from avel_tf.models import ModelSettings, build_model
-from avel_tf.reports.results_page import write_results_page
-from avel_tf.results import read_results
+from avel_tf.reports.results_report import write_results_report
 from avel_tf.training.run import probabilities_of
 from tests.conftest import FLOAT32
-from tests.media.films import tone, write_film
+from tests.video.films import tone, write_film
 
 LABELS = ("Bark", "Flute", "Clock")
 # Untrained probabilities lie near one half: thresholds around it give every number of labels.
-DECODING = Decoding(1.25, EventDecoder(), "validation", 9, (31 / 64, 0.5, 33 / 64))
+DECODING = Decoding(1.25, EventPostprocessor(), "validation", 9, (31 / 64, 0.5, 33 / 64))
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def head(extractor):
 
 @pytest.fixture(scope="module")
 def exported(head, extractor, tmp_path_factory):
-    from avel_tf.labels import Labels
+    from avel_tf.events.labels import Labels
 
     return export_saved_model(
         head,
@@ -96,7 +96,7 @@ def test_results_hold_every_label(exported, tmp_path) -> None:
     assert [each.labels and [one.label for one in each.labels] for each in again.seconds] == [
         each.labels and [one.label for one in each.labels] for each in result.seconds
     ]
-    write_results_page(tmp_path / "out")
+    write_results_report(tmp_path / "out")
 
 
 def test_thresholds_of_other_classes_are_refused(exported, tmp_path) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from avel_tf.embeddings.audio import SAMPLE_RATE
 from avel_tf.engines.graphs import LoadedGraphs
 from avel_tf.export.loading import load_graphs
-from avel_tf.shipped import find_shipped
+from avel_tf.pretrained import find_pretrained
 from tests.conftest import FRAMES_PER_SECOND
 
 few = settings(
@@ -198,8 +198,8 @@ def test_a_mask_of_another_shape_is_named(model):
 
 def test_an_older_export_knows_absence_by_zeros():
     """The model that comes with the package was exported before there was `valid`."""
-    old: LoadedGraphs = load_graphs(find_shipped())
-    signatures = tf.saved_model.load(str(find_shipped())).signatures
+    old: LoadedGraphs = load_graphs(find_pretrained())
+    signatures = tf.saved_model.load(str(find_pretrained())).signatures
     assert "from_features_with_valid" not in signatures
     rng = np.random.default_rng(0)
     specs = signatures["from_features"].structured_input_signature[1]

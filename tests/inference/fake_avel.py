@@ -18,11 +18,11 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from avel_tf import quiet
-from avel_tf.engines.choose import EngineChoice
-from avel_tf.events import Event
+from avel_tf.engines.selection import EngineChoice
+from avel_tf.events.event import Event
+from avel_tf.events.result import Result, Second
 from avel_tf.export.manifest import ModelError, find_version, model_name, sealed
-from avel_tf.results import Result, Second
+from avel_tf.utils import lazy_imports
 
 
 def make_model(folder: Path) -> Path:
@@ -47,7 +47,7 @@ class FakeLocalizer:
     def choose_engine(self, paths: Sequence[str]) -> EngineChoice:
         return EngineChoice("fake", "float32")
 
-    def label_files(
+    def localize_unordered(
         self,
         paths: Sequence[str],
         *,
@@ -88,7 +88,7 @@ if __name__ == "__main__":
     module = types.ModuleType("avel_tf.inference.localizer")
     module.Localizer, module.ModelError = FakeLocalizer, ModelError  # type: ignore[attr-defined]
     sys.modules[module.__name__] = module
-    quiet.load_tensorflow = lambda: None
-    from avel_tf.cli import main
+    lazy_imports.load_tensorflow = lambda: None
+    from avel_tf.cli.main import main
 
     sys.exit(main())

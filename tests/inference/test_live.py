@@ -17,15 +17,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avel_tf.cli import main
-from avel_tf.inference.live import LiveWindow, label_live
+from avel_tf.cli.main import main
+from avel_tf.events.result import read_results
+from avel_tf.inference.live import LiveWindow, localize_live
 from avel_tf.inference.localizer import Localizer
 from avel_tf.inference.settings import InferenceSettings
-from avel_tf.media.decode_settings import DecodeSettings
-from avel_tf.results import read_results
+from avel_tf.video.decode_settings import DecodeSettings
 from tests.conftest import FLOAT32
-from tests.media.films import tone, write_film
-from tests.media.test_live import piped
+from tests.video.films import tone, write_film
+from tests.video.test_live import piped
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 8
@@ -83,7 +83,7 @@ def test_settings_have_limits():
 def test_a_stream_that_fits_a_window_is_labelled_as_the_file(localizer, film):
     told = []
     with piped(film.read_bytes()) as descriptor:
-        found = label_live(localizer, "-", telling=told.append, descriptor=descriptor)
+        found = localize_live(localizer, "-", telling=told.append, descriptor=descriptor)
     expected = localizer.localize(film)
     assert (found.video, found.status, found.reason) == ("-", "ok", None)
     assert (found.duration, found.model) == (SECONDS, "tiny/1")
@@ -118,7 +118,7 @@ def test_labels_come_while_the_stream_does(exported, film):
 
     thread = threading.Thread(target=feed)
     thread.start()
-    result = label_live(localizer, "-", telling=telling, descriptor=reading)
+    result = localize_live(localizer, "-", telling=telling, descriptor=reading)
     thread.join()
     os.close(reading)
     assert len(result.seconds) == SECONDS and result.status == "ok"
@@ -130,21 +130,21 @@ def test_labels_come_while_the_stream_does(exported, film):
 def test_a_stream_that_falls_silent(localizer, film):
     part = film.read_bytes()[: int(film.stat().st_size * 4.3 / SECONDS)]
     with piped(part, then_close=False) as descriptor:
-        found = label_live(localizer, "-", telling=lambda _: None, descriptor=descriptor)
+        found = localize_live(localizer, "-", telling=lambda _: None, descriptor=descriptor)
     assert found.status == "partial" and len(found.seconds) == 4
     assert "othing came for 1.5 s, which counts as the end" in found.reason
 
 
 def test_what_is_no_stream(localizer):
     with piped(b"garbage" * 500) as descriptor:
-        found = label_live(localizer, "-", telling=lambda _: None, descriptor=descriptor)
+        found = localize_live(localizer, "-", telling=lambda _: None, descriptor=descriptor)
     assert found.status == "quarantined" and "no known film" in found.reason
 
 
 def test_stopped_before_anything_came(localizer):
     began = time.monotonic()
     with piped(then_close=False) as descriptor:
-        found = label_live(
+        found = localize_live(
             localizer,
             "-",
             telling=lambda _: None,

@@ -11,14 +11,14 @@ import pytest
 import tensorflow as tf
 
 import avel_tf
-from avel_tf.data.settings import DataSettings
 from avel_tf.engines.tensorflow_engine import TensorFlowEngine
+from avel_tf.events.result import Result
+from avel_tf.features.settings import DataSettings
 from avel_tf.inference.localizer import Localizer, ModelError, find_version
 from avel_tf.inference.settings import InferenceSettings
-from avel_tf.media.decode import decode_clip
-from avel_tf.results import Result
+from avel_tf.video.decode import decode_clip
 from tests.conftest import FLOAT32
-from tests.media.films import tone, write_film
+from tests.video.films import tone, write_film
 
 
 @pytest.fixture(scope="module")

@@ -12,15 +12,15 @@ from pathlib import Path
 import av
 import pytest
 
-from avel_tf.results import read_results
-from tests.media.films import tone, write_film
+from avel_tf.events.result import read_results
+from tests.video.films import tone, write_film
 
 ROOT = Path(__file__).resolve().parents[2]
 MINUTES = 2
 # `VmHWM` of proc(5) and not `ru_maxrss`, which a child inherits from the parent that it left.
 SCRIPT = """
 import glob, json, os, sys, threading, time
-from avel_tf.cli import main
+from avel_tf.cli.main import main
 
 def peak(pid):
     with open(f"/proc/{pid}/status") as lines:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from avel_tf.cli import main
-from avel_tf.results import read_results
+from avel_tf.cli.main import main
+from avel_tf.events.result import read_results
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -85,24 +85,24 @@ def test_every_file_is_announced_before_it_is_opened(clips, exported, tmp_path):
             os.link(paths[0], later)
 
     localizer = Localizer(exported)
-    results = dict(localizer.label_files([*paths, later], opening=opening))
+    results = dict(localizer.localize_unordered([*paths, later], opening=opening))
     assert sorted(announced) == sorted([*paths, later])
     assert results[3].status == "ok" and results[3].seconds == results[0].seconds
 
 
 def test_an_error_while_a_file_is_announced_stops_the_run_as_itself(clips, exported, tmp_path):
     """The decoding threads meet it; the sentence must still reach the user."""
-    from avel_tf.inference.label import label_into_ledger
-    from avel_tf.inference.ledger import Ledger
+    from avel_tf.inference.batch import localize_into_journal
     from avel_tf.inference.localizer import Localizer
+    from avel_tf.inference.run_journal import RunJournal
 
     localizer = Localizer(exported)
     paths = [str(path) for path in (clips / "videos").rglob("*.mp4")][:3]
     with (
         pytest.raises(OSError, match=r"^\S+ cannot be written: No space left"),
-        Ledger(tmp_path / "out", paths, setup={}, model=localizer.name) as ledger,
+        RunJournal(tmp_path / "out", paths, setup={}, model=localizer.name) as ledger,
         pytest.MonkeyPatch.context() as patch,
     ):
         patch.setattr(ledger, "_file", os.open("/dev/full", os.O_WRONLY))
         patch.setattr(os, "ftruncate", lambda *_: None)
-        label_into_ledger(localizer, ledger)
+        localize_into_journal(localizer, ledger)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from avel_tf.results import read_results
+from avel_tf.events.result import read_results
 from tests.inference.fake_avel import make_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -318,7 +318,7 @@ def test_no_room_for_the_results_keeps_the_ledger(videos, model, tmp_path):
     (out / "results.jsonl").write_bytes(b"an older one\n")
     script = (
         "import errno, os, runpy, sys\n"
-        "import avel_tf.atomic as atomic\n"
+        "import avel_tf.utils.durable_files as atomic\n"
         "def full(*_): raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))\n"
         "atomic.os = type('os', (), {**vars(os), 'replace': staticmethod(full)})\n"
         "sys.argv = ['avel', *sys.argv[1:]]\n"

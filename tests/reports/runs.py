@@ -13,7 +13,7 @@ from avel_tf.evaluation.clip_outcomes import clip_outcomes
 from avel_tf.evaluation.metrics import evaluate
 from avel_tf.evaluation.predictions_file import write_predictions
 from avel_tf.evaluation.seeds import aggregate_seeds
-from avel_tf.labels import Labels
+from avel_tf.events.labels import Labels
 
 LABELS = Labels(["Bark", "</script><b>&", "Clock"])
 HISTORY = "epoch,loss,segment_accuracy,val_loss,val_segment_accuracy\n" + "".join(

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from avel_tf.data.feature_store import FeatureStore, FeatureStoreWriter
-from avel_tf.data.features import Features
 from avel_tf.embeddings.recipe import AudioRecipe, Recipe, VisualRecipe
-from avel_tf.labels import Labels
+from avel_tf.events.labels import Labels
+from avel_tf.features.feature_store import FeatureStore, FeatureStoreWriter
+from avel_tf.features.features import Features
 from avel_tf.models import ModelSettings
 
 LABELS = Labels(["Bark", "Church bell", "Clock"])

@@ -12,9 +12,9 @@ import keras
 import numpy as np
 import pytest
 
-from avel_tf.data.augmentation.settings import AugmentationSettings
-from avel_tf.data.feature_store import FeatureStore
+from avel_tf.features.feature_store import FeatureStore
 from avel_tf.models import ModelSettings
+from avel_tf.training.augmentation.settings import AugmentationSettings
 from avel_tf.training.checkpoint import EpochCheckpoint, write_atomically
 from avel_tf.training.settings import TrainingSettings
 from avel_tf.training.train import train
@@ -54,8 +54,8 @@ checkpoint.write_atomically = kill_in_write
 }
 DRIVER = """
 import os, signal, sys
-from avel_tf.data.augmentation.settings import AugmentationSettings
-from avel_tf.data.feature_store import FeatureStore
+from avel_tf.training.augmentation.settings import AugmentationSettings
+from avel_tf.features.feature_store import FeatureStore
 from avel_tf.models import ModelSettings
 from avel_tf.training import checkpoint
 from avel_tf.training.settings import TrainingSettings

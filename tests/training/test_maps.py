@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avel_tf.data.feature_store import FeatureStore
-from avel_tf.data.features import Features
+from avel_tf.features.feature_store import FeatureStore
+from avel_tf.features.features import Features
 from avel_tf.models import ModelSettings, load_model
 from avel_tf.training.run import probabilities_of
 from avel_tf.training.settings import TrainingSettings
@@ -117,9 +117,9 @@ def test_a_killed_run_goes_on_exactly(store, tmp_path):
 
 
 def test_every_place_has_the_noise_of_its_channel(store, tmp_path):
-    from avel_tf.data.augmentation.settings import AugmentationSettings
-    from avel_tf.data.examples import load_examples
+    from avel_tf.features.examples import load_examples
     from avel_tf.models import build_model, fit_normalization
+    from avel_tf.training.augmentation.settings import AugmentationSettings
 
     examples = load_examples(store, "train", seconds=SECONDS)
     model = build_model(

@@ -8,16 +8,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from avel_tf.annotations import Annotation, Dataset, Video
-from avel_tf.data.annotation_changes import annotation_changes, relabel
-from avel_tf.data.augmentation.settings import AugmentationSettings
-from avel_tf.data.examples import load_examples
-from avel_tf.data.feature_store import FeatureStore, FeatureStoreWriter
-from avel_tf.data.features import Features
-from avel_tf.data.overlaps import count_overlaps
-from avel_tf.evaluation.fitting import fit_decoding
+from avel_tf.datasets import Annotation, Dataset, Video
+from avel_tf.evaluation.fitting import fit_postprocessing
 from avel_tf.evaluation.on_features import predict_split
+from avel_tf.features.annotation_changes import annotation_changes, relabel
+from avel_tf.features.examples import load_examples
+from avel_tf.features.feature_store import FeatureStore, FeatureStoreWriter
+from avel_tf.features.features import Features
+from avel_tf.features.overlaps import count_overlaps
 from avel_tf.models import ModelSettings, check_head
+from avel_tf.training.augmentation.settings import AugmentationSettings
 from avel_tf.training.run import probabilities_of
 from avel_tf.training.settings import TrainingSettings
 from avel_tf.training.train import TrainingError, train
@@ -96,7 +96,7 @@ def test_targets_are_sets_of_classes_and_their_absence(store) -> None:
 
 def test_several_labels_are_learned(store, model) -> None:
     predict = probabilities_of(model)
-    decoding = fit_decoding(
+    decoding = fit_postprocessing(
         predict_split(predict, store, "validation", window_seconds=SECONDS, multi_label=True)
     )
     measured = predict_split(

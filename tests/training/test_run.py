@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from avel_tf.config import load_config
-from avel_tf.data.feature_store import FeatureStore
+from avel_tf.features.feature_store import FeatureStore
 from avel_tf.training.run import Run, probabilities_of
 from tests.conftest import COMPACT_SETTINGS, TINY_TRAINING
 

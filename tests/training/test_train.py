@@ -10,9 +10,9 @@ import keras
 import numpy as np
 import pytest
 
-from avel_tf.data.examples import load_examples
-from avel_tf.data.feature_store import FeatureStore
-from avel_tf.data.features import Features
+from avel_tf.features.examples import load_examples
+from avel_tf.features.feature_store import FeatureStore
+from avel_tf.features.features import Features
 from avel_tf.models import ModelSettings, build_model
 from avel_tf.training.checkpoint import EpochCheckpoint
 from avel_tf.training.run import probabilities_of

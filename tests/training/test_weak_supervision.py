@@ -9,11 +9,11 @@ import keras
 import numpy as np
 import pytest
 
-from avel_tf.data.augmentation.settings import AugmentationSettings
-from avel_tf.data.examples import clip_label, load_examples
+from avel_tf.evaluation.history import best_epoch
+from avel_tf.features.examples import clip_label, load_examples
 from avel_tf.models import ModelSettings
-from avel_tf.training.history import best_epoch
-from avel_tf.training.plots import draw_curves, read_history
+from avel_tf.reports.training_figures import draw_curves, read_history
+from avel_tf.training.augmentation.settings import AugmentationSettings
 from avel_tf.training.settings import TrainingSettings
 from avel_tf.training.train import TrainingError, train
 from tests.training import stores

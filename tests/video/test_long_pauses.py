@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avel_tf.media.clip import Clip
-from avel_tf.media.decode import DecodeSettings, decode_blocks, decode_clip, join
+from avel_tf.video.clip import Clip
+from avel_tf.video.decode import DecodeSettings, decode_blocks, decode_clip, join
 from tests.video.coded_clip import SIZE, Coded, shown, steady, write
 
 # After so many seconds of sound without a picture the latest one is taken to stay; 300 in truth.
@@ -19,7 +19,7 @@ SOUND = ((Fraction(0), Fraction(36)),)
 
 @pytest.fixture(autouse=True)
 def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("avel_tf.media.packet_walk._PICTURE_BEHIND", BEHIND)
+    monkeypatch.setattr("avel_tf.video.stream_decoder._PICTURE_BEHIND", BEHIND)
 
 
 def both(path: Path, threads: int = 1) -> Clip:

@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from avel_tf.media.decode import decode_blocks, decode_clip, join
+from avel_tf.video.decode import decode_blocks, decode_clip, join
 from tests.video.coded_clip import SIZE, Coded, copy, heard, shown, write
 from tests.video.player import differences, play
 from tests.video.test_timing_cases import FORMATS

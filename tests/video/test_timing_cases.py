@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avel_tf.media.clip import Clip
-from avel_tf.media.decode import decode_blocks, decode_clip
+from avel_tf.video.clip import Clip
+from avel_tf.video.decode import decode_blocks, decode_clip
 from tests.video.coded_clip import SIZE, Coded, copy, heard, shown, steady, write
 from tests.video.player import differences, play
 

@@ -1,0 +1,10 @@
+"""`python -m avel_tf.cli` is the command `avel`."""
+
+from __future__ import annotations
+
+import sys
+
+from avel_tf.cli.main import main
+
+if __name__ == "__main__":
+    sys.exit(main())

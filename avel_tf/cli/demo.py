@@ -1,0 +1,113 @@
+"""avel demo: the whole path with no network, from made clips to labelled seconds."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import shlex
+import shutil
+import time
+from pathlib import Path
+
+from avel_tf.cli.paths import output_folder
+
+# About 160 clips: enough for a small model, few enough for two minutes on two cores.
+TRAIN_CLIPS, VALIDATION_CLIPS, TEST_CLIPS = 110, 20, 30
+SEED = 0
+# Of the 80 pixels that the compact backbone sees, a third of the height is 27.
+OBJECT_HEIGHT = (0.35, 0.6)
+# Two pictures a second are looked at, and each of them is a new one.
+FRAME_RATE = 4.0
+MARKER = ".avel-demo"
+
+CONFIGURATION = """\
+# The settings of avel demo: the project's own small backbones, which need no download. TF-Hub's
+# ResNet-152 and VGGish know more of real video.
+embeddings:
+  visual:
+    module: compact
+    frames_per_second: 2
+  audio:
+    module: compact
+training:
+  epochs: 40
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the command."""
+    parser.add_argument("--out", type=output_folder, default="demo", metavar="DIR")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Make clips, audit, train, evaluate, export, infer, report; each by the command for it."""
+    from avel_tf.datasets import load_dataset
+    from avel_tf.events.result import read_results
+    from avel_tf.reports.results_report import write_results_report
+    from avel_tf.reports.timeline_picture import write_timeline_picture
+    from avel_tf.synthesis.dataset import SynthesisSettings, make_dataset
+
+    began = time.monotonic()
+    out = options.out
+    _prepare(out)
+    print(f"Making {TRAIN_CLIPS + VALIDATION_CLIPS + TEST_CLIPS} clips in {out / 'clips'} ...")
+    clips = make_dataset(
+        out / "clips",
+        train=TRAIN_CLIPS,
+        validation=VALIDATION_CLIPS,
+        test=TEST_CLIPS,
+        seed=SEED,
+        settings=SynthesisSettings(frame_rate=FRAME_RATE, object_height=OBJECT_HEIGHT),
+    )
+    config = out / "demo.yaml"
+    config.write_text(CONFIGURATION, encoding="utf-8")
+    model = out / "saved_models" / "demo"
+    codes = [
+        _command("audit", clips, "--out", out / "audit.html"),
+        _command("train", clips, "--out", out / "run", "--config", config),
+        _command("report", out / "run"),
+        _command("export", out / "run", "--out", model),
+        _command("infer", clips / "videos" / "test", "--model", model, "--out", out / "results"),
+    ]
+    reference = {
+        str(video.path): [(each.label, each.start, each.end) for each in video.annotations]
+        for video in load_dataset(clips).split("test")
+    }
+    page = write_results_report(
+        out / "results", out=out / "index.html", reference=reference, title="avel demo"
+    )
+    shown = next(
+        (result for result in read_results(out / "results" / "results.jsonl") if result.events),
+        None,
+    )
+    if shown:
+        true = reference.get(str(Path(shown.video).resolve()))
+        write_timeline_picture(shown, out / "picture.png", reference=true)
+    print(
+        f"\nDone in {time.monotonic() - began:.0f} s. The clips are drawn: what it shows is the "
+        "path, not what the model can do with real video.\n"
+        f"Look at the test clips and their seconds: {page.resolve()}\n"
+        f"How well the model did: {(out / 'run' / 'report.html').resolve()}"
+    )
+    return max(codes)
+
+
+def _prepare(out: Path) -> None:
+    """Start anew, and touch no folder that a demo did not make."""
+    foreign = out.exists() and (not out.is_dir() or any(out.iterdir()))
+    if foreign and not (out / MARKER).is_file():
+        raise ValueError(f"{out} exists and is no earlier demo. Choose another --out.")
+    if out.exists():
+        shutil.rmtree(out)
+    out.mkdir(parents=True)
+    (out / MARKER).write_text("Made by avel demo, which may remove this folder.\n", "utf-8")
+
+
+def _command(name: str, *arguments: str | Path) -> int:
+    """Run one command in this process, and show what to type for it."""
+    words = [str(argument) for argument in arguments]
+    print(f"\n$ avel {name} {shlex.join(words)}", flush=True)
+    module = importlib.import_module(f"avel_tf.cli.{name}")
+    parser = argparse.ArgumentParser(prog=f"avel {name}")
+    module.add_arguments(parser)
+    return module.run(parser.parse_args(words))

@@ -1,0 +1,64 @@
+"""Types of the arguments that name files and folders, which check them before any work is done."""
+
+from __future__ import annotations
+
+import os
+from argparse import ArgumentTypeError
+from pathlib import Path
+
+
+def output_folder(text: str) -> Path:
+    """A folder to write to, which may be missing yet."""
+    _refuse_empty(text, "a folder")
+    path = Path(text)
+    if os.path.lexists(path) and not path.exists():
+        raise ArgumentTypeError(f"{text} is a link to nothing; expected a folder, or a new name.")
+    if path.exists() and not path.is_dir():
+        raise ArgumentTypeError(f"{text} is a file; expected a folder, or a new name for one.")
+    _check_writable(text, path)
+    return path
+
+
+def output_file(text: str) -> Path:
+    """A file to write, which may be missing yet."""
+    _refuse_empty(text, "a file")
+    path = Path(text)
+    if path.is_dir() or text.endswith(os.sep):
+        raise ArgumentTypeError(
+            f"{text} is a folder; expected the name of a file, such as {path / 'index.html'}."
+        )
+    _check_writable(text, path.parent)
+    return path
+
+
+def input_folder(text: str) -> Path:
+    """A folder to read, which must be there."""
+    _refuse_empty(text, "a folder")
+    path = Path(text)
+    if path.is_dir():
+        return path
+    if path.exists():
+        raise ArgumentTypeError(f"{text} is a file; expected a folder.")
+    from avel_tf.video.video_files import similar_name
+
+    near = similar_name(path)
+    hint = f" The nearest name there is {near!r}." if near else ""
+    raise ArgumentTypeError(f"there is no folder {text}.{hint}")
+
+
+def _refuse_empty(text: str, expected: str) -> None:
+    if not text or "\0" in text:
+        raise ArgumentTypeError(f"expected the name of {expected}; received {text!r}.")
+
+
+def _check_writable(text: str, path: Path) -> None:
+    """Refuses what cannot be made, because of what is there already."""
+    there = Path(os.path.abspath(path))
+    while not os.path.lexists(there):
+        there = there.parent
+    if not there.is_dir():
+        raise ArgumentTypeError(f"{text} cannot be made, because {there} is a file.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ArgumentTypeError(
+            f"{text} cannot be written, because you may not write to the folder {there}."
+        )

@@ -1,0 +1,26 @@
+"""Annotated data sets: layouts, splits, and one label per second."""
+
+from __future__ import annotations
+
+from avel_tf.datasets.annotation import Annotation
+from avel_tf.datasets.dataset import Dataset
+from avel_tf.datasets.errors import DatasetError
+from avel_tf.datasets.load import load_dataset
+from avel_tf.datasets.segment_labels import active_classes, segment_labels
+from avel_tf.datasets.settings import DatasetSettings
+from avel_tf.datasets.splits import assign_splits, remove_leaks
+from avel_tf.datasets.video import SPLITS, Video
+
+__all__ = [
+    "SPLITS",
+    "Annotation",
+    "Dataset",
+    "DatasetError",
+    "DatasetSettings",
+    "Video",
+    "active_classes",
+    "assign_splits",
+    "load_dataset",
+    "remove_leaks",
+    "segment_labels",
+]

@@ -1,0 +1,198 @@
+"""The ActivityNet layout: one JSON file with a `database` of videos.
+
+Reference:
+    Caba Heilbron, Escorcia, Ghanem, Niebles: ActivityNet, CVPR 2015; the format of its
+    `activity_net.v1-3.min.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from avel_tf.datasets.annotation import Annotation
+from avel_tf.datasets.dataset import Dataset
+from avel_tf.datasets.errors import DatasetError
+from avel_tf.datasets.reading import (
+    alphabetical_labels,
+    decode_text,
+    parse_seconds,
+    read_bytes,
+    sort_annotations,
+)
+from avel_tf.datasets.settings import DatasetSettings
+from avel_tf.datasets.splits import assign_splits
+from avel_tf.datasets.video import Video
+from avel_tf.events.labels import did_you_mean
+from avel_tf.video.video_files import AmbiguousNameError, VideoFolder
+
+_SUBSETS = {
+    "training": "train",
+    "validation": "validation",
+    "testing": "test",
+    "train": "train",
+    "val": "validation",
+    "test": "test",
+}
+_SUFFIXES = (".mp4", ".mkv", ".webm", ".mov")
+_FORM = '{"database": {id: {"subset", "annotations": [{"segment": [start, end], "label"}]}}}'
+
+
+def load_activitynet(path: Path, settings: DatasetSettings) -> Dataset:
+    """Reads an ActivityNet file.
+
+    The video of an id is its `"path"` where there is one, relative to the file, else
+    `<id>` or `v_<id>` with the suffix mp4, mkv, webm or mov (in this order, before any other),
+    beside the file, in `videos/` or in `raw_videos/`.
+
+    Args:
+        path: The JSON file.
+        settings: The split, where no video has a subset.
+
+    Returns:
+        The data set, in the order of the file; classes in alphabetical order.
+
+    Raises:
+        DatasetError: The file is not of this form; with the id of the video.
+    """
+    database = read_database(path)
+    folder = path.parent
+    places = tuple(VideoFolder(each) for each in (folder, folder / "videos", folder / "raw_videos"))
+    subsets: dict[str, str] = {}
+    found: dict[str, tuple[Path, str, tuple[Annotation, ...]]] = {}
+    for name, entry in database.items():
+        where = f"{path}, video {name!r}"
+        if not isinstance(entry, dict):
+            raise DatasetError(f"{where}: expected an object; received {_short(entry)}.")
+        subsets[name] = _subset(entry.get("subset", ""), where)
+        found[name] = (*_locate(name, entry, places, where), _annotations(entry, where))
+    labels = alphabetical_labels(
+        (event.label for _, _, annotations in found.values() for event in annotations), path
+    )
+
+    if not any(subsets.values()):
+        labels_of: dict[str, set[str]] = {}
+        for _, media_id, annotations in found.values():
+            labels_of.setdefault(media_id, set()).update(event.label for event in annotations)
+        by_media = assign_splits(labels_of, settings)
+        subsets = {name: by_media[media_id] for name, (_, media_id, _) in found.items()}
+    for name, subset in subsets.items():
+        if not subset:
+            raise DatasetError(
+                f"{path}, video {name!r}: it has no subset, but other videos have one; give one to "
+                "all of them, or to none to have them split by a seed."
+            )
+    videos = tuple(
+        Video(name, video_path, annotations, subsets[name], media_id)
+        for name, (video_path, media_id, annotations) in found.items()
+    )
+    return Dataset(folder, "activitynet", labels, videos)
+
+
+def read_database(path: Path) -> dict[str, Any]:
+    """Reads the videos of a file and their entries, not looked at yet.
+
+    Args:
+        path: The JSON file.
+
+    Returns:
+        The entries by id.
+
+    Raises:
+        DatasetError: It is no JSON, an object has a key twice, or there is no video.
+    """
+
+    def without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        entry = dict(pairs)
+        if len(entry) < len(pairs):
+            keys = [key for key, _ in pairs]
+            doubled = next(key for key in keys if keys.count(key) > 1)
+            raise DatasetError(f"{path}: {doubled!r} stands twice in the same object.")
+        return entry
+
+    text = decode_text(read_bytes(path), "latin-1")
+    try:
+        # Whole numbers as floats: Python refuses to parse integers of more than 4,300 digits.
+        content = json.loads(text, object_pairs_hook=without_doubles, parse_int=float)
+    except json.JSONDecodeError as error:
+        raise DatasetError(f"{path}, line {error.lineno}: not JSON: {error.msg}.") from error
+    except RecursionError as error:
+        raise DatasetError(f"{path}: nested too deeply; expected {_FORM}.") from error
+    database = content.get("database") if isinstance(content, dict) else None
+    if not isinstance(database, dict) or not database:
+        raise DatasetError(f"{path} has no videos under 'database'; expected {_FORM}.")
+    return database
+
+
+def _locate(
+    name: str, entry: dict[str, Any], places: tuple[VideoFolder, ...], where: str
+) -> tuple[Path, str]:
+    """Finds the file of an id, and the name under which leaks are looked for."""
+    beside, videos, *_ = places
+    folder = beside.folder
+    try:
+        if "path" in entry:
+            given = entry["path"]
+            if not isinstance(given, str) or not given or not _can_name_a_file(given):
+                raise DatasetError(f"{where}: the path {_short(given)} is not a path.")
+            path = beside.find(given) or Path(os.path.normpath(folder / given))
+            inside = path.is_relative_to(folder)
+            return path, path.relative_to(folder).as_posix() if inside else path.as_posix()
+        if not name or "/" in name or "\\" in name or not _can_name_a_file(name):
+            raise DatasetError(
+                f"{where}: this id cannot be the name of a file; add a 'path' to the entry."
+            )
+        for stem in (name, f"v_{name}"):
+            for suffix in (*_SUFFIXES, ""):  # without one: any other suffix of a video
+                for place in places:
+                    if found := place.find(stem + suffix):
+                        return found, name
+    except AmbiguousNameError as error:
+        raise DatasetError(f"{where}: {error}.") from error
+    expected = videos.folder if videos.folder.is_dir() else folder
+    return expected / f"{name}.mp4", name
+
+
+def _can_name_a_file(text: str) -> bool:
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:  # Half of a surrogate pair, which JSON can spell.
+        return False
+
+
+def _subset(value: Any, where: str) -> str:
+    if value in ("", None):
+        return ""
+    if not isinstance(value, str) or value.strip().casefold() not in _SUBSETS:
+        raise DatasetError(
+            f"{where}: the subset {_short(value)} is unknown; expected training, validation or "
+            f"testing.{did_you_mean(str(value), tuple(_SUBSETS))}"
+        )
+    return _SUBSETS[value.strip().casefold()]
+
+
+def _annotations(entry: dict[str, Any], where: str) -> tuple[Annotation, ...]:
+    listed = entry.get("annotations") or []
+    if not isinstance(listed, list):
+        raise DatasetError(f"{where}: 'annotations' must be a list; received {_short(listed)}.")
+    events = []
+    for number, item in enumerate(listed, start=1):
+        here = f"{where}, annotation {number}"
+        label = item.get("label") if isinstance(item, dict) else None
+        segment = item.get("segment") if isinstance(item, dict) else None
+        named = isinstance(label, str) and bool(label.strip())
+        if not named or not isinstance(segment, list) or len(segment) != 2:
+            raise DatasetError(
+                f'{here}: expected {{"segment": [start, end], "label": name}}; '
+                f"received {_short(item)}."
+            )
+        start, end = (parse_seconds(str(value), "segment", here) for value in segment)
+        events.append(Annotation(str(label).strip(), start, end))
+    return sort_annotations(events)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:80]}…"

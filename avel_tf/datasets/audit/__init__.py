@@ -1,0 +1,11 @@
+"""`avel audit`: what is wrong with a data set, before anyone trains on it."""
+
+from __future__ import annotations
+
+from avel_tf.datasets.audit.file_facts import FileFacts
+from avel_tf.datasets.audit.finding import Finding
+from avel_tf.datasets.audit.report import AuditReport
+from avel_tf.datasets.audit.run import audit
+from avel_tf.datasets.audit.settings import AuditSettings
+
+__all__ = ["AuditReport", "AuditSettings", "FileFacts", "Finding", "audit"]

@@ -1,0 +1,146 @@
+"""Defects of the files themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from avel_tf.datasets import Dataset
+from avel_tf.datasets.audit.file_facts import FileFacts
+from avel_tf.datasets.audit.finding import Finding
+from avel_tf.video.video_files import similar_name
+
+# A second belongs to what fills its middle, so a difference of less than half a second moves no
+# label.
+TOLERANCE_S = 0.5
+
+
+def check_files(
+    dataset: Dataset, facts: Mapping[Path, FileFacts], seconds: int | None
+) -> Iterator[Finding]:
+    """Looks for files that are missing, broken, or not fit to learn from.
+
+    Args:
+        dataset: The data set.
+        facts: What its files are like.
+        seconds: How many seconds each file should have; None when lengths may differ.
+
+    Yields:
+        One finding per kind of defect.
+    """
+    files = {video.path: video.media_id for video in dataset.videos}
+
+    def finding(
+        kind: str, severity: str, title: str, advice: str, judge: Callable[[FileFacts], str | None]
+    ) -> Iterator[Finding]:
+        judged = ((name, judge(facts[path])) for path, name in files.items())
+        items = tuple((name, detail) for name, detail in judged if detail is not None)
+        if items:
+            yield Finding(kind, severity, title.format(_files(len(items))), advice, items)
+
+    missing = [path for path in files if not facts[path].exists]
+    if missing:
+        yield Finding(
+            "missing-file",
+            "error",
+            f"{_files(len(missing))} cannot be found, of {len(files):,}.",
+            "Put the videos there, or take their rows out of the annotations.",
+            tuple((files[path], _expected(path)) for path in missing),
+        )
+    yield from finding(
+        "unreadable-file",
+        "error",
+        "{} cannot be read.",
+        "Download or convert them again, or take their rows out of the annotations.",
+        lambda file: file.error,
+    )
+    yield from finding(
+        "damaged-file",
+        "error",
+        "{} can be read only in part.",
+        "Download or convert them again; until then the lost seconds are left out.",
+        lambda file: file.problem,
+    )
+    yield from finding(
+        "too-short",
+        "error",
+        f"{{}} shorter than {TOLERANCE_S} s.",
+        "Most of their one second is silence and a picture that is held; take their rows out of "
+        "the annotations.",
+        lambda file: _shorter(file, TOLERANCE_S),
+    )
+    yield from finding(
+        "no-sound",
+        "warning",
+        "{} without a sound track.",
+        "Nothing can be heard in them, so no event can be both heard and seen.",
+        lambda file: "no sound" if _readable(file) and not file.has_sound else None,
+    )
+    yield from finding(
+        "silent-sound",
+        "warning",
+        "{} with a sound track that is silent throughout.",
+        "Check the recording; its labels cannot be learned from silence.",
+        lambda file: "never louder than -60 dBFS" if file.silent else None,
+    )
+    yield from finding(
+        "unusual-tracks",
+        "note",
+        "{} with unusual tracks.",
+        "Check that picture and sound belong together; media.audio_track chooses another sound.",
+        lambda file: file.remark,
+    )
+    yield from finding(
+        "black-picture",
+        "warning",
+        "{} with a picture that is black throughout.",
+        "Check the recording; its labels cannot be learned from a black picture.",
+        lambda file: "no pixel above black" if file.black else None,
+    )
+    yield from _check_tracks(files, facts)
+    if seconds is not None:
+        yield from finding(
+            "short-clip",
+            "note",
+            f"{{}} shorter than {seconds} s.",
+            "The seconds that are not there are left out of training and measurement.",
+            lambda file: _shorter(file, seconds - TOLERANCE_S),
+        )
+
+
+def _check_tracks(files: Mapping[Path, str], facts: Mapping[Path, FileFacts]) -> Iterator[Finding]:
+    differing = []
+    for path, name in files.items():
+        sound, picture = facts[path].audio_duration, facts[path].video_duration
+        if sound is not None and picture is not None and abs(sound - picture) > TOLERANCE_S:
+            detail = f"sound {sound:.2f} s, picture {picture:.2f} s"
+            differing.append((abs(sound - picture), name, detail))
+    differing.sort(reverse=True)
+    if differing:
+        yield Finding(
+            "track-lengths",
+            "warning",
+            f"{_files(len(differing))} with sound and picture of different lengths.",
+            "Where sound ends early silence is assumed, and the last frame is held where the "
+            "picture does; check that they run together.",
+            tuple((name, detail) for _, name, detail in differing),
+        )
+
+
+def _expected(path: Path) -> str:
+    near = similar_name(path)
+    return f"expected {path}" + (f"; the nearest name there is {near!r}" if near else "")
+
+
+def _shorter(file: FileFacts, seconds: float) -> str | None:
+    if file.duration is None or file.duration >= seconds:
+        return None
+    return f"{file.duration:.2f} s"
+
+
+def _readable(file: FileFacts) -> bool:
+    return file.exists and file.error is None
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count:,} files"

@@ -1,0 +1,128 @@
+"""Files that stand in two splits, or twice in one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from avel_tf.datasets import SPLITS, Dataset, Video, segment_labels
+from avel_tf.datasets.audit.balance import video_seconds
+from avel_tf.datasets.audit.file_facts import FileFacts
+from avel_tf.datasets.audit.finding import Finding
+
+_REMEDY = "What is measured on them was seen in training: "
+
+
+def check_leaks(
+    dataset: Dataset, facts: Mapping[Path, FileFacts], seconds: int | None
+) -> Iterator[Finding]:
+    """Looks for files in two splits, by name and by content, and for doubles within one.
+
+    Args:
+        dataset: The data set.
+        facts: What its files are like.
+        seconds: `AuditSettings.seconds`.
+
+    Yields:
+        One finding per kind of defect.
+    """
+    by_media = _group(dataset.videos, lambda video: video.media_id)
+    leaking = [
+        (media_id, _splits(videos)) for media_id, videos in by_media.items() if _leaks(videos)
+    ]
+    # What leaks into test is worse than what leaks into validation.
+    leaking.sort(key=lambda item: not item[1].endswith("test"))
+    if leaking:
+        yield Finding(
+            "leak",
+            "error",
+            f"Files that stand in two splits: {len(leaking):,} of {len(by_media):,}.",
+            f"{_REMEDY}set dataset.deleaked to true to leave the doubles out.",
+            tuple(leaking),
+        )
+    yield from _check_content(dataset, facts)
+
+    contradicting = [
+        (count, media_id, f"{count} s with different labels in {len(videos)} rows")
+        for media_id, videos in by_media.items()
+        if (count := _contradictions(dataset, videos, facts, seconds))
+    ]
+    contradicting.sort(key=lambda item: -item[0])
+    if contradicting:
+        yield Finding(
+            "contradiction",
+            "warning",
+            "Files whose rows give the same second different labels: "
+            f"{len(contradicting):,} of {len(by_media):,}.",
+            "Each row is an example of its own with one event, so no model can be right about all "
+            "of them; this bounds the accuracy that can be reached.",
+            tuple((media_id, detail) for _, media_id, detail in contradicting),
+        )
+
+
+def _check_content(dataset: Dataset, facts: Mapping[Path, FileFacts]) -> Iterator[Finding]:
+    """Compares contents, in which different names for the same file show."""
+    hashed = [video for video in dataset.videos if facts[video.path].sha256]
+    leaking, doubled = [], []
+    for videos in _group(hashed, lambda video: str(facts[video.path].sha256)).values():
+        names = list(dict.fromkeys(video.media_id for video in videos))
+        if len(names) < 2:
+            continue
+        if _leaks(videos):
+            places = {video.media_id: video.split for video in videos}
+            others = ", ".join(f"{name} ({places[name]})" for name in names[1:])
+            leaking.append((f"{names[0]} ({places[names[0]]})", f"same content as {others}"))
+        else:
+            doubled.append((names[0], f"same content as {', '.join(names[1:])}"))
+    if leaking:
+        yield Finding(
+            "leak-content",
+            "error",
+            f"Contents that stand in two splits under different names: {len(leaking):,}.",
+            f"{_REMEDY}keep one name of each, or give all of them one split.",
+            tuple(leaking),
+        )
+    if doubled:
+        yield Finding(
+            "duplicate-file",
+            "warning",
+            f"Contents that are listed under several names: {len(doubled):,}.",
+            "They count more often than the others; keep one name of each.",
+            tuple(doubled),
+        )
+
+
+def _contradictions(
+    dataset: Dataset,
+    videos: Sequence[Video],
+    facts: Mapping[Path, FileFacts],
+    seconds: int | None,
+) -> int:
+    """Counts the seconds of one file that two of its rows call by different names."""
+    if len(videos) < 2:
+        return 0
+    lengths = [
+        video_seconds(video, dataset.layout, facts.get(video.path), seconds) for video in videos
+    ]
+    targets = np.stack(
+        [segment_labels(video.annotations, dataset.labels, max(lengths)) for video in videos]
+    )  # [rows, T]
+    return int((targets != targets[0]).any(axis=0).sum())
+
+
+def _group(videos: Sequence[Video], key: Callable[[Video], str]) -> dict[str, list[Video]]:
+    groups: dict[str, list[Video]] = {}
+    for video in videos:
+        groups.setdefault(key(video), []).append(video)
+    return groups
+
+
+def _leaks(videos: Sequence[Video]) -> bool:
+    return len({video.split for video in videos}) > 1
+
+
+def _splits(videos: Sequence[Video]) -> str:
+    present = {video.split for video in videos}
+    return ", ".join(split for split in SPLITS if split in present)

@@ -1,0 +1,88 @@
+"""Looks at a data set before anyone trains on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+
+from avel_tf.datasets import Dataset
+from avel_tf.datasets.audit.balance import AVE_SECONDS, measure_balance
+from avel_tf.datasets.audit.class_checks import check_classes
+from avel_tf.datasets.audit.event_checks import check_events
+from avel_tf.datasets.audit.file_checks import check_files
+from avel_tf.datasets.audit.file_facts import Decode, Probe, Progress, inspect_files
+from avel_tf.datasets.audit.finding import SEVERITIES, Finding
+from avel_tf.datasets.audit.leak_checks import check_leaks
+from avel_tf.datasets.audit.report import AuditReport
+from avel_tf.datasets.audit.settings import AuditSettings
+from avel_tf.video.decode import decode_blocks
+from avel_tf.video.decode_settings import DecodeSettings
+from avel_tf.video.isolated.decoder import shared_decoder
+from avel_tf.video.probe import probe as probe_header
+
+
+def audit(
+    dataset: Dataset,
+    settings: AuditSettings | None = None,
+    probe: Probe | None = None,
+    decode: Decode | None = None,
+    progress: Progress | None = None,
+    media: DecodeSettings | None = None,
+) -> AuditReport:
+    """Looks for everything in a data set that would spoil training or measurement.
+
+    Args:
+        dataset: The data set.
+        settings: How thoroughly; the defaults when None.
+        probe: Reads the header of a file and returns a `MediaInfo`; None does so as `media` says.
+        decode: Decodes a file and yields it in `Clip`s; None does so as `media` says; not used
+            when `settings.quick`.
+        progress: Called with the number of files done and of all.
+        media: How far files are trusted, and whether child processes read them; the defaults
+            when None.
+
+    Returns:
+        The findings, the most severe first, and how classes and seconds are shared out.
+
+    Example:
+        >>> print(audit(load_dataset("data/AVE_Dataset")).to_text())
+    """
+    settings = settings or AuditSettings()
+    media = media or DecodeSettings()
+    if probe is None:
+        probe = partial(shared_decoder().probe if media.isolated else probe_header, settings=media)
+    if decode is None:
+        decode = shared_decoder().decode_blocks if media.isolated else decode_blocks
+        # Damage in a picture that no second shows is damage, too.
+        decode = partial(decode, settings=replace(media, every_picture=True))
+    facts = inspect_files(
+        (video.path for video in dataset.videos),
+        probe,
+        None if settings.quick else decode,
+        settings.workers,
+        progress,
+    )
+    balances = measure_balance(dataset, facts, settings.seconds)
+    expected = AVE_SECONDS if dataset.layout == "ave" else settings.seconds
+    findings = [
+        *_reading(dataset),
+        *check_files(dataset, facts, expected),
+        *check_leaks(dataset, facts, settings.seconds),
+        *check_events(dataset, facts, settings.seconds),
+        *check_classes(dataset, balances, settings.minimum_examples),
+    ]
+    findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
+    return AuditReport(dataset, tuple(findings), balances, facts)
+
+
+def _reading(dataset: Dataset) -> Iterator[Finding]:
+    """What was understood of a table that is spelt in another way than documented."""
+    if dataset.notes:
+        yield Finding(
+            "table-spelling",
+            "note",
+            "The annotations are not written in the documented form. This was understood:",
+            "Correct the table where something else was meant (docs/datasets.md).",
+            tuple(("annotations", note) for note in dataset.notes),
+        )

@@ -1,0 +1,170 @@
+"""From the scores of seconds to events, by thresholds that were fitted on a validation split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from avel_tf.events.event import Event, checked_seconds, runs, second_spans
+from avel_tf.events.labels import Labels
+from avel_tf.events.segment_scores import Scores, SegmentScores
+
+
+@dataclass(frozen=True)
+class EventPostprocessor:
+    """Which seconds make an event; as it stands, those whose argmax is one class.
+
+    A second speaks for its best event class with the strength p(class) / (p(class) +
+    p(background)). At 0.5 class and background are equally probable, so with the default settings
+    events are exactly those of `seconds_to_events`. A model of several labels has a
+    sequence of its own for each class, in which the strength compares the odds of the class with
+    those of its threshold (0.5: the threshold), so events of different classes may overlap. The
+    steps, in this order:
+
+    1. Hysteresis: neighbouring seconds of one class whose strength reaches `sustain_threshold` are
+       a stretch; it is kept if one of them reaches `onset_threshold`.
+    2. Gaps: two stretches of one class with at most `fill_gap_seconds` between them are one event;
+       whatever was found in between is not. A second that could not be decoded is never bridged.
+    3. Length: what is shorter than `min_seconds` is dropped.
+
+    Args:
+        onset_threshold: Strength that one second of an event must reach, in (0, 1).
+        sustain_threshold: Strength that all of them must reach; at most `onset_threshold`.
+        fill_gap_seconds: Longest gap that is bridged, s.
+        min_seconds: Length of the shortest event, s.
+
+    Raises:
+        ValueError: If a setting lies outside of its range.
+
+    Example:
+        >>> EventPostprocessor(min_seconds=2).decode(scores, labels)
+        (Event(label='Bark', start=2.0, end=7.0, score=0.93),)
+
+    Reference:
+        Cakir et al., Convolutional Recurrent Neural Networks for Polyphonic Sound Event Detection,
+        2017 (one threshold); Canny, A Computational Approach to Edge Detection, 1986 (two).
+    """
+
+    onset_threshold: float = 0.5
+    sustain_threshold: float = 0.5
+    fill_gap_seconds: int = 0
+    min_seconds: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.sustain_threshold <= self.onset_threshold < 1.0:
+            raise ValueError(
+                "The thresholds of events must obey 0 < sustain_threshold <= onset_threshold < 1. "
+                f"Received: {self.sustain_threshold} and {self.onset_threshold}."
+            )
+        if self.fill_gap_seconds < 0 or self.min_seconds < 1:
+            raise ValueError(
+                "fill_gap_seconds must be at least 0 and min_seconds at least 1. "
+                f"Received: {self.fill_gap_seconds} and {self.min_seconds}."
+            )
+
+    def decode(
+        self,
+        scores: Scores,
+        labels: Labels,
+        valid: np.ndarray | None = None,
+        *,
+        duration: float | None = None,
+    ) -> tuple[Event, ...]:
+        """Find the events of one video.
+
+        Args:
+            scores: Its seconds, `[T]`.
+            labels: The class vocabulary.
+            valid: Which seconds could be decoded, bool `[T]`; all when None.
+            duration: Length of the video in seconds, at which the last second is cut.
+
+        Returns:
+            The events in the order of time; the score of one is the mean probability of its class
+            over its seconds, those of a bridged gap left out.
+
+        Raises:
+            ValueError: If the shapes differ, an index is not one of the vocabulary, or a score is
+                no probability.
+        """
+        events = [
+            event
+            for track in scores.tracks(self.onset_threshold)
+            for event in self._decode_track(track, labels, valid, duration)
+        ]
+        return tuple(sorted(events, key=lambda event: (event.start, event.end)))
+
+    def _decode_track(
+        self,
+        scores: SegmentScores,
+        labels: Labels,
+        valid: np.ndarray | None,
+        duration: float | None,
+    ) -> list[Event]:
+        """Find events that exclude each other."""
+        index, event, usable = checked_seconds(
+            scores.event_index, scores.event_score, labels, valid
+        )
+        checked_seconds(index, scores.background_score, labels, usable)
+        sustained = np.where(
+            scores.reaches(self.sustain_threshold), index, labels.background
+        )  # [T]
+        peak = scores.reaches(self.onset_threshold)  # [T]
+        stretches = [
+            _Stretch(int(index[first]), first, last, float(event[first : last + 1].sum()))
+            for first, last in runs(sustained, usable, labels.background)
+            if peak[first : last + 1].any()
+        ]
+        spans = second_spans(len(index), duration)
+        return [
+            Event(labels.name(one.label), spans[one.first][0], spans[one.last][1], one.score)
+            for one in self._joined(stretches, usable)
+            if one.last + 1 - one.first >= self.min_seconds
+        ]
+
+    def _joined(self, stretches: list[_Stretch], usable: np.ndarray) -> list[_Stretch]:
+        joined: list[_Stretch] = []
+        for stretch in stretches:
+            place = self._joins(joined, stretch, usable)
+            if place is None:
+                joined.append(stretch)
+            else:
+                # What lies in the gap is shorter than the gap, and gives way.
+                joined[place:] = [joined[place].joined_with(stretch)]
+        return joined
+
+    def _joins(self, before: list[_Stretch], stretch: _Stretch, usable: np.ndarray) -> int | None:
+        """The place of the stretch that this one goes on with."""
+        for place in reversed(range(len(before))):
+            gap = slice(before[place].last + 1, stretch.first)
+            if gap.stop - gap.start > self.fill_gap_seconds:
+                return None
+            if before[place].label == stretch.label and gap.start < gap.stop and usable[gap].all():
+                return place
+        return None
+
+
+@dataclass(frozen=True)
+class _Stretch:
+    """Seconds first to last, both inside, of which some may be a bridged gap."""
+
+    label: int
+    first: int
+    last: int
+    total: float  # of the scores of its own seconds
+    gaps: int = 0
+
+    def joined_with(self, later: _Stretch) -> _Stretch:
+        gap = later.first - self.last - 1
+        return _Stretch(
+            self.label,
+            self.first,
+            later.last,
+            self.total + later.total,
+            self.gaps + gap + later.gaps,
+        )
+
+    @property
+    def score(self) -> float:
+        # A sum of ones may end a rounding error above their number.
+        return min(self.total / (self.last + 1 - self.first - self.gaps), 1.0)

@@ -1,0 +1,385 @@
+"""The record of one video, and the line of JSON that it becomes."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from copy import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from avel_tf.events.event import TIME_DECIMALS, Event, check_span, checked_seconds, second_spans
+from avel_tf.events.labels import Labels, did_you_mean
+
+SCHEMA = 1
+STATUSES = ("ok", "partial", "quarantined")
+
+# What a float32 probability holds.
+SCORE_DECIMALS = 6
+
+_Span = TypeVar("_Span", "Second", Event)
+
+
+@dataclass(frozen=True)
+class LabelScore:
+    """One of several labels of a second.
+
+    Args:
+        label: Name of the class.
+        score: Its probability, in [0, 1].
+
+    Raises:
+        ValueError: If the score is no probability.
+    """
+
+    label: str
+    score: float
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.score <= 1.0:
+            raise ValueError(
+                f"The score of the label {self.label!r} must lie in [0, 1], as a probability does. "
+                f"Received: {self.score!r}."
+            )
+
+
+@dataclass(frozen=True)
+class Second:
+    """One second of a video and the class that was found in it.
+
+    Numbers are rounded to what a line of JSON holds, so that a second is equal to itself read back.
+
+    Args:
+        start: Its beginning in seconds.
+        end: Its end in seconds; less than a second later where the video ends.
+        label: Name of the class, or of the background.
+        score: Probability of that class, in [0, 1].
+        labels: Of a model that gives a second any number of labels: all of them, the most probable
+            first, which is `label`; empty for background. None for a model that gives one.
+
+    Raises:
+        ValueError: If a number is not finite or lies outside of its range.
+    """
+
+    start: float
+    end: float
+    label: str
+    score: float
+    labels: tuple[LabelScore, ...] | None = None
+
+    def __post_init__(self) -> None:
+        check_span(f"the second at {self.start!r}", self.start, self.end, self.score)
+        _round_span(self)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one input file: every input has exactly one result.
+
+    Times are rounded to milliseconds and scores to six digits when it is made, so that
+    `Result.from_json(result.to_json()) == result` holds of every result.
+
+    Args:
+        video: The file's path as `os.fsdecode` gives it; any name a file can have is welcome.
+        status: "ok", "partial" (some seconds could not be decoded) or "quarantined" (nothing
+            came of the file).
+        reason: A sentence that says why, for partial and quarantined; with "ok" None, or a remark
+            such as "no sound track: silence was assumed".
+        duration: Length of the video in seconds; None where it is not known.
+        seconds: The seconds that could be decoded, in order. One that could not is left out.
+        events: The events, in order.
+        model: Which model was asked; None where none was.
+        audio_track: The sound tracks of the file that were used, counted from 1; several where mono
+            tracks were mixed. Empty without sound, and in results of earlier versions.
+
+    Raises:
+        ValueError: If the parts contradict each other.
+
+    Example:
+        >>> Result("dog.mp4", "quarantined", "The file is empty.").to_json()
+        '{"schema": 1, "video": "dog.mp4", "status": "quarantined", "reason": "The file is ...
+    """
+
+    video: str
+    status: str
+    reason: str | None = None
+    duration: float | None = None
+    seconds: tuple[Second, ...] = ()
+    events: tuple[Event, ...] = ()
+    model: str | None = None
+    audio_track: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.video, str) or not self.video:
+            raise ValueError(
+                f"A result's video must be a path as text. Received: {self.video!r}; "
+                "os.fsdecode turns a Path or bytes into text."
+            )
+        if self.status not in STATUSES:
+            raise ValueError(
+                f"The status of {self.video!r} must be one of {', '.join(STATUSES)}. "
+                f"Received: {self.status!r}.{did_you_mean(str(self.status), STATUSES)}"
+            )
+        if self.status != "ok" and not self.reason:
+            raise ValueError(f"{self.video!r} is {self.status}: its reason must say why.")
+        for name, text in (("reason", self.reason), ("model", self.model)):
+            if text is not None and not isinstance(text, str):
+                raise ValueError(
+                    f"The {name} of {self.video!r} must be text or None. Received: {text!r}."
+                )
+        if self.duration is not None and not 0.0 <= self.duration < math.inf:
+            raise ValueError(
+                f"The duration of {self.video!r} must be a number of seconds, or None where it "
+                f"is not known. Received: {self.duration!r}."
+            )
+        if self.duration is not None:
+            object.__setattr__(self, "duration", _rounded(self.duration, TIME_DECIMALS))
+        # A list would make the record mutable, and unequal to the same record read back.
+        object.__setattr__(self, "seconds", tuple(self.seconds))
+        object.__setattr__(self, "events", tuple(_round_span(copy(each)) for each in self.events))
+        object.__setattr__(self, "audio_track", tuple(self.audio_track))
+        if any(type(number) is not int or number < 1 for number in self.audio_track):
+            raise ValueError(
+                f"The audio_track of {self.video!r} must hold numbers of tracks, counted from 1. "
+                f"Received: {list(self.audio_track)!r}."
+            )
+
+    def to_json(self) -> str:
+        """The result as one line of pure ASCII JSON, without the line's end.
+
+        Bytes of a file name that are no UTF-8 stand in it as `\\udc80` ... `\\udcff`, which
+        `os.fsencode` turns back into the bytes.
+
+        Returns:
+            One line; the same result gives the same bytes.
+        """
+        record = {
+            "schema": SCHEMA,
+            "video": self.video,
+            "status": self.status,
+            "reason": self.reason,
+            "duration": self.duration,
+            "seconds": [span_record(second) for second in self.seconds],
+            "events": [span_record(event) for event in self.events],
+            "model": self.model,
+        }
+        if self.audio_track:
+            record["audio_track"] = list(self.audio_track)
+        return json.dumps(record, ensure_ascii=True, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, line: str | bytes) -> Result:
+        """Read a result back from its line.
+
+        Args:
+            line: What `to_json` wrote. Keys that this version does not know are ignored.
+
+        Returns:
+            The result.
+
+        Raises:
+            ValueError: If the line is no result, or is one of a newer schema.
+        """
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"A result must be one line of JSON: {error}.") from error
+        return cls.from_record(record)
+
+    @classmethod
+    def from_record(cls, record: Any) -> Result:
+        """Read a result back from its line, once that is no longer JSON.
+
+        Args:
+            record: What `json.loads` makes of the line. Keys that this version does not know are
+                ignored.
+
+        Returns:
+            The result.
+
+        Raises:
+            ValueError: If it is no result, or is one of a newer schema.
+        """
+        if not isinstance(record, dict):
+            raise ValueError(f"A result must be a JSON object. Received: {type(record).__name__}.")
+        schema = record.get("schema")
+        if isinstance(schema, bool) or not isinstance(schema, int) or schema < 1:
+            raise ValueError(f'A result must say "schema": {SCHEMA}. Received: {schema!r}.')
+        if schema > SCHEMA:
+            raise ValueError(
+                f"This result has schema {schema}; this version of avel-tf reads schemas up to "
+                f"{SCHEMA}. Update avel-tf to read it."
+            )
+        return cls(
+            video=_required(record, "video", (str,)),
+            status=_required(record, "status", (str,)),
+            reason=_required(record, "reason", (str, type(None))),
+            duration=_required(record, "duration", (int, float, type(None))),
+            seconds=tuple(
+                Second(**_span_values(item), labels=_label_scores(item))
+                for item in _required(record, "seconds", (list,))
+            ),
+            events=tuple(
+                Event(**_span_values(item)) for item in _required(record, "events", (list,))
+            ),
+            model=_required(record, "model", (str, type(None))),
+            audio_track=_track_numbers(record),
+        )
+
+
+def labelled_seconds(
+    label_index: np.ndarray,
+    score: np.ndarray,
+    labels: Labels,
+    valid: np.ndarray | None = None,
+    *,
+    duration: float | None = None,
+    label_scores: np.ndarray | None = None,
+) -> tuple[Second, ...]:
+    """The seconds of a result, from the arrays that a model returns.
+
+    Args:
+        label_index: Class of each second, int `[T]`.
+        score: Probability of that class, float `[T]`, in [0, 1].
+        labels: The class vocabulary.
+        valid: Which seconds could be decoded, bool `[T]`; all when None. Others are left out.
+        duration: Length of the video in seconds, at which the last second is cut.
+        label_scores: Of a model of several labels: the probability of each label that a second
+            has, NaN for the other classes, float `[T, C]`.
+
+    Returns:
+        One `Second` per valid second, in order.
+
+    Raises:
+        ValueError: If the shapes differ, an index is not one of the vocabulary, or a score is no
+            probability.
+    """
+    label_index, score, valid = checked_seconds(label_index, score, labels, valid)
+    spans = second_spans(len(label_index), duration)
+    return tuple(
+        Second(
+            *spans[second],
+            labels.name(int(label_index[second])),
+            float(score[second]),
+            None if label_scores is None else _sorted_labels(label_scores[second], labels),
+        )
+        for second in np.flatnonzero(valid)
+    )
+
+
+def _sorted_labels(scores: np.ndarray, labels: Labels) -> tuple[LabelScore, ...]:
+    """The classes that have a score [C], the most probable first."""
+    present = np.flatnonzero(~np.isnan(scores))
+    order = present[np.argsort(-scores[present], kind="stable")]
+    return tuple(
+        LabelScore(labels.name(int(index)), min(float(scores[index]), 1.0)) for index in order
+    )
+
+
+def read_results(path: str | Path) -> Iterator[Result]:
+    """Read a `results.jsonl`, one result at a time.
+
+    Args:
+        path: The file.
+
+    Yields:
+        The results in the order of the file.
+
+    Raises:
+        ValueError: If a line is no result; the sentence names file and line.
+
+    Example:
+        >>> [result.video for result in read_results("RESULTS/results.jsonl")]
+    """
+    # As bytes: a text file would also end lines at a carriage return.
+    with open(path, "rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                yield Result.from_json(line)
+            except ValueError as error:
+                raise ValueError(f"Line {number} of {path} cannot be read. {error}") from error
+
+
+def _rounded(value: float, decimals: int) -> float:
+    # float() because NumPy's numbers are no JSON; + 0.0 because round() makes -0.0 of -1e-9.
+    return round(float(value), decimals) + 0.0
+
+
+def _round_span(span: _Span) -> _Span:
+    """Rounds the numbers of a second or of an event in place."""
+    for name, decimals in (
+        ("start", TIME_DECIMALS),
+        ("end", TIME_DECIMALS),
+        ("score", SCORE_DECIMALS),
+    ):
+        object.__setattr__(span, name, _rounded(getattr(span, name), decimals))
+    return span
+
+
+def span_record(span: Second | Event) -> dict[str, Any]:
+    """A second or an event as it stands in a line, its numbers rounded."""
+    record: dict[str, Any] = {
+        "start": _rounded(span.start, TIME_DECIMALS),
+        "end": _rounded(span.end, TIME_DECIMALS),
+        "label": span.label,
+        "score": _rounded(span.score, SCORE_DECIMALS),
+    }
+    if isinstance(span, Second) and span.labels is not None:
+        record["labels"] = [
+            {"label": each.label, "score": _rounded(each.score, SCORE_DECIMALS)}
+            for each in span.labels
+        ]
+    return record
+
+
+def _label_scores(item: Mapping[str, Any]) -> tuple[LabelScore, ...] | None:
+    """The labels of a second; None in lines of models that give one."""
+    if item.get("labels") is None:
+        return None
+    found = []
+    for each in _required(item, "labels", (list,)):
+        if not isinstance(each, dict):
+            raise ValueError(f"A label of a second must be a JSON object. Received: {each!r}.")
+        label, score = _required(each, "label", (str,)), _required(each, "score", (int, float))
+        found.append(LabelScore(label, score))
+    return tuple(found)
+
+
+def _track_numbers(record: Mapping[str, Any]) -> tuple[int, ...]:
+    """The optional key `audio_track`."""
+    numbers = record.get("audio_track", [])
+    if not isinstance(numbers, list):
+        raise ValueError(f"The value of 'audio_track' must be list. Received: {numbers!r}.")
+    return tuple(numbers)
+
+
+def _span_values(item: Any) -> dict[str, Any]:
+    if not isinstance(item, dict):
+        raise ValueError(f"A second or an event must be a JSON object. Received: {item!r}.")
+    number = (int, float)
+    return {
+        "start": _required(item, "start", number),
+        "end": _required(item, "end", number),
+        "label": _required(item, "label", (str,)),
+        "score": _required(item, "score", number),
+    }
+
+
+def _required(record: Mapping[str, Any], key: str, types: tuple[type, ...]) -> Any:
+    if key not in record:
+        raise ValueError(f"The key {key!r} is missing. Received: {', '.join(record) or 'none'}.")
+    value = record[key]
+    # A bool is an int to Python, but true is no number of seconds.
+    if not isinstance(value, types) or isinstance(value, bool):
+        expected = " or ".join("null" if kind is type(None) else kind.__name__ for kind in types)
+        raise ValueError(f"The value of {key!r} must be {expected}. Received: {value!r}.")
+    if isinstance(value, int):
+        try:
+            return float(value)
+        except OverflowError as error:
+            raise ValueError(f"The value of {key!r} is too large: {error}.") from error
+    return value

@@ -1,0 +1,248 @@
+"""A data set of mp4 files to a feature store."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from avel_tf.datasets import Annotation, Dataset, Video, remove_leaks, segment_labels
+from avel_tf.embeddings.extractor import FeatureExtractor
+from avel_tf.engines.graphs import Graphs, backbone_graphs
+from avel_tf.engines.sample import sample_clips
+from avel_tf.engines.selection import EngineChoice, choose_engine, make_engine
+from avel_tf.engines.settings import EngineSettings
+from avel_tf.features.extraction_checkpoint import GROUP_VIDEOS, ExtractionCheckpoint
+from avel_tf.features.feature_store import (
+    AUGMENTED,
+    SPLITS,
+    FeatureStore,
+    FeatureStoreError,
+    FeatureStoreWriter,
+)
+from avel_tf.features.features import Features, embed_files
+from avel_tf.features.settings import DataSettings
+from avel_tf.features.spec_augment import SpecAugment
+from avel_tf.video.decode import DecodeSettings
+from avel_tf.video.segment_loader import Outcome, SegmentLoader
+
+logger = logging.getLogger(__name__)
+
+# Every clip of AVE is ten seconds long, and its protocol counts ten segments per clip even where
+# a file is shorter (Tian et al. 2018).
+AVE_SECONDS = 10
+
+TWICE = (
+    "the run died twice while this file was in hand, the second time alone; it is left out so that "
+    "the others can be done"
+)
+
+# Videos under names that stay the same from run to run.
+Members = list[tuple[str, Video]]
+Outcomes = Iterator[tuple[Features | None, Outcome]]
+Record = tuple[str, Features, tuple[Annotation, ...], np.ndarray]
+
+
+def extract_features(
+    dataset: Dataset,
+    extractor: FeatureExtractor,
+    folder: str | Path,
+    *,
+    data: DataSettings | None = None,
+    media: DecodeSettings | None = None,
+    engine: EngineSettings | None = None,
+    seed: int = 0,
+    source: dict[str, Any] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> FeatureStore:
+    """Decode and embed every video of a data set, once.
+
+    Videos that cannot be read are named in the manifest's `skipped` and left out. A run that was
+    cut off goes on with the group of videos that it was in, and ends with the same bytes; not so
+    with augmentation, whose random masks follow from all that were drawn before. Videos that were
+    in hand when a run died are tried alone first; one on which it dies again is skipped.
+
+    Args:
+        dataset: The data set.
+        extractor: The backbones.
+        folder: Where the feature store shall lie.
+        data: Workers, augmentation, and how values are stored.
+        media: Limits of the decoder.
+        engine: By what the backbones are run.
+        seed: Seed of the augmentation.
+        source: Where the data set was read from, and with which settings; for the manifest.
+        progress: Called after each video with how many are done, and of how many.
+
+    Returns:
+        The feature store.
+    """
+    data = data or DataSettings()
+    media = media or DecodeSettings()
+    engine = engine or EngineSettings()
+    graphs = backbone_graphs(extractor)
+    choice = choose_engine(
+        graphs,
+        engine,
+        lambda: sample_clips((each.path for each in dataset.videos), extractor.recipe, media),
+    )
+    runner = make_engine(choice, graphs, engine)
+    augment = SpecAugment(extractor.audio, seed=seed) if data.spec_augment_copies else None
+    limit = AVE_SECONDS if dataset.layout == "ave" else None
+    done = 0
+    stay = {video.id for video in remove_leaks(dataset.videos)}
+    writer = FeatureStoreWriter(
+        folder,
+        recipe=extractor.recipe,
+        labels=dataset.labels,
+        layout=dataset.layout,
+        weak_splits=dataset.weak_splits,
+        dtype=data.feature_dtype,
+        leaks=[video.id for video in dataset.videos if video.id not in stay],
+        source=source,
+    )
+
+    def count(videos: int = 1) -> None:
+        nonlocal done
+        done += videos
+        if progress:
+            progress(done, len(dataset.videos))
+
+    def embedded(members: Members, copies: int, *, alone: bool = False) -> Outcomes:
+        """What comes of some videos, each noted in the log of attempts."""
+        names = [name for name, _ in members]
+        stream = SegmentLoader(
+            [video.path for _, video in members],
+            frames_per_second=extractor.recipe.visual.frames_per_second,
+            size=extractor.recipe.visual.size,
+            # Which seconds come first must not be chance where masks are drawn in their order.
+            workers=data.resolved_workers if augment is None else 1,
+            limit=limit,
+            settings=media,
+            opening=lambda place: groups.attempts.begin(names[place], alone=alone),
+        )
+        try:
+            for _, features, outcome in embed_files(
+                stream,
+                runner,
+                augment=augment,
+                copies=copies,
+                ended=lambda place: groups.attempts.end(names[place]),
+            ):
+                yield features, outcome
+        except Exception as error:
+            # Raised in a decoding thread, it comes here in the guise of another error.
+            if groups.attempts.failure is not None:
+                raise groups.attempts.failure from error
+            raise
+
+    def outcomes(split: str, members: Members, copies: int) -> Outcomes:
+        """What comes of the videos of a split, in their order."""
+        attempts = groups.attempts
+        names = [
+            f"{split}-{first // GROUP_VIDEOS:05d}" for first in range(0, len(members), GROUP_VIDEOS)
+        ]
+        # Random masks follow from all that were drawn before, so augmented groups are not kept.
+        kept = {name for name in names if augment is None and groups.load(name) is not None}
+        todo = [
+            member
+            for place, member in enumerate(members)
+            if names[place // GROUP_VIDEOS] not in kept and not attempts.died_alone[member[0]]
+        ]
+        alone = {}
+        for member in todo:
+            if attempts.died_together[member[0]]:
+                logger.warning("The last run died; trying %s alone.", member[1].id)
+                alone[member[0]] = next(embedded([member], copies, alone=True))
+        others = embedded([member for member in todo if member[0] not in alone], copies)
+        for place, name in enumerate(names):
+            group = groups.load(name) if name in kept else None
+            if name in kept:
+                if group is None:
+                    raise FeatureStoreError(
+                        f"{groups.folder} changed while it was read. Run the same command again."
+                    )
+                count(len(group))
+                yield from group
+                continue
+            group = []
+            for video, _ in members[place * GROUP_VIDEOS : (place + 1) * GROUP_VIDEOS]:
+                if attempts.died_alone[video]:
+                    group.append((None, Outcome(0, error=TWICE)))
+                else:
+                    group.append(alone.pop(video) if video in alone else next(others))
+                count()
+                yield group[-1]
+            if augment is None:
+                groups.save(name, group)
+
+    def records(split: str) -> Iterator[Record]:
+        videos = dataset.split(split)
+        members = [(f"{split}/{place}", video) for place, video in enumerate(videos)]
+        copies = data.spec_augment_copies if split == "train" else 0
+        for video, (features, outcome) in zip(
+            videos, outcomes(split, members, copies), strict=True
+        ):
+            if features is None:
+                reason = outcome.error or "it holds no second of video"
+                logger.warning("Left out %s: %s", video.id, reason)
+                writer.skip(video.id, split, reason)
+                continue
+            if outcome.problem:
+                writer.remark(video.id, split, outcome.problem)
+            if not outcome.has_sound:
+                writer.remark(video.id, split, "no sound track: silence was assumed")
+            if limit is not None:
+                features = features.of_length(limit)
+            targets = segment_labels(video.annotations, dataset.labels, len(features.valid))
+            yield video.id, features, video.annotations, targets
+            for number, audio in enumerate(features.augmented_audio, start=1):
+                changed = Features(features.visual, audio, features.valid)
+                yield f"{video.id}{AUGMENTED}{number}", changed, video.annotations, targets
+
+    with ExtractionCheckpoint(
+        Path(folder), _plan(dataset, graphs, choice, engine, media)
+    ) as groups:
+        with writer:
+            for split in SPLITS:
+                videos = dataset.split(split)
+                expected = len(videos) * (1 + (data.spec_augment_copies if split == "train" else 0))
+                writer.write_split(split, records(split), expected=expected)
+        groups.discard()
+    return FeatureStore(folder)
+
+
+def _plan(
+    dataset: Dataset,
+    graphs: Graphs,
+    choice: EngineChoice,
+    engine: EngineSettings,
+    media: DecodeSettings,
+) -> dict[str, Any]:
+    """What decides the bytes of the features; annotations are read anew by every run."""
+    return {
+        "recipe": graphs.recipe.to_dict(),
+        "graphs": graphs.key,
+        "layout": dataset.layout,
+        "engine": choice.description,
+        "batch_pictures": engine.batch_pictures,
+        "group_videos": GROUP_VIDEOS,
+        # No bit depends on the number of threads.
+        "media": dataclasses.asdict(dataclasses.replace(media, threads=0)),
+        "videos": {
+            split: [[str(video.path), _stamp(video.path)] for video in dataset.split(split)]
+            for split in SPLITS
+        },
+    }
+
+
+def _stamp(path: Path) -> list[int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return [found.st_size, found.st_mtime_ns]

@@ -1,0 +1,166 @@
+"""Features of the videos that are done, kept until a feature store is complete."""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import glob
+import io
+import json
+import logging
+import os
+import shutil
+import zipfile
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from avel_tf.features.attempts import Attempts
+from avel_tf.features.feature_store import FeatureStoreError
+from avel_tf.features.features import Features
+from avel_tf.video.segment_loader import Outcome
+
+logger = logging.getLogger(__name__)
+
+PLAN = "plan.json"
+LOCK = "lock"
+# A run that is killed loses at most one group: ten seconds at F = 2, some minutes at F = 16
+# without a GPU.
+GROUP_VIDEOS = 64
+# What the lock holds: whether whoever has it, or had it last, came to an orderly end. Of one
+# length, so that a full disk has room for the change.
+_OPEN, _SHUT = b"open", b"shut"
+
+Group = list[tuple[Features | None, Outcome]]
+
+
+class ExtractionCheckpoint:
+    """A hidden folder beside a feature store, `.NAME.resume`, with a file for each group of videos.
+
+    Only one process at a time may hold it. What was made by another plan is thrown away. An error
+    that nobody expected counts as a death of the process: it may be a file's doing.
+
+    Args:
+        store: Where the feature store shall lie.
+        plan: What decides the features: recipe, files, settings.
+
+    Attributes:
+        attempts: What earlier runs on the same plan died of.
+
+    Raises:
+        FeatureStoreError: Another process is extracting to the same place.
+
+    Example:
+        >>> with ExtractionCheckpoint(Path("features"), plan) as groups:
+        ...     group = groups.load("train-00000")
+        ...     if group is None:
+        ...         groups.save("train-00000", [...])
+        ...     groups.discard()
+    """
+
+    def __init__(self, store: Path, plan: dict[str, Any]) -> None:
+        self.store = store
+        self.folder = store.with_name(f".{store.name}.resume")
+        self._plan = json.dumps(plan, sort_keys=True, ensure_ascii=True)
+
+    def __enter__(self) -> ExtractionCheckpoint:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        self._lock = os.open(self.folder / LOCK, flags, 0o666)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Whoever held it may have thrown the folder away between our two calls.
+            same = os.path.samestat(os.fstat(self._lock), os.stat(self.folder / LOCK))
+        except (BlockingIOError, FileNotFoundError):
+            same = False
+        if not same:
+            os.close(self._lock)
+            raise FeatureStoreError(
+                f"Another run is extracting features to {self.store}. Wait for it to end, or give "
+                "another --out."
+            )
+        try:
+            self._begin()
+        except BaseException:
+            os.close(self._lock)
+            raise
+        return self
+
+    def _begin(self) -> None:
+        died = os.pread(self._lock, len(_OPEN), 0) == _OPEN
+        plan = self.folder / PLAN
+        if not plan.is_file() or plan.read_text(encoding="utf-8") != self._plan:
+            for path in self.folder.iterdir():
+                if path.name != LOCK:
+                    path.unlink()
+            _write(plan, self._plan.encode())
+        # What `FeatureStoreWriter`s left that were killed; the lock says that none is at work.
+        for partial in self.folder.parent.glob(f".{glob.escape(self.store.name)}.*.partial"):
+            shutil.rmtree(partial)
+        self.attempts = Attempts(self.folder, died=died)
+        os.pwrite(self._lock, _OPEN, 0)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.attempts.close()
+        # Ctrl-C and a full disk are nobody's fault.
+        in_order = kind is None or issubclass(kind, OSError) or not issubclass(kind, Exception)
+        if in_order and self.folder.is_dir():
+            os.pwrite(self._lock, _SHUT, 0)
+            blamed = self.attempts.died_together or self.attempts.died_alone
+            if not blamed and not any(self.folder.glob("*.npz")):
+                self.discard()  # nothing to go on with
+        os.close(self._lock)
+
+    def discard(self) -> None:
+        """Remove the folder: the feature store is complete."""
+        shutil.rmtree(self.folder)
+
+    def load(self, name: str) -> Group | None:
+        """The videos of a group in their order, or None when it is not finished."""
+        path = self.folder / f"{name}.npz"
+        if not path.is_file():
+            return None
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                group: Group = []
+                for place, outcome in enumerate(json.loads(str(arrays["outcomes"]))):
+                    features = None
+                    if f"{place}/valid" in arrays:
+                        columns = (arrays[f"{place}/{key}"] for key in ("visual", "audio", "valid"))
+                        features = Features(*columns)
+                    outcome["audio_track"] = tuple(outcome.get("audio_track", ()))
+                    group.append((features, Outcome(**outcome)))
+                return group
+        except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+            logger.warning("%s is damaged (%s); its videos are done again.", path, error)
+            return None
+
+    def save(self, name: str, group: Group) -> None:
+        """Keep a finished group; the file appears when all of it is on the disk."""
+        arrays: dict[str, Any] = {
+            "outcomes": json.dumps([dataclasses.asdict(outcome) for _, outcome in group])
+        }
+        for place, (features, _) in enumerate(group):
+            if features is not None:
+                arrays[f"{place}/visual"] = features.visual
+                arrays[f"{place}/audio"] = features.audio
+                arrays[f"{place}/valid"] = features.valid
+        content = io.BytesIO()
+        np.savez(content, **arrays)
+        _write(self.folder / f"{name}.npz", content.getvalue())
+
+
+def _write(path: Path, content: bytes) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    with open(partial, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)

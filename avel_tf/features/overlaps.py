@@ -1,0 +1,61 @@
+"""Seconds of a feature store that hold events of different classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from avel_tf.features.feature_store import AUGMENTED, FeatureStore
+
+
+@dataclass(frozen=True)
+class Overlaps:
+    """How often events of different classes share a second.
+
+    Attributes:
+        split: The split that was counted.
+        seconds: Seconds with more than one class.
+        event_seconds: Seconds with at least one.
+        videos: Videos that have such seconds.
+    """
+
+    split: str
+    seconds: int
+    event_seconds: int
+    videos: int
+
+    def __bool__(self) -> bool:
+        return self.seconds > 0
+
+    def message(self, head: str) -> str:
+        """What to say to someone who trains a head of one label a second on them.
+
+        Args:
+            head: The head, as `model.head` names it.
+        """
+        return (
+            f"Events of different classes overlap in {self.seconds:,} of {self.event_seconds:,} "
+            f"seconds with an event ({self.videos:,} videos of the split {self.split!r}), and the "
+            f"head {head} gives a second one label: the event that began last. The others count as "
+            "wrong. Set model.head=multi_label to learn and measure all of them."
+        )
+
+
+def count_overlaps(store: FeatureStore, split: str) -> Overlaps:
+    """Count the seconds of a split that have more than one class.
+
+    Args:
+        store: The features.
+        split: `train`, `validation` or `test`.
+
+    Returns:
+        The counts; copies of a video that augmentation made are left out.
+    """
+    seconds = event_seconds = videos = 0
+    for record in store.seconds(split).as_numpy_iterator():
+        if AUGMENTED.encode() in record["id"]:
+            continue
+        classes = record["active"].sum(axis=1)[record["valid"]]  # [n]
+        seconds += int((classes > 1).sum())
+        event_seconds += int((classes > 0).sum())
+        videos += bool((classes > 1).any())
+    return Overlaps(split, seconds, event_seconds, videos)

@@ -1,0 +1,51 @@
+"""Where in the picture a model looked."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from avel_tf.embeddings.extractor import FeatureExtractor
+from avel_tf.models import attention_model
+from avel_tf.video.decode import decode_clip
+
+
+def spatial_attention_maps(
+    model: keras.Model, extractor: FeatureExtractor, video: str | Path, *, seconds: int
+) -> np.ndarray:
+    """How much each place of the picture counts in each second.
+
+    Args:
+        model: A model with spatial attention, as of `Run.model`.
+        extractor: The backbones that made the maps which it was trained on.
+        video: A video file; its first seconds are decoded.
+        seconds: How many of them.
+
+    Returns:
+        float32 [T, rows, columns], summing to one in each second.
+
+    Raises:
+        MediaError: When the video cannot be read.
+        ValueError: When the model looks at no places.
+
+    Example:
+        >>> model = Run("runs/maps").model()
+        >>> looked = spatial_attention_maps(model, extractor, "dog.mp4", seconds=10)
+        >>> write_timeline_picture(localizer.localize("dog.mp4"), Path("dog.png"), looked=looked)
+    """
+    recipe = extractor.recipe.visual
+    clip = decode_clip(
+        video,
+        seconds=seconds,
+        frames_per_second=recipe.frames_per_second,
+        size=(recipe.size, recipe.size),
+    )
+    visual, audio = extractor(clip.frames[None], clip.waveform[None])  # [1, T, Dv], [1, T, Da]
+    inputs = {"visual": visual.numpy(), "audio": audio.numpy(), "valid": clip.valid[None]}
+    shares = attention_model(model, ["spatial_attention"])(inputs)["spatial_attention"]
+    # Modules see squares, so their maps are squares.
+    side = math.isqrt(recipe.places)
+    return np.asarray(shares).reshape(-1, side, side)  # [T, rows, columns]

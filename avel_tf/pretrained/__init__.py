@@ -1,0 +1,121 @@
+"""The localizer that comes with the package, so that `avel infer` needs no download.
+
+`1/` is an exported model like any other; what it knows, and how well it did, stands in its sealed
+manifest under `"measured"`, written by the recipe in `pipelines/distill/localizer.py`.
+docs/shipped-model.md says how it is made. `openvino/` holds the same graphs converted for OpenVINO,
+so that a first use needs no TensorFlow.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from avel_tf.export.manifest import ModelError, find_version, read_manifest
+
+FOLDER = Path(__file__).resolve().parent
+MODEL_CARD = FOLDER / "model_card.md"
+# Where the recipe writes in a manifest what it measured.
+MEASURED = "measured"
+# Folder of the converted graphs, and the file in it that says of which model they are.
+CONVERTED, CONVERTED_MANIFEST = "openvino", "manifest.json"
+
+
+def find_pretrained() -> Path:
+    """The folder of the shipped model.
+
+    Returns:
+        Its highest version, as an absolute path.
+
+    Raises:
+        ModelError: When this copy of the package was made without it.
+
+    Example:
+        >>> find_pretrained().name
+        '1'
+    """
+    try:
+        return find_version(FOLDER)
+    except ModelError:
+        raise ModelError(
+            f"This copy of avel-tf comes with no model of its own: there is none in {FOLDER}. Name "
+            "one with --model SAVED_MODEL (avel export RUN --out saved_models/NAME makes one), or "
+            "make the one that belongs there: docs/shipped-model.md says how."
+        ) from None
+
+
+def find_converted(fingerprint: str) -> Path | None:
+    """The folder of the shipped model's graphs as OpenVINO keeps them.
+
+    Args:
+        fingerprint: Of the model that is to be run (`avel_tf.export.manifest.fingerprint`).
+
+    Returns:
+        None for any other model, and where a file is missing or not the one that was shipped.
+    """
+    folder = FOLDER / CONVERTED
+    try:
+        manifest = json.loads((folder / CONVERTED_MANIFEST).read_text(encoding="utf-8"))
+        if manifest["fingerprint"] != fingerprint:
+            return None
+        for name, expected in manifest["sha256"].items():
+            if hashlib.sha256((folder / name).read_bytes()).hexdigest() != expected:
+                return None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None
+    return folder
+
+
+def describe(folder: Path) -> list[str]:
+    """What a person has to know before believing the shipped model, a line each.
+
+    Args:
+        folder: What `find_pretrained` returned.
+
+    Returns:
+        Which classes it knows, how well it did on held-out montage and on real clips, and where
+        its model card is.
+
+    Raises:
+        ModelError: When its manifest does not say.
+    """
+    manifest = read_manifest(folder)
+    try:
+        measured: dict[str, Any] = manifest[MEASURED]
+        montage, real = measured["montage"], measured["real_clips"]
+        new = measured["real_clips_unseen"]
+        return [
+            f"Model: the one that comes with avel-tf. It knows {_listed(manifest['labels'])}; all "
+            "else is background to it. Name another with --model.",
+            f"  On {montage['videos']} made clips of pictures and sounds it was not trained on: "
+            f"{montage['segment_accuracy']:.0%} of {montage['segments']} seconds right (all "
+            f"background: {montage['all_background']:.0%}).",
+            f"  On {_clips(real)} real clips: {_right(real)} seconds of what it knows named right, "
+            f"a false alarm in {_false(real)} other seconds. On the {_clips(new)} of them that its "
+            f"backbones had not met either: {_right(new)}, and {_false(new)}.",
+            f"  What it is and what it cannot do: {MODEL_CARD}",
+        ]
+    except (LookupError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"The manifest of {folder} does not say how well the model did ({error!r}); get the "
+            "package anew."
+        ) from error
+
+
+def _clips(found: dict[str, Any]) -> int:
+    return found["offered"]["clips"] + found["others"]["clips"]
+
+
+def _right(found: dict[str, Any]) -> str:
+    return f"{found['offered']['right']} of {found['offered']['seconds']}"
+
+
+def _false(found: dict[str, Any]) -> str:
+    return f"{found['others']['false_alarms']} of {found['others']['seconds']}"
+
+
+def _listed(names: list[str]) -> str:
+    """Names that may hold commas themselves."""
+    return "; ".join(names)

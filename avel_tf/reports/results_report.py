@@ -1,0 +1,161 @@
+"""The page about the results of a run over files: every video with its seconds and events."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from avel_tf.datasets import Annotation
+from avel_tf.events.labels import BACKGROUND
+from avel_tf.events.result import STATUSES, Result, read_results
+from avel_tf.reports.class_colours import ClassColours
+from avel_tf.reports.html import render_page
+from avel_tf.reports.video_names import absolute, relative_url, shown_name
+from avel_tf.reports.video_view import MOST_SECONDS, VideoView, clock_text, lanes, span_text
+from avel_tf.utils.durable_files import atomic_text
+
+# More players than this make a browser slow; the page says where the others stand.
+MOST_VIDEOS = 500
+# About 5 MB of page. Videos past it show their events alone.
+MOST_CELLS = 20_000
+
+Reference = Mapping[str, Sequence[tuple[str, float, float]]]
+
+
+def write_results_report(
+    folder: Path,
+    *,
+    out: Path | None = None,
+    reference: Reference | None = None,
+    title: str | None = None,
+) -> Path:
+    """Write `index.html` about the results in a folder.
+
+    Args:
+        folder: RESULTS, with its `results.jsonl`.
+        out: The page to write; `index.html` in the folder when None. The players point from
+            there to the videos.
+        reference: What is true, as (label, start, end) in seconds, by the video's path: either as
+            the results call it or absolute. An empty list says that a video is all background. A
+            video that is not among the keys is shown without a truth.
+        title: Heading of the page.
+
+    Returns:
+        The page.
+
+    Raises:
+        ValueError: If there is no `results.jsonl`, a line of it is no result, or `reference` is
+            about none of its videos.
+
+    Example:
+        >>> write_results_report(Path("RESULTS"), reference={"dog.mp4": [("Bark", 2, 7)]})
+        PosixPath('RESULTS/index.html')
+    """
+    folder = Path(folder)
+    record = folder / "results.jsonl"
+    if not record.is_file():
+        raise ValueError(
+            f"{folder} holds no results.jsonl, which the page is made from. "
+            f"avel infer PATH --model SAVED_MODEL --out {folder} writes it."
+        )
+    page = Path(out) if out is not None else folder / "index.html"
+    truths = _truths(reference, page.parent)
+    summary = _Summary()
+    cards: list[VideoView] = []
+    annotated = False
+    for result in read_results(record):
+        truth = truths.get(absolute(result.video, page.parent))
+        annotated = annotated or truth is not None
+        card = VideoView(result, truth)
+        summary.add(card)
+        if len(cards) < MOST_VIDEOS:
+            cards.append(card)
+    if truths and not annotated:
+        raise ValueError(
+            f"The annotations are about none of the videos in {record}. Received: "
+            f"{shown_name(next(iter(reference or ())))!r} among others; expected paths such as "
+            f"{shown_name(cards[0].result.video) if cards else 'those of the results'!r}."
+        )
+    with atomic_text(page) as file:
+        file.write(_render(cards, summary, page, record, title))
+    return page
+
+
+@dataclass
+class _Summary:
+    """Counts over all results, also those that the page does not show."""
+
+    statuses: Counter[str] = field(default_factory=Counter)
+    seconds: Counter[str] = field(default_factory=Counter)  # of each event class, found or true
+    events: Counter[str] = field(default_factory=Counter)
+    models: dict[str, None] = field(default_factory=dict)
+    decoded: int = 0
+    right: int = 0
+    compared: int = 0
+
+    def add(self, card: VideoView) -> None:
+        result = card.result
+        self.statuses[result.status] += 1
+        self.events.update(event.label for event in result.events)
+        self.seconds.update(dict.fromkeys(card.classes, 0))
+        self.seconds.update(name for cell in card.cells for name in cell.found or ())
+        self.decoded += len(result.seconds)
+        if result.model is not None:
+            self.models.setdefault(result.model)
+        marks = [cell.right for cell in card.cells if cell.right is not None]
+        self.compared += len(marks)
+        self.right += sum(marks)
+
+
+def _truths(reference: Reference | None, page_folder: Path) -> dict[str, list[Annotation]]:
+    return {
+        absolute(os.fsdecode(video), page_folder): [Annotation(*event) for event in events]
+        for video, events in (reference or {}).items()
+    }
+
+
+def _render(
+    cards: list[VideoView], summary: _Summary, page: Path, record: Path, title: str | None
+) -> str:
+    budget = MOST_CELLS
+    with_strip = []
+    for card in cards:
+        fits = 0 < len(card.cells) <= min(MOST_SECONDS, budget)
+        with_strip.append(fits)
+        budget -= len(card.cells) if fits else 0
+    return render_page(
+        "results.html",
+        title=title or f"Events in {_count(sum(summary.statuses.values()), 'video')}",
+        cards=list(zip(cards, with_strip, strict=True)),
+        statuses=[(status, summary.statuses[status]) for status in STATUSES],
+        summary=summary,
+        colours=ClassColours(summary.seconds),
+        record=record.name,
+        background=BACKGROUND,
+        url=lambda result: _player_url(result, page.parent),
+        shown=shown_name,
+        lanes=lanes,
+        span=span_text,
+        clock=clock_text,
+        count=_count,
+        script_hash=_script_hash,
+    )
+
+
+def _player_url(result: Result, page_folder: Path) -> str | None:
+    # What the decoder refused may be no video at all; a browser shall not be sent to open it.
+    return None if result.status == "quarantined" else relative_url(result.video, page_folder)
+
+
+def _script_hash(script: str) -> str:
+    """What the page's policy must say for this script, and no other, to run."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

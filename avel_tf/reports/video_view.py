@@ -1,0 +1,262 @@
+"""What the results page shows of one video."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from avel_tf.datasets import Annotation, active_classes, segment_labels
+from avel_tf.events.event import Event
+from avel_tf.events.labels import BACKGROUND, Labels
+from avel_tf.events.result import LabelScore, Result
+
+# A row of seconds; at the width of a page a second is then still wide enough for a mouse (18 px).
+SECONDS_IN_ROW = 30
+# Ten rows. Whoever looks at more than five minutes looks for events, not for seconds.
+MOST_SECONDS = 300
+# Enough to click through; the rest stands in the other files.
+MOST_EVENTS = 100
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One second of the strip.
+
+    Args:
+        start: Its beginning in seconds.
+        end: Its end in seconds.
+        label: The class that was found; None where the second could not be decoded.
+        score: Its score.
+        truth: The class that was annotated; None where nobody says.
+        labels: All classes that were found, with their scores; `label` is the first of them.
+        truths: All classes that were annotated; None where nobody says.
+    """
+
+    start: float
+    end: float
+    label: str | None
+    score: float
+    truth: str | None
+    labels: tuple[LabelScore, ...] = ()
+    truths: tuple[str, ...] | None = None
+
+    @property
+    def found(self) -> tuple[str, ...] | None:
+        """All classes that were found, none for background; None where it was not decoded."""
+        return None if self.label is None else tuple(each.label for each in self.labels)
+
+    @property
+    def right(self) -> bool | None:
+        """Whether found and annotated agree; None where one of them is missing."""
+        if self.found is None or self.truths is None:
+            return None
+        return set(self.found) == set(self.truths)
+
+
+class VideoView:
+    """What the results page shows of one video.
+
+    Args:
+        result: The video's result.
+        truth: Its annotated events; None where there are none to compare with, which is another
+            thing than an empty list: a video that is all background.
+    """
+
+    def __init__(self, result: Result, truth: Sequence[Annotation] | None = None) -> None:
+        self.result = result
+        self.folder, self.name = os.path.split(result.video)
+        # Of models that give a second any number of labels.
+        self.multi_label = any(second.labels is not None for second in result.seconds)
+        self.cells = _cells(result, truth, self.multi_label)
+        self.has_truth = truth is not None and bool(self.cells)
+
+    @property
+    def right_share(self) -> float | None:
+        """Share of the decoded seconds that are as annotated; None without annotations."""
+        marks = [cell.right for cell in self.cells if cell.right is not None]
+        return sum(marks) / len(marks) if marks else None
+
+    @property
+    def mistakes(self) -> int:
+        """Seconds that are not as annotated."""
+        return sum(cell.right is False for cell in self.cells)
+
+    @property
+    def classes(self) -> list[str]:
+        """Every event class that was found or annotated here, each once."""
+        found = (
+            name for cell in self.cells for name in (*(cell.found or ()), *(cell.truths or ()))
+        )
+        names = itertools.chain(found, (event.label for event in self.result.events))
+        return [name for name in dict.fromkeys(names) if name != BACKGROUND]
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """The events that are listed."""
+        return self.result.events[:MOST_EVENTS]
+
+    @property
+    def doubt(self) -> float:
+        """One minus the mean score of the events' seconds; 0 without an event."""
+        scores = [cell.score for cell in self.cells if cell.label not in (None, BACKGROUND)]
+        return 1 - sum(scores) / len(scores) if scores else 0.0
+
+    @property
+    def length(self) -> float:
+        """Where the strip ends, in seconds."""
+        ends = [cell.end for cell in self.cells] + [event.end for event in self.result.events]
+        return max([*ends, self.result.duration or 0.0])
+
+    def rows(self) -> list[list[Cell]]:
+        """The seconds in rows that fit the width of a page."""
+        return [
+            self.cells[first : first + SECONDS_IN_ROW]
+            for first in range(0, len(self.cells), SECONDS_IN_ROW)
+        ]
+
+
+def runs(labels: Iterable[str | None]) -> list[tuple[str | None, int, int]]:
+    """Unbroken stretches of one class.
+
+    Args:
+        labels: The class of each cell of a row.
+
+    Returns:
+        (class, first, end) of each stretch, in order; `end` is the first cell behind it.
+
+    Example:
+        >>> runs(["Bark", "Bark", None])
+        [('Bark', 0, 2), (None, 2, 3)]
+    """
+    stretches, first = [], 0
+    for label, cells in itertools.groupby(labels):
+        end = first + sum(1 for _ in cells)
+        stretches.append((label, first, end))
+        first = end
+    return stretches
+
+
+def lanes(cells: Iterable[Sequence[str] | None]) -> list[list[tuple[str, int, int]]]:
+    """Unbroken stretches of each class, side by side where they overlap.
+
+    Args:
+        cells: The classes of each cell of a row: none for background, None where there is nothing
+            to say.
+
+    Returns:
+        As few lanes as hold the stretches without an overlap, at least one; each of (class, first,
+        end) in order, `end` being the first cell behind it. Background has stretches, too.
+
+    Example:
+        >>> lanes([["Bark"], ["Bark", "Flute"], []])
+        [[('Bark', 0, 2), ('background', 2, 3)], [('Flute', 1, 2)]]
+    """
+    sets = [None if cell is None else tuple(cell) or (BACKGROUND,) for cell in cells]
+    names = dict.fromkeys(name for cell in sets for name in cell or ())
+    stretches = [
+        (label, first, end)
+        for name in names
+        for label, first, end in runs(name if name in (cell or ()) else None for cell in sets)
+        if label is not None
+    ]
+    found: list[list[tuple[str, int, int]]] = [[]]
+    for stretch in sorted(stretches, key=lambda each: each[1]):
+        free = next((lane for lane in found if not lane or lane[-1][2] <= stretch[1]), None)
+        if free is None:
+            found.append([stretch])
+        else:
+            free.append(stretch)
+    return found
+
+
+def span_text(start: float, end: float) -> str:
+    """A stretch of time for people.
+
+    Args:
+        start: Its beginning in seconds.
+        end: Its end in seconds.
+
+    Returns:
+        The stretch, to a tenth of a second.
+
+    Example:
+        >>> span_text(2, 7.5), span_text(59, 61)
+        ('2–7.5 s', '0:59–1:01')
+    """
+    if round(end, 1) <= 60:
+        return f"{_tenths(start)}–{_tenths(end)} s"
+    return f"{clock_text(start)}–{clock_text(end)}"
+
+
+def clock_text(value: float) -> str:
+    """A moment as a clock shows it.
+
+    Args:
+        value: Seconds from the beginning of the video.
+
+    Returns:
+        Minutes and seconds, hours before them where there are any.
+
+    Example:
+        >>> clock_text(90), clock_text(3661.5)
+        ('1:30', '1:01:01.5')
+    """
+    tenths = round(value * 10)
+    minutes, tenths = divmod(tenths, 600)
+    hours, minutes = divmod(minutes, 60)
+    seconds = f"{tenths // 10:02d}" + (f".{tenths % 10}" if tenths % 10 else "")
+    return f"{hours}:{minutes:02d}:{seconds}" if hours else f"{minutes}:{seconds}"
+
+
+def _tenths(value: float) -> str:
+    return f"{round(value, 1) + 0.0:g}"
+
+
+def _cells(result: Result, truth: Sequence[Annotation] | None, multi_label: bool) -> list[Cell]:
+    if not result.seconds:
+        return []
+    # A tenth of a millisecond is below what results are rounded to.
+    found = {math.floor(second.start + 1e-4): second for second in result.seconds}
+    count = max(found) + 1
+    if result.status == "partial" and result.duration is not None:
+        # The decoder takes a second for a second when there is half of it. Past the limit nothing
+        # is drawn, and a file may claim any length.
+        count = max(count, min(math.floor(result.duration + 0.5), MOST_SECONDS + 1))
+    if count > 10 * MOST_SECONDS and count > 10 * len(found):
+        # Seconds that lie hours apart: what is between them is not worth the memory.
+        return []
+    annotated = _annotated(truth, count, multi_label)
+    cells = []
+    for place, truths in enumerate(annotated):
+        true = None if truths is None else truths[0] if truths else BACKGROUND
+        second = found.get(place)
+        if second is None:
+            cells.append(Cell(place, place + 1, None, 0.0, true, (), truths))
+            continue
+        labels = second.labels
+        if labels is None:
+            one = LabelScore(second.label, second.score)
+            labels = () if second.label == BACKGROUND else (one,)
+        cells.append(
+            Cell(second.start, second.end, second.label, second.score, true, labels, truths)
+        )
+    return cells
+
+
+def _annotated(
+    truth: Sequence[Annotation] | None, count: int, multi_label: bool
+) -> Sequence[tuple[str, ...] | None]:
+    """The annotated classes of each second: one at most, unless `multi_label`."""
+    if truth is None:
+        return [None] * count
+    if not truth:
+        return [()] * count
+    labels = Labels(sorted({annotation.label for annotation in truth}))
+    if multi_label:
+        active = active_classes(truth, labels, count)  # [T, C]
+        return [tuple(name for name, on in zip(labels, row, strict=True) if on) for row in active]
+    index = segment_labels(truth, labels, count)  # [T]
+    return [() if i == labels.background else (labels.name(int(i)),) for i in index]

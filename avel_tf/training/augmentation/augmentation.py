@@ -1,0 +1,98 @@
+"""The pieces of augmentation, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import tensorflow as tf
+
+from avel_tf.features.batch import Batch
+from avel_tf.training.augmentation.cross_modal_mixup import cross_modal_mixup
+from avel_tf.training.augmentation.feature_noise import feature_noise
+from avel_tf.training.augmentation.mixup import mixup
+from avel_tf.training.augmentation.modality_dropout import modality_dropout
+from avel_tf.training.augmentation.settings import AugmentationSettings
+from avel_tf.training.augmentation.statistics import Statistics
+
+
+class Augmentation:
+    """Changes a batch of windows by chance that is a function of seed, epoch and step alone.
+
+    So a run that is resumed at an epoch meets what an uninterrupted one would have met, whatever
+    ran before in the process. Each piece has a seed of its own: to switch one on leaves what the
+    others draw as it was.
+
+    Args:
+        settings: How strong each piece is.
+        classes: C.
+        statistics: Of `visual` and of `audio`. Where a model uses one of them only, the other is
+            left out, and what is about both together is not done: without the other sense, nobody
+            could know what is right then.
+        clip_labels: Whether targets say what a clip holds, and not when (weak supervision).
+
+    Example:
+        >>> augmentation = Augmentation(AugmentationSettings(mixup=0.2), 28, statistics)
+        >>> examples.batches(16, seed=0, first_epoch=0, epochs=60, augment=augmentation)
+    """
+
+    def __init__(
+        self,
+        settings: AugmentationSettings,
+        classes: int,
+        statistics: dict[str, Statistics],
+        *,
+        clip_labels: bool = False,
+    ) -> None:
+        self._depth = classes + 1
+        # A modality that the model does not look at has no noise that anyone could see.
+        unseen = Statistics(np.zeros(1, np.float32), np.zeros(1, np.float32))
+        visual, audio = (statistics.get(name, unseen) for name in ("visual", "audio"))
+        pieces: dict[str, Callable[[Batch, tf.Tensor], Batch]] = {
+            "cross_modal_mixup": partial(
+                cross_modal_mixup, share=settings.cross_modal_mixup, clip_labels=clip_labels
+            ),
+            "mixup": partial(mixup, alpha=settings.mixup),
+            "modality_dropout": partial(
+                modality_dropout,
+                share=settings.modality_dropout,
+                visual_mean=visual.mean,
+                audio_mean=audio.mean,
+            ),
+            "feature_noise": partial(
+                feature_noise,
+                strength=settings.feature_noise,
+                visual_deviation=visual.deviation,
+                audio_deviation=audio.deviation,
+            ),
+        }
+        both = len(statistics) == 2
+        self._pieces = [
+            (number, piece)
+            for number, (name, piece) in enumerate(pieces.items())
+            if getattr(settings, name) and (both or name in ("mixup", "feature_noise"))
+        ]
+        self._mixes = settings.mixup > 0 or (both and settings.cross_modal_mixup > 0)
+
+    def __bool__(self) -> bool:
+        """Whether it does anything."""
+        return bool(self._pieces)
+
+    def __call__(self, batch: Batch, seed: tf.Tensor, step: tf.Tensor) -> Batch:
+        """Change a batch.
+
+        Args:
+            batch: The windows, as examples hold them.
+            seed: int64 [2], the run's seed and the epoch.
+            step: int64, the number of the batch in its epoch.
+
+        Returns:
+            The windows, targets float32 [B, T, C+1] where a piece mixes them.
+        """
+        if self._mixes and batch.targets.shape.rank == 2:
+            batch = batch._replace(targets=tf.one_hot(batch.targets, self._depth))  # [B, T, C+1]
+        key = tf.random.fold_in(seed, step)
+        for number, piece in self._pieces:
+            batch = piece(batch, tf.random.fold_in(key, number))
+        return batch

@@ -1,0 +1,217 @@
+"""One mono waveform from the channels of one or several sound tracks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+import av
+import numpy as np
+
+from avel_tf.video.audio_track import AudioTrack
+from avel_tf.video.clip import SAMPLE_RATE
+from avel_tf.video.decode_settings import DecodeSettings
+
+# A second below this is silence: the noise that FFmpeg's silencedetect tolerates by default
+# (-60 dB). What a recorder with nothing plugged in writes lies below.
+_SILENT_RMS = 10 ** (-60 / 20)
+# Where less than this share of the energy that unrelated channels would leave in their mean
+# remains, the channels cancel each other out. For two equally loud ones that is a correlation
+# below -0.8; a phase meter warns below 0, and natural stereo stays above that.
+_LEFT_OVER = 0.2
+
+# A track that ends so many seconds before another one is not waited for; 300 s of sound are 19 MB.
+_TRACK_BEHIND = 300
+
+
+def has_sound(channels: np.ndarray) -> np.ndarray:
+    """Which seconds of which channels are not silent.
+
+    Args:
+        channels: float32 `[C, T * 16000]`.
+
+    Returns:
+        bool `[C, T]`.
+    """
+    return _energies(channels) > _SILENT_RMS**2
+
+
+def mix_seconds(channels: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mixes channels, each second for itself.
+
+    Where the mix would cancel them out (opposite phase), the loudest channel is taken instead. A
+    second is decided without its neighbours, so the result does not depend on blocks.
+
+    Args:
+        channels: float32 `[C, T * 16000]`.
+        weights: bool `[C, T]`, the channels that take part; at least one in every second.
+
+    Returns:
+        float32 `[T * 16000]` in the range of the channels, and bool `[T]`: whether the channels
+        cancel out.
+    """
+    count = weights.sum(axis=0)  # [T]
+    seconds = channels.reshape(len(channels), -1, SAMPLE_RATE)  # [C, T, 16000]
+    shares = (weights / count).astype(np.float32)  # [C, T]
+    mixed = sum(second * share[:, None] for second, share in zip(seconds, shares, strict=True))
+    energies = np.where(weights, _energies(channels), 0.0)  # [C, T]
+    expected = energies.sum(axis=0) / count**2  # [T], what unrelated channels leave
+    lost = (count > 1) & (_energies(mixed.reshape(1, -1))[0] < _LEFT_OVER * expected)  # [T]
+    lost &= energies.max(axis=0) > _SILENT_RMS**2
+    for second in np.flatnonzero(lost):
+        mixed[second] = seconds[energies[:, second].argmax(), second]
+    return mixed.reshape(-1), lost
+
+
+def _energies(channels: np.ndarray) -> np.ndarray:
+    """Mean square of every second: float32 `[C, T * 16000]` to `[C, T]`."""
+    seconds = channels.reshape(len(channels), -1, SAMPLE_RATE)  # [C, T, 16000]
+    return np.square(seconds).mean(axis=2)
+
+
+class AudioMix:
+    """Takes the packets of one or several sound tracks and gives out one mono waveform.
+
+    The tracks are mixed where there are several: the mean of those that have a sound in a second.
+
+    Args:
+        streams: Sound tracks of an open file, at least one.
+        numbers: Their numbers as users count them, from 1.
+        origin: Time zero of the file, in seconds on its own clock.
+        settings: Which formats are decoded.
+        remark: Why these tracks were chosen.
+    """
+
+    def __init__(
+        self,
+        streams: Sequence[av.AudioStream],
+        numbers: Sequence[int],
+        origin: Fraction,
+        settings: DecodeSettings,
+        remark: str | None = None,
+    ) -> None:
+        self._tracks = {each.index: AudioTrack(each, origin, settings) for each in streams}
+        self._numbers = tuple(numbers)
+        self._remark = remark
+        self._heard = np.zeros(len(numbers), bool)  # which tracks had a sound so far
+        self._opposed = 0  # seconds in which channels cancel out
+
+    @property
+    def streams(self) -> list[int]:
+        """Places of the tracks that can be decoded, among all streams."""
+        return [index for index, track in self._tracks.items() if not track.failure]
+
+    @property
+    def seconds(self) -> Fraction:
+        """How far the sound of all tracks reaches; those given up or over do not count."""
+        over = self.end - _TRACK_BEHIND
+        tracks = [track for track in self._tracks.values() if not track.failure]
+        return min((t.seconds for t in tracks if t.seconds >= over), default=Fraction(0))
+
+    @property
+    def start(self) -> Fraction | None:
+        """When the first sound of any track begins, in seconds; None before it has come."""
+        starts = [track.start for track in self._tracks.values() if track.start is not None]
+        return min(starts, default=None)
+
+    @property
+    def end(self) -> Fraction:
+        """When the last sound of any track ends, in seconds."""
+        return max(track.end for track in self._tracks.values())
+
+    @property
+    def failure(self) -> str | None:
+        """Why all tracks are given up, or None."""
+        failures = [track.failure for track in self._tracks.values()]
+        return failures[0] if all(failures) else None
+
+    @property
+    def partial_failure(self) -> str | None:
+        """Why some of the tracks, but not all, are given up."""
+        failed = [
+            f"in track {number} {track.failure}"
+            for number, track in zip(self._numbers, self._tracks.values(), strict=True)
+            if track.failure
+        ]
+        return "; ".join(failed) if 0 < len(failed) < len(self._tracks) else None
+
+    @property
+    def damaged(self) -> int:
+        """Packets that could not be decoded."""
+        return sum(track.damaged for track in self._tracks.values())
+
+    @property
+    def missing(self) -> Fraction:
+        """Seconds that holes in the midst of a track add up to, in the worst track."""
+        return max(track.missing for track in self._tracks.values())
+
+    @property
+    def empty(self) -> bool:
+        """Whether no sound has come yet."""
+        return all(track.empty for track in self._tracks.values())
+
+    @property
+    def audio_track(self) -> tuple[int, ...]:
+        """The tracks that the waveform so far comes from, counted from 1."""
+        if len(self._numbers) == 1 or not self._heard.any():
+            return self._numbers
+        return tuple(n for n, heard in zip(self._numbers, self._heard, strict=True) if heard)
+
+    @property
+    def remark(self) -> str | None:
+        """What there is to say about how the waveform was made; None when nothing is."""
+        found = [self._remark] if self._remark else []
+        if len(self._numbers) > 1:
+            numbers = " and ".join(map(str, self._numbers))
+            text = f"the mono sound tracks {numbers} are mixed"
+            if self._heard.any() and not self._heard.all():
+                heard = self.audio_track
+                text += f"; only {' and '.join(map(str, heard))} " + (
+                    "is not silent" if len(heard) == 1 else "are not silent"
+                )
+            found.append(text)
+        if self._opposed:
+            found.append(
+                f"two channels of the sound are in opposite phase and cancel each other out in "
+                f"{self._opposed} s; there, one of them is used"
+            )
+        return "; ".join(found) or None
+
+    def time_of(self, packet: av.Packet) -> Fraction:
+        """Seconds since time zero at which a packet with a time stamp begins."""
+        assert packet.pts is not None  # the caller looks for one first
+        return self._tracks[packet.stream.index].time_of(packet.pts)
+
+    def decode(self, packet: av.Packet | None) -> None:
+        """Takes the next packet; None fetches what decoders and resamplers still hold back."""
+        if packet is not None:
+            self._tracks[packet.stream.index].decode(packet)
+            return
+        for track in self._tracks.values():
+            track.decode(None)
+
+    def take(self, count: int) -> np.ndarray:
+        """Hands out the next `count` samples, whole seconds; silence where there is no sound.
+
+        Returns:
+            float32 `[count]` in [-1, 1].
+        """
+        mono, opposed = [], np.zeros(count // SAMPLE_RATE, bool)  # [T]
+        for track in self._tracks.values():
+            channels = track.take(count)  # [C, count], C is 1 or 2
+            everything = np.ones((len(channels), len(opposed)), bool)  # [C, T]
+            if len(channels) > 1:
+                waveform, lost = mix_seconds(channels, everything)
+                opposed |= lost
+            else:
+                waveform = channels[0]
+            mono.append(waveform)
+        tracks = np.stack(mono)  # [tracks, count]
+        if len(tracks) > 1:
+            sounding = has_sound(tracks)  # [tracks, T]
+            self._heard |= sounding.any(axis=1)
+            sounding[:, ~sounding.any(axis=0)] = True  # in silence all are alike
+            waveform, lost = mix_seconds(tracks, sounding)
+            opposed |= lost
+        self._opposed += int(opposed.sum())
+        return waveform

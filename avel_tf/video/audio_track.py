@@ -1,0 +1,141 @@
+"""The sound of one track at 16 kHz, laid down where its time stamps say."""
+
+from __future__ import annotations
+
+import logging
+from fractions import Fraction
+
+import av
+import numpy as np
+
+from avel_tf.video.audio_resampler import AudioResampler
+from avel_tf.video.clip import SAMPLE_RATE
+from avel_tf.video.decode_settings import DecodeSettings
+from avel_tf.video.source import reason
+from avel_tf.video.track_times import tick_of
+
+_log = logging.getLogger(__name__)
+
+# A hole this long is worth a word: it can cost a second its sound. Matroska passes over damage
+# without one, and the hole that it leaves is all there is to see of it.
+_HOLE = Fraction(1, 2)
+
+
+class AudioTrack:
+    """Takes the packets of one sound track in order and gives out a gapless waveform.
+
+    Args:
+        stream: The sound track of an open file.
+        origin: Time zero of the file, in seconds on its own clock.
+        settings: Which formats are decoded.
+    """
+
+    def __init__(self, stream: av.AudioStream, origin: Fraction, settings: DecodeSettings) -> None:
+        self.failure: str | None = None  # why the track is given up
+        self.damaged = 0  # packets that could not be decoded
+        self.missing = Fraction(0)  # seconds that holes in its midst add up to
+        self.start: Fraction | None = None  # when the first sound begins, in seconds
+        self.end = Fraction(0)  # when the last sound ends, in seconds
+        self._stream = stream
+        self._origin = origin
+        self._tick = tick_of(stream)
+        self._stretch: AudioResampler | None = None
+        self._first_until: Fraction | None = None  # seconds up to which the first packet lasts
+        self._position = 0  # sample at which the next resampled ones are laid down
+        self._taken = 0  # samples already handed out
+        self._chunks: list[tuple[int, np.ndarray]] = []
+        if stream.codec_context is None:
+            self.failure = "the sound is in a format for which there is no decoder"
+        elif (codec := stream.codec_context.codec.canonical_name) not in settings.codecs:
+            self.failure = f"the sound is in the format {codec}, which is not in media.codecs"
+
+    @property
+    def empty(self) -> bool:
+        """Whether no sound has come yet."""
+        return self.start is None
+
+    @property
+    def seconds(self) -> Fraction:
+        """How far the waveform reaches."""
+        return Fraction(self._position, SAMPLE_RATE)
+
+    @property
+    def taken_seconds(self) -> Fraction:
+        """How much of it has been handed out."""
+        return Fraction(self._taken, SAMPLE_RATE)
+
+    def time_of(self, ticks: int) -> Fraction:
+        """Seconds since time zero of a tick on the track's clock."""
+        return ticks * self._tick - self._origin
+
+    def decode(self, packet: av.Packet | None) -> None:
+        """Takes the next packet; None fetches what decoder and resampler still hold back."""
+        if self.failure:
+            return
+        if self._first_until is None and packet is not None and packet.pts is not None:
+            self._first_until = self.time_of(packet.pts + (packet.duration or 0))
+        try:
+            frames = self._stream.codec_context.decode(packet)
+        except MemoryError:
+            raise
+        except (av.FFmpegError, EOFError) as error:
+            # A decoder that never got a packet has nothing to hand out at the end.
+            if packet is not None:
+                self.damaged += 1
+            _log.debug("sound packet skipped: %s", error)
+            frames = []
+        try:
+            for frame in frames:
+                self._add(frame)
+            if packet is None:
+                self._finish()
+        except MemoryError:
+            raise
+        except (av.FFmpegError, ValueError) as error:
+            self.failure = f"the sound could not be converted ({reason(error)})"
+        if packet is None and self.empty and self.damaged:
+            self.failure = "the sound could not be decoded"
+
+    def take(self, count: int) -> np.ndarray:
+        """Hands out the next `count` samples, silence where there is no sound.
+
+        Returns:
+            float32 `[C, count]` in [-1, 1]; C is 2 where any of it has two channels, else 1.
+        """
+        begin, end = self._taken, self._taken + count
+        channels = max((len(s) for p, s in self._chunks if p < end), default=1)
+        waveform = np.zeros((channels, count), np.float32)  # [C, count]
+        for position, samples in self._chunks:
+            low, high = max(position, begin), min(position + samples.shape[1], end)
+            if low < high:
+                part = samples[:, low - position : high - position]
+                waveform[:, low - begin : high - begin] = part
+        self._chunks = [(p, s) for p, s in self._chunks if p + s.shape[1] > end]
+        self._taken = end
+        return waveform
+
+    def _add(self, frame: av.AudioFrame) -> None:
+        stretch, form = self._stretch, AudioResampler.form_of(frame)
+        goes_on = stretch is not None and (frame.pts is None or stretch.continued_at(frame.pts))
+        if stretch is None or not goes_on or form != stretch.form:
+            end = stretch.end if stretch is not None else Fraction(0)
+            time = end if frame.pts is None else self.time_of(frame.pts)
+            # Fragmented mp4 without an edit list knows no late start: the first packet is said to
+            # last until the second one.
+            expected = end if self._first_until is None else max(end, self._first_until)
+            if stretch is not None and time - expected > _HOLE:
+                self.missing += time - expected
+            self._finish()
+            stretch = self._stretch = AudioResampler(time, form, self._origin, self._tick)
+            self._position = stretch.position
+        if self.start is None:
+            self.start = max(Fraction(0), stretch.end)
+        self._chunks += stretch.add(frame)
+        self._position = stretch.position
+        self.end = max(self.end, stretch.end)
+
+    def _finish(self) -> None:
+        if self._stretch is not None:
+            self._chunks += self._stretch.finish()
+            self._position = self._stretch.position
+            self._stretch = None

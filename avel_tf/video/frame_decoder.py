@@ -1,0 +1,150 @@
+"""The decoder of a picture track, which can be asked for its latest picture at any time."""
+
+from __future__ import annotations
+
+import logging
+import mmap
+from fractions import Fraction
+
+import av
+
+_log = logging.getLogger(__name__)
+# Packets are kept from the latest key picture on. 16 MB are ten seconds at 13 Mbit/s, more than
+# screen recorders and web cameras write.
+_MOST_BYTES = 1 << 24
+# Motion vectors and block types that H.264 keeps with each frame (FFmpeg's libavcodec/h264_slice.c,
+# `init_table_pools`: 2 lists of 16 vectors of 4 bytes, and 12 bytes more, for 256 pixels).
+_SIDE_BYTES_PER_PIXEL = 0.55
+
+
+class FrameDecoder:
+    """Decodes the packets of one picture track.
+
+    A decoder holds pictures back, to bring them into order and to work on several at a time, until
+    further packets push them out. Where a picture stays on screen for minutes none come, so
+    `drain` fetches what is held back. A drained decoder has forgotten the pictures that later ones
+    refer to; they are decoded again if any come.
+
+    Args:
+        video: The picture track of an open file.
+
+    Example:
+        >>> frames = decoder.decode(packet)
+        >>> frames += decoder.drain(until=90_000)
+    """
+
+    def __init__(self, video: av.VideoStream) -> None:
+        self._context = video.codec_context
+        self._group: list[av.Packet] = []  # what came since the latest key picture
+        self._bytes = 0
+        self._complete = False  # whether `_group` holds all of that
+        self._given: set[int] = set()  # times of its pictures that have been handed out
+        self._drained = False
+        self._ahead: list[av.VideoFrame] = []  # drained before their time
+        self._again: set[int] = set()  # times of pictures that will come a second time
+
+    def decode(self, packet: av.Packet) -> list[av.VideoFrame]:
+        """Takes the next packet; returns the pictures that are done.
+
+        Raises:
+            av.FFmpegError: The packet is damaged.
+            MemoryError: Memory is short, whatever FFmpeg says about the packet.
+        """
+        frames = []
+        if self._drained:
+            if packet.is_keyframe:
+                frames = self._ahead
+            else:
+                self._again = set(self._given)
+                for earlier in self._group:
+                    frames += self._decode_again(earlier)
+            self._drained, self._ahead = False, []
+        if packet.is_keyframe:
+            self._group, self._bytes, self._complete, self._given = [], 0, True, set()
+        self._bytes += packet.size
+        if self._bytes > _MOST_BYTES or packet.pts is None:
+            self._group, self._complete, self._given = [], False, set()
+        if self._complete:
+            self._group.append(packet)
+        try:
+            new = self._new(frames + self._context.decode(packet))
+        except av.FFmpegError:
+            self._raise_if_memory_is_short()
+            raise
+        if self._complete:
+            self._given.update(frame.pts for frame in new if frame.pts is not None)
+        return new
+
+    def drain(self, until: int | Fraction) -> list[av.VideoFrame]:
+        """The pictures of a time before `until`, although further packets may come.
+
+        There are none where the latest group of pictures is too large to be decoded again.
+
+        Args:
+            until: In ticks of the track's clock.
+        """
+        if not self._drained:
+            if not self._complete:
+                return []
+            self._ahead = self._new(self.finish())
+            self._context.flush_buffers()
+            self._drained = True
+        coded = {packet.pts for packet in self._group}
+        due: list[av.VideoFrame] = []
+        ahead: list[av.VideoFrame] = []
+        for frame in self._ahead:
+            later = frame.pts is not None and frame.pts >= until and frame.pts in coded
+            (ahead if later else due).append(frame)
+        self._ahead = ahead
+        self._given.update(frame.pts for frame in due if frame.pts is not None)
+        return due
+
+    def finish(self) -> list[av.VideoFrame]:
+        """The pictures that are held back, when no further packets will come."""
+        if self._drained:
+            return self._ahead
+        try:
+            return self._new(self._context.decode(None))
+        except MemoryError:
+            raise
+        except (av.FFmpegError, EOFError) as error:
+            self._raise_if_memory_is_short()
+            _log.debug("nothing left in the picture decoder: %s", error)
+            return []
+
+    def _new(self, frames: list[av.VideoFrame]) -> list[av.VideoFrame]:
+        """Those of the pictures that have not been handed out before."""
+        new = []
+        for frame in frames:
+            if frame.pts in self._again:
+                self._again.discard(frame.pts)
+                continue
+            if frame.is_corrupt:
+                self._raise_if_memory_is_short()
+            new.append(frame)
+        return new
+
+    def _raise_if_memory_is_short(self) -> None:
+        """Distinguishes a limit on memory from damage.
+
+        A decoder that cannot allocate a frame reports invalid data as often as `ENOMEM`, depending
+        on its threads, and goes on with the next packet.
+        """
+        size = int(self._context.width * self._context.height * _SIDE_BYTES_PER_PIXEL)
+        for plane in self._context.format.components if self._context.format else ():
+            size += plane.width * plane.height * -(-plane.bits // 8)
+        try:
+            # Private and writable, so that it counts towards `RLIMIT_DATA`; it is never touched.
+            mmap.mmap(-1, size or 1, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
+        except OSError as error:
+            raise MemoryError(f"no room for a frame of {size:,} bytes") from error
+
+    def _decode_again(self, packet: av.Packet) -> list[av.VideoFrame]:
+        try:
+            return self._context.decode(packet)
+        except MemoryError:
+            raise
+        except (av.FFmpegError, EOFError) as error:
+            self._raise_if_memory_is_short()
+            _log.debug("picture packet skipped again: %s", error)
+            return []

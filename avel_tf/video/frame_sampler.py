@@ -1,0 +1,167 @@
+"""Which picture is on screen at which instant."""
+
+from __future__ import annotations
+
+import heapq
+from fractions import Fraction
+from functools import lru_cache
+
+import av
+import numpy as np
+
+from avel_tf.video.frame_scaler import FrameScaler
+from avel_tf.video.sample_times import SampleTimes
+
+# When neither the frame nor the track says how long a picture stays, it is taken to stay as long
+# as one of the 25 per second of PAL television.
+_USUAL_DURATION = Fraction(1, 25)
+# A first frame that comes later than the sound by no more than this is on screen from the
+# beginning. Encoders that bring frames into another order delay the picture by two or three of
+# them, and nobody notices a picture that leads its sound by less than 125 ms (ITU-R BT.1359-1).
+_TOLERANCE = Fraction(125, 1000)
+
+
+class FrameSampler:
+    """Takes decoded frames in order and keeps those on screen at the sample instants.
+
+    At each instant the frame on screen is the last one with a time at or before it. Before the
+    first frame the screen is black, and the last one stays on it for as long as pictures are taken.
+    Only frames that are taken are resized and converted to RGB.
+
+    Args:
+        origin: Time zero of the file, in seconds on the track's clock.
+        tick: Seconds per tick of the track's clock.
+        frame_rate: Mean pictures per second, for frames that do not say how long they stay.
+        instants: When pictures are taken.
+        size: (H, W) of the pictures to make.
+        trust_durations: Whether frames know how long they stay on screen.
+
+    Attributes:
+        start: When the first frame comes, in seconds; None before it has come.
+        late: The earliest time, in seconds, of a frame that came when it was over; None without.
+    """
+
+    def __init__(
+        self,
+        origin: Fraction,
+        tick: Fraction,
+        frame_rate: float | None,
+        instants: SampleTimes,
+        size: tuple[int, int],
+        trust_durations: bool = True,
+    ) -> None:
+        self._origin = origin
+        self._trust_durations = trust_durations
+        self._tick = tick
+        self.start: Fraction | None = None
+        self.late: Fraction | None = None
+        self._held = 0  # seconds whose instants are decided, though later frames may still come
+        usual = 1 / Fraction(frame_rate) if frame_rate else _USUAL_DURATION
+        self._usual = usual / tick  # ticks
+        self._instants = instants
+        # In ticks; a Fraction only after frames that lack a time or a duration.
+        self._clock: int | Fraction | None = None
+        self._end: int | Fraction = origin / tick
+        self._samples: list[np.ndarray] = []
+        self._sampled = 0  # instants decided so far, those already taken away included
+        self._current: av.VideoFrame | None = None
+        self._image: np.ndarray | None = None  # the current frame, once it has been converted
+        self._convert = FrameScaler(size)
+        self._black = np.zeros((*size, 3), np.uint8)  # [H, W, 3]
+        # Asked for every packet, and always about the same few seconds.
+        self._ticks_at = lru_cache(lambda time: (time + origin) / tick)
+        self._passed: list[tuple[int, int]] = []  # a heap of (time, duration), not yet in order
+
+    @property
+    def end(self) -> Fraction:
+        """When the latest frame leaves the screen, in seconds."""
+        return self._end * self._tick - self._origin
+
+    @property
+    def empty(self) -> bool:
+        """Whether no frame has come yet."""
+        return self._current is None
+
+    def reached(self, time: int | Fraction) -> bool:
+        """Whether what is on screen before this second is decided."""
+        if time <= self._held:
+            return True
+        return self._clock is not None and self._clock >= self._ticks_at(time)
+
+    def ends_after(self, time: float) -> bool:
+        """Whether the latest frame stays on screen for longer than to this second."""
+        return self._end > self._ticks_at(time)
+
+    def add(self, frame: av.VideoFrame) -> None:
+        """Takes the next frame; the instants before it are decided by this."""
+        ticks = frame.pts if frame.pts is not None else frame.dts
+        if ticks is not None:
+            while self._passed and self._passed[0][0] <= ticks:
+                self._move_on(*heapq.heappop(self._passed))
+        time = self._end if ticks is None else ticks  # without a time it follows without a gap
+        if self._current is None:
+            self.start = max(Fraction(0), time * self._tick - self._origin)
+            if self.start <= _TOLERANCE:
+                self._show(frame)
+        if self._held and time < self._ticks_at(self._held):
+            late = time * self._tick - self._origin
+            self.late = late if self.late is None else min(self.late, late)
+        self._move_on(time, frame.duration)
+        self._show(frame)
+
+    def hold(self, second: int) -> None:
+        """Decides all instants before a second: the latest frame is on screen until then."""
+        self._held = max(self._held, second)
+        count = self._instants.before(self._ticks_at(self._held))
+        while self._sampled < count:
+            self._sample()
+
+    def pass_over(self, ticks: int, duration: int | None) -> None:
+        """Takes note of a picture that no instant needs and that was not decoded.
+
+        Frames come in the order of showing, but these do not; each counts from the moment when
+        the frame behind it comes.
+        """
+        heapq.heappush(self._passed, (ticks, duration or 0))
+
+    def close(self, stay: int | None = None) -> None:
+        """No frame will come any more.
+
+        Args:
+            stay: Ticks that the last one stays, for frames that do not know; None when unknown.
+        """
+        while self._passed and not self.empty:
+            self._move_on(*heapq.heappop(self._passed))
+        if not self._trust_durations and self._clock is not None:
+            self._end = self._clock + (stay or self._usual)
+
+    def take(self, count: int) -> np.ndarray:
+        """Hands out the next `count` pictures; the last frame stays on screen to the end.
+
+        Returns:
+            uint8 `[count, H, W, 3]`.
+        """
+        while len(self._samples) < count:
+            self._sample()
+        taken, self._samples = self._samples[:count], self._samples[count:]
+        return np.stack(taken)  # [count, H, W, 3]
+
+    def _move_on(self, time: int | Fraction, duration: int | None) -> None:
+        """Goes to the time of the next picture, which may not lie behind that of the last."""
+        # Decoders hand out frames in the order of showing, so a clock that steps back is held.
+        time = max(time, self._origin / self._tick if self._clock is None else self._clock)
+        count = self._instants.before(time)
+        while self._sampled < count:
+            self._sample()
+        self._clock = time
+        stay = duration if duration and self._trust_durations else self._usual
+        self._end = max(self._end, time + stay)
+
+    def _show(self, frame: av.VideoFrame) -> None:
+        self._current, self._image = frame, None
+
+    def _sample(self) -> None:
+        if self._image is None and self._current is not None:
+            self._image = self._convert(self._current)
+        self._samples.append(self._black if self._image is None else self._image)
+        self._sampled += 1

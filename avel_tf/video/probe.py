@@ -1,0 +1,272 @@
+"""What the header of a media file says, and whether that is within the limits."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import cast
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.sidedata.sidedata import SideData
+
+from avel_tf.video.decode_settings import DecodeSettings
+from avel_tf.video.errors import MediaError
+from avel_tf.video.source import open_media, over_limit
+from avel_tf.video.track_selection import select_audio, select_video
+from avel_tf.video.track_times import first_packets, origin_of, tick_of
+
+_log = logging.getLogger(__name__)
+# How many packets to look at for the first picture, whose side data hold the rotation. A sound
+# packet lasts about 20 ms, so this covers five seconds of sound that lead the picture.
+_PACKETS_TO_FIRST_PICTURE = 250
+
+
+@dataclass(frozen=True)
+class MediaInfo:
+    """The declarations of a file, none of them verified by decoding.
+
+    Args:
+        path: The file; bytes that are not UTF-8 stand as surrogate escapes.
+        container: FFmpeg's name of the container: `mov` (which is mp4, too), `matroska` (webm,
+            too), `avi`, `mpeg`, `mpegts`, `flv`, `ogg` or `asf`.
+        duration: Declared length in seconds; None when the file does not say.
+        width: Pixels of the stored picture, before it is turned upright.
+        height: As `width`.
+        frame_rate: Mean pictures per second as declared; None when unknown.
+        video_codec: Name such as `h264`.
+        video_duration: Declared seconds of the picture track; None when unknown.
+        audio_codec: Name such as `aac`; None without a sound track. This and what follows about
+            sound is said of the first track that is chosen.
+        audio_duration: Declared seconds of the sound track; None when unknown or absent.
+        sample_rate: Hertz of the sound as stored; None without a sound track.
+        channels: Channels of the sound as stored; None without a sound track.
+        rotation: Degrees clockwise, one of 0, 90, 180, 270, by which the stored picture is
+            turned to stand upright; mirroring, which decoding obeys too, is not told here.
+    """
+
+    path: str
+    container: str
+    duration: float | None
+    width: int
+    height: int
+    frame_rate: float | None
+    video_codec: str
+    video_duration: float | None
+    audio_codec: str | None
+    audio_duration: float | None
+    sample_rate: int | None
+    channels: int | None
+    rotation: int = 0
+
+
+def probe(path: str | bytes | os.PathLike, settings: DecodeSettings | None = None) -> MediaInfo:
+    """Reads the header of a file and at most its first picture.
+
+    Args:
+        path: The file.
+        settings: The limits that it must keep.
+
+    Returns:
+        What the file declares.
+
+    Raises:
+        MediaError: The file cannot be opened, has no picture, or declares more than the limits.
+
+    Example:
+        >>> probe("dog.mp4").duration
+        10.0
+    """
+    settings = settings or DecodeSettings()
+    with open_media(path, settings) as container:
+        video = choose_video_stream(container, path, settings)
+        sound = select_audio(container, path, video, settings, look_ahead=False)
+        audios = [cast(av.AudioStream, container.streams[index]) for index in sound.indices]
+        packets = first_packets(container, video)
+        origin = origin_of(video, audios, packets)
+        info = describe(container, path, video, audios[0] if audios else None, origin, packets)
+        check_limits(info, video, settings)
+        set_up_decoder(video, settings)
+        return replace(info, rotation=_first_rotation(container, video, packets))
+
+
+def choose_video_stream(
+    container: InputContainer, path: str | bytes | os.PathLike, settings: DecodeSettings
+) -> av.VideoStream:
+    """The picture track that is decoded.
+
+    Raises:
+        MediaError: There is no picture, only a cover image, or no decoder for it that is allowed.
+    """
+    video = select_video(container)
+    # A cover image is one picture that belongs to no time, so it cannot show an event.
+    if video is None:
+        found = " and ".join(sorted({str(s.type) for s in container.streams})) or "nothing"
+        raise MediaError(path, f"it has no moving picture, only {found}")
+    if video.codec_context is None:
+        raise MediaError(path, "its picture is in a format for which there is no decoder")
+    codec = video.codec_context.codec.canonical_name
+    if codec not in settings.codecs:
+        raise MediaError(
+            path,
+            f"its picture is in the format {codec}, which is not among those that are decoded; "
+            f"if the file can be trusted, add {codec} to media.codecs",
+        )
+    return video
+
+
+def describe(
+    container: InputContainer,
+    path: str | bytes | os.PathLike,
+    video: av.VideoStream,
+    audio: av.AudioStream | None,
+    origin: Fraction,
+    packets: Sequence[av.Packet],
+) -> MediaInfo:
+    """Collects the declarations of an open file; the rotation stays 0.
+
+    `origin` and `packets` are what `avel_tf.video.track_times` gives.
+    """
+    picture, sound = video.codec_context, audio.codec_context if audio is not None else None
+    rate = video.average_rate or _guessed_rate(video)
+    video_seconds = _declared_seconds(container, video)
+    audio_seconds = _declared_seconds(container, audio) if audio is not None else None
+    return MediaInfo(
+        path=os.fsdecode(path),
+        container=container.format.name,
+        duration=_length(container, origin, packets, (video_seconds, audio_seconds)),
+        width=picture.width,
+        height=picture.height,
+        frame_rate=float(rate) if rate else None,
+        video_codec=picture.codec.canonical_name,
+        video_duration=video_seconds,
+        audio_codec=sound.codec.canonical_name if sound is not None else None,
+        audio_duration=audio_seconds,
+        sample_rate=sound.sample_rate if sound is not None else None,
+        channels=sound.layout.nb_channels if sound is not None and sound.layout else None,
+    )
+
+
+def _length(
+    container: InputContainer,
+    origin: Fraction,
+    packets: Sequence[av.Packet],
+    tracks: Iterable[float | None],
+) -> float | None:
+    """The declared length of the file, from where its first track begins to its end."""
+    kind, seconds = container.format.name, (container.duration or 0) / av.time_base
+    # Matroska's Duration counts from the zero of its clock, that of flv from where the first
+    # packet is decoded, that of other containers from the beginning of the first track.
+    zero = origin
+    if kind.startswith("matroska"):
+        zero = Fraction(0)
+    elif kind == "flv":
+        zero = min((p.dts * p.time_base for p in packets if p.dts is not None), default=origin)
+    if 0 < origin - zero < seconds:
+        seconds -= float(origin - zero)
+    if kind in ("asf", "ogg"):
+        # FFmpeg takes the end of the file for the length of every track, and adds their starts.
+        timed: list[av.VideoStream | av.AudioStream] = [*container.streams.video]
+        timed += container.streams.audio
+        ends = [float(each.duration * tick_of(each)) for each in timed if each.duration]
+        seconds = max([0.0, *(end - float(origin) for end in ends)])
+    if kind == "avi":  # its main header counts pictures only
+        seconds = max([seconds, *(track for track in tracks if track)])
+    return seconds or None
+
+
+def check_limits(info: MediaInfo, video: av.VideoStream, settings: DecodeSettings) -> None:
+    """Refuses, before a picture is decoded, what declares more than the limits allow.
+
+    A declared frame rate is not among them: a browser's recording declares 1,000 pictures per
+    second, the resolution of its clock. How many there are is measured while they are decoded.
+
+    Raises:
+        MediaError: It names the limit, the value found and the setting that changes it.
+    """
+    pixels = info.width * info.height
+    seconds = max(info.duration or 0, info.video_duration or 0)
+    for limit, value, finding in (
+        ("max_pixels", pixels, f"its picture has {info.width} x {info.height} = {pixels:,} pixels"),
+        ("max_seconds", seconds, f"it declares a length of {seconds:.6g} seconds"),
+        ("max_frames", video.frames, f"it declares {video.frames:,} pictures"),
+    ):
+        over_limit(info.path, limit, value, settings, finding)
+
+
+def _guessed_rate(video: av.VideoStream) -> Fraction | None:
+    """FFmpeg's guess at the frame rate, unless it is nothing but the resolution of the clock."""
+    rate = video.guessed_rate
+    return None if rate and rate * tick_of(video) == 1 else rate
+
+
+def set_up_decoder(video: av.VideoStream, settings: DecodeSettings) -> None:
+    """Readies the picture decoder: threads, and the pixel limit for what the header hid."""
+    # Frame and slice threads together: a third faster on 720p than slices alone (docs/media.md).
+    video.thread_type = "AUTO"
+    video.codec_context.thread_count = settings.threads
+    # Stored pictures are padded to whole blocks; twice the limit leaves room for that.
+    video.codec_context.options = {"max_pixels": str(2 * settings.max_pixels)}
+
+
+def display_matrix(frame: av.VideoFrame) -> np.ndarray | None:
+    """The linear part of a frame's display matrix, `[2, 2]`, or None when it has none.
+
+    A stored point (x, y) is shown at `(x, y) @ matrix`.
+
+    Reference:
+        ISO/IEC 14496-12, 8.3.2 (track header box), and FFmpeg's `libavutil/display.h`.
+    """
+    side_data = frame.side_data.get("DISPLAYMATRIX")
+    if side_data is None:
+        return None
+    matrix = np.frombuffer(bytes(cast(SideData, side_data)), np.int32).reshape(3, 3)
+    return matrix[:2, :2].astype(np.int64)  # [2, 2]; a broken file may hold any 32-bit number
+
+
+def rotation_of(frame: av.VideoFrame) -> int:
+    """Degrees clockwise that turn a decoded frame upright, rounded to a quarter turn."""
+    matrix = display_matrix(frame)
+    if matrix is None:
+        return 0
+    (a, b), (c, d) = matrix.tolist()
+    mirrored = a * d - b * c < 0
+    return round(math.degrees(math.atan2(b, -a if mirrored else a)) / 90) % 4 * 90
+
+
+def _first_rotation(
+    container: InputContainer, video: av.VideoStream, read: Sequence[av.Packet]
+) -> int:
+    packets = itertools.chain((p for p in read if p.stream is video), container.demux(video))
+    try:
+        for _, packet in zip(range(_PACKETS_TO_FIRST_PICTURE), packets, strict=False):
+            for frame in packet.decode():
+                return rotation_of(frame)
+    except MemoryError:
+        raise
+    except (av.FFmpegError, EOFError, IndexError) as error:
+        _log.debug("no first picture to take the rotation from: %s", error)
+    return 0
+
+
+def _declared_seconds(
+    container: InputContainer, stream: av.VideoStream | av.AudioStream
+) -> float | None:
+    """The declared length of one track; Matroska keeps it in a tag, MPEG, ASF, Ogg nowhere."""
+    kind = container.format.name
+    if kind.startswith("mpeg") or kind in ("asf", "ogg"):
+        return None  # what FFmpeg gives is a guess, or that of the whole file
+    if kind.startswith("matroska"):
+        tag = stream.metadata.get("DURATION", "")
+        found = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)\s*\0?", tag)
+        return int(found[1]) * 3600 + int(found[2]) * 60 + float(found[3]) if found else None
+    # The length in the header of an avi counts ticks, for some sounds FFmpeg gives it as frames.
+    ticks = stream.duration or (stream.frames if kind == "avi" else 0)
+    return float(ticks * tick_of(stream)) if ticks else None

@@ -1,0 +1,203 @@
+"""The one door through which media files are opened."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+
+import av
+from av.container import InputContainer
+
+from avel_tf.video.codecs import whitelist
+from avel_tf.video.decode_settings import DecodeSettings
+from avel_tf.video.errors import MediaError
+from avel_tf.video.video_files import similar_name
+
+# Long enough for every signature below; MPEG-TS repeats its sync byte every 188 bytes, or every
+# 192 in camcorder files, where four bytes of time code come first.
+HEAD_BYTES = 1024
+# Boxes that an ISO base media file (mp4, mov, m4v, 3gp) may begin with: ISO/IEC 14496-12 and
+# the QuickTime File Format, which knows files without `ftyp`.
+_ISO_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp", b"uuid")
+# The header object of ASF (wmv, wma): Advanced Systems Format specification 1.20, 10.1.
+_ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
+# AppleDouble, in which a Mac notes something about another file: RFC 1740, appendix A.
+_APPLE_DOUBLE = bytes.fromhex("00051607")
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+_ACCEPTED = "mp4, mov, 3gp, mkv, webm, avi, mpg, ts, flv, ogv and wmv are read"
+
+
+@contextmanager
+def open_media(
+    path: str | bytes | os.PathLike, settings: DecodeSettings | None = None
+) -> Iterator[InputContainer]:
+    """Opens a file as the container that its first bytes say it is, and nothing else.
+
+    The name never reaches FFmpeg, which would read `concat:a|b`, `%03d` or a leading dash as
+    something other than a name: it gets a descriptor, one demuxer and no other protocol, so a
+    playlist that calls itself `x.mp4` can open nothing.
+
+    Args:
+        path: The file, in any spelling the file system allows.
+        settings: Whether links are followed.
+
+    Returns:
+        A context manager that gives the open `av.container.InputContainer`.
+
+    Raises:
+        MediaError: It is no regular file, no container that is read here, or it is broken.
+
+    Example:
+        >>> with open_media("dog.mp4") as container:
+        ...     print(container.duration)
+
+    Reference:
+        https://ffmpeg.org/ffmpeg-protocols.html#fd
+    """
+    settings = settings or DecodeSettings()
+    descriptor = _open_regular(path, settings.follow_links)
+    try:
+        size = os.fstat(descriptor).st_size
+        over_limit(path, "max_file_bytes", size, settings, f"it has {size:,} bytes")
+        demuxer = demuxer_of(path, os.pread(descriptor, HEAD_BYTES, 0))
+        options = {
+            "fd": str(descriptor),
+            "protocol_whitelist": "fd",
+            **format_options(demuxer, settings),
+        }
+        try:
+            container = av.open(
+                "fd:", "r", format=demuxer, options=options, metadata_errors="replace"
+            )
+        except MemoryError:
+            raise
+        except (av.FFmpegError, EOFError, ValueError) as error:
+            raise MediaError(
+                path, f"its header is broken, cut off or missing ({reason(error)})"
+            ) from error
+        with container:
+            yield container
+    finally:
+        os.close(descriptor)
+
+
+def format_options(demuxer: str, settings: DecodeSettings) -> dict[str, str]:
+    """What FFmpeg is told about a container besides where its bytes come from."""
+    options = {
+        "format_whitelist": demuxer,
+        # While it looks at the streams FFmpeg may decode a picture, before any limit of ours
+        # can be checked. Stored pictures are padded to whole blocks, hence twice the limit;
+        # the exact comparison is made in `probe.check_limits`.
+        "max_pixels": str(2 * settings.max_pixels),
+        # For the same reason no other decoder may be tried on it; names as `whitelist` says.
+        "codec_whitelist": whitelist(settings.codecs),
+    }
+    if demuxer.startswith("mov"):
+        # References to other files are off by default; a default can change.
+        options |= {"enable_drefs": "0", "use_absolute_path": "0"}
+    return options
+
+
+def over_limit(
+    path: str | bytes | os.PathLike,
+    limit: str,
+    value: float | Fraction,
+    settings: DecodeSettings,
+    finding: str,
+) -> None:
+    """Raises a `MediaError` with the finding when the value is above the named limit."""
+    allowed = getattr(settings, limit)
+    if value > allowed:
+        raise MediaError(
+            path,
+            f"{finding}, more than the limit of {allowed:,}; if the file can be trusted, "
+            f"raise media.{limit}",
+        )
+
+
+def reason(error: Exception) -> str:
+    """FFmpeg's own words for an error, without number and file name."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def _open_regular(path: str | bytes | os.PathLike, follow_links: bool) -> int:
+    """A descriptor of a regular file, without ever waiting for a pipe's other end."""
+    # O_NOCTTY and O_NONBLOCK: opening must have no effect and never block, whatever is there.
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    if not follow_links:
+        flags |= os.O_NOFOLLOW
+    try:
+        descriptor = os.open(path, flags)
+    except (OSError, ValueError) as error:
+        raise MediaError(path, _open_failure(path, error, follow_links)) from error
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        raise MediaError(path, f"it is {_KINDS.get(stat.S_IFMT(mode), 'no file')}, not a film")
+    return descriptor
+
+
+def _open_failure(
+    path: str | bytes | os.PathLike, error: OSError | ValueError, follow_links: bool
+) -> str:
+    if isinstance(error, ValueError):  # a NUL byte
+        return f"this is no file name ({error})"
+    if error.errno == errno.ELOOP:
+        if os.path.islink(path) and not follow_links:
+            return (
+                "it is a symbolic link; give the file itself, or set media.follow_links to true "
+                "if links in this folder can be trusted"
+            )
+        return "it is reached over symbolic links that go round in a circle"
+    if error.errno == errno.ENXIO:
+        return "it is a socket, not a film"
+    cause = (error.strerror or str(error)).lower()
+    if error.errno == errno.ENOENT and (near := similar_name(path)):
+        cause += f"; the nearest name there is {near!r}"
+    return cause
+
+
+def demuxer_of(path: str | bytes | os.PathLike, head: bytes) -> str:
+    """FFmpeg's name for the container that these first bytes belong to."""
+    if head[4:8] in _ISO_BOXES:
+        return "mov"
+    if head.startswith(b"\x1aE\xdf\xa3"):  # EBML, RFC 8794
+        return "matroska"
+    if head.startswith(b"RIFF") and head[8:12] in (b"AVI ", b"AVIX"):
+        return "avi"
+    if head.startswith(b"OggS"):  # RFC 3533
+        return "ogg"
+    if head.startswith(_ASF_HEADER):
+        return "asf"
+    if head.startswith(b"\x00\x00\x01\xba"):  # pack header, ISO/IEC 13818-1
+        return "mpeg"
+    if head.startswith(b"FLV\x01"):
+        return "flv"
+    for offset, size in ((0, 188), (4, 192)):  # sync bytes, ISO/IEC 13818-1 and AVCHD
+        marks = head[offset::size]
+        if len(marks) >= 3 and set(marks) == {0x47}:
+            return "mpegts"
+    if not head:
+        raise MediaError(path, "it is empty (0 bytes)")
+    if head.startswith(_APPLE_DOUBLE):
+        raise MediaError(path, "it is no film, but what a Mac notes about another file")
+    if not head.strip(b"\0"):
+        raise MediaError(path, "it begins with nothing but zeros, as an unfinished copy does")
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"#EXTM3U", b"ffconcat", b"<", b"[")):
+        raise MediaError(
+            path,
+            f"it is a playlist or other text, and what it points at is not opened; {_ACCEPTED}",
+        )
+    raise MediaError(
+        path, f"its first bytes, {head[:8]!r}, are those of no known film; {_ACCEPTED}"
+    )

@@ -1,0 +1,104 @@
+"""avel infer on a live stream, without a model: what becomes of RESULTS and of the lines."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from avel_tf.cli.live import forget_files, is_live
+from avel_tf.inference.run_journal import RunJournal, RunJournalError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# Labels three seconds, or fewer when it shall stop, and says how many.
+SCRIPT = """
+import argparse, sys
+from pathlib import Path
+from types import SimpleNamespace
+import avel_tf.inference.live as live
+from avel_tf.cli.live import run_live
+from avel_tf.events.result import Result, Second
+
+def localize_live(localizer, source, *, telling, stopping):
+    seconds = []
+    while len(seconds) < 3 and not stopping():
+        second = Second(float(len(seconds)), len(seconds) + 1.0, "bark", 0.5)
+        seconds.append(second)
+        telling(live.LiveSegment(second, 0.1))
+    return Result(source, "ok", None, float(len(seconds)), tuple(seconds), model="demo/1")
+
+live.localize_live = localize_live
+localizer = SimpleNamespace(choose_engine=lambda _: SimpleNamespace(description="none"))
+options = argparse.Namespace(paths=["-"], out=Path(sys.argv[1]), fresh="fresh" in sys.argv)
+try:
+    code = run_live(options, localizer, ("jsonl",))
+except OSError as error:
+    print(type(error).__name__, error, file=sys.stderr)
+    code = 1
+sys.exit(code)
+"""
+
+
+def test_lines_on_a_full_disk_cost_no_labels(tmp_path):
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-c", SCRIPT, str(tmp_path)],
+            cwd=ROOT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=600,
+        )
+    (line,) = (tmp_path / "results.jsonl").read_text().splitlines()
+    assert len(json.loads(line)["seconds"]) == 1
+    assert ended.returncode == 1 and "Traceback" not in ended.stderr
+    assert ended.stderr.splitlines()[-1].startswith(
+        "OSError Standard output cannot be written: No space left on device."
+    )
+
+
+def test_a_closed_standard_input_is_told(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(ValueError, match="Standard input is closed"):
+        is_live(argparse.Namespace(paths=["-"], live=False))
+
+
+def test_what_files_left_does_not_stay_beside_a_stream(tmp_path):
+    """Or the next run on files would go on from their ledger, and write over the stream."""
+    with RunJournal(tmp_path, [], setup={}, model="demo/1"):
+        with pytest.raises(RunJournalError, match="Another run is writing"):
+            forget_files(tmp_path)
+        assert (tmp_path / "ledger.jsonl").read_bytes()
+    for name in ("results.jsonl", "vtt/deep/a.mp4.vtt", "vtt/notes.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("old")
+    forget_files(tmp_path)
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")}
+    assert left == {"results.jsonl", "vtt", "vtt/notes.txt"}
+
+
+def test_a_run_on_files_goes_not_on_from_a_ledger_older_than_the_stream(tmp_path):
+    with RunJournal(tmp_path, [], setup={}, model="demo/1"):
+        (tmp_path / "results.jsonl").write_text("files\n")
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path), "fresh"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert ended.returncode == 0 and len(ended.stdout.splitlines()) == 3
+    with (
+        pytest.raises(RunJournalError, match="as a live stream leaves it"),
+        RunJournal(tmp_path, [], setup={}, model="demo/1"),
+    ):
+        pass
+    (line,) = (tmp_path / "results.jsonl").read_text().splitlines()
+    assert len(json.loads(line)["seconds"]) == 3
+
+
+def test_files_of_somebody_else_stay(tmp_path):
+    (tmp_path / "vtt").mkdir()
+    (tmp_path / "vtt" / "mine.vtt").write_text("WEBVTT")
+    forget_files(tmp_path)
+    assert (tmp_path / "vtt" / "mine.vtt").is_file()

@@ -1,0 +1,238 @@
+"""Which engine is taken, and when one is not."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from avel_tf.engines import selection
+from avel_tf.engines.graphs import backbone_graphs
+from avel_tf.engines.sample import sample_clips
+from avel_tf.engines.selection import (
+    REFERENCE,
+    EngineChoice,
+    EngineUnavailableError,
+    cache_folder,
+    choose_engine,
+    make_engine,
+)
+from avel_tf.engines.settings import EngineSettings
+from avel_tf.engines.tensorflow_engine import TensorFlowEngine
+from avel_tf.inference.localizer import Localizer
+from avel_tf.video.decode_settings import DecodeSettings
+
+OPENVINO = EngineChoice("openvino", "float32")
+FAST = EngineChoice("openvino", "bfloat16")
+FAST_TENSORFLOW = EngineChoice("tensorflow", "bfloat16")
+
+
+@pytest.fixture
+def settings(tmp_path) -> EngineSettings:
+    return EngineSettings(cache=str(tmp_path))
+
+
+@pytest.fixture
+def graphs(exported):
+    return Localizer(exported)._graphs
+
+
+@pytest.fixture
+def sample(graphs, clips):
+    """Fetches the proof's clips, and counts how often."""
+
+    def fetch():
+        fetch.calls += 1
+        videos = sorted(clips.glob("videos/**/*.mp4"))
+        return sample_clips(videos, graphs.recipe, DecodeSettings())
+
+    fetch.calls = 0
+    return fetch
+
+
+class Astray:
+    """An engine that is right but for one thing."""
+
+    device = None
+
+    def __init__(self, engine, *, embedding: float = 0.0, label: bool = False) -> None:
+        self._engine, self._embedding, self._label = engine, embedding, label
+        self.batch_seconds = engine.batch_seconds
+
+    def embed(self, stream):
+        for batch, visual, audio in self._engine.embed(stream):
+            visual = visual.copy()
+            visual[-1, 0] += self._embedding
+            yield batch, visual, audio
+
+    def label(self, visual, audio, valid):
+        probabilities = self._engine.label(visual, audio, valid).copy()
+        if self._label:
+            probabilities[0, 0] = np.roll(probabilities[0, 0], 1)
+        return probabilities
+
+
+@pytest.fixture
+def in_place_of(monkeypatch):
+    """Puts other engines in the place of real ones, by choice."""
+    made = selection.make_engine
+    engines = {}
+
+    def make(choice, graphs, settings):
+        if choice in engines:
+            return engines[choice](TensorFlowEngine(graphs))
+        return made(REFERENCE if choice.engine == "openvino" else choice, graphs, settings)
+
+    monkeypatch.setattr(selection, "make_engine", make)
+    monkeypatch.setattr(selection, "computes_in_bfloat16", lambda: True)
+    monkeypatch.setattr(selection, "_has_gpu", lambda: False)
+    return engines
+
+
+def test_what_is_named_in_full_needs_no_proof(graphs, settings, sample):
+    for name in ("tensorflow", "openvino"):
+        choice = choose_engine(graphs, replace(settings, name=name, precision="float32"), sample)
+        assert choice == EngineChoice(name, "float32")
+    assert sample.calls == 0
+
+
+def test_the_fastest_that_is_proven(graphs, settings, sample, in_place_of):
+    assert choose_engine(graphs, settings, sample) == FAST
+    assert choose_engine(graphs, replace(settings, precision="float32"), sample) == OPENVINO
+    # Whether TensorFlow's bfloat16 keeps every label differs between processors and networks.
+    in_place_of[FAST_TENSORFLOW] = lambda engine: engine
+    in_tensorflow = choose_engine(graphs, replace(settings, name="tensorflow"), sample)
+    assert in_tensorflow == FAST_TENSORFLOW
+
+
+@pytest.mark.slow
+def test_the_finding_is_kept_for_these_graphs(graphs, settings, sample, in_place_of):
+    for _ in range(3):
+        choose_engine(graphs, settings, sample)
+    assert sample.calls == 1
+    choose_engine(replace(graphs, key="others"), settings, sample)
+    assert sample.calls == 2
+    for path in cache_folder(settings).glob("proofs/*.json"):
+        path.write_text("{")
+    assert choose_engine(graphs, settings, sample) == FAST and sample.calls == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [({"embedding": 1e4}, "have a cosine of 0."), ({"label": True}, "1 of 8 labels change")],
+)
+def test_one_that_strays_is_not_taken_and_a_line_says_so(
+    graphs, settings, sample, in_place_of, caplog, fault, said
+):
+    in_place_of[FAST] = lambda engine: Astray(engine, **fault)
+    with caplog.at_level(logging.WARNING):
+        assert choose_engine(graphs, settings, sample) == OPENVINO
+    (line,) = [each.getMessage() for each in caplog.records]
+    assert "The engine openvino bfloat16 is not used" in line and said in line
+    in_place_of[OPENVINO] = in_place_of[FAST]
+    settings = replace(settings, name="openvino")
+    assert choose_engine(graphs, settings, sample) == REFERENCE
+
+
+@pytest.mark.slow
+def test_a_hair_is_no_stray(graphs, settings, sample, in_place_of):
+    in_place_of[FAST] = lambda engine: Astray(engine, embedding=1e-3)
+    assert choose_engine(graphs, settings, sample) == FAST
+
+
+def test_without_a_picture_nothing_is_proven_and_nothing_kept(
+    graphs, settings, in_place_of, caplog
+):
+    assert choose_engine(graphs, settings, lambda: []) == REFERENCE
+    assert "No picture could be read" in caplog.text
+    assert choose_engine(graphs, replace(settings, name="openvino"), lambda: []) == OPENVINO
+    assert not list(cache_folder(settings).glob("proofs/*"))
+
+
+def test_another_output_of_a_module_is_another_network(extractor, monkeypatch):
+    key = backbone_graphs(extractor).key
+    monkeypatch.setattr(extractor.audio, "output", 1)
+    assert backbone_graphs(extractor).key != key
+
+
+def test_an_unwritable_cache_is_replaced_for_this_run(graphs, tmp_path, caplog):
+    """Whatever the processor: also where there is but one engine, and so nothing to prove."""
+    (tmp_path / "file").touch()
+    settings = EngineSettings(
+        name="openvino", precision="float32", cache=str(tmp_path / "file" / "cache")
+    )
+    engine = make_engine(choose_engine(graphs, settings, lambda: []), graphs, settings)
+    assert "cannot be written" in caplog.text and cache_folder(settings).is_dir()
+    assert engine.batch_seconds
+
+
+@pytest.mark.slow
+def test_a_gpu_that_tensorflow_does_not_see(graphs, settings, sample, in_place_of, monkeypatch):
+    monkeypatch.setattr(selection, "_has_gpu", lambda: True)
+    assert choose_engine(graphs, settings, sample) == FAST
+    only = replace(settings, precision="float16")
+    with pytest.raises(ValueError, match="TensorFlow sees none"):
+        TensorFlowEngine(graphs, choose_engine(graphs, only, sample).precision)
+
+
+@pytest.mark.slow
+def test_not_installed(graphs, settings, sample, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *_: None if name == "openvino" else find(name)
+    )
+    with pytest.raises(EngineUnavailableError, match=r"pip install 'avel-tf\[openvino\]'"):
+        choose_engine(graphs, replace(settings, name="openvino"), sample)
+    assert choose_engine(graphs, settings, sample).engine == "tensorflow"
+
+
+def test_no_device_for_a_precision(graphs, settings, sample, in_place_of):
+    with pytest.raises(EngineUnavailableError, match="computes in float16. There are: openvino"):
+        choose_engine(graphs, replace(settings, precision="float16"), sample)
+
+
+def test_the_sample_passes_over_what_cannot_be_read(graphs, clips, tmp_path):
+    videos = sorted(clips.glob("videos/**/*.mp4"))[:5]
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no film")
+    found = sample_clips([broken, *videos], graphs.recipe, DecodeSettings())
+    assert [each.info.path for each in found] == [str(path) for path in videos[:4]]
+    assert sum(each.frames.shape[0] * each.frames.shape[1] for each in found) == 16
+    assert sample_clips([broken], graphs.recipe, DecodeSettings()) == []
+
+
+def test_where_the_cache_is(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder(EngineSettings()) == tmp_path / "avel-tf"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert cache_folder(EngineSettings()) == tmp_path / "home" / ".cache" / "avel-tf"
+    assert cache_folder(EngineSettings(cache="here")).name == "here"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"name": "torch"}, "engine.name must be one of auto, tensorflow, openvino"),
+        ({"precision": "int8"}, "engine.precision must be one of"),
+        ({"batch_pictures": 0}, "engine.batch_pictures must be at least 1. Received: 0"),
+    ],
+)
+def test_settings_have_limits(wrong, said):
+    with pytest.raises(ValueError, match=said):
+        EngineSettings(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [("AVX2", False), ("avx512_core", False), ("AVX512_CORE_BF16", True), ("", True)],
+)
+def test_bfloat16_respects_the_limit_set_for_onednn(monkeypatch, limit, expected):
+    """oneDNN ends the process where it is asked for what it may not use."""
+    monkeypatch.setattr(selection, "_processor", lambda: {"flags": "avx2 avx512_bf16"})
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
+    assert selection.computes_in_bfloat16() == expected

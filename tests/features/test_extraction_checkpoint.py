@@ -1,0 +1,346 @@
+"""avel extract, cut off: the features that are done are kept, and the store is the same."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avel_tf.cli.main import main
+from avel_tf.datasets import load_dataset
+from avel_tf.features import extract
+from avel_tf.features.attempts import ATTEMPTS, Attempts
+from avel_tf.features.extract import extract_features
+from avel_tf.features.extraction_checkpoint import ExtractionCheckpoint
+from avel_tf.features.feature_store import FeatureStoreError
+from avel_tf.features.features import Features
+from avel_tf.video.decode_settings import DecodeSettings
+from avel_tf.video.segment_loader import Outcome
+from tests.conftest import COMPACT_SETTINGS, as_set
+from tests.video.hostile import POISON
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture
+def small_groups(monkeypatch):
+    """Three videos a group: 7, 3 and 4 videos make three, one and two."""
+    monkeypatch.setattr(extract, "GROUP_VIDEOS", 3)
+
+
+@pytest.fixture
+def embedded(monkeypatch) -> list[int]:
+    """How many files each call of the decoder was given."""
+    calls = []
+    stream = extract.SegmentLoader
+
+    def spy(paths, **options):
+        calls.append(len(paths))
+        return stream(paths, **options)
+
+    monkeypatch.setattr(extract, "SegmentLoader", spy)
+    return calls
+
+
+def stopping_after(videos: int):
+    def progress(done: int, of: int) -> None:
+        if done == videos:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stop", [1, 3, 5, 8, 14])
+def test_what_is_done_is_not_done_again_and_the_bytes_are_the_same(
+    clips, extractor, tmp_path, small_groups, embedded, stop
+):
+    dataset = load_dataset(clips)
+    whole = extract_features(dataset, extractor, tmp_path / "whole").folder
+    assert embedded == [7, 3, 4]
+    embedded.clear()
+    out = tmp_path / "features"
+    with pytest.raises(KeyboardInterrupt):
+        extract_features(dataset, extractor, out, progress=stopping_after(stop))
+    left = [path.name for path in tmp_path.iterdir() if path.name != "whole"]
+    assert left == ([".features.resume"] if stop > 3 else [])
+    embedded.clear()
+    done = []
+    extract_features(dataset, extractor, out, progress=lambda n, of: done.append(n))
+    # Whole groups of three, three, one; three; three and one are kept.
+    kept = max(whole for whole in (0, 3, 6, 7, 10, 13) if whole < stop)
+    assert sum(embedded) == 14 - kept and done[-1] == 14
+    assert contents(out) == contents(whole)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["features", "whole"]
+
+
+@pytest.mark.slow
+def test_another_plan_or_a_damaged_group_is_done_again(
+    clips, extractor, tmp_path, small_groups, embedded
+):
+    dataset = load_dataset(clips)
+    out = tmp_path / "features"
+
+    def begin(**options):
+        with pytest.raises(KeyboardInterrupt):
+            extract_features(dataset, extractor, out, progress=stopping_after(8), **options)
+        embedded.clear()
+
+    begin(media=DecodeSettings(max_seconds=100.0))
+    extract_features(dataset, extractor, out)
+    assert sum(embedded) == 14
+    begin(data=extract.DataSettings(workers=1))
+    group = tmp_path / ".features.resume" / "train-00001.npz"
+    group.write_bytes(group.read_bytes()[:-30])
+    extract_features(dataset, extractor, out)
+    assert sum(embedded) == 14 - 4
+
+
+def test_groups_come_back_as_they_were_and_for_one_process_only(tmp_path):
+    rng = np.random.default_rng(0)
+    features = Features(
+        rng.normal(size=(3, 5)).astype("float32"),
+        rng.normal(size=(3, 2)).astype("float32"),
+        np.array([True, False, True]),
+    )
+    group = [(features, Outcome(3, 3.2, False, "cut")), (None, Outcome(0, error="\udcff\n"))]
+    with ExtractionCheckpoint(tmp_path / "f", {"plan": 1}) as groups:
+        assert groups.load("train-00000") is None
+        groups.save("train-00000", group)
+        with (
+            pytest.raises(FeatureStoreError, match="Another run is extracting"),
+            ExtractionCheckpoint(tmp_path / "f", {"plan": 1}),
+        ):
+            pass
+    with ExtractionCheckpoint(tmp_path / "f", {"plan": 1}) as groups:
+        (found, outcome), (nothing, error) = groups.load("train-00000")
+        assert outcome == group[0][1] and error == group[1][1] and nothing is None
+        for key in ("visual", "audio", "valid"):
+            assert getattr(found, key).tobytes() == getattr(features, key).tobytes()
+            assert getattr(found, key).dtype == getattr(features, key).dtype
+    with ExtractionCheckpoint(tmp_path / "f", {"plan": 2}) as groups:
+        assert groups.load("train-00000") is None
+        groups.discard()
+    assert list(tmp_path.iterdir()) == []
+
+
+class Deadly:
+    """Makes an extraction die when a file is opened; which one, and in what company, is settable.
+
+    An error that nobody expects counts as a death, so no process has to be killed for it.
+    """
+
+    def __init__(self, monkeypatch) -> None:
+        self.name = ""
+        self.company = 0  # how many other files must be in the same stream at least
+        self.times = 99
+        self.streams: list[list[str]] = []
+        real = extract.SegmentLoader
+
+        def stream(paths, *, opening, **options):
+            names = [str(path) for path in paths]
+            self.streams.append(names)
+
+            def opened(place: int) -> None:
+                opening(place)
+                if names[place] == self.name and len(names) > self.company and self.times:
+                    self.times -= 1
+                    raise RuntimeError("nobody expects this")
+
+            return real(paths, opening=opened, **options)
+
+        monkeypatch.setattr(extract, "SegmentLoader", stream)
+
+
+@pytest.fixture
+def deadly(monkeypatch, small_groups) -> Deadly:
+    return Deadly(monkeypatch)
+
+
+def test_a_file_on_which_runs_die_is_left_out(clips, extractor, tmp_path, deadly):
+    dataset = load_dataset(clips)
+    poison = dataset.split("train")[4]
+    deadly.name = str(poison.path)
+    out = tmp_path / "features"
+    for _ in range(2):
+        with pytest.raises(Exception, match="nobody expects this"):
+            extract_features(dataset, extractor, out)
+        assert not out.exists()
+    deadly.streams.clear()
+    done = []
+    store = extract_features(dataset, extractor, out, progress=lambda n, of: done.append(n))
+    (left_out,) = store.skipped
+    assert left_out["video"] == poison.id and "the run died twice" in left_out["reason"]
+    assert store.count("train") == 6 and store.count("test") == 4 and done[-1] == 14
+    assert done == sorted(set(done))  # nobody counts twice
+    assert all(deadly.name not in names for names in deadly.streams)
+    assert [path.name for path in tmp_path.iterdir()] == ["features"]
+
+
+def test_an_innocent_file_comes_out_with_the_same_bytes(clips, extractor, tmp_path, deadly):
+    dataset = load_dataset(clips)
+    whole = extract_features(dataset, extractor, tmp_path / "whole").folder
+    out = tmp_path / "features"
+    deadly.name, deadly.times = str(dataset.split("train")[4].path), 1
+    with pytest.raises(Exception, match="nobody expects this"):
+        extract_features(dataset, extractor, out)
+    deadly.streams.clear()
+    extract_features(dataset, extractor, out)
+    assert [deadly.name] in deadly.streams  # it was tried alone
+    assert contents(out) == contents(whole)
+
+
+def test_files_that_are_deadly_only_together_are_done_alone(clips, extractor, tmp_path, deadly):
+    dataset = load_dataset(clips)
+    deadly.name, deadly.company = str(dataset.split("train")[1].path), 1
+    out = tmp_path / "features"
+    with pytest.raises(Exception, match="nobody expects this"):
+        extract_features(dataset, extractor, out)
+    deadly.streams.clear()
+    store = extract_features(dataset, extractor, out)
+    assert store.skipped == [] and store.count("train") == 7
+    assert deadly.streams[0] == [str(dataset.split("train")[0].path)]
+    assert [deadly.name] in deadly.streams
+    assert all(deadly.name not in names for names in deadly.streams if len(names) > 1)
+
+
+def test_a_full_disk_blames_no_file(clips, extractor, tmp_path, deadly, monkeypatch):
+    dataset = load_dataset(clips)
+    out = tmp_path / "features"
+    write = Attempts._write
+
+    def full(log, record):
+        if record.get("begin") == "train/4":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(log, record)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Attempts, "_write", full)
+        with pytest.raises(OSError, match="No space left"):
+            extract_features(dataset, extractor, out)
+    deadly.streams.clear()
+    assert extract_features(dataset, extractor, out).skipped == []
+    assert all(len(names) > 1 for names in deadly.streams)  # nobody was tried alone
+
+
+def test_another_plan_forgets_what_files_did(tmp_path):
+    for plan, expected in ((1, 0), (1, 1), (2, 0)):
+        with (
+            pytest.raises(RuntimeError),
+            ExtractionCheckpoint(tmp_path / "f", {"plan": plan}) as groups,
+        ):
+            assert groups.attempts.died_together["a"] == expected
+            groups.attempts.begin("a")
+            raise RuntimeError
+
+
+@pytest.mark.slow
+def test_a_file_that_kills_the_process_is_left_out(clips, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(clips / "videos", data / "videos")
+    table = (clips / "annotations.csv").read_text()
+    name = table.splitlines()[2].split(",")[0]
+    poison = Path(name).with_name("is_killed.mp4")
+    (data / "annotations.csv").write_text(table.replace(name, str(poison)))
+    (data / name).rename(data / poison)
+    hook = tmp_path / "hook"
+    hook.mkdir()
+    (hook / "sitecustomize.py").write_text(POISON)
+    out = tmp_path / "features"
+    words = ["extract", str(data), *as_set(COMPACT_SETTINGS), "--out", str(out)]
+    command = [sys.executable, "-m", "avel_tf.cli", *words, "--set", "media.isolated=false"]
+    environment = {**os.environ, "PYTHONPATH": f"{hook}:{ROOT}"}
+    # Of their own, so that an engine has yet to be proven, for which the file is read as well.
+    environment["XDG_CACHE_HOME"] = str(tmp_path / "cache")
+    ends = []
+    for _ in range(3):
+        run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+        ends.append(run.returncode)
+    assert ends == [-signal.SIGKILL, -signal.SIGKILL, 2], run.stderr
+    assert run.stdout.count("left out: ") == 1 and "the run died twice" in run.stdout
+
+
+@pytest.mark.slow
+def test_killed_it_goes_on(clips, tmp_path):
+    words = ["extract", str(clips), *as_set(COMPACT_SETTINGS), "--out"]
+    assert main([*words, str(tmp_path / "whole")]) == 0
+    out = tmp_path / "features"
+    run = subprocess.Popen(
+        [sys.executable, "-m", "avel_tf.cli", *words, str(out)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    end = time.monotonic() + 600
+    resume = tmp_path / ".features.resume"
+    while not list(resume.glob("*.npz")):  # the training split is one group
+        assert time.monotonic() < end and run.poll() is None
+        time.sleep(0.001)
+    run.kill()
+    assert run.wait() == -signal.SIGKILL and not out.exists()
+    assert main([*words, str(out)]) == 0
+    assert contents(out) == contents(tmp_path / "whole")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["features", "whole"]
+
+
+# A film takes its time, so that there is one in hand when the signal comes.
+SLOW = """
+import time
+import avel_tf.video.source as source
+
+open_regular = source._open_regular
+
+def slow(path, follow_links):
+    time.sleep(0.5)
+    return open_regular(path, follow_links)
+
+source._open_regular = slow
+"""
+
+
+@pytest.mark.slow
+def test_sigterm_blames_no_file(clips, tmp_path, caplog):
+    """It is how a cluster takes a machine back."""
+    hook = tmp_path / "hook"
+    hook.mkdir()
+    (hook / "sitecustomize.py").write_text(SLOW)
+    out = tmp_path / "features"
+    words = ["extract", str(clips), *as_set(COMPACT_SETTINGS), "--out", str(out)]
+    run = subprocess.Popen(
+        [sys.executable, "-m", "avel_tf.cli", *words],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": f"{hook}:{ROOT}"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    end = time.monotonic() + 600
+    log = tmp_path / ".features.resume" / ATTEMPTS
+    # The tenth video belongs to the second split: the group of the first is kept.
+    while not log.exists() or b"validation/1" not in log.read_bytes():
+        assert time.monotonic() < end and run.poll() is None
+        time.sleep(0.01)
+    run.send_signal(signal.SIGTERM)
+    _, errors = run.communicate(timeout=600)
+    assert run.returncode == 130 and "Interrupted." in errors and "Traceback" not in errors
+    assert not out.exists()
+    in_hand = {each["begin"] for each in map(json.loads, log.open()) if "begin" in each}
+    in_hand -= {each["end"] for each in map(json.loads, log.open()) if "end" in each}
+    assert in_hand  # or this would show nothing
+    assert main(words) == 0
+    assert "alone" not in caplog.text  # nobody was suspected
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["features", "hook"]
