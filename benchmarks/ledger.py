@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from avel_tf.events.event import Event
-from avel_tf.events.result import Result, Second
+from avel_tf.events.result import Result, Segment
 from avel_tf.inference.run_journal import LEDGER, LOCK, RunJournal
 
 
@@ -39,23 +39,23 @@ def main() -> None:
         half = len(inputs) // 2
         with ExitStack() as stack:
             with phase("open, empty"):
-                ledger = stack.enter_context(ledger_of(folder, inputs))
+                journal = stack.enter_context(ledger_of(folder, inputs))
             with phase("append half"):
-                label(ledger, inputs[:half])
+                label(journal, inputs[:half])
         lock = folder / LOCK
         lock.write_bytes(lock.read_bytes().replace(b"shut", b"open"))  # as kill -9 leaves it
         with ExitStack() as stack:
             with phase("open again, as after kill -9"):
-                ledger = stack.enter_context(ledger_of(folder, inputs))
-            assert len(ledger.waiting) == len(inputs) - half and not ledger.suspects
+                journal = stack.enter_context(ledger_of(folder, inputs))
+            assert len(journal.waiting) == len(inputs) - half and not journal.retry_alone
             with phase("append the other half"):
-                label(ledger, ledger.waiting)
+                label(journal, journal.waiting)
         with ExitStack() as stack:
             with phase("open, all done"):
-                ledger = stack.enter_context(ledger_of(folder, inputs))
-            assert not ledger.waiting
+                journal = stack.enter_context(ledger_of(folder, inputs))
+            assert not journal.waiting
             with phase("read all results"):
-                assert sum(len(result.seconds) == 10 for result in ledger.results()) == len(inputs)
+                assert sum(len(result.seconds) == 10 for result in journal.results()) == len(inputs)
         print(f"\nThe ledger has {(folder / LEDGER).stat().st_size / 1e6:.0f} MB.")
 
 
@@ -64,13 +64,13 @@ def ledger_of(folder: Path, inputs: list[str]) -> RunJournal:
     return RunJournal(folder, inputs, setup={"model": "demo/1"}, model="demo/1")
 
 
-def label(ledger: RunJournal, paths: list[str]) -> None:
+def label(journal: RunJournal, paths: list[str]) -> None:
     """Writes what a run on these files would."""
     for path in paths:
-        ledger.attempt(path)
-        seconds = tuple(Second(s, s + 1, "Church bell", 0.876543) for s in range(10))
+        journal.attempt(path)
+        seconds = tuple(Segment(s, s + 1, "Church bell", 0.876543) for s in range(10))
         events = (Event("Church bell", 2.0, 7.0, 0.876543),)
-        ledger.record(
+        journal.record(
             Result(path, "ok", duration=10.0, seconds=seconds, events=events, model="demo/1")
         )
 

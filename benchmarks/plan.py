@@ -247,14 +247,14 @@ def _compact(clips: Clips, amounts: Amounts) -> Iterator[Contest]:
             slow = {**request, "paths": clips(height, amounts.clips[1])}
             cases.append(Case("ResNet-152, openvino bfloat16", "clips", large, slow))
         else:  # the F of the shipped model
-            cases.append(_shipped(clips(height, many), f"{many} clips"))
+            cases.append(_pretrained(clips(height, many), f"{many} clips"))
         yield Contest(contest_name("compact", height, rate), "compact", cases)
-    start = _shipped(clips(360, 1), "one clip")
+    start = _pretrained(clips(360, 1), "one clip")
     yield Contest("compact, start", "compact", [start])
     yield _first("compact, start, first time on a machine", start)
 
 
-def _shipped(paths: list[str], amount: str) -> Case:
+def _pretrained(paths: list[str], amount: str) -> Case:
     request = {"case": "infer", "paths": paths, "engine": "auto", "precision": "auto"}
     return Case(f"avel infer, {amount}, shipped model", "clips", ("command.py",), request)
 

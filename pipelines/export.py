@@ -32,6 +32,6 @@ folder = export_saved_model(
     labels=run.labels,
     config_yaml=run.config_yaml,
     metrics=run.metrics,
-    decoding=run.decoding,
+    postprocessing=run.postprocessing,
 )
 print(f"The SavedModel lies in {folder}")

@@ -43,12 +43,12 @@ model = train(
 )
 
 # 4. What makes probabilities and events of its logits is fitted on the validation split, too.
-decoding = fit_postprocessing(predict_split(probabilities_of(model), features, "validation"))
-decoding.save(options.run)
+postprocessing = fit_postprocessing(predict_split(probabilities_of(model), features, "validation"))
+postprocessing.save(options.run)
 
 # 5. The test split is looked at once, now.
-predict = probabilities_of(model, decoding.temperature)
-metrics = evaluate_features(predict, features, "test", decoding=decoding)
+predict = probabilities_of(model, postprocessing.temperature)
+metrics = evaluate_features(predict, features, "test", postprocessing=postprocessing)
 (options.run / "metrics.json").write_text(json.dumps(metrics, indent=2))
 print(f"test segment accuracy: {metrics['segment_accuracy']:.3f}")
 for name, values in metrics["baselines"].items():

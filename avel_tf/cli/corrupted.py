@@ -76,7 +76,7 @@ def run_corrupted(models: Sequence[OpenedModel], options: argparse.Namespace) ->
         model.recipe.require_same(
             extractor.recipe, ours=str(model.path), theirs=f"the backbones of {first.path}"
         )
-        if model.decoding.multi_label:
+        if model.postprocessing.multi_label:
             raise ValueError(
                 f"{model.path} gives a second any number of labels (model.head=multi_label), and "
                 "--corrupt counts the seconds whose one label is right. Measure a model of one "

@@ -55,13 +55,13 @@ def run(options: argparse.Namespace) -> int:
             print(f"module {handle}: {find_module(handle)}")
         except ModuleUnavailableError:
             print(f"module {handle}: not found, and no network to fetch it from")
-    _describe_shipped()
+    _describe_pretrained()
     if options.model:
         _describe(options.model)
     return 0
 
 
-def _describe_shipped() -> None:
+def _describe_pretrained() -> None:
     """What `avel infer` uses when no model is named."""
     from avel_tf.export.manifest import ModelError, mismatches
     from avel_tf.pretrained import describe, find_pretrained

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from avel_tf.evaluation.clip_outcome import ClipOutcome
     from avel_tf.evaluation.split_predictions import SplitPredictions
     from avel_tf.events.labels import Labels
-    from avel_tf.events.postprocessing import Decoding
+    from avel_tf.events.postprocessing import Postprocessing
     from avel_tf.features.feature_store import FeatureStore
 
 
@@ -76,18 +76,18 @@ def evaluate(
         store = _features(model, options, Path(scratch) / "features")
         other = _open(options.against, options) if options.against else None
         # Two models are compared by what either can say.
-        every = model.decoding.multi_label or bool(other and other.decoding.multi_label)
+        every = model.postprocessing.multi_label or bool(other and other.postprocessing.multi_label)
         predictions = _predict(model, store, options.split, every)
         if not every and (overlaps := count_overlaps(store, options.split)):
             print(overlaps.message("of this model"), flush=True)
         seed = model.config.training.seed
-        metrics = predictions.metrics(model.decoding, seed=seed)
-        outcomes = predictions.outcomes(model.decoding)
+        metrics = predictions.metrics(model.postprocessing, seed=seed)
+        outcomes = predictions.outcomes(model.postprocessing)
         if other:
             if other.recipe.fingerprint != model.recipe.fingerprint:
                 store = _features(other, options, Path(scratch) / "others")
             _require_same_classes(other, store.labels, options.data)
-            theirs = _predict(other, store, options.split, every).outcomes(other.decoding)
+            theirs = _predict(other, store, options.split, every).outcomes(other.postprocessing)
             compared = paired_bootstrap(outcomes, theirs, model.labels, seed=seed)
             metrics["against"] = {"model": str(options.against), **compared}
     return metrics, outcomes, model.labels
@@ -100,7 +100,7 @@ class OpenedModel(NamedTuple):
     predict: Predict
     recipe: Recipe
     labels: Labels
-    decoding: Decoding
+    postprocessing: Postprocessing
     config: Config
 
 
@@ -141,7 +141,7 @@ def _predict(
         split,
         window_seconds=model.config.inference.window_seconds,
         hop_seconds=model.config.inference.hop_seconds,
-        multi_label=model.decoding.multi_label,
+        multi_label=model.postprocessing.multi_label,
         all_labels=all_labels,
     )
 
@@ -157,8 +157,10 @@ def _open(path: Path, options: argparse.Namespace) -> OpenedModel:
 
         trained = Run(path)
         config = load_config(options.config or path / "config.yaml", options.overrides)
-        predict = probabilities_of(trained.model(), trained.decoding.temperature)
-        return OpenedModel(path, predict, trained.recipe, trained.labels, trained.decoding, config)
+        predict = probabilities_of(trained.model(), trained.postprocessing.temperature)
+        return OpenedModel(
+            path, predict, trained.recipe, trained.labels, trained.postprocessing, config
+        )
     from avel_tf.engines.settings import EngineSettings
     from avel_tf.inference.localizer import Localizer
 
@@ -168,5 +170,10 @@ def _open(path: Path, options: argparse.Namespace) -> OpenedModel:
         options.config or localizer.folder / "assets" / "config.yaml", options.overrides
     )
     return OpenedModel(
-        path, localizer.predict, localizer.recipe, localizer.labels, localizer.decoding, config
+        path,
+        localizer.predict,
+        localizer.recipe,
+        localizer.labels,
+        localizer.postprocessing,
+        config,
     )

@@ -45,5 +45,5 @@ def export(run_folder: Path, out: Path) -> Path:
         labels=trained.labels,
         config_yaml=trained.config_yaml,
         metrics=trained.metrics,
-        decoding=trained.decoding,
+        postprocessing=trained.postprocessing,
     )

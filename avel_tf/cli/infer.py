@@ -97,7 +97,7 @@ def run(options: argparse.Namespace) -> int:
         check_folder(options.out, fresh=options.fresh)
     skipped: list[str] = []  # what a Mac notes about other files
     inputs = [] if live else _inputs(options.paths, skipped)
-    model = find_version(options.model) if options.model else _shipped(live=live)
+    model = find_version(options.model) if options.model else _pretrained(live=live)
     _check_model(model, trust=options.trust_model)
     localizer = Localizer(
         model,
@@ -114,8 +114,8 @@ def run(options: argparse.Namespace) -> int:
     counts: Counter[str] = Counter()
     shown: list[Result] = []
 
-    def counted(ledger: RunJournal) -> Iterator[Result]:
-        for result in ledger.results():
+    def counted(journal: RunJournal) -> Iterator[Result]:
+        for result in journal.results():
             counts[result.status] += 1
             if len(inputs) <= MOST_FILES_SHOWN:
                 shown.append(result)
@@ -128,12 +128,12 @@ def run(options: argparse.Namespace) -> int:
         model=model_name(model),
         fresh=options.fresh,
         follow_links=config.media.follow_links,
-    ) as ledger:
-        before = ledger.done
+    ) as journal:
+        before = journal.done
         with Progress("labelling", "files") as progress:
-            complete = localize_into_journal(localizer, ledger, progress=progress)
+            complete = localize_into_journal(localizer, journal, progress=progress)
         try:
-            written = write_formats(formats, counted(ledger), options.out)
+            written = write_formats(formats, counted(journal), options.out)
             if PAGE in names:
                 from avel_tf.reports.results_report import write_results_report
 
@@ -200,7 +200,7 @@ def _inputs(paths: list[str], skipped: list[str]) -> list[str]:
     return inputs
 
 
-def _shipped(*, live: bool) -> Path:
+def _pretrained(*, live: bool) -> Path:
     """The model that comes with the package, which says what it knows."""
     from avel_tf.pretrained import describe, find_pretrained
 

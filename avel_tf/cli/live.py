@@ -106,11 +106,13 @@ def run_live(options: argparse.Namespace, localizer: Localizer, formats: tuple[s
             unread = error
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
-    def stopping() -> bool:
+    def should_stop() -> bool:
         return stop.asked or unread is not None
 
     with StopSignal("seconds") as stop:
-        result = localize_live(localizer, options.paths[0], telling=tell, stopping=stopping)
+        result = localize_live(
+            localizer, options.paths[0], on_segment=tell, should_stop=should_stop
+        )
     written = write_formats(formats, [result], options.out)
     if result.reason:
         print(f"{result.status}: {result.reason}", file=sys.stderr)
@@ -120,6 +122,6 @@ def run_live(options: argparse.Namespace, localizer: Localizer, formats: tuple[s
             f"Standard output cannot be written: {unread.strerror}. What had come of the stream by "
             f"then is in {options.out}; mend that before the next one."
         ) from unread
-    if stopping():
+    if should_stop():
         return 130
     return 0 if result.status == "ok" else 2

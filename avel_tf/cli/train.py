@@ -99,7 +99,7 @@ def train_once(
     from avel_tf.evaluation.fitting import fit_postprocessing
     from avel_tf.evaluation.on_features import predict_split
     from avel_tf.evaluation.predictions_file import write_predictions
-    from avel_tf.events.postprocessing import Decoding
+    from avel_tf.events.postprocessing import Postprocessing
     from avel_tf.features.feature_store import SPLITS
     from avel_tf.reports.training_figures import write_plots
     from avel_tf.training.run import Run, probabilities_of
@@ -134,17 +134,17 @@ def train_once(
         "multi_label": config.model.multi_label,
     }
     half = (0.5,) * len(store.labels)
-    decoding = Decoding(thresholds=half if config.model.multi_label else None)
+    postprocessing = Postprocessing(thresholds=half if config.model.multi_label else None)
     # Fitted on the seconds' labels, which weak supervision does without on validation, too.
     if "validation" in timed and config.training.supervision == "full":
         predict = probabilities_of(model)
-        decoding = fit_postprocessing(predict_split(predict, store, "validation", **windows))
-    decoding.save(folder)
+        postprocessing = fit_postprocessing(predict_split(predict, store, "validation", **windows))
+    postprocessing.save(folder)
     split = timed[-1]  # test, else validation, else train
-    predict = probabilities_of(model, decoding.temperature)
+    predict = probabilities_of(model, postprocessing.temperature)
     predictions = predict_split(predict, store, split, **windows)
-    metrics = predictions.metrics(decoding, seed=config.training.seed)
-    write_predictions(folder, predictions.outcomes(decoding), store.labels)
+    metrics = predictions.metrics(postprocessing, seed=config.training.seed)
+    write_predictions(folder, predictions.outcomes(postprocessing), store.labels)
     write_metrics(folder, metrics)
     write_plots(folder, metrics, store.labels)
     return metrics

@@ -16,7 +16,7 @@ from avel_tf.evaluation.event_metrics import IOU_THRESHOLD, iou_at_least, match_
 from avel_tf.events.event import SCORE_ROUNDING_ERROR, checked_seconds
 from avel_tf.events.event_postprocessor import EventPostprocessor
 from avel_tf.events.labels import Labels
-from avel_tf.events.postprocessing import Decoding
+from avel_tf.events.postprocessing import Postprocessing
 
 PLAIN = EventPostprocessor()
 
@@ -52,11 +52,13 @@ def clip_outcomes(
             probability is none.
     """
     _check_names(set(reference), set(predicted))
-    decoding = Decoding(
+    postprocessing = Postprocessing(
         events=decoder, thresholds=None if thresholds is None else tuple(thresholds)
     )
     return [
-        _outcome(name, reference[name], predicted[name], labels, (valid or {}).get(name), decoding)
+        _outcome(
+            name, reference[name], predicted[name], labels, (valid or {}).get(name), postprocessing
+        )
         for name in sorted(reference)
     ]
 
@@ -108,7 +110,7 @@ def _outcome(
     predicted: np.ndarray,
     labels: Labels,
     valid: np.ndarray | None,
-    decoding: Decoding,
+    postprocessing: Postprocessing,
 ) -> ClipOutcome:
     try:
         truth, usable = _checked_reference(reference, labels, valid)
@@ -121,9 +123,9 @@ def _outcome(
         )
     try:
         probabilities = as_probabilities(predicted, labels)  # [T, C+1]
-        scores = decoding.scores(probabilities)
+        scores = postprocessing.scores(probabilities)
         plain = PLAIN.decode(scores, labels, usable)
-        decoder = decoding.events
+        decoder = postprocessing.events
         events = plain if decoder == PLAIN else decoder.decode(scores, labels, usable)
     except ValueError as error:
         raise ValueError(f"The prediction of {name!r} cannot be used. {error}") from error

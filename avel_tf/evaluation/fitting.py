@@ -15,7 +15,7 @@ from avel_tf.evaluation.segment_metrics import f1
 from avel_tf.evaluation.split_predictions import SplitPredictions
 from avel_tf.events.event import Event
 from avel_tf.events.event_postprocessor import EventPostprocessor
-from avel_tf.events.postprocessing import Decoding
+from avel_tf.events.postprocessing import Postprocessing
 
 # A coarse grid: with a finer one, a validation split of some hundred clips chooses by chance.
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)
@@ -27,7 +27,7 @@ CLASS_THRESHOLDS = tuple(number / 64 for number in range(1, 64))
 SHORTEST_S = (1, 2, 3)
 
 
-def fit_postprocessing(predictions: SplitPredictions) -> Decoding:
+def fit_postprocessing(predictions: SplitPredictions) -> Postprocessing:
     """Fit what stands between a model's logits and the events that users see.
 
     First the temperature, by the likelihood of the seconds; then, on the probabilities that it
@@ -47,7 +47,7 @@ def fit_postprocessing(predictions: SplitPredictions) -> Decoding:
     """
     probabilities, reference = predictions.counted_seconds()
     temperature = fit_temperature(probabilities, reference)
-    fitted = Decoding(
+    fitted = Postprocessing(
         temperature=temperature, fitted_on=predictions.split, clips=len(predictions.reference)
     )
     if predictions.multi_label:
@@ -105,7 +105,7 @@ def decoders() -> Iterator[EventPostprocessor]:
     yield from sorted(grid, key=distance)
 
 
-def _best_decoder(predictions: SplitPredictions, fitted: Decoding) -> EventPostprocessor:
+def _best_decoder(predictions: SplitPredictions, fitted: Postprocessing) -> EventPostprocessor:
     labels = predictions.labels
     clips = []
     for name in sorted(predictions.reference):

@@ -25,7 +25,7 @@ from avel_tf.evaluation.segment_metrics import (
 )
 from avel_tf.events.event import Event
 from avel_tf.events.labels import Labels
-from avel_tf.events.postprocessing import Decoding
+from avel_tf.events.postprocessing import Postprocessing
 
 # Numbers that get an interval, all from the same draws of clips.
 WITH_INTERVAL = ("segment_accuracy", "event_f1", "clip_accuracy")
@@ -40,7 +40,7 @@ def evaluate(
     valid: Mapping[str, np.ndarray] | None = None,
     skipped: Iterable[Mapping[str, str]] = (),
     seed: int = 0,
-    decoding: Decoding | None = None,
+    postprocessing: Postprocessing | None = None,
 ) -> dict[str, Any]:
     """Measure the predictions for a split: the contents of metrics.json.
 
@@ -57,7 +57,7 @@ def evaluate(
             valid throughout. Other seconds are not counted, and end events on both sides.
         skipped: The clips of the split that could not be used: `video` and `reason` of each.
         seed: Seed of the confidence intervals.
-        decoding: What was fitted on the validation split: the temperature that is in the
+        postprocessing: What was fitted on the validation split: the temperature that is in the
             probabilities, and what makes events of them; the plain decoder when None.
 
     Returns:
@@ -79,14 +79,14 @@ def evaluate(
         2016 (segment and event F1); Caba Heilbron et al., ActivityNet, CVPR 2015 (mean average
         precision).
     """
-    decoding = decoding or Decoding()
+    postprocessing = postprocessing or Postprocessing()
     clips = clip_outcomes(
         reference,
         predicted,
         labels,
         valid=valid,
-        decoder=decoding.events,
-        thresholds=decoding.thresholds,
+        decoder=postprocessing.events,
+        thresholds=postprocessing.thresholds,
     )
     several = any(clip.multi_label for clip in clips)
     counts = clip_counts(clips, labels)
@@ -108,14 +108,14 @@ def evaluate(
     return metrics | {
         "clips_with_events": int(counts["clip_accuracy"][1].sum()),
         "plain_events": _of_events(clips, [clip.plain_events for clip in clips]),
-        "decoder": dataclasses.asdict(decoding.events)
-        | {"fitted_on": decoding.fitted_on, "clips": decoding.clips}
+        "decoder": dataclasses.asdict(postprocessing.events)
+        | {"fitted_on": postprocessing.fitted_on, "clips": postprocessing.clips}
         | (
-            {"thresholds": dict(zip(labels.names, decoding.thresholds, strict=True))}
-            if decoding.thresholds
+            {"thresholds": dict(zip(labels.names, postprocessing.thresholds, strict=True))}
+            if postprocessing.thresholds
             else {}
         ),
-        "calibration": _calibration(clips, predicted, decoding),
+        "calibration": _calibration(clips, predicted, postprocessing),
         "per_class": classes,
         # A segment with several classes is no cell of a matrix.
         "confusion": None if several else _confusion(clips, labels).tolist(),
@@ -192,7 +192,9 @@ def _is_certain(predicted: np.ndarray) -> bool:
 
 
 def _calibration(
-    clips: Sequence[ClipOutcome], predicted: Mapping[str, np.ndarray], decoding: Decoding
+    clips: Sequence[ClipOutcome],
+    predicted: Mapping[str, np.ndarray],
+    postprocessing: Postprocessing,
 ) -> dict[str, Any] | None:
     """None without a second, or where classes alone were predicted, which have no probabilities."""
     if any(_is_certain(predicted[clip.video]) for clip in clips):
@@ -200,12 +202,12 @@ def _calibration(
     if not any(clip.segments for clip in clips):
         return None
     # One label held against several: its probabilities are not about the same question.
-    if any(clip.multi_label != decoding.multi_label for clip in clips):
+    if any(clip.multi_label != postprocessing.multi_label for clip in clips):
         return None
     return calibration(
         np.concatenate([predicted[clip.video][clip.valid] for clip in clips]),  # [N, C+1]
         np.concatenate([clip.reference[clip.valid] for clip in clips]),  # [N]
-        decoding.temperature,
+        postprocessing.temperature,
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from avel_tf.engines.windows import Predict, predict_in_windows
 from avel_tf.evaluation.split_predictions import SplitPredictions
-from avel_tf.events.postprocessing import Decoding
+from avel_tf.events.postprocessing import Postprocessing
 from avel_tf.features.feature_store import FeatureStore, FeatureStoreError
 
 # Features in memory at once: 143 MB of ResNet-152 and VGGish. AVE's test split is one group.
@@ -26,7 +26,7 @@ def evaluate_features(
     hop_seconds: int = 5,
     seed: int = 0,
     keep: Callable[[str, np.ndarray], None] | None = None,
-    decoding: Decoding | None = None,
+    postprocessing: Postprocessing | None = None,
 ) -> dict[str, Any]:
     """Label every video of a split and compare with its annotations.
 
@@ -39,7 +39,7 @@ def evaluate_features(
         hop_seconds: From one window's start to the next.
         seed: Seed of the confidence intervals.
         keep: Called with each video's id and its probabilities [T, C+1].
-        decoding: What was fitted on the validation split; its temperature is already in what
+        postprocessing: What was fitted on the validation split; its temperature is already in what
             `predict` gives.
 
     Returns:
@@ -54,12 +54,12 @@ def evaluate_features(
         split,
         window_seconds=window_seconds,
         hop_seconds=hop_seconds,
-        multi_label=decoding is not None and decoding.multi_label,
+        multi_label=postprocessing is not None and postprocessing.multi_label,
     )
     if keep:
         for name, one in predictions.probabilities.items():
             keep(name, one)
-    return predictions.metrics(decoding, seed=seed)
+    return predictions.metrics(postprocessing, seed=seed)
 
 
 def predict_split(

@@ -11,7 +11,7 @@ from avel_tf.evaluation.clip_outcome import ClipOutcome
 from avel_tf.evaluation.clip_outcomes import clip_outcomes
 from avel_tf.evaluation.metrics import evaluate
 from avel_tf.events.labels import Labels
-from avel_tf.events.postprocessing import Decoding
+from avel_tf.events.postprocessing import Postprocessing
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,11 +36,13 @@ class SplitPredictions:
     train_counts: np.ndarray | None
     skipped: list[dict[str, str]]
 
-    def metrics(self, decoding: Decoding | None = None, *, seed: int = 0) -> dict[str, Any]:
+    def metrics(
+        self, postprocessing: Postprocessing | None = None, *, seed: int = 0
+    ) -> dict[str, Any]:
         """What `metrics.json` holds; see `avel_tf.evaluation.metrics.evaluate`.
 
         Args:
-            decoding: What was fitted on the validation split; its temperature is already in the
+            postprocessing: What was fitted on the validation split; its temperature is already in the
                 probabilities.
             seed: Seed of the confidence intervals.
         """
@@ -52,23 +54,23 @@ class SplitPredictions:
             train_counts=self.train_counts,
             skipped=self.skipped,
             seed=seed,
-            decoding=decoding,
+            postprocessing=postprocessing,
         )
         return {"split": self.split, **measured}
 
-    def outcomes(self, decoding: Decoding | None = None) -> list[ClipOutcome]:
+    def outcomes(self, postprocessing: Postprocessing | None = None) -> list[ClipOutcome]:
         """The clips one by one, as `predictions.jsonl` holds them.
 
         Args:
-            decoding: As of `metrics`.
+            postprocessing: As of `metrics`.
         """
         return clip_outcomes(
             self.reference,
             self.probabilities,
             self.labels,
             valid=self.valid,
-            decoder=(decoding or Decoding()).events,
-            thresholds=(decoding or Decoding()).thresholds,
+            decoder=(postprocessing or Postprocessing()).events,
+            thresholds=(postprocessing or Postprocessing()).thresholds,
         )
 
     @property

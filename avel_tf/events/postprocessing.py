@@ -19,7 +19,7 @@ SCHEMA = 1
 
 
 @dataclass(frozen=True)
-class Decoding:
+class Postprocessing:
     """How a model's logits become probabilities that can be trusted, and these become events.
 
     Args:
@@ -86,7 +86,7 @@ class Decoding:
             file.write(json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n")
 
     @classmethod
-    def load(cls, folder: str | Path) -> Decoding:
+    def load(cls, folder: str | Path) -> Postprocessing:
         """Read the `decoder.json` of a folder.
 
         Args:

@@ -21,7 +21,7 @@ STATUSES = ("ok", "partial", "quarantined")
 # What a float32 probability holds.
 SCORE_DECIMALS = 6
 
-_Span = TypeVar("_Span", "Second", Event)
+_Span = TypeVar("_Span", "Segment", Event)
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class LabelScore:
 
 
 @dataclass(frozen=True)
-class Second:
+class Segment:
     """One second of a video and the class that was found in it.
 
     Numbers are rounded to what a line of JSON holds, so that a second is equal to itself read back.
@@ -108,7 +108,7 @@ class Result:
     status: str
     reason: str | None = None
     duration: float | None = None
-    seconds: tuple[Second, ...] = ()
+    seconds: tuple[Segment, ...] = ()
     events: tuple[Event, ...] = ()
     model: str | None = None
     audio_track: tuple[int, ...] = ()
@@ -220,7 +220,7 @@ class Result:
             reason=_required(record, "reason", (str, type(None))),
             duration=_required(record, "duration", (int, float, type(None))),
             seconds=tuple(
-                Second(**_span_values(item), labels=_label_scores(item))
+                Segment(**_span_values(item), labels=_label_scores(item))
                 for item in _required(record, "seconds", (list,))
             ),
             events=tuple(
@@ -239,7 +239,7 @@ def labelled_seconds(
     *,
     duration: float | None = None,
     label_scores: np.ndarray | None = None,
-) -> tuple[Second, ...]:
+) -> tuple[Segment, ...]:
     """The seconds of a result, from the arrays that a model returns.
 
     Args:
@@ -252,7 +252,7 @@ def labelled_seconds(
             has, NaN for the other classes, float `[T, C]`.
 
     Returns:
-        One `Second` per valid second, in order.
+        One `Segment` per valid second, in order.
 
     Raises:
         ValueError: If the shapes differ, an index is not one of the vocabulary, or a score is no
@@ -261,7 +261,7 @@ def labelled_seconds(
     label_index, score, valid = checked_seconds(label_index, score, labels, valid)
     spans = second_spans(len(label_index), duration)
     return tuple(
-        Second(
+        Segment(
             *spans[second],
             labels.name(int(label_index[second])),
             float(score[second]),
@@ -320,7 +320,7 @@ def _round_span(span: _Span) -> _Span:
     return span
 
 
-def span_record(span: Second | Event) -> dict[str, Any]:
+def span_record(span: Segment | Event) -> dict[str, Any]:
     """A second or an event as it stands in a line, its numbers rounded."""
     record: dict[str, Any] = {
         "start": _rounded(span.start, TIME_DECIMALS),
@@ -328,7 +328,7 @@ def span_record(span: Second | Event) -> dict[str, Any]:
         "label": span.label,
         "score": _rounded(span.score, SCORE_DECIMALS),
     }
-    if isinstance(span, Second) and span.labels is not None:
+    if isinstance(span, Segment) and span.labels is not None:
         record["labels"] = [
             {"label": each.label, "score": _rounded(each.score, SCORE_DECIMALS)}
             for each in span.labels

@@ -98,7 +98,7 @@ def hashes_of(folder: Path) -> dict[str, Any]:
     return {"sha256": sha256_of_folder(folder), "assets_sha256": assets}
 
 
-def sealed(manifest: dict[str, Any], folder: Path) -> dict[str, Any]:
+def with_hashes(manifest: dict[str, Any], folder: Path) -> dict[str, Any]:
     """A manifest with the hashes of a model's files, and with that of all it says."""
     manifest = {**manifest, **hashes_of(folder)}
     return {**manifest, OWN_HASH: _own_hash(manifest)}

@@ -14,8 +14,8 @@ import tensorflow as tf
 
 from avel_tf.embeddings.extractor import FeatureExtractor
 from avel_tf.events.labels import Labels
-from avel_tf.events.postprocessing import Decoding
-from avel_tf.export.manifest import sealed
+from avel_tf.events.postprocessing import Postprocessing
+from avel_tf.export.manifest import with_hashes
 from avel_tf.export.module import LocalizerModule
 from avel_tf.export.warmup import write_warmup_request
 
@@ -30,7 +30,7 @@ def export_saved_model(
     labels: Labels,
     config_yaml: str,
     metrics: dict[str, Any] | None = None,
-    decoding: Decoding | None = None,
+    postprocessing: Postprocessing | None = None,
 ) -> Path:
     """Write `folder/<version>/`, a SavedModel that plain TensorFlow loads.
 
@@ -45,7 +45,7 @@ def export_saved_model(
         config_yaml: The configuration of the run.
         metrics: What the run's `metrics.json` holds; its headline goes into the manifest, so that
             the model can say how well it did.
-        decoding: The temperature, which goes into the graph, and the decoder of events; none, and
+        postprocessing: The temperature, which goes into the graph, and the decoder of events; none, and
             the plain decoder, when None.
 
     Returns:
@@ -54,7 +54,7 @@ def export_saved_model(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     version = _next_version(folder)
-    decoding = decoding or Decoding()
+    postprocessing = postprocessing or Postprocessing()
     manifest = {
         "schema": SCHEMA,
         "model": head.name,
@@ -65,14 +65,16 @@ def export_saved_model(
     partial = Path(tempfile.mkdtemp(prefix=f".{version}.", suffix=".partial", dir=folder))
     try:
         with tempfile.TemporaryDirectory() as assets_folder:
-            assets = _write_assets(Path(assets_folder), labels, config_yaml, manifest, decoding)
+            assets = _write_assets(
+                Path(assets_folder), labels, config_yaml, manifest, postprocessing
+            )
             module = LocalizerModule(
-                extractor, head, assets, decoding.temperature, decoding.thresholds
+                extractor, head, assets, postprocessing.temperature, postprocessing.thresholds
             )
             tf.saved_model.save(module, str(partial), signatures=module.served)
         write_warmup_request(partial, name=folder.name, recipe=extractor.recipe)
         # Graph and weights can be hashed only now; they do not contain the manifest's text.
-        _write_json(partial / "assets" / "manifest.json", sealed(manifest, partial))
+        _write_json(partial / "assets" / "manifest.json", with_hashes(manifest, partial))
         partial.chmod(0o755)  # mkdtemp makes folders that nobody else may enter
         target = folder / str(version)
         os.rename(partial, target)
@@ -83,11 +85,15 @@ def export_saved_model(
 
 
 def _write_assets(
-    folder: Path, labels: Labels, config_yaml: str, manifest: dict[str, Any], decoding: Decoding
+    folder: Path,
+    labels: Labels,
+    config_yaml: str,
+    manifest: dict[str, Any],
+    postprocessing: Postprocessing,
 ) -> list[Path]:
     labels.save(folder / "labels.txt")
     (folder / "config.yaml").write_text(config_yaml, encoding="utf-8")
-    decoding.save(folder)
+    postprocessing.save(folder)
     _write_json(folder / "manifest.json", manifest)
     names = ("labels.txt", "config.yaml", "decoder.json", "manifest.json")
     return [folder / name for name in names]

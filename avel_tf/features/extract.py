@@ -29,7 +29,7 @@ from avel_tf.features.features import Features, embed_files
 from avel_tf.features.settings import DataSettings
 from avel_tf.features.spec_augment import SpecAugment
 from avel_tf.video.decode import DecodeSettings
-from avel_tf.video.segment_loader import Outcome, SegmentLoader
+from avel_tf.video.segment_loader import DecodeStatus, SegmentLoader
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ TWICE = (
 
 # Videos under names that stay the same from run to run.
 Members = list[tuple[str, Video]]
-Outcomes = Iterator[tuple[Features | None, Outcome]]
+Outcomes = Iterator[tuple[Features | None, DecodeStatus]]
 Record = tuple[str, Features, tuple[Annotation, ...], np.ndarray]
 
 
@@ -123,7 +123,7 @@ def extract_features(
             workers=data.resolved_workers if augment is None else 1,
             limit=limit,
             settings=media,
-            opening=lambda place: groups.attempts.begin(names[place], alone=alone),
+            on_open=lambda place: groups.attempts.begin(names[place], alone=alone),
         )
         try:
             for _, features, outcome in embed_files(
@@ -172,7 +172,7 @@ def extract_features(
             group = []
             for video, _ in members[place * GROUP_VIDEOS : (place + 1) * GROUP_VIDEOS]:
                 if attempts.died_alone[video]:
-                    group.append((None, Outcome(0, error=TWICE)))
+                    group.append((None, DecodeStatus(0, error=TWICE)))
                 else:
                     group.append(alone.pop(video) if video in alone else next(others))
                 count()

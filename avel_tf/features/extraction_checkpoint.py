@@ -20,7 +20,7 @@ import numpy as np
 from avel_tf.features.attempts import Attempts
 from avel_tf.features.feature_store import FeatureStoreError
 from avel_tf.features.features import Features
-from avel_tf.video.segment_loader import Outcome
+from avel_tf.video.segment_loader import DecodeStatus
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ GROUP_VIDEOS = 64
 # length, so that a full disk has room for the change.
 _OPEN, _SHUT = b"open", b"shut"
 
-Group = list[tuple[Features | None, Outcome]]
+Group = list[tuple[Features | None, DecodeStatus]]
 
 
 class ExtractionCheckpoint:
@@ -136,7 +136,7 @@ class ExtractionCheckpoint:
                         columns = (arrays[f"{place}/{key}"] for key in ("visual", "audio", "valid"))
                         features = Features(*columns)
                     outcome["audio_track"] = tuple(outcome.get("audio_track", ()))
-                    group.append((features, Outcome(**outcome)))
+                    group.append((features, DecodeStatus(**outcome)))
                 return group
         except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
             logger.warning("%s is damaged (%s); its videos are done again.", path, error)

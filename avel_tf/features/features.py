@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from avel_tf.engines.engine import Engine
-from avel_tf.video.segment_loader import Outcome, SegmentLoader
+from avel_tf.video.segment_loader import DecodeStatus, SegmentLoader
 
 # seconds of sound float32 [N, 16000] -> audio [N, Da], changed at random.
 Augment = Callable[[np.ndarray], np.ndarray]
@@ -48,7 +48,7 @@ class Features:
 
 def embed_parts(
     stream: SegmentLoader, engine: Engine, *, augment: Augment | None = None, copies: int = 0
-) -> Iterator[tuple[int, Features | Outcome]]:
+) -> Iterator[tuple[int, Features | DecodeStatus]]:
     """Decode and embed files, part by part; the next seconds are decoded meanwhile.
 
     Args:
@@ -64,7 +64,7 @@ def embed_parts(
     """
     counts: dict[int, int] = {}
 
-    def ended() -> Iterator[tuple[int, Outcome]]:
+    def ended() -> Iterator[tuple[int, DecodeStatus]]:
         # Decoding threads add to the outcomes meanwhile; list() takes one consistent look.
         for file, outcome in list(stream.outcomes.items()):
             if counts.get(file, 0) == outcome.seconds:  # else the last are still on their way
@@ -87,7 +87,7 @@ def embed_files(
     augment: Augment | None = None,
     copies: int = 0,
     ended: Callable[[int], None] | None = None,
-) -> Iterator[tuple[int, Features | None, Outcome]]:
+) -> Iterator[tuple[int, Features | None, DecodeStatus]]:
     """Decode and embed files, each in one piece; arguments as of `embed_parts`.
 
     Args:
@@ -99,7 +99,7 @@ def embed_files(
         it gave no second), and how its decoding ended.
     """
     parts: dict[int, list[Features]] = {}
-    done: dict[int, tuple[Features | None, Outcome]] = {}
+    done: dict[int, tuple[Features | None, DecodeStatus]] = {}
     following = 0
     for file, part in embed_parts(stream, engine, augment=augment, copies=copies):
         if isinstance(part, Features):

@@ -24,14 +24,14 @@ class LocalizesFiles(Protocol):
         self,
         paths: Sequence[str],
         *,
-        opening: Callable[[str], None] | None = None,
-        finishing: Callable[[], bool] | None = None,
+        on_open: Callable[[str], None] | None = None,
+        should_stop: Callable[[], bool] | None = None,
     ) -> Generator[tuple[int, Result], None, None]: ...
 
 
 def localize_into_journal(
     localizer: LocalizesFiles,
-    ledger: RunJournal,
+    journal: RunJournal,
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> bool:
@@ -39,36 +39,36 @@ def localize_into_journal(
 
     Args:
         localizer: The model at work.
-        ledger: An open ledger.
+        journal: An open ledger.
         progress: Called after each file with how many inputs are done, and of how many.
 
     Returns:
         Whether all was done; `False` when a signal stopped it. The files in hand are finished
         then, and no further one is opened. A second signal gives up those in hand as well.
     """
-    done = ledger.done
+    done = journal.done
     chunks: list[Sequence[str]] = [
-        ledger.waiting[first : first + CHUNK_FILES]
-        for first in range(0, len(ledger.waiting), CHUNK_FILES)
+        journal.waiting[first : first + CHUNK_FILES]
+        for first in range(0, len(journal.waiting), CHUNK_FILES)
     ]
     with StopSignal() as stop:
-        for chunk in itertools.chain(chunks, ([path] for path in ledger.suspects)):
+        for chunk in itertools.chain(chunks, ([path] for path in journal.retry_alone)):
             if stop.asked:
                 break
             try:
                 with contextlib.closing(
                     localizer.localize_unordered(
-                        chunk, opening=ledger.attempt, finishing=lambda: stop.asked
+                        chunk, on_open=journal.attempt, should_stop=lambda: stop.asked
                     )
                 ) as results:
                     for _, result in results:
-                        ledger.record(result)
+                        journal.record(result)
                         done += 1
                         if progress:
-                            progress(done, len(ledger.inputs))
+                            progress(done, len(journal.inputs))
             except Exception as error:
                 # Whatever it led to, the user wants to read why the ledger could not be written.
-                if ledger.failure is not None:
-                    raise ledger.failure from error
+                if journal.failure is not None:
+                    raise journal.failure from error
                 raise
-    return done == len(ledger.inputs)
+    return done == len(journal.inputs)

@@ -16,13 +16,13 @@ from typing import NamedTuple
 import numpy as np
 
 from avel_tf.engines.windows import Predict
-from avel_tf.events.result import Result, Second, labelled_seconds, span_record
+from avel_tf.events.result import Result, Segment, labelled_seconds, span_record
 from avel_tf.inference.localizer import Localizer
 from avel_tf.video.clip import SAMPLE_RATE, Clip
 from avel_tf.video.errors import MediaError
 from avel_tf.video.isolated.decoder import shared_decoder
 from avel_tf.video.live import decode_live, without_login
-from avel_tf.video.segment_loader import Outcome
+from avel_tf.video.segment_loader import DecodeStatus
 
 # Seconds of a stream that wait for a model that is slower than they come; then the decoder waits,
 # and with it whoever writes to the pipe, or packets of the network are lost.
@@ -41,7 +41,7 @@ class LiveSegment(NamedTuple):
             to its label; what has to come behind it first is part of that.
     """
 
-    second: Second
+    second: Segment
     delay: float
 
     def to_json(self) -> str:
@@ -94,8 +94,8 @@ def localize_live(
     localizer: Localizer,
     source: str,
     *,
-    telling: Callable[[LiveSegment], None],
-    stopping: Callable[[], bool] = lambda: False,
+    on_segment: Callable[[LiveSegment], None],
+    should_stop: Callable[[], bool] = lambda: False,
     descriptor: int = 0,
 ) -> Result:
     """Label a stream while it comes.
@@ -107,10 +107,10 @@ def localize_live(
     Args:
         localizer: The model at work.
         source: `-` for standard input, or an address.
-        telling: Called with each second as soon as it is labelled, in their order; those that
+        on_segment: Called with each second as soon as it is labelled, in their order; those that
             could not be decoded are left out. It ends the labelling, without a result, by raising
             an error; one that wants a result keeps its errors, and has `stopping` say yes.
-        stopping: Asked several times a second; once it says yes, what has come is labelled, and
+        should_stop: Asked several times a second; once it says yes, what has come is labelled, and
             the stream is left.
         descriptor: What is read for `-`.
 
@@ -128,14 +128,14 @@ def localize_live(
     given = array("f")  # probabilities [T, C+1], row after row
     valid = array("b")
     arrived: deque[float] = deque()  # of the seconds that have no label yet
-    outcome = Outcome(seconds=0)
+    outcome = DecodeStatus(seconds=0)
 
     def tell(seconds: Iterator[tuple[int, np.ndarray]]) -> None:
         for place, probabilities in seconds:
             given.extend(probabilities.tolist())
             came = arrived.popleft()
             if valid[place]:
-                one = localizer.decoding.scores(probabilities[None])  # [1]
+                one = localizer.postprocessing.scores(probabilities[None])  # [1]
                 (found,) = labelled_seconds(
                     one.label_index(localizer.labels.background),
                     one.score,
@@ -143,16 +143,16 @@ def localize_live(
                     label_scores=one.label_scores,
                 )
                 second = replace(found, start=float(place), end=place + 1.0)
-                telling(LiveSegment(second, time.monotonic() - came))
+                on_segment(LiveSegment(second, time.monotonic() - came))
 
     try:
-        with contextlib.closing(_seconds(localizer, source, descriptor, stopping)) as seconds:
+        with contextlib.closing(_seconds(localizer, source, descriptor, should_stop)) as seconds:
             for came, clip in seconds:
                 sound = clip.waveform.reshape(-1, SAMPLE_RATE)  # [1, 16000]
                 visual, audio = engine.embed_seconds(clip.frames, sound)  # [1, Dv], [1, Da]
                 valid.append(bool(clip.valid[0]))
                 arrived.append(came)
-                outcome = Outcome(
+                outcome = DecodeStatus(
                     len(valid),
                     float(len(valid)),
                     clip.has_sound,
@@ -162,18 +162,18 @@ def localize_live(
                 )
                 tell(window.add(visual[0], audio[0], clip.valid[0]))
     except MediaError as error:
-        outcome = Outcome(
+        outcome = DecodeStatus(
             outcome.seconds, outcome.duration, outcome.has_sound, str(error), str(error)
         )
     tell(window.end())
     if not valid:
-        return localizer.refused(shown, Outcome(0, error=outcome.error or _INTERRUPTED))
-    scores = localizer.decoding.scores(np.array(given, np.float32).reshape(-1, width))  # [T]
+        return localizer.refused(shown, DecodeStatus(0, error=outcome.error or _INTERRUPTED))
+    scores = localizer.postprocessing.scores(np.array(given, np.float32).reshape(-1, width))  # [T]
     return localizer.result(shown, scores, np.array(valid, bool), outcome)
 
 
 def _seconds(
-    localizer: Localizer, source: str, descriptor: int, stopping: Callable[[], bool]
+    localizer: Localizer, source: str, descriptor: int, should_stop: Callable[[], bool]
 ) -> Generator[tuple[float, Clip], None, None]:
     """Each second of a stream with the time when it was there; ends soon when it shall stop."""
     decode = shared_decoder().decode_live if localizer.media.isolated else decode_live
@@ -210,7 +210,7 @@ def _seconds(
     threading.Thread(target=work, daemon=True).start()
     try:
         while True:
-            if stopping():
+            if should_stop():
                 closed.set()
             try:
                 item = ready.get(timeout=_LOOK_SECONDS)

@@ -17,7 +17,7 @@ from avel_tf.engines.selection import EngineChoice, choose_engine, make_engine
 from avel_tf.engines.settings import EngineSettings
 from avel_tf.engines.windows import WindowLabeller
 from avel_tf.events.labels import Labels
-from avel_tf.events.postprocessing import Decoding
+from avel_tf.events.postprocessing import Postprocessing
 from avel_tf.events.result import Result, labelled_seconds
 from avel_tf.events.segment_scores import Scores
 from avel_tf.export.manifest import (
@@ -34,7 +34,7 @@ from avel_tf.inference.settings import InferenceSettings
 from avel_tf.pretrained import find_converted, find_pretrained
 from avel_tf.utils.lazy_imports import load_tensorflow
 from avel_tf.video.decode import DecodeSettings
-from avel_tf.video.segment_loader import Outcome, SegmentLoader
+from avel_tf.video.segment_loader import DecodeStatus, SegmentLoader
 
 NO_SOUND = "no sound track: silence was assumed"
 
@@ -56,7 +56,7 @@ class Localizer:
         name: What results call the model: its folder's name and its version.
         labels: The classes.
         recipe: How the model wants features to be made.
-        decoding: What makes events of its probabilities, which hold the temperature already.
+        postprocessing: What makes events of its probabilities, which hold the temperature already.
 
     Raises:
         ModelError: When the folder holds no such model.
@@ -87,10 +87,12 @@ class Localizer:
         try:
             self.labels = Labels.load(self.folder / "assets" / "labels.txt")
             self.recipe = Recipe.from_dict(read_manifest(self.folder)["recipe"])
-            self.decoding = Decoding.load(self.folder / "assets")
-            if self.decoding.thresholds and len(self.decoding.thresholds) != len(self.labels):
+            self.postprocessing = Postprocessing.load(self.folder / "assets")
+            if self.postprocessing.thresholds and len(self.postprocessing.thresholds) != len(
+                self.labels
+            ):
                 raise ValueError(
-                    f"its decoder.json has {len(self.decoding.thresholds)} thresholds, and its "
+                    f"its decoder.json has {len(self.postprocessing.thresholds)} thresholds, and its "
                     f"labels.txt {len(self.labels)} classes"
                 )
         except ModelError:
@@ -181,15 +183,15 @@ class Localizer:
         self,
         paths: Sequence[str],
         *,
-        opening: Callable[[str], None] | None = None,
-        finishing: Callable[[], bool] | None = None,
+        on_open: Callable[[str], None] | None = None,
+        should_stop: Callable[[], bool] | None = None,
     ) -> Generator[tuple[int, Result], None, None]:
         """Label files, each result as soon as it is there.
 
         Args:
             paths: The files.
-            opening: Called with a path before its file is touched, from the decoding threads.
-            finishing: Asked before each file; once it says yes, only those in hand are labelled.
+            on_open: Called with a path before its file is touched, from the decoding threads.
+            should_stop: Asked before each file; once it says yes, only those in hand are labelled.
 
         Yields:
             For each file its place in `paths` and its result, in the order in which they end.
@@ -201,15 +203,15 @@ class Localizer:
             size=self.recipe.visual.size,
             workers=self.data.resolved_workers,
             settings=self.media,
-            opening=None if opening is None else lambda index: opening(paths[index]),
-            finishing=finishing,
+            on_open=None if on_open is None else lambda index: on_open(paths[index]),
+            should_stop=should_stop,
         )
         windows = WindowLabeller(
             engine.label,
             window_seconds=self.inference.window_seconds,
             hop_seconds=self.inference.hop_seconds,
             batch_size=self.inference.batch_clips,
-            multi_label=self.decoding.multi_label,
+            multi_label=self.postprocessing.multi_label,
         )
         valid: dict[int, list[np.ndarray]] = {}
         for index, part in embed_parts(stream, engine):
@@ -217,7 +219,7 @@ class Localizer:
                 windows.add(index, part.visual, part.audio, part.valid)
                 valid.setdefault(index, []).append(part.valid)
             elif part.seconds:
-                scores = self.decoding.scores(windows.end(index))  # [T]
+                scores = self.postprocessing.scores(windows.end(index))  # [T]
                 seconds = np.concatenate(valid.pop(index))  # [T]
                 yield index, self.result(paths[index], scores, seconds, part)
             else:
@@ -250,7 +252,7 @@ class Localizer:
         engine.label(features[0][None], features[1][None], np.ones((1, 1), bool))
         return engine
 
-    def refused(self, path: str, outcome: Outcome) -> Result:
+    def refused(self, path: str, outcome: DecodeStatus) -> Result:
         """What became of a file that gave no second."""
         return Result(
             path,
@@ -260,7 +262,7 @@ class Localizer:
             model=self.name,
         )
 
-    def result(self, path: str, scores: Scores, valid: np.ndarray, outcome: Outcome) -> Result:
+    def result(self, path: str, scores: Scores, valid: np.ndarray, outcome: DecodeStatus) -> Result:
         """What became of a file, from its seconds: scores [T] and bool [T]."""
         if not valid.any():
             return self.refused(path, outcome)
@@ -284,7 +286,7 @@ class Localizer:
                 duration=outcome.duration,
                 label_scores=scores.label_scores,
             ),
-            events=self.decoding.events.decode(
+            events=self.postprocessing.events.decode(
                 scores, self.labels, valid, duration=outcome.duration
             ),
             model=self.name,

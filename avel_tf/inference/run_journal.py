@@ -100,7 +100,7 @@ class RunJournal:
         self.inputs = inputs
         self.model = model
         self.waiting: list[str] = []
-        self.suspects: list[str] = []
+        self.retry_alone: list[str] = []
         self.failure: OSError | None = None
         # As JSON gives it back, to compare with what a ledger says.
         self._setup = json.loads(json.dumps(dict(setup)))
@@ -243,7 +243,7 @@ class RunJournal:
                 self._in_hand[path] = self._stamp(path)
                 self.record(Result(path, "quarantined", TWICE, model=self.model))
             elif deaths:
-                self.suspects.append(path)
+                self.retry_alone.append(path)
             else:
                 self.waiting.append(path)
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from avel_tf.embeddings.recipe import Recipe
 from avel_tf.events.labels import Labels
-from avel_tf.events.postprocessing import Decoding
+from avel_tf.events.postprocessing import Postprocessing
 from avel_tf.models import is_multi_label, load_model, probabilities_from
 from avel_tf.training.train import MODEL
 
@@ -30,7 +30,7 @@ class Run:
         config_yaml: The resolved configuration.
         labels: The classes.
         recipe: How the features were made that the model was trained on.
-        decoding: The temperature and the decoder of events that were fitted on validation.
+        postprocessing: The temperature and the decoder of events that were fitted on validation.
 
     Raises:
         ValueError: When the folder is no finished run.
@@ -55,7 +55,7 @@ class Run:
             self.recipe = Recipe.from_dict(json.loads(manifest.read_text("utf-8"))["recipe"])
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"The manifest {manifest} is damaged: {error}") from error
-        self.decoding = Decoding.load(self.folder)
+        self.postprocessing = Postprocessing.load(self.folder)
 
     @staticmethod
     def begin(

@@ -27,7 +27,7 @@ _LOOK_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DecodeStatus:
     """How the decoding of one file ended.
 
     Attributes:
@@ -86,9 +86,9 @@ class SegmentLoader:
         limit: Seconds after which a file is left; `None` reads it to its end.
         settings: Limits of the decoder, and whether it runs in child processes, one per worker.
             Its `threads` of 0 divide the processors among the files decoded at the same time.
-        opening: Called with a file's place in `paths` before the file is touched; from the
+        on_open: Called with a file's place in `paths` before the file is touched; from the
             decoding threads, several at a time.
-        finishing: Asked before each file; once it says yes, no further file is opened, and those
+        should_stop: Asked before each file; once it says yes, no further file is opened, and those
             in hand are read to their end.
 
     Attributes:
@@ -110,8 +110,8 @@ class SegmentLoader:
         workers: int,
         limit: int | None = None,
         settings: DecodeSettings | None = None,
-        opening: Callable[[int], None] | None = None,
-        finishing: Callable[[], bool] | None = None,
+        on_open: Callable[[int], None] | None = None,
+        should_stop: Callable[[], bool] | None = None,
     ) -> None:
         self.paths = list(paths)
         self.frames_per_second = frames_per_second
@@ -125,9 +125,9 @@ class SegmentLoader:
             beside = max(1, min(workers, len(self.paths)))
             threads = max(1, len(os.sched_getaffinity(0)) // beside)
             self.settings = replace(self.settings, threads=threads)
-        self.opening = opening
-        self.finishing = finishing or (lambda: False)
-        self.outcomes: dict[int, Outcome] = {}
+        self.on_open = on_open
+        self.should_stop = should_stop or (lambda: False)
+        self.outcomes: dict[int, DecodeStatus] = {}
         self.failure: BaseException | None = None
 
     def batches(self, seconds: int) -> Generator[SegmentBatch, None, None]:
@@ -172,13 +172,13 @@ class SegmentLoader:
 
         def work() -> None:
             try:
-                while not (closed.is_set() or self.finishing()):
+                while not (closed.is_set() or self.should_stop()):
                     with taking:
                         file = next(todo, None)
                     if file is None:
                         break
-                    if self.opening is not None:
-                        self.opening(file)
+                    if self.on_open is not None:
+                        self.on_open(file)
                     with contextlib.closing(self._decode(file)) as clips:
                         for clip in clips:
                             if not put((file, clip)):
@@ -207,7 +207,7 @@ class SegmentLoader:
     def _decode(self, file: int) -> Generator[Clip, None, None]:
         """The blocks of one file; how it ended is noted when the last one has been taken."""
         decode = shared_decoder().decode_blocks if self.settings.isolated else decode_blocks
-        outcome = Outcome(seconds=0)
+        outcome = DecodeStatus(seconds=0)
         blocks = decode(
             self.paths[file],
             block_seconds=BLOCK_SECONDS,
@@ -221,7 +221,7 @@ class SegmentLoader:
                     if self.limit is not None:
                         clip = _cut(clip, self.limit - outcome.seconds)
                     given = outcome.seconds + clip.seconds
-                    outcome = Outcome(
+                    outcome = DecodeStatus(
                         given,
                         clip.info.duration,
                         clip.has_sound,

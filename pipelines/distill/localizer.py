@@ -23,7 +23,7 @@ from avel_tf.cli.main import main as avel
 from avel_tf.datasets import load_dataset
 from avel_tf.datasets.segment_labels import segment_labels
 from avel_tf.events.labels import AVE_CLASSES, BACKGROUND
-from avel_tf.export.manifest import read_manifest, sealed
+from avel_tf.export.manifest import read_manifest, with_hashes
 from avel_tf.inference.localizer import Localizer
 from avel_tf.pretrained import MEASURED
 from pipelines.distill.corpus import HELD_OUT_CLIPS, Member
@@ -116,7 +116,7 @@ def main() -> None:
         "real_clips_unseen": sums([c for c in real if c["video"] in HELD_OUT_CLIPS], classes),
         "dropped": dropped,
     }
-    write_json(model / "assets" / "manifest.json", sealed(manifest, model))
+    write_json(model / "assets" / "manifest.json", with_hashes(manifest, model))
     print(json.dumps(manifest[MEASURED], indent=2))
     if options.ship:
         shutil.rmtree(options.ship / "1", ignore_errors=True)

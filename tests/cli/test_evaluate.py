@@ -13,7 +13,7 @@ from avel_tf.cli.main import main
 from avel_tf.evaluation.paired import paired_bootstrap
 from avel_tf.evaluation.predictions_file import read_predictions
 from avel_tf.events.event_postprocessor import EventPostprocessor
-from avel_tf.events.postprocessing import Decoding
+from avel_tf.events.postprocessing import Postprocessing
 from avel_tf.features.feature_store import FeatureStore, FeatureStoreWriter
 from avel_tf.features.features import Features
 from tests.conftest import COMPACT_SETTINGS, TINY_TRAINING, as_set
@@ -78,7 +78,7 @@ def test_what_was_fitted_is_used_and_never_fitted_again(run_folder, store, tmp_p
     run = tmp_path / "run"
     shutil.copytree(run_folder, run)
     # So long an event that none of these clips has one.
-    Decoding(2.0, EventPostprocessor(min_seconds=5), "validation", 3).save(run)
+    Postprocessing(2.0, EventPostprocessor(min_seconds=5), "validation", 3).save(run)
     metrics = evaluated(run, store.folder, tmp_path / "out")
     assert metrics["event_f1"] == 0.0
     assert metrics["decoder"]["min_seconds"] == 5

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from avel_tf.cli.main import main
-from avel_tf.events.postprocessing import Decoding
+from avel_tf.events.postprocessing import Postprocessing
 from avel_tf.training.run import Run
 from tests.conftest import COMPACT_SETTINGS, as_set
 
@@ -125,7 +125,7 @@ def test_weak_supervision_is_measured_by_the_second_all_the_same(store, tmp_path
     assert metrics["segments"] == 16 and 0 <= metrics["segment_accuracy"] <= 1
     assert "supervision: weak" in (run / "config.yaml").read_text()
     # Neither temperature nor thresholds are fitted: that takes labels of seconds.
-    assert Decoding.load(run) == Decoding()
+    assert Postprocessing.load(run) == Postprocessing()
 
 
 def test_a_supervision_that_is_none(store, tmp_path, capsys):

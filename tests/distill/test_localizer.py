@@ -9,7 +9,7 @@ import pytest
 
 from avel_tf import pretrained
 from avel_tf.events.labels import Labels
-from avel_tf.events.result import Result, Second
+from avel_tf.events.result import Result, Segment
 from avel_tf.export.manifest import find_version, mismatches, read_manifest
 from pipelines.distill import localizer, localizer_tables
 from pipelines.distill.corpus import Member
@@ -65,8 +65,8 @@ def test_seconds_of_unknown_classes_are_background(tmp_path: Path):
     }
 
     def localize(path: Path) -> Result:
-        seconds = [Second(s, s + 1, a, 0.5) for s, a in enumerate(answers[Path(path).name])]
-        seconds.append(Second(4.0, 4.04, "Bark", 0.5))  # a tail that does not count
+        seconds = [Segment(s, s + 1, a, 0.5) for s, a in enumerate(answers[Path(path).name])]
+        seconds.append(Segment(4.0, 4.04, "Bark", 0.5))  # a tail that does not count
         return Result(str(path), "ok", duration=4.04, seconds=tuple(seconds))
 
     model = SimpleNamespace(labels=Labels(["Bark", "Cat"]), localize=localize)

@@ -13,7 +13,7 @@ from avel_tf.evaluation.split_predictions import SplitPredictions
 from avel_tf.evaluation.summary import summary
 from avel_tf.events.event_postprocessor import EventPostprocessor
 from avel_tf.events.labels import Labels
-from avel_tf.events.postprocessing import Decoding
+from avel_tf.events.postprocessing import Postprocessing
 from avel_tf.training.settings import TrainingSettings
 from tests.training import stores
 
@@ -100,7 +100,7 @@ def test_without_a_validation_split_nothing_is_fitted(tmp_path) -> None:
     assert metrics["decoder"]["fitted_on"] is None
     assert metrics["calibration"]["temperature"] == 1.0
     assert metrics["calibration"]["ece"] == metrics["calibration"]["uncalibrated"]["ece"]
-    assert Decoding.load(tmp_path / "run") == Decoding()
+    assert Postprocessing.load(tmp_path / "run") == Postprocessing()
     assert "for want of a validation split" in summary(metrics)
 
 
@@ -108,7 +108,7 @@ def test_where_it_was_fitted_it_is_not_to_be_trusted() -> None:
 
     split = predictions(flicker=0.5)
     assert "look better than they will be" in summary(split.metrics(fit_postprocessing(split)))
-    assert "look better" not in summary(split.metrics(Decoding()))
+    assert "look better" not in summary(split.metrics(Postprocessing()))
 
 
 def test_seconds_that_are_not_counted_take_no_part(tmp_path) -> None:
@@ -145,11 +145,11 @@ def test_predictions_of_a_split_are_counted_as_the_protocol_says(tmp_path) -> No
 def test_a_damaged_file_is_named(tmp_path, content: str) -> None:
     (tmp_path / "decoder.json").write_text(content)
     with pytest.raises(ValueError, match="decoder.json is no description of how events"):
-        Decoding.load(tmp_path)
+        Postprocessing.load(tmp_path)
 
 
 def test_it_comes_back_as_it_was_written(tmp_path) -> None:
-    decoding = Decoding(1.25, EventPostprocessor(0.7, 0.4, 2, 3), "validation", 40)
-    decoding.save(tmp_path)
-    assert Decoding.load(tmp_path) == decoding
-    assert Decoding.load(tmp_path / "nowhere") == Decoding()
+    postprocessing = Postprocessing(1.25, EventPostprocessor(0.7, 0.4, 2, 3), "validation", 40)
+    postprocessing.save(tmp_path)
+    assert Postprocessing.load(tmp_path) == postprocessing
+    assert Postprocessing.load(tmp_path / "nowhere") == Postprocessing()

@@ -23,7 +23,7 @@ from avel_tf.evaluation.seeds import aggregate_seeds
 from avel_tf.evaluation.split_predictions import SplitPredictions
 from avel_tf.evaluation.summary import summary
 from avel_tf.events.labels import Labels
-from avel_tf.events.postprocessing import Decoding
+from avel_tf.events.postprocessing import Postprocessing
 
 LABELS = Labels(["Bark", "Flute", "Clock", "Truck"])
 HALF = (0.5,) * len(LABELS)
@@ -76,7 +76,9 @@ def test_segment_and_event_f1_are_those_of_sed_eval(seed: int) -> None:
         pair = (as_list(clip.true_events, clip.video), as_list(clip.events, clip.video))
         by_segment.evaluate(*pair, evaluated_length_seconds=clip.segments)
         by_event.evaluate(*pair)
-    ours = evaluate(truth, found, LABELS, train_counts=None, decoding=Decoding(thresholds=HALF))
+    ours = evaluate(
+        truth, found, LABELS, train_counts=None, postprocessing=Postprocessing(thresholds=HALF)
+    )
     same(ours["segment_f1"], by_segment.overall_f_measure()["f_measure"])
     for name, row in by_segment.results_class_wise_metrics().items():
         assert ours["per_class"][name]["support"] == row["count"]["Nref"]
@@ -95,7 +97,9 @@ def test_segment_and_event_f1_are_those_of_sed_eval(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_averages_are_those_of_scikit_learn(seed: int) -> None:
     truth, found = split(seed)
-    ours = evaluate(truth, found, LABELS, train_counts=None, decoding=Decoding(thresholds=HALF))
+    ours = evaluate(
+        truth, found, LABELS, train_counts=None, postprocessing=Postprocessing(thresholds=HALF)
+    )
     active = np.concatenate([truth[name] for name in sorted(truth)])
     shares = np.concatenate([found[name][:, :-1] for name in sorted(truth)])
     there = active.any(axis=0)
@@ -120,7 +124,11 @@ def test_one_label_each_gives_the_numbers_of_one_label() -> None:
     counts = np.array([5, 9, 2, 1, 20])
     one = evaluate(truth, guess, LABELS, train_counts=counts)
     several = evaluate(
-        sets(truth), sets(guess), LABELS, train_counts=counts, decoding=Decoding(thresholds=HALF)
+        sets(truth),
+        sets(guess),
+        LABELS,
+        train_counts=counts,
+        postprocessing=Postprocessing(thresholds=HALF),
     )
     for key in ("segments", "segment_accuracy", "segment_accuracy_ci95", "segment_f1", "event_f1",
                 "event_map", "background_recall", "onset_error_s", "videos"):  # fmt: skip
@@ -138,7 +146,11 @@ def test_one_label_each_gives_the_numbers_of_one_label() -> None:
 def test_every_class_everywhere_is_the_ceiling_of_recall() -> None:
     truth, found = split(1)
     ours = evaluate(
-        truth, found, LABELS, train_counts=np.ones(5), decoding=Decoding(thresholds=HALF)
+        truth,
+        found,
+        LABELS,
+        train_counts=np.ones(5),
+        postprocessing=Postprocessing(thresholds=HALF),
     )
     counted = sum(one.any(axis=0).sum() * len(one) for one in truth.values())
     right = sum(one.sum() for one in truth.values())
@@ -187,7 +199,7 @@ def test_what_is_fitted_on_validation_undoes_a_temperature() -> None:
     truth, found = split(7, clips=80)
     sharp = {name: with_temperature(one, 1 / 3, multi_label=True) for name, one in found.items()}
 
-    def fitted(probabilities: dict[str, np.ndarray]) -> Decoding:
+    def fitted(probabilities: dict[str, np.ndarray]) -> Postprocessing:
         return fit_postprocessing(
             SplitPredictions("validation", LABELS, truth, probabilities, None, None, [])
         )
@@ -201,7 +213,7 @@ def test_what_is_fitted_on_validation_undoes_a_temperature() -> None:
 def test_seeds_of_several_labels_have_a_mean() -> None:
     runs = [
         evaluate(*split(1)[:1], split(1)[1], LABELS, train_counts=None,
-                 decoding=Decoding(thresholds=HALF))
+                 postprocessing=Postprocessing(thresholds=HALF))
         for _ in range(2)
     ]  # fmt: skip
     mean = aggregate_seeds(runs)

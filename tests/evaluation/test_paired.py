@@ -17,7 +17,7 @@ from avel_tf.evaluation.paired import paired_bootstrap
 from avel_tf.evaluation.predictions_file import read_predictions, write_predictions
 from avel_tf.events.event_postprocessor import EventPostprocessor
 from avel_tf.events.labels import Labels
-from avel_tf.events.postprocessing import Decoding
+from avel_tf.events.postprocessing import Postprocessing
 
 LABELS = Labels(["Bark", "Cat, meow", "Flute"])
 TRUTH = {
@@ -63,7 +63,11 @@ def test_the_numbers_are_those_of_metrics_json() -> None:
     decoder = EventPostprocessor(min_seconds=2)
     numbers = compare(outcomes(1, 0.8, decoder=decoder), outcomes(2, 0.5))
     one = evaluate(
-        TRUTH, model(1, 0.8), LABELS, train_counts=None, decoding=Decoding(events=decoder)
+        TRUTH,
+        model(1, 0.8),
+        LABELS,
+        train_counts=None,
+        postprocessing=Postprocessing(events=decoder),
     )
     other = evaluate(TRUTH, model(2, 0.5), LABELS, train_counts=None)
     for name, number in numbers.items():

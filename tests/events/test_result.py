@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from avel_tf.events.event import Event
 from avel_tf.events.labels import Labels
-from avel_tf.events.result import STATUSES, Result, Second, labelled_seconds, read_results
+from avel_tf.events.result import STATUSES, Result, Segment, labelled_seconds, read_results
 
 # Any name that a file can have: any bytes but NUL.
 file_names = (
@@ -40,7 +40,7 @@ def results(draw: st.DrawFn) -> Result:
         status=status,
         reason=draw(text if status != "ok" else st.none() | text),
         duration=draw(st.none() | st.floats(0, 1e300)),
-        seconds=tuple(spans(Second)),
+        seconds=tuple(spans(Segment)),
         events=tuple(spans(Event)),
         model=draw(st.none() | text),
         audio_track=tuple(draw(st.lists(st.integers(1, 99), max_size=3))),
@@ -74,7 +74,7 @@ def test_the_line_is_the_one_of_the_design() -> None:
         "ok",
         "No sound track: silence was assumed.",
         10.0,
-        (Second(0.0, 1.0, "Bark", 0.93),),
+        (Segment(0.0, 1.0, "Bark", 0.93),),
         (Event("Bark", 0.0, 1.0, 0.93),),
         "demo/1",
     )
@@ -137,7 +137,7 @@ def test_a_result_that_contradicts_itself_is_refused(arguments: dict, sentence: 
         Result(**{"video": "a", "status": "ok"} | arguments)
 
 
-LINE = json.loads(Result("a", "ok", None, 1.0, (Second(0, 1, "Bark", 1),)).to_json())
+LINE = json.loads(Result("a", "ok", None, 1.0, (Segment(0, 1, "Bark", 1),)).to_json())
 
 
 def changed(**values) -> str:

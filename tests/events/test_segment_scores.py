@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as arrays
 from avel_tf.events.event import seconds_to_events
 from avel_tf.events.event_postprocessor import EventPostprocessor
 from avel_tf.events.labels import Labels
-from avel_tf.events.postprocessing import Decoding
+from avel_tf.events.postprocessing import Postprocessing
 from avel_tf.events.result import LabelScore, Result, labelled_seconds
 from avel_tf.events.segment_scores import MultiLabelScores, SegmentScores
 
@@ -60,30 +60,32 @@ def test_one_class_decodes_like_one_label(probabilities, one, other) -> None:
 
 def test_events_of_different_classes_overlap() -> None:
     probabilities = np.array([[0.9, 0.1, 0, 0.1], [0.9, 0.8, 0, 0], [0.1, 0.8, 0, 0.1]])
-    scores = Decoding(thresholds=(0.5, 0.5, 0.5)).scores(probabilities)
+    scores = Postprocessing(thresholds=(0.5, 0.5, 0.5)).scores(probabilities)
     events = EventPostprocessor().decode(scores, LABELS)
     assert [(e.label, e.start, e.end) for e in events] == [("Bark", 0, 2), ("Flute", 1, 3)]
 
 
 def test_each_class_needs_a_threshold() -> None:
     with pytest.raises(ValueError, match="2 thresholds for 3 classes"):
-        Decoding(thresholds=(0.5, 0.5)).scores(np.zeros((1, 4)))
+        Postprocessing(thresholds=(0.5, 0.5)).scores(np.zeros((1, 4)))
     with pytest.raises(ValueError, match=r"must lie in \(0, 1\)"):
-        Decoding(thresholds=(0.5, 1.0))
+        Postprocessing(thresholds=(0.5, 1.0))
 
 
 def test_thresholds_survive_their_file(tmp_path) -> None:
-    fitted = Decoding(1.5, EventPostprocessor(0.6, 0.4), "validation", 12, (1 / 64, 0.5, 63 / 64))
+    fitted = Postprocessing(
+        1.5, EventPostprocessor(0.6, 0.4), "validation", 12, (1 / 64, 0.5, 63 / 64)
+    )
     fitted.save(tmp_path)
-    assert Decoding.load(tmp_path) == fitted
-    Decoding().save(tmp_path)
+    assert Postprocessing.load(tmp_path) == fitted
+    Postprocessing().save(tmp_path)
     assert "thresholds" not in (tmp_path / "decoder.json").read_text()
-    assert not Decoding.load(tmp_path).multi_label
+    assert not Postprocessing.load(tmp_path).multi_label
 
 
 def test_labels_of_a_second_survive_their_line() -> None:
     probabilities = np.array([[0.7, 0.9, 0.1, 0.0], [0.1, 0.2, 0.3, 0.9]])
-    scores = Decoding(thresholds=(0.5, 0.5, 0.5)).scores(probabilities)
+    scores = Postprocessing(thresholds=(0.5, 0.5, 0.5)).scores(probabilities)
     seconds = labelled_seconds(
         scores.label_index(3), scores.score, LABELS, label_scores=scores.label_scores
     )

@@ -13,7 +13,7 @@ from avel_tf.cli.main import main
 from avel_tf.config import load_config
 from avel_tf.embeddings import load_extractor
 from avel_tf.engines.settings import EngineSettings
-from avel_tf.events.result import Result, Second
+from avel_tf.events.result import Result, Segment
 from avel_tf.export.manifest import read_manifest
 from avel_tf.features.feature_store import FeatureStore
 from avel_tf.inference.localizer import Localizer
@@ -64,7 +64,7 @@ def test_manifests_know_the_places(run_of_maps, exported_maps):
 def test_a_video_gets_the_labels_of_its_run(run_of_maps, exported_maps, clips, engine):
     run = Run(run_of_maps)
     assert "spatial_attention" in {layer.name for layer in run.model().layers}
-    predict = probabilities_of(run.model(), run.decoding.temperature)
+    predict = probabilities_of(run.model(), run.postprocessing.temperature)
     localizer = Localizer(exported_maps, engine=EngineSettings(engine, "float32"))
     records = list(
         FeatureStore(run_of_maps.parent / "features").dataset("test").as_numpy_iterator()
@@ -113,7 +113,7 @@ def test_where_it_looked_can_be_shown_on_the_pictures(run_of_maps, clips, tmp_pa
     shares = attention_model(run.model())(inputs)["spatial_attention"][0]
     np.testing.assert_allclose(looked, np.reshape(shares, (4, 4, 4)), atol=1e-5)
 
-    second = Second(0.0, 1.0, "background", 0.9)
+    second = Segment(0.0, 1.0, "background", 0.9)
     result = Result(str(video), "ok", seconds=(second,))
     left = np.zeros((1, 4, 4), np.float32)
     left[:, :, :2] = 1 / 8

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from avel_tf.events.event_postprocessor import EventPostprocessor
 from avel_tf.events.formats import write_formats
-from avel_tf.events.postprocessing import Decoding
+from avel_tf.events.postprocessing import Postprocessing
 from avel_tf.events.result import read_results
 from avel_tf.export.saved_model import export_saved_model
 from avel_tf.inference.localizer import Localizer, ModelError
@@ -20,7 +20,7 @@ from tests.video.films import tone, write_film
 
 LABELS = ("Bark", "Flute", "Clock")
 # Untrained probabilities lie near one half: thresholds around it give every number of labels.
-DECODING = Decoding(1.25, EventPostprocessor(), "validation", 9, (31 / 64, 0.5, 33 / 64))
+DECODING = Postprocessing(1.25, EventPostprocessor(), "validation", 9, (31 / 64, 0.5, 33 / 64))
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def exported(head, extractor, tmp_path_factory):
         tmp_path_factory.mktemp("several"),
         labels=Labels(LABELS),
         config_yaml="model:\n  head: multi_label\n",
-        decoding=DECODING,
+        postprocessing=DECODING,
     )
 
 
@@ -103,6 +103,6 @@ def test_thresholds_of_other_classes_are_refused(exported, tmp_path) -> None:
     import shutil
 
     shutil.copytree(exported, tmp_path / "1")
-    Decoding(thresholds=(0.5, 0.5)).save(tmp_path / "1" / "assets")
+    Postprocessing(thresholds=(0.5, 0.5)).save(tmp_path / "1" / "assets")
     with pytest.raises(ModelError, match="2 thresholds"):
         Localizer(tmp_path / "1")

@@ -68,8 +68,8 @@ def test_plain_tensorflow_gives_the_same_numbers(exported, run_folder, extractor
     np.testing.assert_allclose(found["embed/visual"], visual, atol=1e-5)
     np.testing.assert_allclose(found["embed/audio"], audio, atol=1e-5)
     run = Run(run_folder)
-    assert run.decoding.fitted_on == "validation" and run.decoding.temperature != 1.0
-    predict = probabilities_of(run.model(), run.decoding.temperature)
+    assert run.postprocessing.fitted_on == "validation" and run.postprocessing.temperature != 1.0
+    predict = probabilities_of(run.model(), run.postprocessing.temperature)
     expected = predict(visual, audio, np.ones((2, 3), bool))
     for signature in ("serving_default", "from_features"):
         probabilities = found[f"{signature}/probabilities"]
@@ -88,7 +88,7 @@ def test_a_second_of_zeros_was_not_there_for_a_run_and_for_its_export_alike(mode
     with_sound = audio.copy()
     visual[:, 2], audio[:, 2] = 0.0, 0.0
     run = Run(run_folder)
-    predict = probabilities_of(run.model(), run.decoding.temperature)
+    predict = probabilities_of(run.model(), run.postprocessing.temperature)
     # In the second pair the second has its sound, and counts.
     for heard in (audio, with_sound):
         found = model.signatures["from_features"](

@@ -24,7 +24,7 @@ from avel_tf.features.extraction_checkpoint import ExtractionCheckpoint
 from avel_tf.features.feature_store import FeatureStoreError
 from avel_tf.features.features import Features
 from avel_tf.video.decode_settings import DecodeSettings
-from avel_tf.video.segment_loader import Outcome
+from avel_tf.video.segment_loader import DecodeStatus
 from tests.conftest import COMPACT_SETTINGS, as_set
 from tests.video.hostile import POISON
 
@@ -116,7 +116,10 @@ def test_groups_come_back_as_they_were_and_for_one_process_only(tmp_path):
         rng.normal(size=(3, 2)).astype("float32"),
         np.array([True, False, True]),
     )
-    group = [(features, Outcome(3, 3.2, False, "cut")), (None, Outcome(0, error="\udcff\n"))]
+    group = [
+        (features, DecodeStatus(3, 3.2, False, "cut")),
+        (None, DecodeStatus(0, error="\udcff\n")),
+    ]
     with ExtractionCheckpoint(tmp_path / "f", {"plan": 1}) as groups:
         assert groups.load("train-00000") is None
         groups.save("train-00000", group)
@@ -150,17 +153,17 @@ class Deadly:
         self.streams: list[list[str]] = []
         real = extract.SegmentLoader
 
-        def stream(paths, *, opening, **options):
+        def stream(paths, *, on_open, **options):
             names = [str(path) for path in paths]
             self.streams.append(names)
 
             def opened(place: int) -> None:
-                opening(place)
+                on_open(place)
                 if names[place] == self.name and len(names) > self.company and self.times:
                     self.times -= 1
                     raise RuntimeError("nobody expects this")
 
-            return real(paths, opening=opened, **options)
+            return real(paths, on_open=opened, **options)
 
         monkeypatch.setattr(extract, "SegmentLoader", stream)
 

@@ -20,8 +20,8 @@ from pathlib import Path
 
 from avel_tf.engines.selection import EngineChoice
 from avel_tf.events.event import Event
-from avel_tf.events.result import Result, Second
-from avel_tf.export.manifest import ModelError, find_version, model_name, sealed
+from avel_tf.events.result import Result, Segment
+from avel_tf.export.manifest import ModelError, find_version, model_name, with_hashes
 from avel_tf.utils import lazy_imports
 
 
@@ -33,7 +33,7 @@ def make_model(folder: Path) -> Path:
     (folder / "variables" / "variables.index").write_bytes(b"weights")
     (folder / "assets" / "labels.txt").write_text("Bark\nHelicopter\n")
     (folder / "assets" / "config.yaml").write_text("data:\n")
-    (folder / "assets" / "manifest.json").write_text(json.dumps(sealed({}, folder)))
+    (folder / "assets" / "manifest.json").write_text(json.dumps(with_hashes({}, folder)))
     return folder
 
 
@@ -51,13 +51,13 @@ class FakeLocalizer:
         self,
         paths: Sequence[str],
         *,
-        opening: Callable[[str], None],
-        finishing: Callable[[], bool],
+        on_open: Callable[[str], None],
+        should_stop: Callable[[], bool],
     ) -> Iterator[tuple[int, Result]]:
         def one(path: str) -> Result | None:
-            if finishing():
+            if should_stop():
                 return None
-            opening(path)
+            on_open(path)
             time.sleep(float(os.environ.get("FAKE_SECONDS", "0")))
             with open(path, "rb") as file:
                 content = file.read()
@@ -68,7 +68,7 @@ class FakeLocalizer:
             if content.startswith(b"broken"):
                 return Result(path, "quarantined", "it is broken", model=self.name)
             score = hashlib.sha256(content).digest()[0] / 255
-            second = Second(0.0, 1.0, "Bark", score)
+            second = Segment(0.0, 1.0, "Bark", score)
             event = Event("Bark", 0.0, 1.0, score)
             return Result(path, "ok", None, 1.0, (second,), (event,), self.name)
 

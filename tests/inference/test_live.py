@@ -83,7 +83,7 @@ def test_settings_have_limits():
 def test_a_stream_that_fits_a_window_is_labelled_as_the_file(localizer, film):
     told = []
     with piped(film.read_bytes()) as descriptor:
-        found = localize_live(localizer, "-", telling=told.append, descriptor=descriptor)
+        found = localize_live(localizer, "-", on_segment=told.append, descriptor=descriptor)
     expected = localizer.localize(film)
     assert (found.video, found.status, found.reason) == ("-", "ok", None)
     assert (found.duration, found.model) == (SECONDS, "tiny/1")
@@ -110,7 +110,7 @@ def test_labels_come_while_the_stream_does(exported, film):
             gate.wait(30)
             pipe.write(content[half:])
 
-    def telling(second) -> None:
+    def on_segment(second) -> None:
         told.append((second, gate.is_set()))
         if second.second.start == 2:
             time.sleep(0.5)
@@ -118,7 +118,7 @@ def test_labels_come_while_the_stream_does(exported, film):
 
     thread = threading.Thread(target=feed)
     thread.start()
-    result = localize_live(localizer, "-", telling=telling, descriptor=reading)
+    result = localize_live(localizer, "-", on_segment=on_segment, descriptor=reading)
     thread.join()
     os.close(reading)
     assert len(result.seconds) == SECONDS and result.status == "ok"
@@ -130,14 +130,14 @@ def test_labels_come_while_the_stream_does(exported, film):
 def test_a_stream_that_falls_silent(localizer, film):
     part = film.read_bytes()[: int(film.stat().st_size * 4.3 / SECONDS)]
     with piped(part, then_close=False) as descriptor:
-        found = localize_live(localizer, "-", telling=lambda _: None, descriptor=descriptor)
+        found = localize_live(localizer, "-", on_segment=lambda _: None, descriptor=descriptor)
     assert found.status == "partial" and len(found.seconds) == 4
     assert "othing came for 1.5 s, which counts as the end" in found.reason
 
 
 def test_what_is_no_stream(localizer):
     with piped(b"garbage" * 500) as descriptor:
-        found = localize_live(localizer, "-", telling=lambda _: None, descriptor=descriptor)
+        found = localize_live(localizer, "-", on_segment=lambda _: None, descriptor=descriptor)
     assert found.status == "quarantined" and "no known film" in found.reason
 
 
@@ -147,8 +147,8 @@ def test_stopped_before_anything_came(localizer):
         found = localize_live(
             localizer,
             "-",
-            telling=lambda _: None,
-            stopping=lambda: time.monotonic() > began + 0.3,
+            on_segment=lambda _: None,
+            should_stop=lambda: time.monotonic() > began + 0.3,
             descriptor=descriptor,
         )
     assert (found.status, found.reason) == ("quarantined", "interrupted before its first second")

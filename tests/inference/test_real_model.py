@@ -44,19 +44,19 @@ def test_killed_and_with_any_number_of_workers_the_bytes_are_the_same(clips, exp
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    ledger = out / "ledger.jsonl"
+    journal = out / "ledger.jsonl"
     end = time.monotonic() + 600
-    while not ledger.exists() or ledger.read_bytes().count(b'{"result"') < 3:
+    while not journal.exists() or journal.read_bytes().count(b'{"result"') < 3:
         assert time.monotonic() < end and run.poll() is None
         time.sleep(0.001)
     run.kill()
     assert run.wait() == -signal.SIGKILL
     assert not (out / "results.jsonl").exists()
-    done = ledger.read_bytes().count(b'{"result"')
+    done = journal.read_bytes().count(b'{"result"')
     assert main(words(clips, exported, out, 1)) == 2
     assert (out / "results.jsonl").read_bytes() == results[1]
     # Nothing that was done was done again.
-    assert ledger.read_bytes().count(b'{"result"') == 15 >= done
+    assert journal.read_bytes().count(b'{"result"') == 15 >= done
 
 
 @pytest.mark.slow
@@ -79,13 +79,13 @@ def test_every_file_is_announced_before_it_is_opened(clips, exported, tmp_path):
     later = str(tmp_path / "later.mp4")
     announced = []
 
-    def opening(path: str) -> None:
+    def on_open(path: str) -> None:
         announced.append(path)
         if path == later:  # were it opened already, it would be missing
             os.link(paths[0], later)
 
     localizer = Localizer(exported)
-    results = dict(localizer.localize_unordered([*paths, later], opening=opening))
+    results = dict(localizer.localize_unordered([*paths, later], on_open=on_open))
     assert sorted(announced) == sorted([*paths, later])
     assert results[3].status == "ok" and results[3].seconds == results[0].seconds
 
@@ -100,9 +100,9 @@ def test_an_error_while_a_file_is_announced_stops_the_run_as_itself(clips, expor
     paths = [str(path) for path in (clips / "videos").rglob("*.mp4")][:3]
     with (
         pytest.raises(OSError, match=r"^\S+ cannot be written: No space left"),
-        RunJournal(tmp_path / "out", paths, setup={}, model=localizer.name) as ledger,
+        RunJournal(tmp_path / "out", paths, setup={}, model=localizer.name) as journal,
         pytest.MonkeyPatch.context() as patch,
     ):
-        patch.setattr(ledger, "_file", os.open("/dev/full", os.O_WRONLY))
+        patch.setattr(journal, "_file", os.open("/dev/full", os.O_WRONLY))
         patch.setattr(os, "ftruncate", lambda *_: None)
-        localize_into_journal(localizer, ledger)
+        localize_into_journal(localizer, journal)

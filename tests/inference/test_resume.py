@@ -77,18 +77,18 @@ def wait_for(condition, seconds: float = 600.0) -> None:
         time.sleep(0.002)
 
 
-def results_in(ledger: Path) -> list[str]:
+def results_in(journal: Path) -> list[str]:
     """The videos of which a ledger holds the result."""
-    if not ledger.is_file():
+    if not journal.is_file():
         return []
-    lines = [line for line in ledger.read_bytes().splitlines(keepends=True) if line[-1:] == b"\n"]
+    lines = [line for line in journal.read_bytes().splitlines(keepends=True) if line[-1:] == b"\n"]
     records = [json.loads(line) for line in lines]
     return [record["result"]["video"] for record in records if "result" in record]
 
 
-def attempts_in(ledger: Path) -> set[str]:
+def attempts_in(journal: Path) -> set[str]:
     """The videos that were touched."""
-    records = [json.loads(line) for line in ledger.read_bytes().splitlines()]
+    records = [json.loads(line) for line in journal.read_bytes().splitlines()]
     return {record["attempt"] for record in records if "attempt" in record}
 
 
@@ -106,12 +106,12 @@ def test_the_same_folder_again_does_nothing_and_with_other_workers_gives_the_sam
 ):
     first, second = tmp_path / "first", tmp_path / "second"
     assert infer(videos, model, first, "--set", "data.workers=1")[0] == 2
-    ledger = (first / "ledger.jsonl").read_bytes()
+    journal = (first / "ledger.jsonl").read_bytes()
     before = outputs(first)
     code, output, _ = infer(videos, model, first, "--set", "data.workers=2")
     assert code == 2 and "(40 of them done before)" in output
     assert outputs(first) == before
-    added = (first / "ledger.jsonl").read_bytes()[len(ledger) :]
+    added = (first / "ledger.jsonl").read_bytes()[len(journal) :]
     assert added.count(b"\n") == 1 and b'"setup"' in added  # the session's own line
     assert infer(videos, model, second, "--set", "data.workers=2")[0] == 2
     assert outputs(second) == before
@@ -135,8 +135,8 @@ def test_killed_at_any_moment_the_next_run_ends_as_if_nothing_had_been(videos, m
         if number % 6 == 5:  # also while it starts
             time.sleep(moments.random() * (ready - began))
         else:
-            ledger, done = out / "ledger.jsonl", moments.randrange(FILES)
-            wait_for(lambda: ledger.exists() and len(results_in(ledger)) >= done)  # noqa: B023
+            journal, done = out / "ledger.jsonl", moments.randrange(FILES)
+            wait_for(lambda: journal.exists() and len(results_in(journal)) >= done)  # noqa: B023
             time.sleep(moments.random() * 0.02)
         run.kill()
         run.communicate(timeout=600)

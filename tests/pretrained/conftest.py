@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from avel_tf import pretrained
-from avel_tf.export.manifest import read_manifest, sealed
+from avel_tf.export.manifest import read_manifest, with_hashes
 
 MEASURED = {
     "montage": {
@@ -37,7 +37,7 @@ def stand_in(exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     folder = tmp_path / "shipped"
     model = folder / "1"
     shutil.copytree(exported, model)
-    manifest = sealed({**read_manifest(model), pretrained.MEASURED: MEASURED}, model)
+    manifest = with_hashes({**read_manifest(model), pretrained.MEASURED: MEASURED}, model)
     (model / "assets" / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     monkeypatch.setattr(pretrained, "FOLDER", folder)
     return model

@@ -14,7 +14,7 @@ import pytest
 
 from avel_tf.events.event import Event
 from avel_tf.events.formats import write_formats
-from avel_tf.events.result import LabelScore, Result, Second
+from avel_tf.events.result import LabelScore, Result, Segment
 from avel_tf.reports.results_report import MOST_VIDEOS, write_results_report
 from avel_tf.reports.video_view import lanes
 from tests.events.formats.samples import HOSTILE_NAMES
@@ -25,7 +25,7 @@ def result(video: str, found: str = "bbB", **values: object) -> Result:
     """`b` is a second of background, `B` one of Bark, `C` one of Clock, `?` none."""
     names = {"b": "background", "B": "Bark", "C": "Clock"}
     seconds = tuple(
-        Second(float(place), place + 1.0, names[letter], 0.75)
+        Segment(float(place), place + 1.0, names[letter], 0.75)
         for place, letter in enumerate(found)
         if letter in names
     )
@@ -205,7 +205,7 @@ def test_a_quarantined_file_has_its_reason_and_no_player(tmp_path: Path) -> None
 
 def test_classes_are_told_apart_by_hue_and_texture(tmp_path: Path) -> None:
     events = [Event(f"class {i}", float(i), i + 1.0, 0.5) for i in range(29)]
-    seconds = [Second(e.start, e.end, e.label, 0.5) for e in events]
+    seconds = [Segment(e.start, e.end, e.label, 0.5) for e in events]
     page = page_of(tmp_path, [result("a.mp4", events=events, seconds=seconds)])
     looks = [each.attributes["class"] for each in page.find("button", "s")]
     assert len(set(looks)) == 28
@@ -233,7 +233,7 @@ def test_hours_of_video_show_events_and_not_seconds(tmp_path: Path) -> None:
     "video",
     [
         result("a.mp4", "B", status="partial", reason="It ends.", duration=1e12),
-        result("a.mp4", seconds=(Second(1e15, 1e15 + 1, "Bark", 0.5),)),
+        result("a.mp4", seconds=(Segment(1e15, 1e15 + 1, "Bark", 0.5),)),
         result("a.mp4", "", duration=None),
         result("a.mp4", "b", duration=0.0),
     ],
@@ -271,7 +271,7 @@ def several(*sets: str) -> Result:
     for place, letters in enumerate(sets):
         labels = tuple(LabelScore(names[letter], 0.75) for letter in letters)
         first = labels[0].label if labels else "background"
-        seconds.append(Second(float(place), place + 1.0, first, 0.75, labels))
+        seconds.append(Segment(float(place), place + 1.0, first, 0.75, labels))
     events = (Event("Bark", 0.0, 2.0, 0.75), Event("Clock", 1.0, 3.0, 0.75))
     return Result("/v/a.mp4", "ok", duration=4.0, seconds=tuple(seconds), events=events)
 

@@ -96,14 +96,14 @@ def test_targets_are_sets_of_classes_and_their_absence(store) -> None:
 
 def test_several_labels_are_learned(store, model) -> None:
     predict = probabilities_of(model)
-    decoding = fit_postprocessing(
+    postprocessing = fit_postprocessing(
         predict_split(predict, store, "validation", window_seconds=SECONDS, multi_label=True)
     )
     measured = predict_split(
-        probabilities_of(model, decoding.temperature), store, "test", window_seconds=SECONDS,
+        probabilities_of(model, postprocessing.temperature), store, "test", window_seconds=SECONDS,
         multi_label=True,
-    ).metrics(decoding)  # fmt: skip
-    assert len(decoding.thresholds or ()) == len(LABELS)
+    ).metrics(postprocessing)  # fmt: skip
+    assert len(postprocessing.thresholds or ()) == len(LABELS)
     # What the best single label could reach: the overlapping seconds have two.
     overlaps = count_overlaps(store, "test")
     every = overlaps.event_seconds + overlaps.seconds

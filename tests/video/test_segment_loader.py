@@ -199,7 +199,7 @@ def test_features_are_those_of_each_file_alone(films, extractor, workers, pictur
 def test_files_come_out_as_soon_as_they_are_done(films, extractor):
     """A caller that writes line by line must not wait for the last film."""
     opened = []
-    stream = stream_of(films[:2] * 6, 1, opening=opened.append)
+    stream = stream_of(films[:2] * 6, 1, on_open=opened.append)
     embedded = embed_files(stream, TensorFlowEngine(backbone_graphs(extractor), batch_pictures=4))
     next(embedded)
     assert len(opened) < 9
@@ -212,7 +212,9 @@ def test_no_files(extractor):
 def test_no_further_file_is_opened_when_it_is_to_finish(films):
     """And those in hand come out whole."""
     opened: list[int] = []
-    stream = stream_of(films[:2] * 6, 2, opening=opened.append, finishing=lambda: len(opened) >= 3)
+    stream = stream_of(
+        films[:2] * 6, 2, on_open=opened.append, should_stop=lambda: len(opened) >= 3
+    )
     counts = np.bincount([file for file, _ in read(stream)], minlength=12)
     assert 3 <= len(opened) <= 4  # one thread may have asked just before the other opened
     for file in range(12):
@@ -221,11 +223,11 @@ def test_no_further_file_is_opened_when_it_is_to_finish(films):
 
 
 def test_an_error_while_a_file_is_opened_comes_out_as_itself(films):
-    def opening(file: int) -> None:
+    def on_open(file: int) -> None:
         if file == 3:
             raise OSError("the disk is full")
 
-    stream = stream_of(films[:2] * 3, 2, opening=opening)
+    stream = stream_of(films[:2] * 3, 2, on_open=on_open)
     with pytest.raises(OSError, match="the disk is full"):
         read(stream)
     assert isinstance(stream.failure, OSError)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from avel_tf.events.event import Event
-from avel_tf.events.result import Result, Second
+from avel_tf.events.result import Result, Segment
 
 HOSTILE_NAMES = [
     "/videos/dog.mp4",
@@ -45,7 +45,7 @@ HOSTILE_NAMES = [
 
 
 def hostile_results() -> list[Result]:
-    seconds = (Second(0.0, 1.0, "Bark", 0.9),)
+    seconds = (Segment(0.0, 1.0, "Bark", 0.9),)
     events = (Event("Fixed-wing aircraft, airplane", 0.0, 1.5, 2 / 3), Event("=1+1", 3600, 3661, 1))
     return [Result(name, "ok", None, 10.0, seconds, events, "demo/1") for name in HOSTILE_NAMES] + [
         Result("quiet.mp4", "ok", "No sound track: silence was assumed.", 3.0, seconds, ()),
