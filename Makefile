@@ -34,7 +34,7 @@ PEER_PYTHON ?= $(VENV)/bin/python
 bench: $(INSTALLED)
 	$(VENV)/bin/python benchmarks/run.py --peer-python $(PEER_PYTHON)
 
-# The tables of docs/results.md, which says what each command does; HARD is the set of
+# The tables of docs/design/accuracy.md, which says what each command does; HARD is the set of
 # benchmarks/accuracy/hard_set.py. Needs the shared pictures, sounds and backbones, and hours.
 SHARED ?= ../shared
 HARD ?= hard

@@ -5,7 +5,7 @@
 `avel` at its defaults on features in memory, as wide as ResNet-152 and VGGish. Each case trains in
 turn with plain training, in pairs, and is held against its own pair. Processor time is for shared
 machines, where wall clocks are noise. Expect at least 90 % of the steps of plain training
-(docs/training.md).
+(docs/guide/training.md).
 """
 
 from __future__ import annotations

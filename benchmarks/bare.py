@@ -19,7 +19,7 @@ from worker import serve
 
 SIZE = 224
 SAMPLE_RATE = 16_000
-# Pictures in one call at which each engine is fastest (docs/performance.md).
+# Pictures in one call at which each engine is fastest (docs/design/performance.md).
 BATCH = {"tensorflow": 16, "openvino": 4}
 PATCHES = 10
 MATRIX = 2048

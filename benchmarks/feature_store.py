@@ -7,7 +7,7 @@ The first form makes a store of clips of ten seconds as wide as ResNet-152 and V
 AVE has for training, reads it, and trains `avel` from it, in turn with `model.fit` on the same
 arrays in memory. Processor time is for shared machines, where wall clocks are noise. The second
 form trains on a store of yours as it is and on its float16 copy. Expect at least 90 % of the steps
-of arrays in memory, see docs/performance.md and docs/embeddings.md.
+of arrays in memory, see docs/design/performance.md and docs/design/embeddings.md.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 
 Labels nothing: writes an attempt and a result of ten seconds for each of so many names, half of
 them in a first run that is then taken for killed, and reads all of them back. Expect 0.13 ms to
-write a result, 0.08 ms to read one and 0.1 KB of memory, see docs/inference.md.
+write a result, 0.08 ms to read one and 0.1 KB of memory, see docs/guide/inference.md.
 """
 
 from __future__ import annotations

@@ -12,7 +12,9 @@ from avel_tf.cli.paths import output_file
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
-    parser.add_argument("data", type=Path, metavar="DATA", help="a data set (docs/datasets.md)")
+    parser.add_argument(
+        "data", type=Path, metavar="DATA", help="a data set (docs/reference/datasets.md)"
+    )
     parser.add_argument(
         "--out", type=output_file, metavar="FILE.html", help="also a page with plots"
     )

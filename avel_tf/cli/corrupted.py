@@ -20,8 +20,8 @@ def add_corrupt_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--corrupt",
         metavar="all|NAME,...",
-        help="spoil picture and sound, and measure accuracy against severity (docs/robustness.md); "
-        "wants the videos themselves",
+        help="corrupt audio and video, and measure accuracy against severity "
+        "(docs/design/robustness.md); needs the videos themselves",
     )
     parser.add_argument(
         "--beside",

@@ -11,7 +11,9 @@ from avel_tf.cli.paths import output_folder
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
-    parser.add_argument("data", type=Path, metavar="DATA", help="a data set (docs/datasets.md)")
+    parser.add_argument(
+        "data", type=Path, metavar="DATA", help="a data set (docs/reference/datasets.md)"
+    )
     parser.add_argument("--out", type=output_folder, required=True, metavar="FEATURES")
     add_engine_argument(parser)
     add_config_arguments(parser)

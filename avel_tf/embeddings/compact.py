@@ -1,7 +1,7 @@
 """The project's own two small backbones: trained by us, shipped in the package.
 
 What they learned from, how well they tell things apart and where they end stands in
-docs/backbones.md and in `weights/model_card.md`.
+docs/design/backbones.md and in `weights/model_card.md`.
 """
 
 from __future__ import annotations

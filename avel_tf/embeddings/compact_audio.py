@@ -12,7 +12,7 @@ from avel_tf.embeddings.residual_blocks import convolution, residual
 WIDTH = 512
 STEM_CHANNELS = 16
 # Channels and residual blocks of each stage. Dense convolutions, because a processor trains them
-# faster than separable ones with half the parameters (docs/backbones.md).
+# faster than separable ones with half the parameters (docs/design/backbones.md).
 STAGES = ((32, 1), (64, 2), (128, 1), (144, 1))
 
 

@@ -12,7 +12,7 @@ SIZE = 160
 SHRINK = 2
 STEM_CHANNELS = 32
 # Channels and residual blocks of each stage. Dense convolutions, because a processor trains them
-# faster than separable ones with half the parameters (docs/backbones.md).
+# faster than separable ones with half the parameters (docs/design/backbones.md).
 STAGES = ((64, 2), (128, 2), (256, 1))
 POOLED = 384
 

@@ -20,12 +20,12 @@ class VisualSettings:
     Args:
         module: A TF-Hub or Kaggle handle, the path of a SavedModel, or `compact`.
         frames_per_second: F. AVE's published features average 16 pictures per second; why the
-            default is what it is stands in `docs/embeddings.md`, with the measurement.
+            default is what it is stands in `docs/design/embeddings.md`, with the measurement.
         size: Height and width in pixels that pictures are resized to, for modules whose signature
             leaves it open; `None` takes the module's own, or 224.
         maps: Give the map of each picture, one vector per place, in the place of one vector for
             all of it; `model.spatial_attention` picks places by the sound. It takes as many times
-            the room as there are places (docs/models.md).
+            the room as there are places (docs/design/models.md).
         endpoint: The end point of a TF-Hub module that is the map; `None` takes the smallest map
             that has the most channels, `.../block4` of a ResNet.
     """

@@ -22,7 +22,7 @@ from avel_tf.video.segment_loader import SegmentBatch, SegmentLoader, segments_p
 
 logger = logging.getLogger(__name__)
 
-# Images in one call, measured in docs/performance.md.
+# Images in one call, measured in docs/design/performance.md.
 IMAGES = 10
 # Names of the converted networks, and of their files: the backbones and the localizer. Caches of
 # older versions hold a `label` without `valid`.

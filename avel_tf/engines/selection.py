@@ -62,7 +62,7 @@ def choose_engine(
 ) -> EngineChoice:
     """The engine that the settings name, or the fastest of those that they leave open.
 
-    Which is faster was measured once (docs/performance.md), and is not timed anew: on a busy
+    Which is faster was measured once (docs/design/performance.md), and is not timed anew: on a busy
     machine the same command would choose differently from day to day. Whether it computes well
     enough, real pictures decide: on first use a candidate embeds and labels the sample, as does
     the reference: TensorFlow in float32, or OpenVINO in float32 for graphs that come converted

@@ -14,8 +14,8 @@ from avel_tf.engines.graphs import Graphs
 from avel_tf.video.clip import SAMPLE_RATE
 from avel_tf.video.segment_loader import SegmentBatch, SegmentLoader, segments_per_batch
 
-# Images in one call, measured in docs/performance.md: larger batches gain nothing on a CPU, and a
-# GPU takes as many as the seconds of a block have.
+# Images in one call (docs/design/performance.md): larger batches gain nothing on a CPU, and a GPU
+# takes as many as the seconds of a block have.
 CPU_IMAGES = 20
 GPU_IMAGES = 256
 # Grappler's rewrites, which put casts around what is safe in the lower precision

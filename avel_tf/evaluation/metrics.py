@@ -1,4 +1,4 @@
-"""Everything that stands in metrics.json; docs/metrics.md explains each number."""
+"""Everything that stands in metrics.json; docs/reference/metrics.md explains each number."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ FILE = "predictions.jsonl"
 
 
 def write_predictions(folder: str | Path, outcomes: Iterable[ClipOutcome], labels: Labels) -> Path:
-    """Write `predictions.jsonl`, whole or not at all; docs/metrics.md describes it.
+    """Write `predictions.jsonl`, whole or not at all; docs/reference/metrics.md describes it.
 
     Args:
         folder: Where it shall lie.

@@ -65,7 +65,7 @@ def measure_robustness(
         progress: Called with how many clips are done, and of how many.
 
     Returns:
-        What `robustness.json` holds; docs/robustness.md says what it is.
+        What `robustness.json` holds; docs/design/robustness.md says what it is.
 
     Raises:
         ValueError: No clip could be read.

@@ -42,8 +42,8 @@ class SplitPredictions:
         """What `metrics.json` holds; see `avel_tf.evaluation.metrics.evaluate`.
 
         Args:
-            postprocessing: What was fitted on the validation split; its temperature is already in the
-                probabilities.
+            postprocessing: What was fitted on the validation split; its temperature is already
+                in the probabilities.
             seed: Seed of the confidence intervals.
         """
         measured = evaluate(

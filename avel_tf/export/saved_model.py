@@ -45,8 +45,8 @@ def export_saved_model(
         config_yaml: The configuration of the run.
         metrics: What the run's `metrics.json` holds; its headline goes into the manifest, so that
             the model can say how well it did.
-        postprocessing: The temperature, which goes into the graph, and the decoder of events; none, and
-            the plain decoder, when None.
+        postprocessing: The temperature, which goes into the graph, and the event postprocessor;
+            the default when None.
 
     Returns:
         The folder of the new version.

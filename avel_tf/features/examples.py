@@ -123,8 +123,8 @@ class Examples:
 
         @tf.autograph.experimental.do_not_convert
         def gather(rows: tf.Tensor, *chance: tf.Tensor) -> tuple:
-            # numpy picks rows faster than tf.gather (docs/performance.md), needs no second copy of
-            # the arrays, and takes those on the disk as well.
+            # NumPy picks rows faster than tf.gather (docs/design/performance.md), needs no second
+            # copy of the arrays, and takes those on the disk as well.
             found = tf.numpy_function(pick, [rows], types, stateful=False)
             visual, audio, valid, targets = (
                 tf.ensure_shape(tensor, [None, *column.shape[1:]])

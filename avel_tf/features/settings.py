@@ -14,12 +14,12 @@ class DataSettings:
 
     Args:
         workers: Files decoded at the same time, each in a process of its own; `None` takes one
-            per processor, as measured in `docs/performance.md`.
+            per processor, as measured in `docs/design/performance.md`.
         spec_augment_copies: How many further copies of each training clip `avel train` embeds
             with masked bands and masked moments in their log-mel (SpecAugment, Park et al. 2019).
             Works with the compact audio backbone, whose log-mel is ours.
         feature_dtype: `float32`, or `float16` for a feature store of half the size; what it does
-            to metrics stands in docs/embeddings.md.
+            to metrics stands in docs/design/embeddings.md.
     """
 
     workers: int | None = None

@@ -92,8 +92,8 @@ class Localizer:
                 self.labels
             ):
                 raise ValueError(
-                    f"its decoder.json has {len(self.postprocessing.thresholds)} thresholds, and its "
-                    f"labels.txt {len(self.labels)} classes"
+                    f"its decoder.json has {len(self.postprocessing.thresholds)} thresholds, and "
+                    f"its labels.txt {len(self.labels)} classes"
                 )
         except ModelError:
             raise

@@ -36,7 +36,7 @@ def avel(inputs: dict[str, Any], classes: int, settings: ModelSettings) -> Any:
                                                        head           [B,T,C+1]
 
     Where the modalities meet, the settings put propagation or nothing in attention's place; gates,
-    class activation and contrast come in on request (docs/models.md draws them).
+    class activation and contrast come in on request (docs/design/models.md draws them).
 
     Args:
         inputs: `visual` float `[B, T, Dv]` or `[B, T, places, Dv]`, `audio` float `[B, T, Da]`,
@@ -60,7 +60,7 @@ def avel(inputs: dict[str, Any], classes: int, settings: ModelSettings) -> Any:
     visual = project(pictures, "visual", settings)  # [B, T, D]
     audio = project(sounds, "audio", settings)  # [B, T, D]
     # "Both heard and seen" is a conjunction within one second, and a product is the shortest way
-    # to write one. It is taken before attention mixes the seconds (docs/models.md has the numbers).
+    # to write one. It is taken before attention mixes the seconds (docs/design/models.md).
     both = layers.Multiply(name="heard_and_seen")([visual, audio])  # [B, T, D]
     visual = attend(visual, visual, valid, "visual_self_attention", settings)
     audio = attend(audio, audio, valid, "audio_self_attention", settings)

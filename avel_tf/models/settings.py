@@ -26,11 +26,11 @@ class ModelSettings:
     Args:
         name: one of `MODELS`.
         width: D, the width of every stream after its projection. 128: half of it, with half the
-            LSTM, lost 0.02 of accuracy (docs/models.md).
+            LSTM, lost 0.02 of accuracy (docs/design/models.md).
         heads: attention heads; they share the width, so they must divide it. 4: heads of 32, not
             tuned.
         lstm_units: units of the bidirectional LSTM in each direction; 0: none. 64: half of `width`,
-            as it stands beside what it reads; 128 was no better (docs/results.md).
+            as it stands beside what it reads; 128 was no better (docs/design/accuracy.md).
         dropout: share of values dropped after the projection, in the attention blocks and before
             the last layer. 0.4 with 0.3 below: 0.2 and 0.1 lost 0.02 on 110 clips.
         input_dropout: share of the normalised features dropped before the projection.
@@ -38,7 +38,7 @@ class ModelSettings:
             clip which event it holds and per second whether it is there, and is refused for clips
             of several events (`check_head`); `multi_label` gives each second any number of labels.
             `per_second`: on real sounds it names more clips right, and it takes every data set
-            (docs/results.md).
+            (docs/design/accuracy.md).
         linear_path: whether the factorised head also reads the clip's mean features directly, as a
             logistic regression does.
         cross_modal: one of `CROSS_MODAL`, how the modalities of `avel` meet over the seconds.

@@ -2,8 +2,8 @@
 
 `1/` is an exported model like any other; what it knows, and how well it did, stands in its sealed
 manifest under `"measured"`, written by the recipe in `pipelines/distill/localizer.py`.
-docs/shipped-model.md says how it is made. `openvino/` holds the same graphs converted for OpenVINO,
-so that a first use needs no TensorFlow.
+docs/design/pretrained.md describes how it is made. `openvino/` holds the same graphs converted for
+OpenVINO, so that a first use needs no TensorFlow.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def find_pretrained() -> Path:
         raise ModelError(
             f"This copy of avel-tf comes with no model of its own: there is none in {FOLDER}. Name "
             "one with --model SAVED_MODEL (avel export RUN --out saved_models/NAME makes one), or "
-            "make the one that belongs there: docs/shipped-model.md says how."
+            "make the one that belongs there: docs/design/pretrained.md says how."
         ) from None
 
 

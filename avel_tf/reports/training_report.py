@@ -45,7 +45,7 @@ MULTI_LABEL = (
 )
 # The model again, with the events of the plain decoder.
 PLAIN = "plain events"
-# What stands below the model; what needs no model, docs/metrics.md says more about.
+# What stands below the model; what needs no model, docs/reference/metrics.md says more about.
 EXPLAINED = {
     PLAIN: "the model without its fitted decoder: seconds of one label in a row, as in all below",
     "all_background": "never an event",

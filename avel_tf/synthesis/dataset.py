@@ -128,7 +128,7 @@ def hard_settings() -> SynthesisSettings:
 
     25 of the classes are five machines that give five signals each; only both senses together name
     one. In most clips something else is seen or heard beside the event, part of the object is
-    hidden, and the noise may be as loud as the event. docs/robustness.md says what follows.
+    hidden, and the noise may be as loud as the event. docs/design/robustness.md says what follows.
 
     Example:
         >>> make_dataset("hard", train=900, validation=200, test=600, settings=hard_settings())

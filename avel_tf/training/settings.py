@@ -21,7 +21,7 @@ class TrainingSettings:
         learning_rate: Peak rate of AdamW (Loshchilov and Hutter 2019); it rises over the first
             epoch's steps and falls along a half cosine to zero.
         weight_decay: Decoupled weight decay of AdamW; times the rate it is what a step takes of the
-            weights, so 0.01 was as good as none. 1.0: docs/results.md.
+            weights, so 0.01 was as good as none. 1.0: docs/design/accuracy.md.
         label_smoothing: Share of the target that is spread over all classes (Szegedy et al. 2016).
         weight_averaging: How much of the mean of the weights stays at each step; validation and the
             kept model have that mean (Polyak and Juditsky 1992). 0: no mean. 0.99, Keras' default,

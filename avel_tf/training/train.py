@@ -185,7 +185,7 @@ def compile_model(model: keras.Model, training: TrainingSettings, steps: int) ->
     trained.compile(
         optimizer=optimizer,
         weighted_metrics=[accuracy],
-        # XLA makes an LSTM on a CPU some hundred times slower (docs/performance.md).
+        # XLA makes an LSTM on a CPU some hundred times slower (docs/design/performance.md).
         jit_compile=False,
     )
     optimizer.build(trained.trainable_variables)

@@ -209,7 +209,7 @@ def _guessed_rate(video: av.VideoStream) -> Fraction | None:
 
 def set_up_decoder(video: av.VideoStream, settings: DecodeSettings) -> None:
     """Readies the picture decoder: threads, and the pixel limit for what the header hid."""
-    # Frame and slice threads together: a third faster on 720p than slices alone (docs/media.md).
+    # Frame and slice threads together: a third faster on 720p than slices alone.
     video.thread_type = "AUTO"
     video.codec_context.thread_count = settings.threads
     # Stored pictures are padded to whole blocks; twice the limit leaves room for that.

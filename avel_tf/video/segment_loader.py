@@ -121,7 +121,7 @@ class SegmentLoader:
         self.settings = settings or DecodeSettings()
         if not self.settings.threads:
             # Threads within a file cost an eighth more processor time than files side by side
-            # (docs/performance.md), so they only get what those leave.
+            # (docs/design/performance.md), so they only get what those leave.
             beside = max(1, min(workers, len(self.paths)))
             threads = max(1, len(os.sched_getaffinity(0)) // beside)
             self.settings = replace(self.settings, threads=threads)

@@ -1,4 +1,4 @@
-"""Makes the harder synthetic set: 35 classes, decoys, distractions, noise (docs/robustness.md).
+"""Makes the harder synthetic set: 35 classes, decoys, noise (docs/design/robustness.md).
 
     python benchmarks/accuracy/hard_set.py hard
     avel extract hard --out hard-features --set embeddings.visual.frames_per_second=2

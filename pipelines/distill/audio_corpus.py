@@ -3,7 +3,7 @@
     python -m pipelines.distill.audio_corpus --corpora DIR --teacher DIR --out SECONDS [--clips DIR]
 
 CORPORA holds `audio.zip` and `manifest.tsv`, TEACHER is YAMNet as a SavedModel with `scores`,
-CLIPS a folder with `annotations.csv`; their contents are described in docs/backbones.md.
+CLIPS a folder with `annotations.csv`; their contents are described in docs/design/backbones.md.
 SECONDS becomes one folder for each shard of 5,000 seconds, with four arrays that training maps
 into memory: `log_mel` [n, 100, 64], `embedding` [n, 1024], `scores` [n, 521], `label` [n]; 16 kB
 for each second. A shard depends on its number alone, is complete or not there, and is not made

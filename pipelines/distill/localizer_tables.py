@@ -46,7 +46,7 @@ def main() -> None:
     }
     print("# What the localizer that comes with avel-tf was measured at")
     print("\nWritten by `python -m pipelines.distill.localizer_tables`; the words to it stand in")
-    print("docs/shipped-model.md.")
+    print("docs/design/pretrained.md.")
     for heading, lines in sections.items():
         print(f"\n## {heading}\n", *lines, sep="\n")
 

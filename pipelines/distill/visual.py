@@ -5,7 +5,7 @@
 VIEWS is what visual_corpus.py made; passes that are added while it runs are taken up. RUN gets the
 state after every few minutes (a killed run goes on from there), `weights.npz` (the averaged
 weights, float16) and `log.csv`. The learning rate falls with the clock, so that the run ends when
-it shall. docs/backbones.md has what an hour of one core gives.
+it shall. docs/design/backbones.md has what an hour of one core gives.
 
 Losses: the student's vector, through linear maps that are thrown away, shall equal the teacher's
 (cosine, and squared error of standardised features), give the teacher's scores (cross-entropy,

@@ -216,7 +216,7 @@ def test_an_older_export_knows_absence_by_zeros():
 
 @pytest.mark.slow
 def test_openvino_takes_any_signature_of_frames_of_one_size(model, extractor):
-    """The recipe of docs/engines.md: the folder itself cannot be converted."""
+    """The recipe of docs/design/engines.md: the folder itself cannot be converted."""
     size = extractor.recipe.visual.size
     signature = model.signatures["serving_default_with_valid"]
 
@@ -258,6 +258,6 @@ def test_openvino_takes_the_signatures_of_features_as_they_are(model):
 
 @pytest.mark.slow
 def test_openvino_does_not_take_the_folder(exported):
-    """Should a later OpenVINO take it, docs/engines.md is to say so."""
+    """Should a later OpenVINO take it, docs/design/engines.md is to say so."""
     with pytest.raises(RuntimeError, match="ReverseSequence"):
         openvino.convert_model(str(exported))

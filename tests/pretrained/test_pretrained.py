@@ -54,7 +54,7 @@ def test_its_absence_is_said_with_what_to_do(tmp_path, monkeypatch, clips, capsy
     out = tmp_path / "results"
     assert main(["infer", str(clips), "--out", str(out)]) == 1
     error = capsys.readouterr().err
-    assert "--model SAVED_MODEL" in error and "docs/shipped-model.md" in error
+    assert "--model SAVED_MODEL" in error and "docs/design/pretrained.md" in error
     assert not out.exists()
     with pytest.raises(ModelError, match="--model SAVED_MODEL"):
         avel_tf.load()

@@ -83,6 +83,6 @@ def _reading(dataset: Dataset) -> Iterator[Finding]:
             "table-spelling",
             "note",
             "The annotations are not written in the documented form. This was understood:",
-            "Correct the table where something else was meant (docs/datasets.md).",
+            "Correct the table where something else was meant (docs/reference/datasets.md).",
             tuple(("annotations", note) for note in dataset.notes),
         )

@@ -20,7 +20,7 @@ def write_jsonl(results: Iterable[Result], folder: Path) -> Path:
         The file.
 
     Reference:
-        docs/results-format.md; JSON Lines, https://jsonlines.org.
+        docs/reference/results.md; JSON Lines, https://jsonlines.org.
     """
     path = folder / "results.jsonl"
     with atomic_text(path) as file:

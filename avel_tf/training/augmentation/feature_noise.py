@@ -23,7 +23,7 @@ def feature_noise(
     """Add noise that is as strong for a feature as the feature itself varies.
 
     It is uniform: what noise does to training depends on its variance, to second order (Bishop),
-    and Gaussian numbers take three times as long to draw (docs/training.md).
+    and Gaussian numbers take three times as long to draw (docs/guide/training.md).
 
     Args:
         batch: The windows.

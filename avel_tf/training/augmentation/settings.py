@@ -14,7 +14,7 @@ class AugmentationSettings:
     """What happens to the windows of a batch before the network sees them.
 
     Every piece is off at 0. Validation and test are never touched. What each piece does to the
-    targets, and which were worth it, stands in docs/training.md.
+    targets, and which were worth it, stands in docs/guide/training.md.
 
     Args:
         cross_modal_mixup: Share of the windows that hear another window of the batch instead of
