@@ -2,8 +2,8 @@
 
     python benchmarks/batches.py SCRATCH
 
-A call holds segments of one file (docs/design/engines.md); this table says what that costs, for
-ResNet-152 alone, the compact backbones at F=2 and the localizer, in every engine and precision there is.
+A call holds segments of one file (docs/design/engines.md); the table says what that costs, for
+ResNet-152 alone, the compact backbones at F=2 and the localizer, in every engine and precision.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -14,6 +14,7 @@ import hypothesis
 import pytest
 
 from avel_tf.engines.settings import EngineSettings
+from avel_tf.utils.durable_files import exclusive_lock
 
 if TYPE_CHECKING:
     from avel_tf.embeddings import FeatureExtractor
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 # machine with a GPU must give the numbers that the tests were written against.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+# Tests that import OpenVINO themselves must not send usage data, as `load_openvino` does not:
+# its telemetry forks the process, and the fork hangs where no network answers.
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 
 # Processes of pytest-xdist share the processors out, before any library counts them: the threads of
 # TensorFlow and OpenVINO wait for each other busily, and would take twice the processor time.
@@ -107,8 +112,7 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     def make(name: str, fill: Callable[[Path], object]) -> Path:
         folder = shared / f"once-{name}"
         done = shared / f"once-{name}.done"
-        with open(shared / f"once-{name}.lock", "wb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with exclusive_lock(shared / f"once-{name}.lock"):
             if not done.exists():
                 fill(folder)
                 done.touch()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import tempfile
@@ -17,6 +16,7 @@ import numpy as np
 
 from avel_tf.embeddings.recipe import Recipe
 from avel_tf.engines.graphs import Graphs, LoadedGraphs
+from avel_tf.utils.durable_files import exclusive_lock
 from avel_tf.utils.lazy_imports import load_openvino, load_tensorflow
 from avel_tf.video.segment_loader import SegmentBatch, SegmentLoader, segments_per_batch
 
@@ -159,8 +159,7 @@ class OpenVinoEngine:
     def _compile(self, name: str, properties: dict[str, str], batch: int | None) -> Any:
         path = (readable_conversion(self._graphs) or self._cache) / f"{name}.xml"
         # One process at a time converts, and writes what it compiled; the others find it there.
-        with open(self._cache / "lock", "wb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with exclusive_lock(self._cache / "lock"):
             if not path.is_file():
                 self._convert(name)
             properties = {**properties, "CACHE_DIR": str(self._compiled)}

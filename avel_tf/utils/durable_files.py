@@ -1,14 +1,32 @@
-"""Write a text file so that its name only ever holds the whole of it."""
+"""Files that are written whole or not at all, and locks between processes."""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
+
+
+@contextmanager
+def exclusive_lock(path: Path) -> Iterator[None]:
+    """Waits until no other process holds the lock, and holds it within.
+
+    Args:
+        path: A file, made where it is missing; its folder must exist.
+    """
+    with open(path, "ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            # Closing is not enough: a process that was forked meanwhile shares the open file, and
+            # would keep the lock for as long as it lives.
+            fcntl.flock(file, fcntl.LOCK_UN)
 
 
 @contextmanager

@@ -22,14 +22,14 @@ from pathlib import Path
 from types import SimpleNamespace
 import avel_tf.inference.live as live
 from avel_tf.cli.live import run_live
-from avel_tf.events.result import Result, Second
+from avel_tf.events.result import Result, Segment
 
-def localize_live(localizer, source, *, telling, stopping):
+def localize_live(localizer, source, *, on_segment, should_stop):
     seconds = []
-    while len(seconds) < 3 and not stopping():
-        second = Second(float(len(seconds)), len(seconds) + 1.0, "bark", 0.5)
+    while len(seconds) < 3 and not should_stop():
+        second = Segment(float(len(seconds)), len(seconds) + 1.0, "bark", 0.5)
         seconds.append(second)
-        telling(live.LiveSegment(second, 0.1))
+        on_segment(live.LiveSegment(second, 0.1))
     return Result(source, "ok", None, float(len(seconds)), tuple(seconds), model="demo/1")
 
 live.localize_live = localize_live

@@ -40,13 +40,13 @@ def same_weights(one: keras.Model, other: keras.Model) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("telling", "network"), [("audio", "avel"), ("visual", "visual_only")])
-def test_what_one_sense_tells_is_learned(tmp_path, on_segment, network):
+@pytest.mark.parametrize(("informative", "network"), [("audio", "avel"), ("visual", "visual_only")])
+def test_what_one_sense_tells_is_learned(tmp_path, informative, network):
     store = stores.write_store(
         tmp_path / "features",
-        train=stores.records("train", 64, on_segment=on_segment),
-        validation=stores.records("validation", 16, on_segment=on_segment),
-        test=stores.records("test", 24, on_segment=on_segment, seed=1),
+        train=stores.records("train", 64, informative=informative),
+        validation=stores.records("validation", 16, informative=informative),
+        test=stores.records("test", 24, informative=informative, seed=1),
     )
     model = train(
         store,
