@@ -26,7 +26,7 @@ Record = tuple[str, Features, tuple, np.ndarray]
 
 
 def records(
-    split: str, count: int, *, on_segment: str = "audio", seconds: int = 6, seed: int = 0
+    split: str, count: int, *, informative: str = "audio", seconds: int = 6, seed: int = 0
 ) -> list[Record]:
     """Clips in which one modality tells the class of every second and the other is noise."""
     rng = np.random.default_rng([seed, len(split)])
@@ -41,7 +41,7 @@ def records(
             "visual": rng.normal(size=(seconds, VISUAL_WIDTH)),
             "audio": rng.normal(size=(seconds, AUDIO_WIDTH)),
         }
-        features[on_segment] += centres[targets, : features[on_segment].shape[1]]
+        features[informative] += centres[targets, : features[informative].shape[1]]
         valid = np.ones(seconds, bool)
         made = Features(
             features["visual"].astype("float32"), features["audio"].astype("float32"), valid
