@@ -34,3 +34,16 @@ def test_train_export_infer(clips, tmp_path):
     labelled = list(read_results(results / "results.jsonl"))
     assert [each.status for each in labelled] == ["ok"] * 4
     assert all(each.model == "exported/1" and len(each.seconds) == 4 for each in labelled)
+
+
+@pytest.mark.slow
+def test_train_without_a_validation_split(clips, tmp_path):
+    data, run = tmp_path / "data", tmp_path / "run"
+    data.mkdir()
+    (data / "videos").symlink_to(clips / "videos")
+    rows = (clips / "annotations.csv").read_text().splitlines()
+    kept = [row for row in rows if "validation" not in row]
+    (data / "annotations.csv").write_text("\n".join(kept) + "\n")
+    config = ROOT / "pipelines" / "compact.yaml"
+    script("train.py", data, run, "--config", config, *as_set(TINY_TRAINING))
+    assert json.loads((run / "metrics.json").read_text())["split"] == "test"

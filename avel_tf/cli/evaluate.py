@@ -1,31 +1,24 @@
-"""avel evaluate: measure a model on a split."""
+"""avel evaluate: evaluate a model on a split."""
 
 from __future__ import annotations
 
 import argparse
-import tempfile
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
-from avel_tf.cli.common import add_config_arguments
-from avel_tf.cli.corrupted import add_corrupt_arguments, run_corrupted
+from avel_tf.cli.common import Progress, add_config_arguments
 from avel_tf.cli.paths import input_folder, output_folder
+from avel_tf.utils.lazy_imports import load_tensorflow
 
 if TYPE_CHECKING:
-    from avel_tf.config import Config
-    from avel_tf.embeddings.recipe import Recipe
-    from avel_tf.engines.windows import Predict
-    from avel_tf.evaluation.clip_outcome import ClipOutcome
-    from avel_tf.evaluation.split_predictions import SplitPredictions
-    from avel_tf.events.labels import Labels
-    from avel_tf.events.postprocessing import Postprocessing
-    from avel_tf.features.feature_store import FeatureStore
+    from avel_tf.training.evaluate import TrainedModel
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.add_argument(
-        "model", type=input_folder, metavar="RUN|SAVED_MODEL", help="what train or export wrote"
+        "model", type=input_folder, metavar="RUN|SAVED_MODEL", help="a run or an exported model"
     )
     parser.add_argument("data", type=Path, metavar="DATA|FEATURES")
     parser.add_argument("--split", default="test", help="train, validation or test (default)")
@@ -33,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--against",
         type=input_folder,
         metavar="RUN|SAVED_MODEL",
-        help="compare with another model on the same clips, by a paired bootstrap",
+        help="compare with another model on the same videos by a paired bootstrap",
     )
     parser.add_argument(
         "--out",
@@ -41,139 +34,80 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="write metrics.json and predictions.jsonl there",
     )
-    add_corrupt_arguments(parser)
+    parser.add_argument(
+        "--corrupt",
+        metavar="all|NAME,...",
+        help="corrupt audio and video, and report accuracy by severity "
+        "(docs/design/robustness.md); needs the videos themselves",
+    )
+    parser.add_argument(
+        "--beside",
+        type=input_folder,
+        nargs="+",
+        default=[],
+        metavar="RUN|SAVED_MODEL",
+        help="with --corrupt: further models to evaluate on the same corrupted videos",
+    )
+    parser.add_argument(
+        "--clips",
+        type=int,
+        metavar="N",
+        help="with --corrupt: evaluate on N videos of the split, drawn with training.seed",
+    )
     add_config_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the metrics; write them where `--out` says."""
-    if options.corrupt:
-        return run_corrupted(
-            [_open(path, options) for path in (options.model, *options.beside)], options
-        )
-    from avel_tf.cli.train import write_metrics
-    from avel_tf.evaluation.predictions_file import write_predictions
+    """Print the metrics, and write them to `--out`."""
+    load_tensorflow()
     from avel_tf.evaluation.summary import summary
-
-    metrics, outcomes, labels = evaluate(options)
-    print(summary(metrics))
-    if options.out:
-        write_metrics(options.out, metrics)
-        write_predictions(options.out, outcomes, labels)
-        print(f"The metrics lie in {options.out / 'metrics.json'}")
-    return 2 if metrics["skipped"] else 0
-
-
-def evaluate(
-    options: argparse.Namespace,
-) -> tuple[dict[str, Any], list[ClipOutcome], Labels]:
-    """What `metrics.json` and `predictions.jsonl` hold for a model on a split, and its classes."""
-    from avel_tf.evaluation.paired import paired_bootstrap
-    from avel_tf.features.overlaps import count_overlaps
+    from avel_tf.training.evaluate import evaluate_model
 
     model = _open(options.model, options)
-    with tempfile.TemporaryDirectory() as scratch:
-        store = _features(model, options, Path(scratch) / "features")
-        other = _open(options.against, options) if options.against else None
-        # Two models are compared by what either can say.
-        every = model.postprocessing.multi_label or bool(other and other.postprocessing.multi_label)
-        predictions = _predict(model, store, options.split, every)
-        if not every and (overlaps := count_overlaps(store, options.split)):
-            print(overlaps.message("of this model"), flush=True)
-        seed = model.config.training.seed
-        metrics = predictions.metrics(model.postprocessing, seed=seed)
-        outcomes = predictions.outcomes(model.postprocessing)
-        if other:
-            if other.recipe.fingerprint != model.recipe.fingerprint:
-                store = _features(other, options, Path(scratch) / "others")
-            _require_same_classes(other, store.labels, options.data)
-            theirs = _predict(other, store, options.split, every).outcomes(other.postprocessing)
-            compared = paired_bootstrap(outcomes, theirs, model.labels, seed=seed)
-            metrics["against"] = {"model": str(options.against), **compared}
-    return metrics, outcomes, model.labels
-
-
-class OpenedModel(NamedTuple):
-    """What is needed of a run or of an exported model."""
-
-    path: Path
-    predict: Predict
-    recipe: Recipe
-    labels: Labels
-    postprocessing: Postprocessing
-    config: Config
-
-
-def _features(model: OpenedModel, options: argparse.Namespace, scratch: Path) -> FeatureStore:
-    """The features of DATA that a model wants, or FEATURES if they are these."""
-    from avel_tf.cli.common import features_of, is_feature_store
-
-    store = features_of(options.data, model.config, scratch)
-    try:
-        model.recipe.require_same(store.recipe, ours=str(model.path), theirs=str(options.data))
-    except ValueError as error:
-        if options.against and is_feature_store(options.data):
-            raise ValueError(
-                f"{error} Two models of different recipes are compared on the videos themselves: "
-                "give the data set in place of the features, and each model has its own made."
-            ) from error
-        raise
-    _require_same_classes(model, store.labels, options.data)
-    return store
-
-
-def _require_same_classes(model: OpenedModel, labels: Labels, data: Path) -> None:
-    if labels != model.labels:
-        raise ValueError(
-            f"{model.path} knows the classes {', '.join(model.labels.names)}; {data} has "
-            f"{', '.join(labels.names)}. Measure on a data set with the same classes."
+    if options.corrupt:
+        return _run_corrupted(model, options)
+    against = _open(options.against, options) if options.against else None
+    with Progress("embedding", "videos") as progress:
+        found = evaluate_model(
+            model, options.data, options.split, against=against, progress=progress
         )
+    if found.note:
+        print(found.note)
+    print(summary(found.metrics))
+    if options.out:
+        found.write(options.out)
+        print(f"Metrics: {options.out / 'metrics.json'}")
+    return 2 if found.metrics["skipped"] else 0
 
 
-def _predict(
-    model: OpenedModel, store: FeatureStore, split: str, all_labels: bool
-) -> SplitPredictions:
-    from avel_tf.evaluation.on_features import predict_split
+def _open(path: Path, options: argparse.Namespace) -> TrainedModel:
+    from avel_tf.inference.trained_model import open_model
 
-    return predict_split(
-        model.predict,
-        store,
-        split,
-        window_seconds=model.config.inference.window_seconds,
-        hop_seconds=model.config.inference.hop_seconds,
-        multi_label=model.postprocessing.multi_label,
-        all_labels=all_labels,
-    )
+    return open_model(path, options.config, options.overrides)
 
 
-def _open(path: Path, options: argparse.Namespace) -> OpenedModel:
-    """What is needed of a run or of an exported model."""
-    from avel_tf.config import load_config
-    from avel_tf.utils.lazy_imports import load_tensorflow
+def _run_corrupted(model: TrainedModel, options: argparse.Namespace) -> int:
+    """Print accuracy by corruption, severity and model, and write it to `--out`."""
+    from avel_tf.reports.robustness_report import draw_robustness, robustness_table
+    from avel_tf.reports.style import standing_alone
+    from avel_tf.training.evaluate import evaluate_robustness
+    from avel_tf.utils.durable_files import atomic_text
 
-    load_tensorflow()
-    if (path / "model.keras").is_file():
-        from avel_tf.training.run import Run, probabilities_of
-
-        trained = Run(path)
-        config = load_config(options.config or path / "config.yaml", options.overrides)
-        predict = probabilities_of(trained.model(), trained.postprocessing.temperature)
-        return OpenedModel(
-            path, predict, trained.recipe, trained.labels, trained.postprocessing, config
+    models = [model, *(_open(path, options) for path in options.beside)]
+    with Progress("corrupting", "videos") as progress:
+        found = evaluate_robustness(
+            models,
+            options.data,
+            options.corrupt,
+            options.split,
+            clips=options.clips,
+            progress=progress,
         )
-    from avel_tf.engines.settings import EngineSettings
-    from avel_tf.inference.localizer import Localizer
-
-    # From features only the localizer is left to run, and that is float32 by every engine.
-    localizer = Localizer(path, engine=EngineSettings("tensorflow", "float32"))
-    config = load_config(
-        options.config or localizer.folder / "assets" / "config.yaml", options.overrides
-    )
-    return OpenedModel(
-        path,
-        localizer.predict,
-        localizer.recipe,
-        localizer.labels,
-        localizer.postprocessing,
-        config,
-    )
+    print(robustness_table(found))
+    if options.out:
+        with atomic_text(options.out / "robustness.json") as file:
+            file.write(json.dumps(found, indent=2) + "\n")
+        with atomic_text(options.out / "robustness.svg") as file:
+            file.write(standing_alone(draw_robustness(found)))
+        print(f"Robustness: {options.out / 'robustness.json'}, robustness.svg")
+    return 2 if found["skipped"] else 0

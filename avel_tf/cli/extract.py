@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from avel_tf.cli.common import add_config_arguments, add_engine_argument, config_of
+from avel_tf.cli.common import Progress, add_config_arguments, add_engine_argument, config_of
 from avel_tf.cli.paths import output_folder
+from avel_tf.utils.lazy_imports import load_tensorflow
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,11 +22,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Embed every video of a data set."""
-    from avel_tf.cli.common import features_of, is_feature_store
+    load_tensorflow()
+    from avel_tf.features.feature_store import is_feature_store
+    from avel_tf.training.features import open_features
 
     if is_feature_store(options.data):
         raise ValueError(f"{options.data} holds features already.")
-    store = features_of(options.data, config_of(options), options.out)
+    with Progress("embedding", "videos") as progress:
+        store = open_features(options.data, config_of(options), options.out, progress=progress)
     counts = ", ".join(f"{store.count(split)} {split}" for split in store.manifest["splits"])
     print(
         f"{options.out}: {counts}; visual {store.recipe.visual.module}, "

@@ -37,6 +37,11 @@ class FeatureStoreError(ValueError):
     """A folder that is not a feature store, or one that cannot be used as asked."""
 
 
+def is_feature_store(path: str | Path) -> bool:
+    """Whether a path is a folder of features rather than a data set."""
+    return (Path(path) / MANIFEST).is_file() and any(Path(path).glob("*.tfrecord"))
+
+
 class FeatureStore:
     """A folder of features and the manifest that says how they were made.
 

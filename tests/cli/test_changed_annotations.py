@@ -123,7 +123,7 @@ def test_a_run_is_not_resumed_on_other_videos(data, store, tmp_path, capsys, cha
     edit(data, change)
     assert train(data, run, "--resume") == 1
     error = capsys.readouterr().err
-    assert said in error and "another --out" in error
+    assert said in error and "another folder (--out)" in error
     assert FeatureStore(run / "features").digests == store.digests
 
 
@@ -142,7 +142,7 @@ def test_corrected_labels_keep_features_and_train_anew(data, store, tmp_path, ca
     before = checkpoint.read_bytes()
     assert train(data, run, "--resume") == 0
     shown = capsys.readouterr().out
-    assert said in shown and "training begins anew" in shown and "epoch   1 of 1" in shown
+    assert said in shown and "training starts anew" in shown and "epoch   1 of 1" in shown
     assert checkpoint.read_bytes() != before
     dataset = load_dataset(data)
     assert Run(run).labels == dataset.labels == FeatureStore(run / "features").labels

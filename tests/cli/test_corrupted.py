@@ -45,7 +45,7 @@ def test_so_many_clips_and_a_table(run_folder, clips, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if line.startswith("| muted | 100 % |")]
     assert main([*words[:-1], "0"]) == 1
-    assert "--clips must be at least 1" in capsys.readouterr().err
+    assert "(--clips) must be at least 1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

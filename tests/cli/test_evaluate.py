@@ -71,7 +71,7 @@ def test_features_that_fit_one_of_two_only(run_folder, rival, store, tmp_path, c
     words = ["evaluate", str(run_folder), str(store.folder), "--against", str(other)]
     assert main(words) == 1
     error = capsys.readouterr().err
-    assert "16 in" in error and "give the data set in place of the features" in error
+    assert "16 in" in error and "give the data set instead of the features" in error
 
 
 def test_what_was_fitted_is_used_and_never_fitted_again(run_folder, store, tmp_path):

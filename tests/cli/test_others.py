@@ -138,7 +138,7 @@ def test_other_classes_are_refused(exported, store, tmp_path, capsys):
     names = ["Dog", *store.labels.names[1:]]
     folder = spoiled(store, tmp_path / "features", labels=names)
     assert main(["evaluate", str(exported), str(folder)]) == 1
-    assert "knows the classes Bark" in capsys.readouterr().err
+    assert "has Bark" in capsys.readouterr().err
 
 
 def test_evaluate_needs_a_model(store, tmp_path, capsys):

@@ -74,7 +74,7 @@ def test_a_run_that_is_killed_resumes_exactly(store, whole, tmp_path):
 def test_a_run_is_never_trained_over(store, whole, capsys):
     before = (whole / "history.csv").read_bytes()
     assert main(words(store.folder, whole)) == 1
-    assert "holds a training run. Go on with it by --resume" in capsys.readouterr().err
+    assert "holds a training run. Continue it with --resume" in capsys.readouterr().err
     assert (whole / "history.csv").read_bytes() == before
 
 
@@ -136,7 +136,7 @@ def test_a_supervision_that_is_none(store, tmp_path, capsys):
 def test_a_folder_of_something_else_is_left_alone(store, tmp_path, capsys):
     (tmp_path / "thesis.tex").write_text("years of work")
     assert main(words(store.folder, tmp_path)) == 1
-    assert "exists and is no training run" in capsys.readouterr().err
+    assert "exists and is not a training run" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
@@ -181,7 +181,7 @@ def test_several_seeds(store, whole, tmp_path, capsys):
 @pytest.mark.parametrize("seeds", ["0", "-1"])
 def test_no_seed_at_all(store, tmp_path, capsys, seeds):
     assert main(words(store.folder, tmp_path / "run", "--seeds", seeds)) == 1
-    assert f"--seeds must be at least 1. Received: {seeds}" in capsys.readouterr().err
+    assert f"(--seeds) must be at least 1. Received: {seeds}" in capsys.readouterr().err
 
 
 def test_the_model_is_the_one_that_was_asked_for(store, whole, capsys, tmp_path):
