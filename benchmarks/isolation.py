@@ -1,4 +1,4 @@
-"""What decoding in child processes costs: clips per second with and without, in turn.
+"""Cost of decoding in worker processes: clips per second with and without, in turn.
 
     python benchmarks/isolation.py [--rounds 6] [--clips 12]
 
@@ -12,18 +12,13 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from measuring import processor_seconds
 
 from avel_tf.synthesis.dataset import SynthesisSettings, make_dataset
-from avel_tf.video.clip import Clip
-from avel_tf.video.decode import decode_blocks
-from avel_tf.video.isolated.decoder import IsolatedDecoder
-
-Decode = Callable[..., Iterator[Clip]]
+from avel_tf.video.decode import DecodeSettings, decode_blocks
 
 
 def main() -> None:
@@ -47,16 +42,15 @@ def compare(paths: list[Path], readers: int, rate: int, rounds: int) -> str:
     """One row: medians of clips per second, and the ratio of processor time."""
     plain, isolated = [], []
     plain_work, isolated_work = 0.0, 0.0
-    with IsolatedDecoder() as decoder:
-        speed(decode_blocks, paths, readers, rate)
-        speed(decoder.decode_blocks, paths, readers, rate)  # children start once
-        for _ in range(rounds):
-            start = processor_seconds()
-            plain.append(speed(decode_blocks, paths, readers, rate))
-            middle = processor_seconds()
-            isolated.append(speed(decoder.decode_blocks, paths, readers, rate))
-            plain_work += middle - start
-            isolated_work += processor_seconds() - middle
+    speed(False, paths, readers, rate)
+    speed(True, paths, readers, rate)  # worker processes start once
+    for _ in range(rounds):
+        start = processor_seconds()
+        plain.append(speed(False, paths, readers, rate))
+        middle = processor_seconds()
+        isolated.append(speed(True, paths, readers, rate))
+        plain_work += middle - start
+        isolated_work += processor_seconds() - middle
     one, other = statistics.median(plain), statistics.median(isolated)
     work = isolated_work / plain_work - 1
     return (
@@ -65,11 +59,13 @@ def compare(paths: list[Path], readers: int, rate: int, rounds: int) -> str:
     )
 
 
-def speed(decode: Decode, paths: list[Path], readers: int, rate: int) -> float:
-    """Clips per second."""
+def speed(isolated: bool, paths: list[Path], readers: int, rate: int) -> float:
+    """Returns clips per second."""
+    settings = DecodeSettings(isolated=isolated)
 
     def read(path: Path) -> int:
-        return sum(block.seconds for block in decode(path, frames_per_second=rate))
+        blocks = decode_blocks(path, frames_per_second=rate, settings=settings)
+        return sum(block.seconds for block in blocks)
 
     began = time.perf_counter()
     with ThreadPoolExecutor(readers) as pool:

@@ -1,4 +1,4 @@
-"""Decoding by avel-tf alone."""
+"""Benchmark of decoding by avel-tf, without embedding."""
 
 from __future__ import annotations
 
@@ -8,25 +8,27 @@ from concurrent.futures import ThreadPoolExecutor
 from measuring import Work
 from worker import serve
 
-from avel_tf.video.decode import decode_blocks
-from avel_tf.video.isolated.decoder import shared_decoder
+from avel_tf.video.decode import DecodeSettings, decode_blocks
 
 SECONDS = 10
 
 
 def decode(paths: list[str], rate: int, isolated: bool, readers: int) -> Callable[[], Work]:
-    """Decoding alone, in child processes as `avel infer` does it, or in this one."""
-    blocks_of = shared_decoder().decode_blocks if isolated else decode_blocks
+    """Decodes files in worker processes, as `avel infer` does, or in this one."""
+    settings = DecodeSettings(isolated=isolated)
 
     def read(path: str) -> int:
-        return sum(block.seconds for block in blocks_of(path, frames_per_second=rate))
+        return sum(
+            block.seconds
+            for block in decode_blocks(path, frames_per_second=rate, settings=settings)
+        )
 
     def run() -> Work:
         with ThreadPoolExecutor(readers) as pool:
             assert set(pool.map(read, paths)) == {SECONDS}
         return Work(len(paths))
 
-    run()  # child processes start once
+    run()  # worker processes start once
     return run
 
 

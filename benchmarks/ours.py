@@ -117,7 +117,7 @@ def in_memory(seconds: int, rate: int, pixels: int) -> Any:
                 n = min(size, seconds - first)
                 yield SegmentBatch(0, frames[:n], waveform[:n], np.ones(n, bool))
 
-    return InMemory([""], frames_per_second=rate, size=pixels, workers=1)
+    return InMemory([], workers=1)
 
 
 def features(clips: int, visual: int = VISUAL, audio: int = AUDIO) -> tuple[np.ndarray, ...]:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import os
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from avel_tf.video.decode_request import DecodeRequest
+from avel_tf.video.decode_settings import DecodeSettings
 
 # What is written down beside the recipe; a difference here is worth knowing, not a refusal.
 LIBRARIES = ("tensorflow", "keras", "tensorflow-hub", "tensorflow-io", "av", "opencv-python")
@@ -31,6 +35,17 @@ class VisualRecipe:
     width: int
     places: int = 1
     endpoint: str | None = None
+
+    def decode_request(
+        self,
+        path: str | os.PathLike,
+        settings: DecodeSettings | None = None,
+        seconds: int | None = None,
+    ) -> DecodeRequest:
+        """The request to decode a file as these features need it; `seconds` limits its length."""
+        size = (self.size, self.size)
+        settings = settings or DecodeSettings()
+        return DecodeRequest(path, self.frames_per_second, size, seconds, settings=settings)
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,13 @@ import itertools
 import logging
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 
 from avel_tf.embeddings.recipe import Recipe
 from avel_tf.video.clip import Clip
+from avel_tf.video.decode import clip_of
 from avel_tf.video.decode_settings import DecodeSettings
 from avel_tf.video.errors import MediaError
-from avel_tf.video.isolated.decoder import shared_decoder
 
 logger = logging.getLogger(__name__)
 
@@ -38,19 +39,14 @@ def sample_clips(
         Up to four clips of equal length; none where no child process can be started.
     """
     visual = recipe.visual
-    decode = shared_decoder().decode_clip
+    settings = replace(settings, isolated=True)
+    seconds = max(1, PICTURES // FILES // visual.frames_per_second)
     clips: list[Clip] = []
     for path in itertools.islice(paths, AMONG):
         if sum(clip.seconds for clip in clips) * visual.frames_per_second >= PICTURES:
             break
         try:
-            clip = decode(
-                path,
-                seconds=max(1, PICTURES // FILES // visual.frames_per_second),
-                frames_per_second=visual.frames_per_second,
-                size=(visual.size, visual.size),
-                settings=settings,
-            )
+            clip = clip_of(visual.decode_request(path, settings, seconds))
         except MediaError:
             continue
         except RuntimeError as error:

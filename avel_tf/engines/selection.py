@@ -23,6 +23,7 @@ from avel_tf.engines.graphs import Graphs
 from avel_tf.engines.settings import AUTO, EngineSettings
 from avel_tf.utils.durable_files import atomic_text
 from avel_tf.utils.lazy_imports import load_tensorflow
+from avel_tf.video.decode_request import DecodeRequest
 from avel_tf.video.segment_loader import SegmentLoader
 
 if TYPE_CHECKING:
@@ -319,9 +320,7 @@ class _Kept(SegmentLoader):
     def __init__(self, clips: Sequence[Clip]) -> None:
         frames = clips[0].frames  # [T, F, H, W, 3]
         super().__init__(
-            [""] * len(clips),
-            frames_per_second=frames.shape[1],
-            size=frames.shape[2],
+            [DecodeRequest("", frames.shape[1], frames.shape[2:4])] * len(clips),
             workers=1,
         )
         self._clips = clips

@@ -18,9 +18,9 @@ from avel_tf.evaluation.bootstrap import ratio_ci95
 from avel_tf.evaluation.condition import CLEAN, Condition
 from avel_tf.events.labels import Labels
 from avel_tf.video.clip import SAMPLE_RATE, Clip
+from avel_tf.video.decode import clip_of
 from avel_tf.video.decode_settings import DecodeSettings
 from avel_tf.video.errors import MediaError
-from avel_tf.video.isolated.decoder import shared_decoder
 
 # Clips whose sound stands for "other clips": enough that no two babbles are alike, and 20 MB.
 POOL_CLIPS = 32
@@ -72,13 +72,7 @@ def measure_robustness(
     """
 
     def decode(video: Video) -> Clip:
-        return shared_decoder().decode_clip(
-            str(video.path),
-            seconds=seconds,
-            frames_per_second=recipe.visual.frames_per_second,
-            size=(recipe.visual.size, recipe.visual.size),
-            settings=media,
-        )
+        return clip_of(recipe.visual.decode_request(video.path, media, seconds))
 
     videos = sorted(videos, key=lambda video: video.id)
     pool = _sounds(decode, videos, wanted, seed)

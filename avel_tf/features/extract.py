@@ -116,13 +116,10 @@ def extract_features(
         """What comes of some videos, each noted in the log of attempts."""
         names = [name for name, _ in members]
         stream = SegmentLoader(
-            [video.path for _, video in members],
-            frames_per_second=extractor.recipe.visual.frames_per_second,
-            size=extractor.recipe.visual.size,
+            [extractor.recipe.visual.decode_request(video.path, media) for _, video in members],
             # Which seconds come first must not be chance where masks are drawn in their order.
             workers=data.resolved_workers if augment is None else 1,
             limit=limit,
-            settings=media,
             on_open=lambda place: groups.attempts.begin(names[place], alone=alone),
         )
         try:

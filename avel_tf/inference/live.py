@@ -19,9 +19,9 @@ from avel_tf.engines.windows import Predict
 from avel_tf.events.result import Result, Segment, labelled_seconds, span_record
 from avel_tf.inference.localizer import Localizer
 from avel_tf.video.clip import SAMPLE_RATE, Clip
+from avel_tf.video.decode import decode
 from avel_tf.video.errors import MediaError
-from avel_tf.video.isolated.decoder import shared_decoder
-from avel_tf.video.live import decode_live, without_login
+from avel_tf.video.live import live_request, without_login
 from avel_tf.video.segment_loader import DecodeStatus
 
 # Seconds of a stream that wait for a model that is slower than they come; then the decoder waits,
@@ -176,15 +176,8 @@ def _seconds(
     localizer: Localizer, source: str, descriptor: int, should_stop: Callable[[], bool]
 ) -> Generator[tuple[float, Clip], None, None]:
     """Each second of a stream with the time when it was there; ends soon when it shall stop."""
-    decode = shared_decoder().decode_live if localizer.media.isolated else decode_live
-    visual = localizer.recipe.visual
-    clips = decode(
-        source,
-        descriptor=descriptor,
-        frames_per_second=visual.frames_per_second,
-        size=(visual.size, visual.size),
-        settings=localizer.media,
-    )
+    request = localizer.recipe.visual.decode_request(source, localizer.media)
+    clips = decode(live_request(request, descriptor))
     ready: queue.Queue[tuple[float, Clip] | BaseException | None] = queue.Queue(_BACKLOG)
     closed = threading.Event()
 

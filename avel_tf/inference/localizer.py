@@ -198,11 +198,8 @@ class Localizer:
         """
         engine = self._made_engine(paths)
         stream = SegmentLoader(
-            paths,
-            frames_per_second=self.recipe.visual.frames_per_second,
-            size=self.recipe.visual.size,
+            [self.recipe.visual.decode_request(path, self.media) for path in paths],
             workers=self.data.resolved_workers,
-            settings=self.media,
             on_open=None if on_open is None else lambda index: on_open(paths[index]),
             should_stop=should_stop,
         )

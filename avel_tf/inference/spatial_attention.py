@@ -10,11 +10,16 @@ import numpy as np
 
 from avel_tf.embeddings.extractor import FeatureExtractor
 from avel_tf.models import attention_model
-from avel_tf.video.decode import decode_clip
+from avel_tf.video.decode import DecodeSettings, clip_of
 
 
 def spatial_attention_maps(
-    model: keras.Model, extractor: FeatureExtractor, video: str | Path, *, seconds: int
+    model: keras.Model,
+    extractor: FeatureExtractor,
+    video: str | Path,
+    *,
+    seconds: int,
+    media: DecodeSettings | None = None,
 ) -> np.ndarray:
     """How much each place of the picture counts in each second.
 
@@ -23,6 +28,7 @@ def spatial_attention_maps(
         extractor: The backbones that made the maps which it was trained on.
         video: A video file; its first seconds are decoded.
         seconds: How many of them.
+        media: Limits of the decoder, and whether it runs in a worker process.
 
     Returns:
         float32 [T, rows, columns], summing to one in each second.
@@ -37,12 +43,7 @@ def spatial_attention_maps(
         >>> write_timeline_picture(localizer.localize("dog.mp4"), Path("dog.png"), looked=looked)
     """
     recipe = extractor.recipe.visual
-    clip = decode_clip(
-        video,
-        seconds=seconds,
-        frames_per_second=recipe.frames_per_second,
-        size=(recipe.size, recipe.size),
-    )
+    clip = clip_of(recipe.decode_request(video, media, seconds))
     visual, audio = extractor(clip.frames[None], clip.waveform[None])  # [1, T, Dv], [1, T, Da]
     inputs = {"visual": visual.numpy(), "audio": audio.numpy(), "valid": clip.valid[None]}
     shares = attention_model(model, ["spatial_attention"])(inputs)["spatial_attention"]

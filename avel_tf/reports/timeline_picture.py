@@ -15,7 +15,7 @@ from avel_tf.events.result import Result
 from avel_tf.reports.style import GRID, INK, MUTED, PALETTE, new_figure, style
 from avel_tf.reports.video_view import lanes
 from avel_tf.video.clip import SAMPLE_RATE
-from avel_tf.video.decode import decode_clip
+from avel_tf.video.decode import DecodeSettings, decode_clip
 
 # One picture a second; wider strips would not be legible in a page's width.
 MAX_SECONDS = 15
@@ -32,6 +32,7 @@ def write_timeline_picture(
     *,
     reference: Sequence[tuple[str, float, float]] | None = None,
     looked: np.ndarray | None = None,
+    media: DecodeSettings | None = None,
 ) -> Path:
     """Draw the first seconds of a labelled video.
 
@@ -45,6 +46,7 @@ def write_timeline_picture(
         reference: Label, start and end of the true events.
         looked: How much each place of the pictures counts, float [T, rows, columns], as
             `inference.looking.spatial_attention_maps` finds it; the others are darkened.
+        media: Limits of the decoder, and whether it runs in a worker process.
 
     Returns:
         `path`.
@@ -53,7 +55,8 @@ def write_timeline_picture(
         MediaError: When the video cannot be read any more.
     """
     seconds = max(1, min(MAX_SECONDS, len(result.seconds)))
-    clip = decode_clip(result.video, seconds=seconds, size=(_PICTURE_HEIGHT, _PICTURE_WIDTH))
+    size = (_PICTURE_HEIGHT, _PICTURE_WIDTH)
+    clip = decode_clip(result.video, seconds=seconds, size=size, settings=media)
     several = any(second.labels is not None for second in result.seconds)
     found: list[tuple[str, ...]] = [()] * seconds
     for second in result.seconds:

@@ -1,4 +1,8 @@
-"""From a media file to clips, in one pass over its packets."""
+"""Decoding of media files and live streams, in a worker process unless `media.isolated` is off.
+
+Everything in the package that decodes media or reads its header calls `decode` or `read_header`
+(or a convenience below), so that a user's limits and isolation always apply.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +13,53 @@ from dataclasses import replace
 import numpy as np
 
 from avel_tf.video.clip import SAMPLE_RATE, Clip
+from avel_tf.video.decode_request import BLOCK_SECONDS, DecodeRequest
 from avel_tf.video.decode_settings import DecodeSettings
-from avel_tf.video.source import open_media
-from avel_tf.video.stream_decoder import StreamDecoder
+from avel_tf.video.in_process import decode_in_process
+from avel_tf.video.isolated.decoder import shared_decoder
+from avel_tf.video.probe import MediaInfo, probe
 
-__all__ = ["DecodeSettings", "decode_blocks", "decode_clip"]
+__all__ = ["DecodeSettings", "decode", "decode_blocks", "decode_clip", "join", "read_header"]
 
-# The whole file is decoded in blocks of a minute that are joined at the end.
-_JOINED_BLOCK_SECONDS = 60
+
+def decode(request: DecodeRequest) -> Iterator[Clip]:
+    """Decodes one file or live stream into consecutive blocks.
+
+    Memory holds at most a few blocks, whatever the length of the file. A problem may become known
+    only at the end of a file, so `Clip.problem` and `Clip.remark` are set in the last block only.
+
+    Args:
+        request: The source, the form of its clips, and the limits. With `settings.isolated` a
+            worker process of `shared_decoder` decodes; it is at most one block ahead.
+
+    Returns:
+        An iterator of clips. The source is opened when the first one is requested.
+
+    Raises:
+        MediaError: The source cannot be decoded, or not to its end. The message gives the cause.
+        RuntimeError: No worker process can be started.
+
+    Example:
+        >>> for block in decode(DecodeRequest("film.mkv", block_seconds=60)):
+        ...     print(block.frames.shape)
+    """
+    if request.settings.isolated:
+        return shared_decoder().decode(request)
+    return decode_in_process(request)
+
+
+def read_header(path: str | bytes | os.PathLike, settings: DecodeSettings) -> MediaInfo:
+    """Reads what the header of a file declares.
+
+    Args:
+        path: The file.
+        settings: Limits; with `isolated`, a worker process reads the header.
+
+    Raises:
+        MediaError: The file cannot be opened, has no video track, or exceeds a limit.
+        RuntimeError: No worker process can be started.
+    """
+    return (shared_decoder().probe if settings.isolated else probe)(path, settings)
 
 
 def decode_clip(
@@ -29,40 +72,61 @@ def decode_clip(
 ) -> Clip:
     """Decodes a file, or its beginning, into one clip.
 
-    The whole clip lies in memory: about 0.15 MB for each picture of 224 x 224. Use
-    `decode_blocks` for long files.
+    The whole clip is kept in memory, about 0.15 MB for each frame of 224 x 224. Use `decode` for
+    long files.
 
     Args:
         path: The file.
-        seconds: T; a longer file is cut, a shorter one padded with seconds that are not valid.
-            None takes the file's own length, rounded to whole seconds, at least one.
-        frames_per_second: F, pictures per second.
-        size: (H, W) to which the whole picture is resized.
-        settings: Limits and threads.
+        seconds: T. A longer file is cut, a shorter one padded with seconds that are not valid.
+            None takes the length of the file, rounded to whole seconds, at least one.
+        frames_per_second: F, number of frames sampled in each second.
+        size: (H, W) to which the whole frame is resized.
+        settings: Limits, threads and isolation.
 
     Returns:
         The clip: frames `[T, F, H, W, 3]`, waveform `[T * 16000]`, valid `[T]`.
 
     Raises:
-        MediaError: No clip can be had from this file; the error says why.
+        MediaError: The file cannot be decoded. The message gives the cause.
         ValueError: An argument is out of range.
+        RuntimeError: No worker process can be started.
 
     Example:
         >>> clip = decode_clip("dog.mp4", seconds=10)
         >>> clip.frames.shape
         (10, 1, 224, 224, 3)
     """
-    if seconds is not None and seconds < 1:
-        raise ValueError(f"seconds must be at least 1, or None for all. Received: {seconds!r}.")
-    check_request(frames_per_second, size)
+    return clip_of(
+        DecodeRequest(path, frames_per_second, size, seconds, settings=settings or DecodeSettings())
+    )
+
+
+def clip_of(request: DecodeRequest) -> Clip:
+    """Decodes a request into one clip, as `decode_clip` does."""
+    block_seconds = min(request.seconds or BLOCK_SECONDS, BLOCK_SECONDS)
+    return join(decode(replace(request, block_seconds=block_seconds)), request.seconds)
+
+
+def decode_blocks(
+    path: str | bytes | os.PathLike,
+    *,
+    block_seconds: int = BLOCK_SECONDS,
+    frames_per_second: int = 1,
+    size: tuple[int, int] = (224, 224),
+    settings: DecodeSettings | None = None,
+) -> Iterator[Clip]:
+    """Decodes a file of any length block by block: `decode` with its request spelt out."""
     settings = settings or DecodeSettings()
-    block_seconds = seconds or _JOINED_BLOCK_SECONDS
-    blocks = decode_until(path, block_seconds, seconds, frames_per_second, size, settings)
-    return join(blocks, seconds)
+    return decode(DecodeRequest(path, frames_per_second, size, None, block_seconds, settings))
 
 
 def join(blocks: Iterable[Clip], seconds: int | None) -> Clip:
-    """One clip of T seconds from the blocks of a file; T None takes as many as there are."""
+    """Joins the blocks of a file into one clip.
+
+    Args:
+        blocks: The blocks in order, at least one.
+        seconds: T, to which the clip is padded with invalid seconds; None adds none.
+    """
     blocks = list(blocks)
     last = blocks[-1]
     missing = 0 if seconds is None else seconds - sum(block.seconds for block in blocks)
@@ -79,64 +143,3 @@ def join(blocks: Iterable[Clip], seconds: int | None) -> Clip:
         waveform=np.concatenate(waveform),  # [T * 16000]
         valid=np.concatenate(valid),  # [T]
     )
-
-
-def decode_blocks(
-    path: str | bytes | os.PathLike,
-    *,
-    block_seconds: int = 10,
-    frames_per_second: int = 1,
-    size: tuple[int, int] = (224, 224),
-    settings: DecodeSettings | None = None,
-) -> Iterator[Clip]:
-    """Decodes a file of any length, one block of seconds after the other.
-
-    Memory holds one block, however long the file is. Joined, the blocks are exactly what
-    `decode_clip` gives. What is wrong with a file may show only at its end, so `problem` stands
-    in the last block and is None in those before.
-
-    Args:
-        path: The file.
-        block_seconds: T of every block but the last, which may be shorter.
-        frames_per_second: F, pictures per second.
-        size: (H, W) to which the whole picture is resized.
-        settings: Limits and threads.
-
-    Returns:
-        An iterator of clips; the file is opened when the first is asked for.
-
-    Raises:
-        MediaError: No clip can be had from this file; the error says why.
-        ValueError: An argument is out of range.
-
-    Example:
-        >>> for block in decode_blocks("film.mkv", block_seconds=60):
-        ...     print(block.frames.shape)
-    """
-    if block_seconds < 1:
-        raise ValueError(f"block_seconds must be at least 1. Received: {block_seconds!r}.")
-    check_request(frames_per_second, size)
-    settings = settings or DecodeSettings()
-    return decode_until(path, block_seconds, None, frames_per_second, size, settings)
-
-
-def check_request(frames_per_second: int, size: tuple[int, int]) -> None:
-    """Raises a `ValueError` for pictures that cannot be made."""
-    if frames_per_second < 1:
-        raise ValueError(f"frames_per_second must be at least 1. Received: {frames_per_second!r}.")
-    if len(size) != 2 or min(size) < 1:
-        raise ValueError(f"size must be (height, width) in pixels. Received: {size!r}.")
-
-
-def decode_until(
-    path: str | bytes | os.PathLike,
-    block_seconds: int,
-    stop_at: int | None,
-    frames_per_second: int,
-    size: tuple[int, int],
-    settings: DecodeSettings,
-) -> Iterator[Clip]:
-    """The blocks of a file up to the second `stop_at`; None reads it to its end."""
-    with open_media(path, settings) as container:
-        walk = StreamDecoder(path, container, stop_at, frames_per_second, size, settings)
-        yield from walk.blocks(block_seconds)

@@ -1,23 +1,20 @@
-"""Streams that are decoded while they come: standard input, or an address."""
+"""Live streams: standard input or a URL."""
 
 from __future__ import annotations
 
 import os
-import re
 import select
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from urllib.parse import urlsplit
 
 import av
 from av.container import InputContainer
 
-from avel_tf.video.clip import Clip
+from avel_tf.video.decode_request import DecodeRequest, is_address, without_login
 from avel_tf.video.decode_settings import DecodeSettings
 from avel_tf.video.errors import MediaError
 from avel_tf.video.source import HEAD_BYTES, demuxer_of, format_options, reason
-from avel_tf.video.stream_decoder import StreamDecoder
 
 STDIN = "-"
 # By scheme, the demuxer that reads such an address and the protocols that it may use for it.
@@ -32,11 +29,6 @@ _SCHEMES = {
 _LOOK_MICROSECONDS = 2_000_000
 # A stream may come for as long as nobody ends it; a number, as settings have no infinity.
 _ENDLESS_SECONDS = 10 * 365 * 86_400.0
-
-
-def is_address(text: str) -> bool:
-    """Whether a word of the command line is an address and no path of a file."""
-    return re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text) is not None and not os.path.lexists(text)
 
 
 def check_source(source: str) -> None:
@@ -55,71 +47,62 @@ def check_source(source: str) -> None:
         )
 
 
-def without_login(source: str) -> str:
-    """An address as it may be shown and kept: without name and password."""
-    if not is_address(source):
-        return source
-    parts = urlsplit(source)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+def live_request(request: DecodeRequest, descriptor: int = 0) -> DecodeRequest:
+    """Turns a request into one for a live stream, decoded second by second.
 
+    Limits on length, number of frames and time do not apply. A stream that sends nothing for
+    `max_stall_seconds` counts as ended. Every frame is decoded, because skipping frames needs
+    later packets; and by one thread unless the user sets another number, because decoders hold
+    back one frame for each thread.
 
-def live_settings(settings: DecodeSettings) -> DecodeSettings:
-    """What of a user's settings holds for a stream.
+    Args:
+        request: A request whose path is `-` for standard input, or a URL.
+        descriptor: File descriptor that is read for `-`.
 
-    No length, number of pictures or time is too much. Every picture is decoded, because leaving
-    some out means to look at those behind them first; and by one thread unless the user says
-    otherwise, because decoders hold a picture back for each thread.
+    Raises:
+        ValueError: The path is no source that can be opened.
     """
-    return replace(
-        settings,
+    check_source(os.fsdecode(request.path))
+    settings = replace(
+        request.settings,
         every_picture=True,
-        threads=settings.threads or 1,
+        threads=request.settings.threads or 1,
         max_seconds=_ENDLESS_SECONDS,
-        max_frames=int(_ENDLESS_SECONDS * settings.max_frame_rate),
+        max_frames=int(_ENDLESS_SECONDS * request.settings.max_frame_rate),
         max_wall_seconds=_ENDLESS_SECONDS,
+    )
+    return replace(
+        request,
+        settings=settings,
+        seconds=None,
+        block_seconds=1,
+        live=True,
+        descriptor=descriptor,
     )
 
 
-def decode_live(
-    source: str,
-    *,
-    descriptor: int = 0,
-    frames_per_second: int = 1,
-    size: tuple[int, int] = (224, 224),
-    settings: DecodeSettings | None = None,
-) -> Iterator[Clip]:
-    """The seconds of a stream, each as soon as its pictures and sound have come.
+@contextmanager
+def open_stream(request: DecodeRequest) -> Iterator[InputContainer]:
+    """Opens a live stream.
 
     Args:
-        source: `-` for standard input, or an address.
-        descriptor: What is read for `-`.
-        frames_per_second: F, pictures per second.
-        size: (H, W) to which the whole picture is resized.
-        settings: Limits; those of length and time do not apply. A stream that is silent for
-            `max_stall_seconds` counts as ended.
+        request: A request of `live_request`.
 
-    Yields:
-        Clips of T = 1.
+    Returns:
+        A context manager that gives the open `av.container.InputContainer`.
 
     Raises:
-        MediaError: Nothing can be had from this stream, or no more, or some of it was damaged.
+        MediaError: The stream cannot be opened, or nothing came within `max_stall_seconds`.
+        ValueError: The source is neither `-` nor a supported URL.
     """
-    settings = live_settings(settings or DecodeSettings())
-    with _open(source, descriptor, settings) as container:
-        shown = without_login(source)
-        walk = StreamDecoder(shown, container, None, frames_per_second, size, settings, live=True)
-        yield from walk.blocks(1)
-
-
-@contextmanager
-def _open(source: str, descriptor: int, settings: DecodeSettings) -> Iterator[InputContainer]:
+    source, settings = os.fsdecode(request.path), request.settings
     check_source(source)
-    shown = without_login(source)
+    shown = request.shown_path
     silence = settings.max_stall_seconds
     demuxer = ""  # not known before the first bytes have come
     try:
         if source == STDIN:
-            pipe = _Pipe(descriptor, silence)
+            pipe = _Pipe(request.descriptor, silence)
             demuxer = demuxer_of(shown, pipe.head())
             # No name is opened, so no protocol is wanted; "fd" is one that opens nothing unasked.
             options = {"protocol_whitelist": "fd", **_options(demuxer, settings)}

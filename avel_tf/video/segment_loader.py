@@ -9,19 +9,16 @@ import queue
 import threading
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
 from avel_tf.video.clip import SAMPLE_RATE, Clip
-from avel_tf.video.decode import DecodeSettings, decode_blocks
+from avel_tf.video.decode import decode
+from avel_tf.video.decode_request import BLOCK_SECONDS, DecodeRequest
 from avel_tf.video.errors import MediaError
-from avel_tf.video.isolated.decoder import shared_decoder
 
 logger = logging.getLogger(__name__)
 
-# Seconds of a file that are decoded at once. Blocks keep a long file's memory bounded.
-BLOCK_SECONDS = 10
 # How often a thread that waits looks whether it is still wanted.
 _LOOK_SECONDS = 0.1
 
@@ -79,52 +76,48 @@ class SegmentLoader:
     for each of them, and nothing that grows with the files.
 
     Args:
-        paths: The files.
-        frames_per_second: F.
-        size: Height and width in pixels of the pictures.
-        workers: Files decoded at the same time.
-        limit: Seconds after which a file is left; `None` reads it to its end.
-        settings: Limits of the decoder, and whether it runs in child processes, one per worker.
-            Its `threads` of 0 divide the processors among the files decoded at the same time.
-        on_open: Called with a file's place in `paths` before the file is touched; from the
+        requests: The files and the form of their clips, one request a file. `threads` of 0
+            divides the processors among the files decoded at the same time.
+        workers: Number of files decoded at the same time.
+        limit: Number of seconds after which the rest of a file is skipped; None decodes it all.
+        on_open: Called with the index of a file in `requests` before the file is touched; from the
             decoding threads, several at a time.
         should_stop: Asked before each file; once it says yes, no further file is opened, and those
             in hand are read to their end.
 
     Attributes:
-        outcomes: How each file ended, by its place in `paths`; complete once the batches have
+        outcomes: How each file ended, by its index in `requests`; complete once the batches have
             been read to their end. A reader may take away what it has used.
         failure: What ended the batches before their time; `tf.data` tells it in its own words.
 
     Example:
-        >>> stream = SegmentLoader(["dog.mp4"], frames_per_second=4, size=128, workers=2)
+        >>> stream = SegmentLoader([DecodeRequest("dog.mp4", 4, (128, 128))], workers=2)
         >>> for batch in stream.batches(32): ...
     """
 
     def __init__(
         self,
-        paths: Sequence[str | Path],
+        requests: Sequence[DecodeRequest],
         *,
-        frames_per_second: int,
-        size: int,
         workers: int,
         limit: int | None = None,
-        settings: DecodeSettings | None = None,
         on_open: Callable[[int], None] | None = None,
         should_stop: Callable[[], bool] | None = None,
     ) -> None:
-        self.paths = list(paths)
-        self.frames_per_second = frames_per_second
-        self.size = size
+        # Threads within a file cost an eighth more processor time than files side by side
+        # (docs/design/performance.md), so they only get what those leave.
+        beside = max(1, min(workers, len(requests)))
+        threads = max(1, len(os.sched_getaffinity(0)) // beside)
+        self.requests = [
+            replace(
+                each,
+                block_seconds=BLOCK_SECONDS,
+                settings=replace(each.settings, threads=each.settings.threads or threads),
+            )
+            for each in requests
+        ]
         self.workers = workers
         self.limit = limit
-        self.settings = settings or DecodeSettings()
-        if not self.settings.threads:
-            # Threads within a file cost an eighth more processor time than files side by side
-            # (docs/design/performance.md), so they only get what those leave.
-            beside = max(1, min(workers, len(self.paths)))
-            threads = max(1, len(os.sched_getaffinity(0)) // beside)
-            self.settings = replace(self.settings, threads=threads)
         self.on_open = on_open
         self.should_stop = should_stop or (lambda: False)
         self.outcomes: dict[int, DecodeStatus] = {}
@@ -167,7 +160,7 @@ class SegmentLoader:
                     return True
             return False
 
-        todo = iter(range(len(self.paths)))
+        todo = iter(range(len(self.requests)))
         taking = threading.Lock()
 
         def work() -> None:
@@ -188,7 +181,7 @@ class SegmentLoader:
                 put(error)
 
         try:
-            working = min(self.workers, len(self.paths))
+            working = min(self.workers, len(self.requests))
             for _ in range(working):
                 threading.Thread(target=work, daemon=True).start()
             while working:
@@ -206,15 +199,8 @@ class SegmentLoader:
 
     def _decode(self, file: int) -> Generator[Clip, None, None]:
         """The blocks of one file; how it ended is noted when the last one has been taken."""
-        decode = shared_decoder().decode_blocks if self.settings.isolated else decode_blocks
         outcome = DecodeStatus(seconds=0)
-        blocks = decode(
-            self.paths[file],
-            block_seconds=BLOCK_SECONDS,
-            frames_per_second=self.frames_per_second,
-            size=(self.size, self.size),
-            settings=self.settings,
-        )
+        blocks = decode(self.requests[file])
         try:
             with contextlib.closing(blocks):  # type: ignore[type-var]
                 for clip in blocks:

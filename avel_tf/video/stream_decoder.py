@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import logging
 import math
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -18,7 +17,7 @@ from av.container import InputContainer
 from avel_tf.video.audio_mix import AudioMix
 from avel_tf.video.clip import SAMPLE_RATE, Clip
 from avel_tf.video.coded_frame import role_reader
-from avel_tf.video.decode_settings import DecodeSettings
+from avel_tf.video.decode_request import DecodeRequest
 from avel_tf.video.errors import MediaError
 from avel_tf.video.frame_decoder import FrameDecoder
 from avel_tf.video.frame_gaps import FrameGaps
@@ -59,35 +58,21 @@ class StreamDecoder:
     """One pass over the packets of an open file, picture and sound together.
 
     Args:
-        path: The file, for errors.
         container: The file, opened.
-        stop_at: Seconds after which to stop; None for all.
-        frames_per_second: F.
-        size: (H, W) of the pictures.
-        settings: Limits and threads.
-        live: Whether it is a stream that comes while it is read. What its header says of its
-            length was written before anybody knew it, and is not compared.
+        request: The form of the clips, and the limits. With `live`, the length that a header
+            declares is not compared with what was decoded.
 
     Raises:
-        MediaError: There is no picture track, or the header declares more than the limits.
+        MediaError: There is no video track, or the header declares more than the limits.
     """
 
-    def __init__(
-        self,
-        path: str | bytes | os.PathLike,
-        container: InputContainer,
-        stop_at: int | None,
-        frames_per_second: int,
-        size: tuple[int, int],
-        settings: DecodeSettings,
-        *,
-        live: bool = False,
-    ) -> None:
-        self._path, self._container, self._settings = path, container, settings
-        self._live = live
-        self._stop_at, self._frames_per_second = stop_at, frames_per_second
+    def __init__(self, container: InputContainer, request: DecodeRequest) -> None:
+        path, settings = request.shown_path, request.settings
+        frames_per_second = request.frames_per_second
+        self._request, self._path, self._settings = request, path, settings
+        self._container = container
         self._video = choose_video_stream(container, path, settings)
-        choice = select_audio(container, path, self._video, settings, look_ahead=not live)
+        choice = select_audio(container, path, self._video, settings, look_ahead=not request.live)
         audios = [cast(av.AudioStream, container.streams[index]) for index in choice.indices]
         audio = audios[0] if audios else None
         self._peeked = first_packets(container, self._video)
@@ -102,7 +87,7 @@ class StreamDecoder:
         reordered = bool(self._video.codec_context.has_b_frames)
         trust_durations = not (reordered and self._info.container == "mov")
         self._pictures = FrameSampler(
-            self._origin, self._tick, self._info.frame_rate, instants, size, trust_durations
+            self._origin, self._tick, self._info.frame_rate, instants, request.size, trust_durations
         )
         self._stay: int | None = None  # ticks that the latest picture packet lasts
         picture, rate = self._video.codec_context, self._info.frame_rate
@@ -125,7 +110,7 @@ class StreamDecoder:
         self._emitted = 0  # seconds handed out
         self._position = 0.0  # seconds; how far into the file the picture packets have come
         self._sound_end = 0.0  # seconds; how far into the file the sound packets have come
-        self._picture_behind = _LIVE_PICTURE_BEHIND if live else _PICTURE_BEHIND
+        self._picture_behind = _LIVE_PICTURE_BEHIND if request.live else _PICTURE_BEHIND
         self._pictures_met = 0
         self._last_shown: int | None = None  # ticks
         self._damaged_pictures = 0
@@ -133,30 +118,31 @@ class StreamDecoder:
         self._silent = False
         self._left_out: float | None = None  # time of the first sound left out
 
-    def blocks(self, block_seconds: int) -> Iterator[Clip]:
+    def blocks(self) -> Iterator[Clip]:
         """All seconds of the file in blocks; the last one is known to be the last.
 
         Not so of a live stream, of which each block is handed out as soon as it is there. What
         was wrong with one is raised as a `MediaError` when its last block was not known to be that.
         """
         stopped = False
+        block_seconds = self._request.block_seconds
         for packet in self._packets():
             if packet.stream is self._video:
                 self._take_pictures(packet)
             else:
                 self._decode_sound(packet)
-            if self._stop_at is not None and self._complete_to(self._stop_at):
+            if self._request.seconds is not None and self._complete_to(self._request.seconds):
                 stopped = True
                 break
             # Half a second of the next block must be there, or this one would be the last.
-            more = Fraction(0) if self._live else _HALF
+            more = Fraction(0) if self._request.live else _HALF
             while self._complete_to(self._emitted + block_seconds, more=more):
                 yield self._block(block_seconds)
         self._flush()
         if self._pictures.empty and not stopped:
             raise MediaError(self._path, self._no_picture())
         end = int(self._end + _HALF)
-        total = max(1, end if self._stop_at is None else min(end, self._stop_at))
+        total = max(1, end if self._request.seconds is None else min(end, self._request.seconds))
         if self._emitted >= total and (problem := self._problem()):
             raise MediaError(self._path, problem[0].lower() + problem[1:-1])
         while self._emitted < total:
@@ -222,7 +208,7 @@ class StreamDecoder:
             self._decode_pictures(chosen, needed)
 
     def _decode_pictures(self, packet: av.Packet, needed: bool) -> None:
-        if self._stop_at is not None and self._pictures.reached(self._stop_at):
+        if self._request.seconds is not None and self._pictures.reached(self._request.seconds):
             return  # only the sound is still waited for
         if not needed and packet.pts is not None:
             self._count_picture()
@@ -252,7 +238,9 @@ class StreamDecoder:
         # Time stamps, not the header, say how many there are in a second. In films without them
         # pictures follow one another in the usual time.
         allowed = self._settings.max_frame_rate
-        if self._pictures_met > allowed * (self._position + _BURST_SECONDS) and not self._live:
+        if self._request.live:
+            return
+        if self._pictures_met > allowed * (self._position + _BURST_SECONDS):
             seconds = max(self._position, float(self._pictures.end))
             if self._pictures_met > allowed * (seconds + _BURST_SECONDS):
                 found = f"it holds {self._pictures_met:,} pictures in its first {seconds:.2f} s"
@@ -319,7 +307,7 @@ class StreamDecoder:
 
     def _block(self, count: int, total: int | None = None) -> Clip:
         """The next `count` seconds; `total` is the length of the file, once it is known."""
-        rate = self._frames_per_second
+        rate = self._request.frames_per_second
         frames = self._pictures.take(count * rate)  # [T*F, H, W, 3]
         frames = frames.reshape(count, rate, *frames.shape[1:])  # [T, F, H, W, 3]
         if self._sound is None:
@@ -364,9 +352,9 @@ class StreamDecoder:
         if self._silent:
             silence = self._settings.max_stall_seconds
             found.append(f"nothing came for {silence:g} s, which counts as the end")
-        if not self._live:
+        if not self._request.live:
             because = f" ({self._read_failure})" if self._read_failure else ""
-            ends = disagreements(self._spans(), self._info, self._origin, self._stop_at)
+            ends = disagreements(self._spans(), self._info, self._origin, self._request.seconds)
             found += [end + because for end in ends]
         if self._sound is not None and self._sound.failure:
             found.append(self._sound.failure)
@@ -389,8 +377,8 @@ class StreamDecoder:
     def _remark(self) -> str | None:
         """What is no fault, but assumed, once everything has been read."""
         end: Fraction | int = self._end
-        if self._stop_at is not None and self._stop_at < end:
-            end = self._stop_at
+        if self._request.seconds is not None and self._request.seconds < end:
+            end = self._request.seconds
         sound, spans, found = self._sound, self._spans(), []
         if sound is None or sound.failure:
             spans = spans[:1]

@@ -27,9 +27,7 @@ def digests(localizer: Localizer, paths: Sequence[str], workers: int) -> dict[st
     """One digest a file, of its features and of its probabilities."""
     visual = localizer.recipe.visual
     engine = localizer._made_engine(paths)
-    stream = SegmentLoader(
-        paths, frames_per_second=visual.frames_per_second, size=visual.size, workers=workers
-    )
+    stream = SegmentLoader([visual.decode_request(path) for path in paths], workers=workers)
     windows = WindowLabeller(engine.label, window_seconds=4, hop_seconds=2, batch_size=2)
     found = {}
     for place, features, outcome in embed_files(stream, engine):

@@ -18,7 +18,8 @@ class MadeStream(SegmentLoader):
     """
 
     def __init__(self, numbers: list[int], *, frames_per_second: int = 2, size: int = 160) -> None:
-        super().__init__([""], frames_per_second=frames_per_second, size=size, workers=1)
+        super().__init__([], workers=1)
+        self.frames_per_second, self.size = frames_per_second, size
         self.numbers = numbers
 
     def batches(self, seconds: int) -> Generator[SegmentBatch, None, None]:

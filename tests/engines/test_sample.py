@@ -8,18 +8,20 @@ from types import SimpleNamespace
 import pytest
 
 from avel_tf.datasets import load_dataset
-from avel_tf.engines import sample
+from avel_tf.embeddings.recipe import VisualRecipe
 from avel_tf.engines.sample import FILES, sample_clips
+from avel_tf.video import decode
 from avel_tf.video.decode_settings import DecodeSettings
 from avel_tf.video.isolated.decoder import IsolatedDecoder
 
-RECIPE = SimpleNamespace(visual=SimpleNamespace(frames_per_second=2, size=32))
+VISUAL = VisualRecipe("module", "0" * 64, frames_per_second=2, size=32, width=8)
+RECIPE = SimpleNamespace(visual=VISUAL)
 
 
 @pytest.fixture
 def decoder(monkeypatch):
     with IsolatedDecoder() as decoder:
-        monkeypatch.setattr(sample, "shared_decoder", lambda: decoder)
+        monkeypatch.setattr(decode, "shared_decoder", lambda: decoder)
         yield decoder
 
 

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avel_tf.video.clip import SAMPLE_RATE, Clip
-from avel_tf.video.decode import DecodeSettings, decode_blocks, decode_clip
+from avel_tf.video.decode_settings import DecodeSettings
 from avel_tf.video.errors import MediaError
 from avel_tf.video.probe import probe
 from tests.video.films import (
@@ -32,6 +32,7 @@ from tests.video.films import (
     tone,
     write_film,
 )
+from tests.video.in_process import decode_blocks, decode_clip
 
 # (ending, picture, sound); how many seconds a container without an edit list may shift the start.
 FORMATS = [

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 
 from avel_tf.video.clip import Clip
 from avel_tf.video.coded_frame import role_reader
-from avel_tf.video.decode import DecodeSettings, decode_blocks, decode_clip
+from avel_tf.video.decode_settings import DecodeSettings
 from avel_tf.video.errors import MediaError
 from avel_tf.video.frame_skipper import FrameSkipper
 from avel_tf.video.sample_times import SampleTimes
 from tests.video.films import SIZE, TICKS, film_writer, numbered
+from tests.video.in_process import decode_blocks, decode_clip
 
 X264 = {"preset": "veryfast"}
 # What encoders make of groups of pictures: closed and open, with and without pyramids of B

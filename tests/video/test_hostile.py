@@ -15,10 +15,8 @@ import av
 import numpy as np
 import pytest
 
-from avel_tf.video.decode import decode_clip
 from avel_tf.video.decode_settings import PICTURE_CODECS, DecodeSettings
 from avel_tf.video.errors import MediaError
-from avel_tf.video.isolated.decoder import IsolatedDecoder
 from avel_tf.video.probe import probe
 from tests.video.films import SIZE, numbers, tone, write_film
 from tests.video.hostile import (
@@ -28,13 +26,14 @@ from tests.video.hostile import (
     write_huge,
     write_hundred_hours,
 )
+from tests.video.in_process import OwnDecoder, decode_clip
 
 NOBODY = 65534  # the user to whom nothing belongs, by Linux's own default (/proc/sys/kernel)
 
 
 @pytest.fixture(scope="module")
-def decoder() -> Iterator[IsolatedDecoder]:
-    with IsolatedDecoder() as decoder:
+def decoder() -> Iterator[OwnDecoder]:
+    with OwnDecoder() as decoder:
         yield decoder
 
 
@@ -48,7 +47,7 @@ def listener() -> Iterator[socket.socket]:
             server.accept()
 
 
-def refusal(decoder: IsolatedDecoder, path: Path | str | bytes, **settings: object) -> str:
+def refusal(decoder: OwnDecoder, path: Path | str | bytes, **settings: object) -> str:
     with pytest.raises(MediaError) as caught:
         decoder.decode_clip(path, size=SIZE, settings=DecodeSettings(**settings))
     return caught.value.cause
@@ -82,7 +81,7 @@ NAMES = [
 def test_twenty_names(
     name: bytes,
     film: Path,
-    decoder: IsolatedDecoder,
+    decoder: OwnDecoder,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -171,7 +170,7 @@ def test_eight_posers(
     kind: str,
     film: Path,
     listener: socket.socket,
-    decoder: IsolatedDecoder,
+    decoder: OwnDecoder,
     tmp_path: Path,
 ) -> None:
     """A list that calls itself a film reads no other file and calls nobody."""
@@ -204,7 +203,7 @@ ELSEWHERE: dict[str, Callable[[Path], bytes]] = {
 def test_no_picture_of_another_file_gets_in(
     kind: str,
     film: Path,
-    decoder: IsolatedDecoder,
+    decoder: OwnDecoder,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -228,7 +227,7 @@ def test_no_picture_of_another_file_gets_in(
 
 
 def test_what_is_no_regular_file(
-    film: Path, decoder: IsolatedDecoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    film: Path, decoder: OwnDecoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)  # the name of a socket must be short
     outside = tmp_path / "outside"
@@ -290,7 +289,7 @@ def not_as_root() -> Iterator[None]:
 
 
 def test_a_file_removed_after_it_was_listed(
-    film: Path, decoder: IsolatedDecoder, tmp_path: Path
+    film: Path, decoder: OwnDecoder, tmp_path: Path
 ) -> None:
     path = tmp_path / "film.mp4"
     shutil.copy(film, path)
@@ -321,7 +320,7 @@ def test_five_bombs(kind: str, tmp_path: Path) -> None:
     write, setting = BOMBS[kind]
     path = write(tmp_path / "bomb.mp4")
     assert path.stat().st_size < 2_000_000
-    with IsolatedDecoder() as decoder:
+    with OwnDecoder() as decoder:
         cause = refusal(decoder, path)
         (child,) = decoder.idle_pids
         peak = resident_peak_mb(child)
@@ -339,14 +338,14 @@ def test_an_admitted_bomb_meets_the_memory_limit(
     # A frame takes 212 MB and 74 beside it. How many are needed, and which error FFmpeg reports
     # where there is no room, depends on the number of threads.
     path = write_huge(tmp_path / "bomb.mp4", 16384, 8640)
-    with IsolatedDecoder() as decoder:
+    with OwnDecoder() as decoder:
         cause = refusal(
             decoder, path, max_pixels=200_000_000, max_memory_mb=megabytes, threads=threads
         )
     assert f"limit of {megabytes} MB of memory" in cause and "media.max_memory_mb" in cause
 
 
-def test_sound_over_a_still_costs_no_memory(decoder: IsolatedDecoder, tmp_path: Path) -> None:
+def test_sound_over_a_still_costs_no_memory(decoder: OwnDecoder, tmp_path: Path) -> None:
     """Half an hour of sound takes 115 MB: what is handed out is let go of, picture or not."""
     path = write_hours_of_sound(tmp_path / "long.mp4", 0.5)
     blocks = list(
@@ -360,7 +359,7 @@ def test_sound_over_a_still_costs_no_memory(decoder: IsolatedDecoder, tmp_path: 
     assert all((block.frames == last).all() for block in blocks[1:])
 
 
-def test_a_file_of_too_many_bytes(film: Path, decoder: IsolatedDecoder) -> None:
+def test_a_file_of_too_many_bytes(film: Path, decoder: OwnDecoder) -> None:
     size = film.stat().st_size
     cause = refusal(decoder, film, max_file_bytes=size - 1)
     assert f"{size:,} bytes" in cause and f"limit of {size - 1:,}" in cause
@@ -369,7 +368,7 @@ def test_a_file_of_too_many_bytes(film: Path, decoder: IsolatedDecoder) -> None:
     assert decoder.decode_clip(film, size=SIZE, settings=fits).valid.all()
 
 
-def test_codecs_that_are_not_wanted(film: Path, decoder: IsolatedDecoder) -> None:
+def test_codecs_that_are_not_wanted(film: Path, decoder: OwnDecoder) -> None:
     cause = refusal(decoder, film, codecs=("hevc", "aac"))
     assert "in the format h264" in cause and "add h264 to media.codecs" in cause
     clip = decoder.decode_clip(film, size=SIZE, settings=DecodeSettings(codecs=("h264",)))
@@ -379,7 +378,7 @@ def test_codecs_that_are_not_wanted(film: Path, decoder: IsolatedDecoder) -> Non
         probe(film, DecodeSettings(codecs=("aac",)))
 
 
-def test_a_codec_that_was_never_wanted(decoder: IsolatedDecoder, tmp_path: Path) -> None:
+def test_a_codec_that_was_never_wanted(decoder: OwnDecoder, tmp_path: Path) -> None:
     """Of hundreds of decoders only the usual ones are in reach of a stranger's file."""
     path = write_film(tmp_path / "a.mkv", video_codec="snow", options={"strict": "-2"})
     assert "snow" not in PICTURE_CODECS
@@ -403,7 +402,7 @@ def test_settings_that_make_no_sense(wrong: dict, words: str) -> None:
         DecodeSettings(**wrong)
 
 
-def test_a_hole_in_an_mkv_is_told(decoder: IsolatedDecoder, tmp_path: Path) -> None:
+def test_a_hole_in_an_mkv_is_told(decoder: OwnDecoder, tmp_path: Path) -> None:
     """Matroska passes over damage without a word; the missing sound gives it away."""
     path = write_film(tmp_path / "a.mkv", seconds=6, sound=tone(6, 48_000), audio_codec="flac")
     body = bytearray(path.read_bytes())
@@ -416,7 +415,7 @@ def test_a_hole_in_an_mkv_is_told(decoder: IsolatedDecoder, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("codec", ["libx264", "libvpx-vp9"])
 def test_a_hole_in_the_picture_of_a_silent_mkv_is_told(
-    codec: str, decoder: IsolatedDecoder, tmp_path: Path
+    codec: str, decoder: OwnDecoder, tmp_path: Path
 ) -> None:
     path = write_film(tmp_path / "a.mkv", seconds=6, rate=10, pictures=noise(6), video_codec=codec)
     assert decoder.decode_clip(path, size=SIZE).problem is None
@@ -429,7 +428,7 @@ def test_a_hole_in_the_picture_of_a_silent_mkv_is_told(
     assert "s of picture are missing in its midst" in clip.problem
 
 
-def test_a_picture_that_stays_is_no_hole(decoder: IsolatedDecoder, tmp_path: Path) -> None:
+def test_a_picture_that_stays_is_no_hole(decoder: OwnDecoder, tmp_path: Path) -> None:
     times = [round(time * 90_000) for time in (0.0, 0.1, 3.0, 3.1, 7.9)]
     path = write_film(tmp_path / "a.mkv", times=times, rate=10, sound=tone(8, 48_000))
     clip = decoder.decode_clip(path, size=SIZE)
@@ -446,22 +445,20 @@ def edited(film: Path, path: Path, *, skipped: float, shown: float) -> Path:
     return path
 
 
-def test_an_edit_list_is_obeyed(film: Path, decoder: IsolatedDecoder, tmp_path: Path) -> None:
+def test_an_edit_list_is_obeyed(film: Path, decoder: OwnDecoder, tmp_path: Path) -> None:
     path = edited(film, tmp_path / "a.mp4", skipped=1.0, shown=2.0)
     clip = decoder.decode_clip(path, size=SIZE)
     assert numbers(clip.frames) == [37, 62] and clip.valid.all() and clip.problem is None
 
 
-def test_an_edit_list_that_cuts_the_end(
-    film: Path, decoder: IsolatedDecoder, tmp_path: Path
-) -> None:
+def test_an_edit_list_that_cuts_the_end(film: Path, decoder: OwnDecoder, tmp_path: Path) -> None:
     path = edited(film, tmp_path / "a.mp4", skipped=0.0, shown=1.0)
     clip = decoder.decode_clip(path, size=SIZE)
     assert numbers(clip.frames) == [12] and clip.problem is None
 
 
 def test_an_edit_list_that_promises_what_is_not_there(
-    film: Path, decoder: IsolatedDecoder, tmp_path: Path
+    film: Path, decoder: OwnDecoder, tmp_path: Path
 ) -> None:
     path = edited(film, tmp_path / "a.mp4", skipped=2.0, shown=3.0)
     clip = decoder.decode_clip(path, size=SIZE)

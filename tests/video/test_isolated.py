@@ -17,14 +17,14 @@ import numpy as np
 import pytest
 
 import avel_tf
-from avel_tf.video.decode import decode_blocks, decode_clip
 from avel_tf.video.decode_settings import DecodeSettings
 from avel_tf.video.errors import MediaError
-from avel_tf.video.isolated.decoder import IsolatedDecoder, shared_decoder
+from avel_tf.video.isolated.decoder import shared_decoder
 from avel_tf.video.isolated.process import DecoderProcess
 from avel_tf.video.probe import probe
 from tests.video.films import SIZE, TICKS, numbers, tone, write_film
 from tests.video.hostile import POISON, decoder_pids
+from tests.video.in_process import OwnDecoder, decode_blocks, decode_clip
 
 HOME = Path(avel_tf.__file__).resolve().parents[1]
 
@@ -37,8 +37,8 @@ def no_other_children() -> None:
 
 
 @pytest.fixture
-def decoder() -> Iterator[IsolatedDecoder]:
-    with IsolatedDecoder() as decoder:
+def decoder() -> Iterator[OwnDecoder]:
+    with OwnDecoder() as decoder:
         yield decoder
 
 
@@ -92,7 +92,7 @@ def _runs(pid: int) -> bool:
 @pytest.mark.slow
 @pytest.mark.parametrize("block_seconds", [1, 4, 10, 23, 60])
 def test_blocks_are_those_of_this_process(
-    block_seconds: int, long_film: Path, decoder: IsolatedDecoder
+    block_seconds: int, long_film: Path, decoder: OwnDecoder
 ) -> None:
     form = {"block_seconds": block_seconds, "frames_per_second": 3, "size": (20, 36)}
     ours = list(decode_blocks(long_film, **form))
@@ -105,7 +105,7 @@ def test_blocks_are_those_of_this_process(
 @pytest.mark.slow
 @pytest.mark.parametrize("seconds", [None, 1, 10, 15, 23, 30])
 def test_clips_are_those_of_this_process(
-    seconds: int | None, long_film: Path, decoder: IsolatedDecoder
+    seconds: int | None, long_film: Path, decoder: OwnDecoder
 ) -> None:
     same(
         decode_clip(long_film, seconds=seconds, size=SIZE),
@@ -113,7 +113,7 @@ def test_clips_are_those_of_this_process(
     )
 
 
-def test_what_is_handed_out_stays_as_it_is(long_film: Path, decoder: IsolatedDecoder) -> None:
+def test_what_is_handed_out_stays_as_it_is(long_film: Path, decoder: OwnDecoder) -> None:
     """The shared memory is used again and again; a clip must not change with it."""
     blocks = decoder.decode_blocks(long_film, block_seconds=1, size=SIZE)
     kept = [(block, block.frames.tobytes()) for block in blocks]
@@ -121,7 +121,7 @@ def test_what_is_handed_out_stays_as_it_is(long_film: Path, decoder: IsolatedDec
     kept[0][0].frames[:] = 1  # and it may be written to
 
 
-def test_errors_are_those_of_this_process(decoder: IsolatedDecoder, tmp_path: Path) -> None:
+def test_errors_are_those_of_this_process(decoder: OwnDecoder, tmp_path: Path) -> None:
     (tmp_path / "empty.mp4").write_bytes(b"")
     (tmp_path / "text.mp4").write_text("no film")
     for path in (tmp_path, tmp_path / "empty.mp4", tmp_path / "text.mp4", "missing.mp4", "a\0b"):
@@ -135,7 +135,7 @@ def test_errors_are_those_of_this_process(decoder: IsolatedDecoder, tmp_path: Pa
 
 
 @pytest.mark.parametrize("wrong", [{"frames_per_second": 0}, {"size": (0, 4)}, {"size": (4,)}])
-def test_requests_that_make_no_sense(wrong: dict, film: Path, decoder: IsolatedDecoder) -> None:
+def test_requests_that_make_no_sense(wrong: dict, film: Path, decoder: OwnDecoder) -> None:
     for decode in (decoder.decode_clip, decoder.decode_blocks):
         with pytest.raises(ValueError):
             decode(film, **wrong)
@@ -146,7 +146,7 @@ def test_requests_that_make_no_sense(wrong: dict, film: Path, decoder: IsolatedD
 
 
 def test_names_are_relative_to_the_folder_of_this_process(
-    film: Path, decoder: IsolatedDecoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    film: Path, decoder: OwnDecoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoder.decode_clip(film, size=SIZE)  # the child has started in another folder
     monkeypatch.chdir(tmp_path)
@@ -156,9 +156,7 @@ def test_names_are_relative_to_the_folder_of_this_process(
         assert clip.info.path == os.fsdecode(spelling)
 
 
-def test_a_child_is_used_again_and_knows_no_tensorflow(
-    film: Path, decoder: IsolatedDecoder
-) -> None:
+def test_a_child_is_used_again_and_knows_no_tensorflow(film: Path, decoder: OwnDecoder) -> None:
     decoder.decode_clip(film, size=SIZE)
     (first,) = decoder.idle_pids
     for rate in (1, 4):
@@ -172,7 +170,7 @@ def test_a_child_is_used_again_and_knows_no_tensorflow(
         decoder.decode_clip(film)
 
 
-def test_stopping_early_frees_the_child(long_film: Path, decoder: IsolatedDecoder) -> None:
+def test_stopping_early_frees_the_child(long_film: Path, decoder: OwnDecoder) -> None:
     for taken in (1, 2, 3):
         blocks = decoder.decode_blocks(long_film, block_seconds=2, size=SIZE)
         first = [numbers(next(blocks).frames) for _ in range(taken)]
@@ -182,7 +180,7 @@ def test_stopping_early_frees_the_child(long_film: Path, decoder: IsolatedDecode
 
 
 def test_threads_share_a_decoder(
-    film: Path, long_film: Path, decoder: IsolatedDecoder, tmp_path: Path
+    film: Path, long_film: Path, decoder: OwnDecoder, tmp_path: Path
 ) -> None:
     expected = {path: decode_clip(path, size=SIZE) for path in (film, long_film)}
     paths = [film, long_film] * 8
@@ -195,7 +193,7 @@ def test_threads_share_a_decoder(
 
 
 def test_any_number_of_children_may_have_ended_while_they_waited(
-    film: Path, decoder: IsolatedDecoder
+    film: Path, decoder: OwnDecoder
 ) -> None:
     """As all of a pool do after two minutes without work; a pause is no failure."""
     expected = decode_clip(film, size=SIZE)
@@ -213,7 +211,7 @@ def test_any_number_of_children_may_have_ended_while_they_waited(
 
 
 def test_headers_are_those_of_this_process(
-    film: Path, long_film: Path, decoder: IsolatedDecoder, monkeypatch: pytest.MonkeyPatch
+    film: Path, long_film: Path, decoder: OwnDecoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(film.parent)
     for path in (film, os.fsencode(long_film), film.name):
@@ -244,7 +242,7 @@ def test_headers_are_those_of_this_process(
     ],
 )
 def test_a_child_that_was_taken_over_and_lies_about_a_header(
-    answer: dict, film: Path, decoder: IsolatedDecoder, monkeypatch: pytest.MonkeyPatch
+    answer: dict, film: Path, decoder: OwnDecoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     true = dataclasses.asdict(probe(film))
     if isinstance(answer.get("info"), dict) and answer["info"]:
@@ -275,7 +273,7 @@ DEEDS = {
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "words"), DEEDS.items())
 def test_a_poisonous_header_costs_its_file_alone(
-    kind: str, words: str, poisoned: Path, decoder: IsolatedDecoder
+    kind: str, words: str, poisoned: Path, decoder: OwnDecoder
 ) -> None:
     settings = DecodeSettings(max_stall_seconds=1, max_memory_mb=300)
     with pytest.raises(MediaError) as caught:
@@ -287,7 +285,7 @@ def test_a_poisonous_header_costs_its_file_alone(
 
 @pytest.mark.parametrize(("kind", "words"), DEEDS.items())
 def test_a_poisonous_film_costs_itself_alone(
-    kind: str, words: str, poisoned: Path, decoder: IsolatedDecoder
+    kind: str, words: str, poisoned: Path, decoder: OwnDecoder
 ) -> None:
     settings = DecodeSettings(max_stall_seconds=1, max_memory_mb=300)
     good = decoder.decode_clip(poisoned / "good.mp4", size=SIZE, settings=settings)
@@ -302,7 +300,7 @@ def test_a_poisonous_film_costs_itself_alone(
 
 
 @pytest.mark.slow
-def test_ninety_nine_of_a_hundred(poisoned: Path, decoder: IsolatedDecoder) -> None:
+def test_ninety_nine_of_a_hundred(poisoned: Path, decoder: OwnDecoder) -> None:
     """One that aborts and one that hangs, each among a hundred, on two threads."""
     settings = DecodeSettings(max_stall_seconds=1)
 
@@ -326,7 +324,7 @@ def test_ninety_nine_of_a_hundred(poisoned: Path, decoder: IsolatedDecoder) -> N
 @pytest.mark.slow
 @pytest.mark.parametrize("deed", [signal.SIGKILL, signal.SIGSEGV, signal.SIGSTOP])
 def test_a_child_lost_in_the_middle_of_a_film(
-    deed: signal.Signals, long_film: Path, decoder: IsolatedDecoder
+    deed: signal.Signals, long_film: Path, decoder: OwnDecoder
 ) -> None:
     blocks = decoder.decode_blocks(
         long_film, block_seconds=1, size=SIZE, settings=DecodeSettings(max_stall_seconds=1)
@@ -340,7 +338,7 @@ def test_a_child_lost_in_the_middle_of_a_film(
     assert decoder.decode_clip(long_film, size=SIZE).seconds == 23
 
 
-def test_sigterm_to_every_process_costs_no_film(long_film: Path, decoder: IsolatedDecoder) -> None:
+def test_sigterm_to_every_process_costs_no_film(long_film: Path, decoder: OwnDecoder) -> None:
     """What the parent makes of it is the parent's business."""
     blocks = decoder.decode_blocks(long_film, block_seconds=1, size=SIZE)
     next(blocks)
@@ -349,9 +347,7 @@ def test_sigterm_to_every_process_costs_no_film(long_film: Path, decoder: Isolat
     assert len(list(blocks)) == 22 and decoder.idle_pids == (child,)
 
 
-def test_a_child_that_is_lost_between_two_films_costs_none(
-    film: Path, decoder: IsolatedDecoder
-) -> None:
+def test_a_child_that_is_lost_between_two_films_costs_none(film: Path, decoder: OwnDecoder) -> None:
     decoder.decode_clip(film, size=SIZE)
     (child,) = decoder.idle_pids
     os.kill(child, signal.SIGKILL)
@@ -361,7 +357,7 @@ def test_a_child_that_is_lost_between_two_films_costs_none(
 
 
 @pytest.mark.slow
-def test_waiting_for_the_caller_is_no_work(long_film: Path, decoder: IsolatedDecoder) -> None:
+def test_waiting_for_the_caller_is_no_work(long_film: Path, decoder: OwnDecoder) -> None:
     settings = DecodeSettings(max_wall_seconds=1.5, max_stall_seconds=1)
     seconds = 0
     for block in decoder.decode_blocks(long_film, block_seconds=8, size=SIZE, settings=settings):
@@ -370,14 +366,14 @@ def test_waiting_for_the_caller_is_no_work(long_film: Path, decoder: IsolatedDec
     assert seconds == 23
 
 
-def test_the_clock_runs_while_the_child_works(long_film: Path, decoder: IsolatedDecoder) -> None:
+def test_the_clock_runs_while_the_child_works(long_film: Path, decoder: OwnDecoder) -> None:
     settings = DecodeSettings(max_wall_seconds=0.001)
     with pytest.raises(MediaError, match=r"longer than 0\.001 s.*media\.max_wall_seconds"):
         list(decoder.decode_blocks(long_film, size=(224, 224), settings=settings))
 
 
 def test_children_that_cannot_start(
-    film: Path, decoder: IsolatedDecoder, monkeypatch: pytest.MonkeyPatch
+    film: Path, decoder: OwnDecoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(RuntimeError, match=r"No decoder process.*media\.isolated"):
@@ -389,7 +385,7 @@ def test_nothing_is_left_behind(film: Path, long_film: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
     named = set(os.listdir("/dev/shm"))
     for _ in range(3):
-        with IsolatedDecoder() as decoder:
+        with OwnDecoder() as decoder:
             decoder.decode_clip(film, size=SIZE)
             blocks = decoder.decode_blocks(long_film, block_seconds=1, size=SIZE)
             next(blocks)
@@ -405,8 +401,8 @@ def test_nothing_is_left_behind(film: Path, long_film: Path) -> None:
 
 PARENT = """
 import sys, time
-from avel_tf.video.isolated.decoder import IsolatedDecoder
-decoder = IsolatedDecoder()
+from tests.video.in_process import OwnDecoder
+decoder = OwnDecoder()
 blocks = decoder.decode_blocks(sys.argv[1], block_seconds=1, size=(8, 8))
 next(blocks)
 decoder.decode_clip(sys.argv[1], size=(8, 8))  # one child at work, one idle
@@ -460,9 +456,7 @@ def test_a_hanging_child_ends_with_its_parent(poisoned: Path) -> None:
             assert ended(children)
 
 
-def test_a_fork_does_not_touch_the_children_of_its_parent(
-    film: Path, decoder: IsolatedDecoder
-) -> None:
+def test_a_fork_does_not_touch_the_children_of_its_parent(film: Path, decoder: OwnDecoder) -> None:
     decoder.decode_clip(film, size=SIZE)
     idle = decoder.idle_pids
     if threading.active_count() > 1:

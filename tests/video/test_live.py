@@ -13,12 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avel_tf.video.decode import decode_blocks
 from avel_tf.video.decode_settings import DecodeSettings
 from avel_tf.video.errors import MediaError
-from avel_tf.video.isolated.decoder import IsolatedDecoder
-from avel_tf.video.live import check_source, decode_live, without_login
+from avel_tf.video.live import check_source, without_login
 from tests.video.films import SIZE, TICKS, numbers, tone, write_film
+from tests.video.in_process import OwnDecoder, decode_blocks, decode_live
 
 FRAGMENTED = {"movflags": "frag_keyframe+empty_moov"}
 SHORT = DecodeSettings(max_stall_seconds=1.5)
@@ -83,7 +82,7 @@ def test_a_second_is_there_before_the_next_has_come(transport):
     content = transport.read_bytes()
     # Of five seconds, three and a bit.
     part = content[: int(len(content) * 3.3 / SECONDS)]
-    with IsolatedDecoder() as decoder, piped(part, then_close=False) as descriptor:
+    with OwnDecoder() as decoder, piped(part, then_close=False) as descriptor:
         patient = DecodeSettings(max_stall_seconds=600)
         clips = decoder.decode_live("-", descriptor=descriptor, size=SIZE, settings=patient)
         assert [next(clips).valid.tolist() for _ in range(3)] == [[True]] * 3
@@ -97,7 +96,7 @@ def test_silence_counts_as_the_end(transport, isolated):
     content = transport.read_bytes()
     part = content[: int(len(content) * 3.3 / SECONDS)]
     found = []
-    with IsolatedDecoder() as decoder, piped(part, then_close=False) as descriptor:
+    with OwnDecoder() as decoder, piped(part, then_close=False) as descriptor:
         decode = decoder.decode_live if isolated else decode_live
         with contextlib.suppress(MediaError):
             for clip in decode("-", descriptor=descriptor, size=SIZE, settings=SHORT):
@@ -136,7 +135,7 @@ def test_silence_is_told(transport):
 )
 def test_what_is_no_stream(content, words):
     with (
-        IsolatedDecoder() as decoder,
+        OwnDecoder() as decoder,
         piped(content) as descriptor,
         pytest.raises(MediaError, match=words),
     ):
@@ -148,7 +147,7 @@ def test_a_folder_is_no_stream(tmp_path, isolated):
     descriptor = os.open(tmp_path, os.O_RDONLY)
     try:
         with (
-            IsolatedDecoder() as decoder,
+            OwnDecoder() as decoder,
             pytest.raises(MediaError, match=r"no stream can be read from it \(Is a directory\)"),
         ):
             decode = decoder.decode_live if isolated else decode_live
@@ -168,7 +167,7 @@ def test_the_limits_on_pictures_and_codecs_stay(transport):
 
 def test_the_limits_on_length_do_not_hold(transport):
     settings = DecodeSettings(max_seconds=1, max_frames=2, max_wall_seconds=0.01)
-    with IsolatedDecoder() as decoder, piped(transport.read_bytes()) as descriptor:
+    with OwnDecoder() as decoder, piped(transport.read_bytes()) as descriptor:
         assert len(list(decoder.decode_live("-", descriptor=descriptor, settings=settings))) == 5
 
 
@@ -190,7 +189,7 @@ def test_datagrams(transport):
 
     thread = threading.Thread(target=send)
     found = []
-    with IsolatedDecoder() as decoder:
+    with OwnDecoder() as decoder:
         clips = decoder.decode_live(f"udp://127.0.0.1:{port}", size=SIZE, settings=SHORT)
         threading.Timer(1.0, thread.start).start()
         try:
@@ -213,7 +212,7 @@ def test_what_is_opened():
 def test_a_password_is_not_shown():
     assert without_login("rtsp://me:secret@camera:554/a?b=1") == "rtsp://camera:554/a?b=1"
     assert without_login("me:secret@x") == "me:secret@x"
-    with IsolatedDecoder() as decoder, pytest.raises(MediaError) as caught:
+    with OwnDecoder() as decoder, pytest.raises(MediaError) as caught:
         list(decoder.decode_live("rtsp://me:secret@127.0.0.1:9/a", settings=SHORT))
     assert "secret" not in str(caught.value) and "refused" in str(caught.value)
 
@@ -251,7 +250,7 @@ def serve_rtsp(server: socket.socket, content: bytes) -> None:
 
 def test_a_camera(transport):
     expected = list(decode_blocks(transport, block_seconds=1, size=SIZE))
-    with socket.create_server(("127.0.0.1", 0)) as server, IsolatedDecoder() as decoder:
+    with socket.create_server(("127.0.0.1", 0)) as server, OwnDecoder() as decoder:
         thread = threading.Thread(target=serve_rtsp, args=(server, transport.read_bytes()))
         thread.start()
         source = f"rtsp://me:secret@127.0.0.1:{server.getsockname()[1]}/film"

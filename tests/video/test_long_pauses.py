@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from avel_tf.video.clip import Clip
-from avel_tf.video.decode import DecodeSettings, decode_blocks, decode_clip, join
+from avel_tf.video.decode import join
+from avel_tf.video.decode_settings import DecodeSettings
 from tests.video.coded_clip import SIZE, Coded, shown, steady, write
+from tests.video.in_process import decode_blocks, decode_clip
 
 # After so many seconds of sound without a picture the latest one is taken to stay; 300 in truth.
 BEHIND = 10

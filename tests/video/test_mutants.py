@@ -15,8 +15,8 @@ import pytest
 
 from avel_tf.video.decode_settings import DecodeSettings
 from avel_tf.video.errors import MediaError
-from avel_tf.video.isolated.decoder import IsolatedDecoder
 from tests.video.hostile import ARCHIVE_FILMS, FILMS, KINDS, SIZE, mutant, write_small
+from tests.video.in_process import OwnDecoder
 from tests.video.test_decode import invariants
 
 COUNT = int(os.environ.get("AVEL_MUTANTS", "1000"))
@@ -24,7 +24,7 @@ COUNT = int(os.environ.get("AVEL_MUTANTS", "1000"))
 SETTINGS = DecodeSettings(threads=1, max_stall_seconds=20, max_memory_mb=512, max_seconds=600)
 
 
-def outcome(decoder: IsolatedDecoder, path: Path) -> str:
+def outcome(decoder: OwnDecoder, path: Path) -> str:
     """How a file ended, in a word."""
     try:
         blocks = list(
@@ -48,7 +48,7 @@ def try_mutants(whole: Path, count: int) -> Counter[str]:
     path = whole.with_name(f"mutant{whole.suffix}")
     ends: Counter[tuple[str, str]] = Counter()
     slowest, began = 0.0, time.monotonic()
-    with IsolatedDecoder() as decoder:
+    with OwnDecoder() as decoder:
         assert outcome(decoder, whole) == "ok"
         first = decoder.idle_pids
         for number in range(count):
@@ -114,7 +114,7 @@ def test_every_percent(name: str, options: dict, seconds: float, tmp_path: Path)
     body = whole.read_bytes()
     path = tmp_path / f"cut{whole.suffix}"
     ends: Counter[str] = Counter()
-    with IsolatedDecoder() as decoder:
+    with OwnDecoder() as decoder:
         for percent in range(100):
             path.write_bytes(body[: len(body) * percent // 100])
             try:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from avel_tf.video.decode import decode_clip
 from avel_tf.video.decode_settings import DecodeSettings
 from avel_tf.video.errors import MediaError
 from avel_tf.video.probe import probe
 from tests.video.films import HEIGHT, TICKS, WIDTH, tone, write_film
+from tests.video.in_process import decode_clip
 
 
 def test_the_header_of_a_film(tmp_path: Path) -> None:

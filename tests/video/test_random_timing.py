@@ -10,8 +10,9 @@ import numpy as np
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from avel_tf.video.decode import decode_blocks, decode_clip, join
+from avel_tf.video.decode import join
 from tests.video.coded_clip import SIZE, Coded, copy, heard, shown, write
+from tests.video.in_process import decode_blocks, decode_clip
 from tests.video.player import differences, play
 from tests.video.test_timing_cases import FORMATS
 

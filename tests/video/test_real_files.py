@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avel_tf.video.decode import decode_clip
 from avel_tf.video.errors import MediaError
+from tests.video.in_process import decode_clip
 
 BESIDE = Path(__file__).resolve().parents[3] / "shared"
 SIZE = (56, 56)

@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from avel_tf.inference.localizer import Localizer
-from avel_tf.video.decode import decode_blocks
-from avel_tf.video.live import decode_live
 from tests.conftest import FLOAT32
 from tests.video.coded_clip import SIZE, Coded, heard, shown, write
+from tests.video.in_process import decode_blocks, decode_live
 from tests.video.player import differences, play
 from tests.video.test_live import piped
 from tests.video.test_timing_cases import FORMATS, FRAGMENTED, RATE, SHAPES
@@ -88,11 +87,11 @@ def test_a_stream_is_what_its_file_is(shape: str, name: str, tmp_path: Path) -> 
 
 
 def test_the_isolated_decoder_says_the_same(tmp_path: Path) -> None:
-    from avel_tf.video.isolated.decoder import shared_decoder
+    from avel_tf.video import decode
 
     pictures, sounds, remark = SHAPES["picture begins late"]
     path = write(tmp_path / "a.mp4", Coded(pictures, sounds=sounds))
     copied = shutil.copyfile(path, tmp_path / "b.mp4")
     last = list(decode_blocks(path, size=SIZE))[-1]
-    isolated = list(shared_decoder().decode_blocks(copied, size=SIZE))[-1]
+    isolated = list(decode.decode_blocks(copied, size=SIZE))[-1]
     assert last.remark == isolated.remark and remark in last.remark

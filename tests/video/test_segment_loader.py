@@ -15,13 +15,15 @@ from avel_tf.engines.tensorflow_engine import TensorFlowEngine
 from avel_tf.features.features import embed_files
 from avel_tf.features.settings import DataSettings
 from avel_tf.video import segment_loader
-from avel_tf.video.decode import decode_blocks, decode_clip
+from avel_tf.video.decode_request import DecodeRequest
 from avel_tf.video.decode_settings import DecodeSettings
 from avel_tf.video.errors import MediaError
+from avel_tf.video.in_process import decode_in_process
 from avel_tf.video.isolated.decoder import shared_decoder
 from avel_tf.video.segment_loader import SegmentLoader, segments_per_batch
 from tests.video.films import clicks, write_film
 from tests.video.hostile import POISON, decoder_pids
+from tests.video.in_process import decode_clip
 
 SECONDS = (3, 13, 1, 2, 5)  # shorter and longer than a block of ten seconds
 BROKEN = 2  # the place in `films` of the file that is none
@@ -51,7 +53,9 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def stream_of(films: list[Path], workers: int, **settings: object) -> SegmentLoader:
-    return SegmentLoader(films, frames_per_second=2, size=SIZE, workers=workers, **settings)
+    limits = settings.pop("settings", DecodeSettings())
+    requests = [DecodeRequest(path, 2, (SIZE, SIZE), settings=limits) for path in films]
+    return SegmentLoader(requests, workers=workers, **settings)
 
 
 def read(stream: SegmentLoader, batch_seconds: int = 5) -> list[tuple[int, bytes]]:
@@ -160,12 +164,11 @@ def test_a_file_that_breaks_off_is_named(films, tmp_path):
 def test_a_film_that_dies_midway_keeps_its_good_seconds(films, monkeypatch):
     """What killed its decoder after the first block is told beside them."""
 
-    def dying(path, **options):
-        blocks = decode_blocks(path, **options)
-        yield next(blocks)
-        raise MediaError(path, "the decoder was killed by signal 11 (SIGSEGV)")
+    def dying(request):
+        yield next(decode_in_process(request))
+        raise MediaError(request.path, "the decoder was killed by signal 11 (SIGSEGV)")
 
-    monkeypatch.setattr(segment_loader, "decode_blocks", dying)
+    monkeypatch.setattr(segment_loader, "decode", dying)
     stream = stream_of(films[1:2], 1, settings=DecodeSettings(isolated=False))
     assert len(read(stream)) == 10
     outcome = stream.outcomes[0]
@@ -254,7 +257,7 @@ def test_settings_have_limits():
 def test_isolation_changes_nothing(films):
     isolated = stream_of(films, 2)
     plain = stream_of(films, 2, settings=DecodeSettings(isolated=False))
-    assert isolated.settings.isolated
+    assert isolated.requests[0].settings.isolated
     assert sorted(read(isolated)) == sorted(read(plain))
     assert isolated.outcomes == plain.outcomes
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from avel_tf.video.decode import decode_clip
 from avel_tf.video.decode_settings import DecodeSettings
 from avel_tf.video.errors import MediaError
 from avel_tf.video.probe import probe
 from avel_tf.video.source import open_media
 from tests.video.films import SIZE, numbers, write_film
+from tests.video.in_process import decode_clip
 
 
 def refusal(path: str | bytes | os.PathLike) -> str:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from avel_tf.video.clip import Clip
-from avel_tf.video.decode import decode_blocks, decode_clip
 from tests.video.coded_clip import SIZE, Coded, copy, heard, shown, steady, write
+from tests.video.in_process import decode_blocks, decode_clip
 from tests.video.player import differences, play
 
 RATE = 4  # instants in a second

@@ -17,11 +17,12 @@ from hypothesis.extra.numpy import arrays
 
 from avel_tf.video.audio_mix import mix_seconds
 from avel_tf.video.clip import SAMPLE_RATE
-from avel_tf.video.decode import DecodeSettings, decode_blocks, decode_clip, join
+from avel_tf.video.decode import join
+from avel_tf.video.decode_settings import DecodeSettings
 from avel_tf.video.errors import MediaError
-from avel_tf.video.isolated.decoder import IsolatedDecoder
 from avel_tf.video.probe import probe
 from tests.video.films import FAST, SIZE, TICKS, numbered, numbers, tone, write_film
+from tests.video.in_process import OwnDecoder, decode_blocks, decode_clip
 
 RATE = 48_000
 SECONDS = 4
@@ -249,7 +250,7 @@ def test_opposite_phase_is_decided_second_by_second(tmp_path: Path) -> None:
     clip = read(path)
     assert tones(clip.waveform) == [{500: pytest.approx(0.5, rel=0.02)}] * SECONDS
     assert clip.remark is not None and "in 2 s" in clip.remark
-    with IsolatedDecoder() as decoder:
+    with OwnDecoder() as decoder:
         isolated = decoder.decode_clip(path, size=SIZE)
     assert isolated.waveform.tobytes() == clip.waveform.tobytes()
     assert (isolated.remark, isolated.audio_track) == (clip.remark, clip.audio_track)

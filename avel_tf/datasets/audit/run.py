@@ -16,10 +16,8 @@ from avel_tf.datasets.audit.finding import SEVERITIES, Finding
 from avel_tf.datasets.audit.leak_checks import check_leaks
 from avel_tf.datasets.audit.report import AuditReport
 from avel_tf.datasets.audit.settings import AuditSettings
-from avel_tf.video.decode import decode_blocks
+from avel_tf.video.decode import decode_blocks, read_header
 from avel_tf.video.decode_settings import DecodeSettings
-from avel_tf.video.isolated.decoder import shared_decoder
-from avel_tf.video.probe import probe as probe_header
 
 
 def audit(
@@ -50,12 +48,9 @@ def audit(
     """
     settings = settings or AuditSettings()
     media = media or DecodeSettings()
-    if probe is None:
-        probe = partial(shared_decoder().probe if media.isolated else probe_header, settings=media)
-    if decode is None:
-        decode = shared_decoder().decode_blocks if media.isolated else decode_blocks
-        # Damage in a picture that no second shows is damage, too.
-        decode = partial(decode, settings=replace(media, every_picture=True))
+    probe = probe or partial(read_header, settings=media)
+    # Damage is also reported in frames that are not sampled.
+    decode = partial(decode or decode_blocks, settings=replace(media, every_picture=True))
     facts = inspect_files(
         (video.path for video in dataset.videos),
         probe,

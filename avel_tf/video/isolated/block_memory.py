@@ -1,4 +1,4 @@
-"""Memory that a decoding child and its parent share, in slots of one block each."""
+"""Shared memory between a decoding worker process and its parent, in slots of one block each."""
 
 from __future__ import annotations
 
@@ -10,37 +10,30 @@ import numpy as np
 
 from avel_tf.video.clip import SAMPLE_RATE
 
-# While the parent takes one block, the child fills the other.
+# While the parent copies one block, the worker fills the other.
 SLOTS = 2
 
 
 class BlockMemory:
-    """Room for the pictures and the sound of a few blocks, mapped into two processes.
+    """Frames and waveforms of a few blocks, mapped into two processes.
 
     Args:
-        block_seconds: T of a whole block.
-        frames_per_second: F.
-        size: (H, W).
-        descriptor: The memory, as it came from the parent; None makes it. It has no name, so
-            there is nothing to clean up, whichever of the two is killed.
+        shape: (T, F, H, W) of a whole block.
+        descriptor: Descriptor of the memory, received from the parent; None creates the memory.
+            It has no name, so nothing has to be cleaned up when either process is killed.
     """
 
-    def __init__(
-        self,
-        block_seconds: int,
-        frames_per_second: int,
-        size: tuple[int, int],
-        descriptor: int | None = None,
-    ) -> None:
-        self.shape = (block_seconds, frames_per_second, *size)
+    def __init__(self, shape: tuple[int, ...], descriptor: int | None = None) -> None:
+        self.shape = shape
+        block_seconds = shape[0]
         frame_bytes = int(np.prod((*self.shape, 3)))
-        # The sound goes first, so that its four-byte samples are aligned.
+        # The waveform comes first, so that its four-byte samples are aligned.
         slot_bytes = block_seconds * SAMPLE_RATE * 4 + frame_bytes
         slot_bytes += -slot_bytes % mmap.PAGESIZE
         if descriptor is None:
             descriptor = os.memfd_create("avel-blocks", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
             os.ftruncate(descriptor, SLOTS * slot_bytes)
-            # A child that has been taken over must not pull the memory away from under the parent.
+            # A worker that has been taken over must not shrink memory that the parent reads.
             seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
             fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
         self.descriptor = descriptor
@@ -48,10 +41,10 @@ class BlockMemory:
         self._slot_bytes = slot_bytes
 
     def slot(self, number: int, seconds: int) -> tuple[np.ndarray, np.ndarray]:
-        """The first seconds of a slot, as views.
+        """Returns views of the first seconds of a slot.
 
         Args:
-            number: Which slot.
+            number: Index of the slot.
             seconds: T.
 
         Returns:
@@ -66,6 +59,6 @@ class BlockMemory:
         return frames.reshape(seconds, rate, height, width, 3), waveform  # [T, F, H, W, 3]
 
     def close_descriptor(self) -> None:
-        """Lets go of the descriptor once nobody has to be sent it; the mapping needs none."""
+        """Closes the descriptor, which only sending needs; the mapping stays."""
         os.close(self.descriptor)
         self.descriptor = -1

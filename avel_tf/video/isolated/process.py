@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from avel_tf.video.isolated.block_memory import BlockMemory
-from avel_tf.video.isolated.worker import MESSAGE_BYTES
+from avel_tf.video.isolated.protocol import MESSAGE_BYTES
 
 logger = logging.getLogger(__name__)
 

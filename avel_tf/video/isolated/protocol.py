@@ -1,30 +1,81 @@
-"""What decoding children answer, and what it means for the file; nothing of it is believed."""
+"""Messages between `IsolatedDecoder` and its worker processes.
+
+Messages are JSON, not pickle: code that took over a worker through a hostile file must not be able
+to run in the parent. Frames and waveforms travel in shared memory. The parent validates every reply
+and copies every block, because a worker may have been taken over.
+"""
 
 from __future__ import annotations
 
+import json
 import os
-import time
+from contextlib import suppress
+from dataclasses import asdict
 from typing import Any, get_type_hints
 
 import numpy as np
 
 from avel_tf.video.clip import Clip
+from avel_tf.video.decode_request import DecodeRequest
 from avel_tf.video.decode_settings import DecodeSettings
 from avel_tf.video.errors import MediaError
 from avel_tf.video.isolated.block_memory import SLOTS, BlockMemory
-from avel_tf.video.isolated.process import DecoderDied, DecoderProcess
 from avel_tf.video.probe import MediaInfo
 
-NONSENSE = "its decoder answered nonsense"
-_DECLARED = get_type_hints(MediaInfo)
+# Above the longest message: a path has up to 4,096 bytes, and JSON may escape each with six.
+MESSAGE_BYTES = 1 << 17
+NONSENSE = "its decoder sent an invalid reply"
+_INFO_TYPES = get_type_hints(MediaInfo)
 
 
-def clip_of(
+def decode_message(request: DecodeRequest) -> bytes:
+    """Encodes a request to decode; the descriptor of a stream is passed beside it."""
+    content = asdict(request)
+    content["path"] = os.fsdecode(request.path) if request.live else _absolute(request.path)
+    return json.dumps({"do": "decode", "request": content}).encode()
+
+
+def probe_message(path: str | bytes | os.PathLike, settings: DecodeSettings) -> bytes:
+    """Encodes a request for what the header of a file declares."""
+    content = {"path": _absolute(path), "settings": asdict(settings)}
+    return json.dumps({"do": "probe", "request": content}).encode()
+
+
+def parse_request(content: dict[str, Any]) -> DecodeRequest:
+    """Decodes the request of either message, in the worker process."""
+    settings = content["settings"]
+    settings = DecodeSettings(**{**settings, "codecs": tuple(settings["codecs"])})
+    size = tuple(content.get("size", (224, 224)))
+    return DecodeRequest(**{**content, "size": size, "settings": settings})
+
+
+def describe_block(clip: Clip) -> dict[str, Any]:
+    """Describes a block that has been written to shared memory."""
+    return {
+        "valid": "".join("01"[bool(valid)] for valid in clip.valid),
+        "info": describe_info(clip.info),
+        "has_sound": clip.has_sound,
+        "problem": clip.problem,
+        "remark": clip.remark,
+        "audio_track": clip.audio_track,
+    }
+
+
+def describe_info(info: MediaInfo) -> dict[str, Any]:
+    """Describes a header. The parent fills in the path as its caller spelt it."""
+    return {**asdict(info), "path": ""}
+
+
+def parse_block(
     path: str | bytes | os.PathLike, message: dict[str, Any], memory: BlockMemory
 ) -> Clip | None:
-    """The block that a message announces, copied out of the shared memory; None if it does not.
+    """Validates a reply and copies its block out of shared memory.
 
-    A child that has been taken over can send anything, so nothing is believed.
+    Returns:
+        The block, or None if the reply is of another kind.
+
+    Raises:
+        KeyError, TypeError, ValueError: The reply is invalid.
     """
     if message["kind"] != "block":
         return None
@@ -37,7 +88,7 @@ def clip_of(
         frames.copy(),
         waveform.copy(),
         valid,
-        info_of(path, message),
+        parse_info(path, message),
         bool(message["has_sound"]),
         None if problem is None else str(problem),
         None if remark is None else str(remark),
@@ -45,43 +96,23 @@ def clip_of(
     )
 
 
-def info_of(path: str | bytes | os.PathLike, message: dict[str, Any]) -> MediaInfo:
-    """What a header declares, as a child tells it."""
+def parse_info(path: str | bytes | os.PathLike, message: dict[str, Any]) -> MediaInfo:
+    """Validates the header in a reply.
+
+    Raises:
+        KeyError, TypeError: The reply is invalid.
+    """
     info = MediaInfo(**{**message["info"], "path": os.fsdecode(path)})
-    for name, kind in _DECLARED.items():
+    for name, kind in _INFO_TYPES.items():
         if not isinstance(getattr(info, name), kind):
             raise TypeError(f"{name} is no {kind}")
     return info
 
 
-def receive(
-    child: DecoderProcess,
-    path: str | bytes | os.PathLike,
-    settings: DecodeSettings,
-    worked: float,
-    awaited: str,
-) -> dict[str, Any]:
-    """The next message about a file on which its child has worked so many seconds."""
-    left = settings.max_wall_seconds - worked
-    began = time.monotonic()
-    try:
-        return child.receive(min(left, settings.max_stall_seconds))
-    except DecoderDied as error:
-        cause = str(error)
-        if error.overdue and left > settings.max_stall_seconds:
-            cause = (
-                f"decoding it hung: {awaited} took longer than {settings.max_stall_seconds:g} s; "
-                "if the file can be trusted, raise media.max_stall_seconds"
-            )
-        elif error.overdue:
-            cause = overdue(worked + time.monotonic() - began, settings)
-        raise MediaError(path, cause) from error
-
-
 def raise_for(
     path: str | bytes | os.PathLike, message: dict[str, Any], settings: DecodeSettings
 ) -> None:
-    """Raises what the last message about a file says, unless that is its end."""
+    """Raises a `MediaError` for the last reply about a file, unless it reports success."""
     kind = message["kind"]
     if kind == "refused":
         raise MediaError(path, str(message.get("cause")))
@@ -97,8 +128,9 @@ def raise_for(
         raise MediaError(path, NONSENSE)
 
 
-def overdue(seconds: float, settings: DecodeSettings) -> str:
-    return (
-        f"decoding it took longer than {settings.max_wall_seconds:g} s ({seconds:.1f} s so far); "
-        "if the file can be trusted, raise media.max_wall_seconds"
-    )
+def _absolute(path: str | bytes | os.PathLike) -> str:
+    """Makes a path independent of the working folder, without resolving symbolic links."""
+    name = os.fsdecode(path)
+    with suppress(FileNotFoundError):  # the working folder has been deleted
+        return os.path.join(os.getcwd(), name)
+    return name
