@@ -37,6 +37,8 @@ def run(options: argparse.Namespace) -> int:
         report = audit(dataset, settings, progress=progress, media=config.media)
     print(report.to_text())
     if options.out:
-        report.write_html(options.out)
+        from avel_tf.reports.audit_report import write_audit_report
+
+        write_audit_report(report, options.out)
         print(f"The page lies in {options.out}")
     return 2 if any(finding.severity == "error" for finding in report.findings) else 0

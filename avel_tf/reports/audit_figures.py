@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from avel_tf.datasets.audit.report import AuditReport, printable
 from avel_tf.reports.style import GRID, INK, MUTED, PALETTE, figure_to_svg, new_figure, style
-
-if TYPE_CHECKING:
-    from avel_tf.datasets.audit.report import AuditReport
 
 # As many rows as fit on a printed page.
 _MOST_CLASSES = 40
@@ -35,8 +33,6 @@ def draw_report(report: AuditReport) -> dict[str, str]:
 
 
 def _classes(report: AuditReport) -> str:
-    from avel_tf.datasets.audit.report import printable
-
     train = report.balances[0].seconds[:-1]  # [C]
     order = np.argsort(-train, kind="stable")  # [C]
     if len(order) > _MOST_CLASSES:

@@ -1,4 +1,4 @@
-"""What an audit found."""
+"""Findings of an audit and their text report."""
 
 from __future__ import annotations
 
@@ -13,19 +13,18 @@ from avel_tf.datasets.audit.file_facts import FileFacts
 from avel_tf.datasets.audit.finding import SEVERITIES, Finding
 
 _WORST_IN_TEXT = 10
-_WORST_IN_HTML = 200
 _CLASSES_IN_TEXT = 40
 
 
 @dataclass(frozen=True)
 class AuditReport:
-    """What an audit found.
+    """Findings of an audit. `avel_tf.reports.audit_report` renders them as a page.
 
     Args:
-        dataset: The data set.
-        findings: The defects, the most severe first; none when all is well.
-        balances: How classes and seconds are shared out in train, validation and test.
-        facts: What each file is like.
+        dataset: The dataset.
+        findings: The defects, the most severe first; empty if there are none.
+        balances: Seconds of each class in train, validation and test.
+        facts: Properties of each file.
     """
 
     dataset: Dataset
@@ -35,9 +34,9 @@ class AuditReport:
 
     @property
     def verdict(self) -> str:
-        """One sentence: how many defects of which severity there are."""
+        """Number of defects of each severity, as a sentence."""
         if not self.findings:
-            return "Nothing to complain of."
+            return "No defects found."
         counts = {
             severity: sum(finding.severity == severity for finding in self.findings)
             for severity in SEVERITIES
@@ -51,7 +50,7 @@ class AuditReport:
         """Writes the report for a terminal.
 
         Returns:
-            Lines of text: the data set, the splits, the classes, then each finding with its worst
+            Lines of text: the dataset, the splits, the classes, then each finding with its worst
             ten places. Control characters in names are spelled out.
         """
         lines = [
@@ -73,27 +72,8 @@ class AuditReport:
                 lines.append(f"{'':10}and {len(finding.items) - len(shown):,} more")
         return "\n".join(lines) + "\n"
 
-    def write_html(self, path: str | Path) -> None:
-        """Writes the report as one page that loads nothing from elsewhere.
-
-        Args:
-            path: The HTML file to write.
-        """
-        from avel_tf.reports.audit_figures import draw_report
-        from avel_tf.reports.html import write_page
-
-        write_page(
-            path,
-            "audit.html",
-            report=self,
-            name=self.dataset.root.name or str(self.dataset.root),
-            printable=printable,
-            worst=_WORST_IN_HTML,
-            drawings=draw_report(self),
-        )
-
     def headline(self) -> str:
-        """Says how large the data set is."""
+        """Number of videos, files and classes."""
         videos = self.dataset.videos
         files = len({video.media_id for video in videos})
         examples = f"{len(videos):,} videos"
@@ -139,7 +119,7 @@ class AuditReport:
         ]
 
     def durations(self, split: str) -> list[float]:
-        """Lists the lengths of the files of a split that say how long they are.
+        """Lists the known durations of the files of a split.
 
         Args:
             split: `"train"`, `"validation"` or `"test"`.
@@ -155,7 +135,7 @@ class AuditReport:
         header, *rows = self.class_rows()
         if len(rows) <= _CLASSES_IN_TEXT:
             return [header, *rows]
-        # Order of seconds in train, the split that matters for what can be learned.
+        # Sorted by seconds in train, which limits what a model can learn.
         order = sorted(
             range(len(rows) - 1), key=lambda index: -int(self.balances[0].seconds[index])
         )
@@ -166,7 +146,7 @@ class AuditReport:
 
 
 def printable(text: str) -> str:
-    """Spells out what a terminal would obey and a page could not show.
+    """Escapes characters that control a terminal or cannot be displayed.
 
     Args:
         text: A file name or a label, of any origin.
@@ -183,7 +163,7 @@ def printable(text: str) -> str:
 
 
 def _table(rows: Sequence[Sequence[str]], numbers: bool = True) -> list[str]:
-    """Aligns columns: the first to the left, the others to the right where they are numbers."""
+    """Aligns columns: the first to the left, numbers to the right."""
     cells = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = []

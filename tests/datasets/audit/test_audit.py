@@ -16,6 +16,7 @@ import pytest
 
 from avel_tf.datasets import SPLITS, load_dataset
 from avel_tf.datasets.audit import AuditReport, AuditSettings, audit
+from avel_tf.reports.audit_report import write_audit_report
 from avel_tf.video.errors import MediaError
 
 SETTINGS = AuditSettings(minimum_examples=3, workers=2)
@@ -83,8 +84,8 @@ def found(report: AuditReport) -> dict[str, tuple[str, list[str]]]:
 def test_silent_on_a_clean_data_set(clean) -> None:
     report = clean.audit()
     assert report.findings == ()
-    assert report.verdict == "Nothing to complain of."
-    assert "Nothing to complain of." in report.to_text()
+    assert report.verdict == "No defects found."
+    assert "No defects found." in report.to_text()
 
 
 @pytest.mark.parametrize(
@@ -322,7 +323,7 @@ def test_hostile_names_are_shown_not_obeyed(clean) -> None:
     report = clean.audit()
     text = report.to_text()
     assert "\x1b" not in text and r"\x1b[31mred.mp4" in text
-    report.write_html(clean.folder / "out" / "audit.html")
+    write_audit_report(report, clean.folder / "out" / "audit.html")
     page = (clean.folder / "out" / "audit.html").read_text("utf-8")
     assert "&lt;script&gt;alert(1).mp4" in page and "&lt;i&gt;bad" in page
     assert "<script" not in page and "<b>" not in page and "<i>" not in page
@@ -338,14 +339,14 @@ def test_a_file_name_of_any_bytes(clean) -> None:
     path.write_bytes(lines.encode("utf-8", "surrogateescape"))
     report = audit(load_dataset(clean.folder), SETTINGS, clean.probe, clean.decode)
     assert r"caf\udce9.mp4  bad" in report.to_text()
-    report.write_html(clean.folder / "audit.html")
+    write_audit_report(report, clean.folder / "audit.html")
 
 
 def test_page_is_self_contained_and_the_same_each_time(clean) -> None:
     clean.infos["train0.mp4"] = {"error": "bad"}
     report = clean.audit()
     for name in ("a.html", "b.html"):
-        report.write_html(clean.folder / name)
+        write_audit_report(report, clean.folder / name)
     page = (clean.folder / "a.html").read_text("utf-8")
     assert page == (clean.folder / "b.html").read_text("utf-8")
     outside = page.replace("http://www.w3.org/", "")  # the names of the XML vocabularies
