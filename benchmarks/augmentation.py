@@ -22,7 +22,7 @@ import numpy as np
 from measuring import timed
 
 from avel_tf.features.examples import Examples
-from avel_tf.models import ModelSettings, build_model, fit_normalization
+from avel_tf.models import ModelSettings, build, fit_normalization
 from avel_tf.training.augmentation.settings import AugmentationSettings
 from avel_tf.training.settings import TrainingSettings
 from avel_tf.training.train import augmentation_for, compile_model
@@ -90,7 +90,7 @@ def random_examples() -> Examples:
 
 def trainer(settings: TrainingSettings, examples: Examples) -> Callable[[], object]:
     """Trains for `STEPS` steps each time it is called; its graph is there already."""
-    model = build_model(
+    model = build(
         ModelSettings(), visual_width=VISUAL_WIDTH, audio_width=AUDIO_WIDTH, classes=CLASSES
     )
     fit_normalization(model, examples.valid_seconds("visual"), examples.valid_seconds("audio"))

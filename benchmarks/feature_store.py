@@ -32,7 +32,7 @@ from avel_tf.events.labels import Labels
 from avel_tf.features.examples import Examples, load_examples
 from avel_tf.features.feature_store import FeatureStore, FeatureStoreWriter
 from avel_tf.features.features import Features
-from avel_tf.models import ModelSettings, build_model
+from avel_tf.models import ModelSettings, build
 from avel_tf.training.run import probabilities_of
 from avel_tf.training.settings import TrainingSettings
 from avel_tf.training.train import compile_model, train
@@ -140,9 +140,7 @@ def compare_training(stores: dict[str, FeatureStore], scratch: Path, rounds: int
     settings = TrainingSettings()
     arrays = load_examples(stores["float32"], "train", seconds=SECONDS)
     steps = -(-len(arrays) // settings.batch_size)
-    model = build_model(
-        ModelSettings(), visual_width=2048, audio_width=128, classes=len(LABELS), seed=0
-    )
+    model = build(ModelSettings(), visual_width=2048, audio_width=128, classes=len(LABELS), seed=0)
     trained = compile_model(model, settings, steps)
 
     def fit(given: Examples | None) -> list[tuple[float, float]]:

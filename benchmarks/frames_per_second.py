@@ -16,7 +16,7 @@ import numpy as np
 from avel_tf.datasets import load_dataset, segment_labels
 from avel_tf.embeddings import load_audio, load_visual
 from avel_tf.features.examples import Examples
-from avel_tf.models import ModelSettings, build_model, fit_normalization
+from avel_tf.models import ModelSettings, build, fit_normalization
 from avel_tf.training.checkpoint import EpochCheckpoint
 from avel_tf.training.settings import TrainingSettings
 from avel_tf.training.train import compile_model
@@ -90,7 +90,7 @@ def accuracy(frames_per_second, seed):
         examples(split, frames_per_second) for split in ("train", "validation", "test")
     )
     settings = TrainingSettings(epochs=options.epochs, seed=seed)
-    model = build_model(
+    model = build(
         ModelSettings(),
         visual_width=visual.width,
         audio_width=audio.width,

@@ -116,7 +116,8 @@ def _export(scratch: Path, backbones: str, rate: int) -> None:
     from avel_tf.embeddings import AudioSettings, EmbeddingSettings, VisualSettings, load_extractor
     from avel_tf.events.labels import AVE_CLASSES, Labels
     from avel_tf.export.saved_model import export_saved_model
-    from avel_tf.models import ModelSettings, build_model
+    from avel_tf.models import ModelSettings
+    from avel_tf.models import build as build_model
 
     visual = audio = "compact"
     if backbones == "large":

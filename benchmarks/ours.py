@@ -134,13 +134,13 @@ def features(clips: int, visual: int = VISUAL, audio: int = AUDIO) -> tuple[np.n
 def train(clips: int) -> Callable[[], Work]:
     """Training steps of the head, from arrays in memory."""
     from avel_tf.features.examples import Examples
-    from avel_tf.models import ModelSettings, build_model
+    from avel_tf.models import ModelSettings, build
     from avel_tf.training.settings import TrainingSettings
     from avel_tf.training.train import compile_model
 
     examples = Examples(*features(clips))
     settings = TrainingSettings()
-    model = build_model(ModelSettings(), visual_width=VISUAL, audio_width=AUDIO, classes=CLASSES)
+    model = build(ModelSettings(), visual_width=VISUAL, audio_width=AUDIO, classes=CLASSES)
     steps = clips // settings.batch_size
     trained = compile_model(model, settings, steps)
 

@@ -11,28 +11,28 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from avel_tf.models.activation import is_multi_label, probabilities_from
     from avel_tf.models.attention import attention_model, attention_names
-    from avel_tf.models.build import build_model
     from avel_tf.models.head_check import check_head
+    from avel_tf.models.layers.normalization import FeatureNormalization, fit_normalization
     from avel_tf.models.loading import load_model
     from avel_tf.models.losses.multiple_instance_cross_entropy import MultipleInstanceCrossEntropy
     from avel_tf.models.losses.segment_cross_entropy import SegmentCrossEntropy
-    from avel_tf.models.normalization import FeatureNormalization, fit_normalization
+    from avel_tf.models.networks import build
     from avel_tf.models.objectives import losses_for, training_outputs
     from avel_tf.models.settings import MODELS, ModelSettings
 
 _HOMES = {
-    "FeatureNormalization": "avel_tf.models.normalization",
+    "FeatureNormalization": "avel_tf.models.layers.normalization",
     "MODELS": "avel_tf.models.settings",
     "ModelSettings": "avel_tf.models.settings",
     "MultipleInstanceCrossEntropy": "avel_tf.models.losses.multiple_instance_cross_entropy",
     "SegmentCrossEntropy": "avel_tf.models.losses.segment_cross_entropy",
     "attention_model": "avel_tf.models.attention",
     "attention_names": "avel_tf.models.attention",
-    "build_model": "avel_tf.models.build",
+    "build": "avel_tf.models.networks",
     "check_head": "avel_tf.models.head_check",
     "is_multi_label": "avel_tf.models.activation",
     "probabilities_from": "avel_tf.models.activation",
-    "fit_normalization": "avel_tf.models.normalization",
+    "fit_normalization": "avel_tf.models.layers.normalization",
     "load_model": "avel_tf.models.loading",
     "losses_for": "avel_tf.models.objectives",
     "training_outputs": "avel_tf.models.objectives",
@@ -45,7 +45,7 @@ __all__ = [
     "SegmentCrossEntropy",
     "attention_model",
     "attention_names",
-    "build_model",
+    "build",
     "check_head",
     "fit_normalization",
     "is_multi_label",

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 import keras
 
-from avel_tf.models.spatial_attention import AudioGuidedSpatialAttention
+from avel_tf.models.layers import AudioGuidedSpatialAttention
 
 
 def attention_names(model: keras.Model) -> tuple[str, ...]:
     """Names the attention layers of a model, from input to output.
 
     Args:
-        model: a model from `build_model` or `load_model`.
+        model: a model from `build` or `load_model`.
 
     Returns:
         Names such as "audio_to_visual_attention".
@@ -35,7 +35,7 @@ def attention_model(model: keras.Model, names: Sequence[str] | None = None) -> k
     places of its map, row by row of the picture.
 
     Args:
-        model: a model from `build_model` or `load_model`.
+        model: a model from `build` or `load_model`.
         names: some of `attention_names(model)`; all of them when left out.
 
     Returns:

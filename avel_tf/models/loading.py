@@ -8,9 +8,8 @@ from pathlib import Path
 
 import keras
 
-# build, for its side effect: it registers every layer that a file may name.
-from avel_tf.models import build as _build  # noqa: F401
-from avel_tf.models.normalization import FeatureNormalization
+# The import of layers registers every class that a file may name.
+from avel_tf.models.layers import FeatureNormalization
 from avel_tf.models.settings import MODELS
 
 _INPUTS = {"audio", "valid", "visual"}

@@ -10,21 +10,25 @@ from typing import Any
 import keras
 
 from avel_tf.models.activation import is_multi_label
-from avel_tf.models.background_gate import AUDIO_GATE, gate_logits
-from avel_tf.models.class_activation import VISUAL as CLASS_ACTIVATION
-from avel_tf.models.class_activation import activation_logits
-from avel_tf.models.contrast import ENCODER, contrast_views
-from avel_tf.models.losses.clip_cross_entropy import ClipCrossEntropy
-from avel_tf.models.losses.contrast_loss import ContrastLoss
-from avel_tf.models.losses.event_cross_entropy import EventCrossEntropy
-from avel_tf.models.losses.multiple_instance_binary_cross_entropy import (
-    MultipleInstanceBinaryCrossEntropy,
+from avel_tf.models.layers import (
+    BackgroundContrast,
+    ClassActivation,
+    EventGate,
+    PositiveSamplePropagation,
 )
-from avel_tf.models.losses.multiple_instance_cross_entropy import MultipleInstanceCrossEntropy
-from avel_tf.models.losses.segment_binary_cross_entropy import SegmentBinaryCrossEntropy
-from avel_tf.models.losses.segment_cross_entropy import SegmentCrossEntropy
-from avel_tf.models.losses.similarity_loss import SimilarityLoss
-from avel_tf.models.propagation import PROPAGATION, similarity
+from avel_tf.models.layers.background_gate import joint_gate_logits
+from avel_tf.models.layers.class_activation import pool_class_activation
+from avel_tf.models.layers.propagation import similarity
+from avel_tf.models.losses import (
+    ClipCrossEntropy,
+    ContrastLoss,
+    EventCrossEntropy,
+    MultipleInstanceBinaryCrossEntropy,
+    MultipleInstanceCrossEntropy,
+    SegmentBinaryCrossEntropy,
+    SegmentCrossEntropy,
+    SimilarityLoss,
+)
 
 LOGITS = "logits"
 SUPERVISION = ("full", "weak")
@@ -35,24 +39,43 @@ class _Auxiliary:
     """An output that only training needs.
 
     Attributes:
-        layer: the layer whose presence says that the model has it.
-        output: makes it of the model.
-        loss: makes its loss of the number of classes.
-        needs_seconds: whether its loss needs to know when an event happens.
+        layer: type of the layers that it is computed from.
+        output: computes it from the model and these layers, in the order of the graph.
+        loss: makes its loss from the number of classes.
+        needs_times: whether the loss needs the times of events.
     """
 
-    layer: str
-    output: Callable[[keras.Model], Any]
+    layer: type[keras.layers.Layer]
+    output: Callable[[keras.Model, list[keras.layers.Layer]], Any]
     loss: Callable[[int], keras.losses.Loss]
-    needs_seconds: bool
+    needs_times: bool
 
 
-# Each loss has the weight 1 that its paper gives it (that of PSP lies in its unit).
+# Each loss has the weight 1 of its paper; the factor of PSP is part of its loss.
 _AUXILIARIES = {
-    "background_gate": _Auxiliary(AUDIO_GATE, gate_logits, EventCrossEntropy, True),
-    "class_activation": _Auxiliary(CLASS_ACTIVATION, activation_logits, ClipCrossEntropy, False),
-    "similarity": _Auxiliary(PROPAGATION, similarity, SimilarityLoss, True),
-    "contrast": _Auxiliary(ENCODER, contrast_views, ContrastLoss, True),
+    "background_gate": _Auxiliary(
+        EventGate,
+        lambda model, gates: joint_gate_logits(gates[0].output, gates[1].output),
+        EventCrossEntropy,
+        True,
+    ),
+    "class_activation": _Auxiliary(
+        ClassActivation,
+        lambda model, found: pool_class_activation(
+            found[0].output, found[1].output, model.input["valid"]
+        ),
+        ClipCrossEntropy,
+        False,
+    ),
+    "similarity": _Auxiliary(
+        PositiveSamplePropagation,
+        lambda model, found: similarity(found[0].output),
+        SimilarityLoss,
+        True,
+    ),
+    "contrast": _Auxiliary(
+        BackgroundContrast, lambda model, found: found[0].output[1], ContrastLoss, True
+    ),
 }
 
 
@@ -60,7 +83,7 @@ def training_outputs(model: keras.Model, names: Sequence[str] | None = None) -> 
     """Makes a model of the same inputs and weights that returns what the losses look at.
 
     Args:
-        model: a model from `build_model` or `load_model`.
+        model: a model from `build` or `load_model`.
         names: which outputs, such as the keys of `losses_for`; all that the model has when left
             out.
 
@@ -77,7 +100,8 @@ def training_outputs(model: keras.Model, names: Sequence[str] | None = None) -> 
         >>> trainee = training_outputs(model, tuple(losses))
         >>> trainee.compile("adamw", loss=losses, loss_weights=weights, jit_compile=False)
     """
-    known = (LOGITS, *_auxiliaries_of(model))
+    auxiliaries = _auxiliaries_of(model)
+    known = (LOGITS, *auxiliaries)
     for name in names or ():
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
@@ -86,7 +110,7 @@ def training_outputs(model: keras.Model, names: Sequence[str] | None = None) -> 
                 f"{near!r}. It offers {', '.join(known)}."
             )
     outputs = {
-        name: model.output if name == LOGITS else _AUXILIARIES[name].output(model)
+        name: model.output if name == LOGITS else auxiliaries[name]
         for name in (known if names is None else names)
     }
     return keras.Model(model.input, outputs, name=f"{model.name}_training")
@@ -105,7 +129,7 @@ def losses_for(
     sample weight, valid as float32 `[B, T]`.
 
     Args:
-        model: a model from `build_model` or `load_model`.
+        model: a model from `build` or `load_model`.
         supervision: `full`: the targets of every second; `weak`: only which events a clip holds.
             Then pieces whose loss needs to know when an event happens are trained by the logits
             alone.
@@ -128,7 +152,7 @@ def losses_for(
     weak = supervision == "weak"
     losses = {LOGITS: _loss_of_logits(classes, label_smoothing, weak, is_multi_label(model))}
     for name in _auxiliaries_of(model):
-        if not (weak and _AUXILIARIES[name].needs_seconds):
+        if not (weak and _AUXILIARIES[name].needs_times):
             losses[name] = _AUXILIARIES[name].loss(classes)
     weights = {name: 1.0 if name == LOGITS else auxiliary_weight for name in losses}
     return losses, weights
@@ -146,6 +170,10 @@ def _loss_of_logits(
     return SegmentCrossEntropy(label_smoothing)
 
 
-def _auxiliaries_of(model: keras.Model) -> tuple[str, ...]:
-    present = {layer.name for layer in model.layers}
-    return tuple(name for name, each in _AUXILIARIES.items() if each.layer in present)
+def _auxiliaries_of(model: keras.Model) -> dict[str, Any]:
+    """The auxiliary outputs of a model, by name."""
+    outputs = {}
+    for name, each in _AUXILIARIES.items():
+        if found := [layer for layer in model.layers if isinstance(layer, each.layer)]:
+            outputs[name] = each.output(model, found)
+    return outputs

@@ -17,7 +17,7 @@ from avel_tf.features.overlaps import count_overlaps
 from avel_tf.models import (
     FeatureNormalization,
     ModelSettings,
-    build_model,
+    build,
     check_head,
     fit_normalization,
     is_multi_label,
@@ -28,10 +28,8 @@ from avel_tf.models import (
 from avel_tf.training.augmentation.augmentation import Augmentation
 from avel_tf.training.augmentation.statistics import Statistics
 from avel_tf.training.checkpoint import EpochCheckpoint
-from avel_tf.training.clip_accuracy import ClipAccuracy
 from avel_tf.training.memory import memory_for_features
-from avel_tf.training.segment_accuracy import SegmentAccuracy
-from avel_tf.training.segment_f1 import ClipF1, SegmentF1
+from avel_tf.training.metrics import ClipAccuracy, ClipF1, SegmentAccuracy, SegmentF1
 from avel_tf.training.settings import TrainingSettings
 from avel_tf.training.training_model import TrainingModel
 
@@ -96,7 +94,7 @@ def train(
     if not model_settings.multi_label and (overlaps := count_overlaps(store, "train")):
         logger.warning("%s", overlaps.message(model_settings.head))
 
-    model = build_model(
+    model = build(
         model_settings,
         visual_width=store.recipe.visual.width,
         audio_width=store.recipe.audio.width,

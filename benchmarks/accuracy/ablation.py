@@ -21,7 +21,7 @@ from intervals import percent, summary
 from networks import NETWORKS
 
 from avel_tf.features.feature_store import FeatureStore
-from avel_tf.models import build
+from avel_tf.models import networks
 
 DEFAULT = "avel"
 # Row: settings after --set, and the network in `networks.py` that stands in for the default.
@@ -68,13 +68,13 @@ parser.add_argument("--out", type=Path, required=True, help="a JSON file for the
 @contextmanager
 def standing_in(name):
     """Lets a network of `networks.py` be built as `avel`."""
-    known = dict(build._NETWORKS)
+    known = dict(networks.NETWORKS)
     if name:
-        build._NETWORKS["avel"] = NETWORKS[name]
+        networks.NETWORKS["avel"] = NETWORKS[name]
     try:
         yield
     finally:
-        build._NETWORKS.update(known)
+        networks.NETWORKS.update(known)
 
 
 def measure(store, clips, row, seed, overrides):

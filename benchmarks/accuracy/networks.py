@@ -7,13 +7,16 @@ from typing import Any
 
 from keras import layers
 
-from avel_tf.models.blocks import attend, normalise, project, read_seconds
 from avel_tf.models.heads import segment_logits
+from avel_tf.models.layers import normalise
+from avel_tf.models.networks import _attend as attend
+from avel_tf.models.networks import _project as project
+from avel_tf.models.networks import _temporal_encoder as temporal_encoder
 from avel_tf.models.settings import ModelSettings
 
 
 def _without(piece: str, inputs: dict[str, Any], classes: int, settings: ModelSettings) -> Any:
-    """`avel` (avel_tf/models/avel.py) without `piece`; settings decide on the rest."""
+    """`avel` (avel_tf/models/networks.py) without `piece`; settings decide on the rest."""
     valid = inputs["valid"]
     features = [normalise(inputs[name], valid, name) for name in ("visual", "audio")]
     visual, audio = (
@@ -30,8 +33,8 @@ def _without(piece: str, inputs: dict[str, Any], classes: int, settings: ModelSe
             attend(audio, visual, valid, "audio_to_visual_attention", settings),
         )
     streams = [visual, audio] + (both if piece != "product" else [])
-    seconds = read_seconds(layers.Concatenate(name="streams")(streams), valid, settings)
-    return segment_logits(seconds, features, valid, classes, settings)
+    segments = temporal_encoder(layers.Concatenate(name="streams")(streams), valid, settings)
+    return segment_logits(segments, features, valid, classes, settings)
 
 
 NETWORKS = {piece: partial(_without, piece) for piece in ("self_attention", "product")}

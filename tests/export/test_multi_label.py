@@ -12,7 +12,7 @@ from avel_tf.events.postprocessing import Postprocessing
 from avel_tf.events.result import read_results
 from avel_tf.export.saved_model import export_saved_model
 from avel_tf.inference.localizer import Localizer, ModelError
-from avel_tf.models import ModelSettings, build_model
+from avel_tf.models import ModelSettings, build
 from avel_tf.reports.results_report import write_results_report
 from avel_tf.training.run import probabilities_of
 from tests.conftest import FLOAT32
@@ -27,7 +27,7 @@ DECODING = Postprocessing(1.25, EventPostprocessor(), "validation", 9, (31 / 64,
 def head(extractor):
     settings = ModelSettings(width=8, heads=2, lstm_units=4, head="multi_label")
     recipe = extractor.recipe
-    return build_model(
+    return build(
         settings, visual_width=recipe.visual.width, audio_width=recipe.audio.width, classes=3
     )
 

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from avel_tf.models import MODELS, ModelSettings, build_model, fit_normalization
+from avel_tf.models import MODELS, ModelSettings, build, fit_normalization
 
 VISUAL_WIDTH, AUDIO_WIDTH, CLASSES = 12, 7, 3
 # Settings of `avel` that between them use every piece; `per_second` with class activation is the
@@ -28,7 +28,7 @@ def small_model(
     name: str, seed: int = 0, *, visual_places: int = 1, **settings: object
 ) -> keras.Model:
     sizes = {"width": 8, "heads": 2, "lstm_units": 5, **settings}
-    return build_model(
+    return build(
         ModelSettings(name, **sizes),
         visual_width=VISUAL_WIDTH,
         audio_width=AUDIO_WIDTH,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from avel_tf.models import MODELS, ModelSettings, SegmentCrossEntropy, build_model
+from avel_tf.models import MODELS, ModelSettings, SegmentCrossEntropy, build
 from tests.models.conftest import (
     AUDIO_WIDTH,
     CLASSES,
@@ -133,7 +133,7 @@ def test_kernels_of_one_attention_start_different() -> None:
 def test_wrong_size_is_refused(size: str) -> None:
     sizes = {"visual_width": 4, "audio_width": 4, "classes": 4, size: 0}
     with pytest.raises(ValueError, match=f"Received: {size}=0"):
-        build_model(ModelSettings(), **sizes)
+        build(ModelSettings(), **sizes)
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from avel_tf.models import (
     ModelSettings,
     attention_model,
     attention_names,
-    build_model,
+    build,
     fit_normalization,
     load_model,
 )
@@ -36,7 +36,7 @@ def test_without_spatial_attention_places_are_averaged(name: str) -> None:
     """As a network of vectors would see their mean, weight for weight."""
     maps, vectors = (
         small_model(name, visual_places=PLACES),
-        build_model(
+        build(
             ModelSettings(name, width=8, heads=2, lstm_units=5),
             visual_width=CHANNELS,
             audio_width=AUDIO_WIDTH,

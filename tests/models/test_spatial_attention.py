@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from avel_tf.models.spatial_attention import AudioGuidedSpatialAttention
+from avel_tf.models.layers.spatial_attention import AudioGuidedSpatialAttention
 from tests.models.layer_testing import run_layer_test
 
 RNG = np.random.default_rng(0)

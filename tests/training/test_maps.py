@@ -118,11 +118,11 @@ def test_a_killed_run_goes_on_exactly(store, tmp_path):
 
 def test_every_place_has_the_noise_of_its_channel(store, tmp_path):
     from avel_tf.features.examples import load_examples
-    from avel_tf.models import build_model, fit_normalization
+    from avel_tf.models import build, fit_normalization
     from avel_tf.training.augmentation.settings import AugmentationSettings
 
     examples = load_examples(store, "train", seconds=SECONDS)
-    model = build_model(
+    model = build(
         settings("avel"), visual_width=RECIPE.visual.width, audio_width=THINGS, classes=3,
         visual_places=THINGS,
     )  # fmt: skip

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import sklearn.metrics
 
-from avel_tf.training.clip_accuracy import ClipAccuracy
-from avel_tf.training.segment_accuracy import SegmentAccuracy
+from avel_tf.training.metrics import ClipAccuracy, SegmentAccuracy
 
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(size=(30, 5, 4)).astype("float32")

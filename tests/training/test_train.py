@@ -13,7 +13,7 @@ import pytest
 from avel_tf.features.examples import load_examples
 from avel_tf.features.feature_store import FeatureStore
 from avel_tf.features.features import Features
-from avel_tf.models import ModelSettings, build_model
+from avel_tf.models import ModelSettings, build
 from avel_tf.training.checkpoint import EpochCheckpoint
 from avel_tf.training.run import probabilities_of
 from avel_tf.training.settings import TrainingSettings
@@ -185,7 +185,7 @@ def test_without_validation_the_last_epoch_is_kept(splits, tmp_path, caplog):
     )
     assert "no validation split" in caplog.text
     assert [row["epoch"] for row in seen] == [1, 2] and "val_loss" not in seen[0]
-    last = build_model(stores.QUICKEST, visual_width=6, audio_width=5, classes=3)
+    last = build(stores.QUICKEST, visual_width=6, audio_width=5, classes=3)
     trained = compile_model(last, training, steps=3)
     assert EpochCheckpoint(tmp_path / "run", tmp_path / "unused.keras").restore(trained) == 2
     assert same_weights(model, last)
@@ -211,7 +211,7 @@ def test_one_event_for_clips_of_two_is_refused_before_training(splits, tmp_path)
 @pytest.mark.parametrize("epochs", [1, 4])
 def test_the_rate_rises_over_one_epoch_and_falls_to_zero(epochs):
     settings = ModelSettings("audio_only", width=8, heads=2, lstm_units=4)
-    model = build_model(settings, visual_width=6, audio_width=5, classes=3)
+    model = build(settings, visual_width=6, audio_width=5, classes=3)
     trained = compile_model(model, TrainingSettings(epochs=epochs, learning_rate=0.01), steps=10)
     schedule = trained.optimizer._learning_rate
     rates = [float(schedule(step)) for step in range(10 * epochs + 1)]
@@ -223,7 +223,7 @@ def test_the_rate_rises_over_one_epoch_and_falls_to_zero(epochs):
 
 
 def test_decay_takes_rate_times_decay_off_kernels_and_nothing_off_biases_and_scales():
-    model = build_model(stores.QUICKEST, visual_width=6, audio_width=5, classes=3)
+    model = build(stores.QUICKEST, visual_width=6, audio_width=5, classes=3)
     settings = replace(QUICK, learning_rate=0.01, weight_decay=0.5)
     trained = compile_model(model, settings, steps=4)
     for weight in trained.trainable_variables:
@@ -238,6 +238,6 @@ def test_decay_takes_rate_times_decay_off_kernels_and_nothing_off_biases_and_sca
 def test_one_step_in_all_still_learns():
     """A single step is no time to rise in: it is taken at the full rate."""
     settings = ModelSettings("audio_only", width=8, heads=2, lstm_units=4)
-    model = build_model(settings, visual_width=6, audio_width=5, classes=3)
+    model = build(settings, visual_width=6, audio_width=5, classes=3)
     trained = compile_model(model, TrainingSettings(epochs=1, learning_rate=0.01), steps=1)
     assert float(trained.optimizer._learning_rate(0)) == pytest.approx(0.01)

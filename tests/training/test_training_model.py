@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from avel_tf.training.averaging import averaged_weights
-from avel_tf.training.segment_accuracy import SegmentAccuracy
+from avel_tf.training.metrics import SegmentAccuracy
 from avel_tf.training.training_model import TrainingModel
 
 RNG = np.random.default_rng(0)

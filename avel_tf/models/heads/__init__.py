@@ -19,7 +19,7 @@ def segment_logits(
     valid: Any,
     classes: int,
     settings: ModelSettings,
-    evidence: Any = None,
+    class_activation_logits: Any = None,
 ) -> Any:
     """Gives each second its logits, by the head that the settings name.
 
@@ -29,13 +29,13 @@ def segment_logits(
         valid: bool `[B, T]`.
         classes: C, without background.
         settings: head, linear_path and dropout.
-        evidence: float32 `[B, C]`, added to the logits of the C events; nothing when left out.
+        class_activation_logits: float32 `[B, C]`, added to the logits of the C events.
 
     Returns:
         float32 `[B, T, C+1]` under every precision policy, background last.
     """
     if settings.head == "factorised":
-        return factorised_head(seconds, features, valid, classes, settings, evidence)
+        return factorised_head(seconds, features, valid, classes, settings, class_activation_logits)
     if settings.head == "multi_label":
         return multi_label_head(seconds, classes)
-    return per_second_head(seconds, classes, evidence)
+    return per_second_head(seconds, classes, class_activation_logits)

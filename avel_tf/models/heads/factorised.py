@@ -7,7 +7,7 @@ from typing import Any
 
 from keras import layers, ops
 
-from avel_tf.models.blocks import dropout
+from avel_tf.models.layers.blocks import dropout
 from avel_tf.models.settings import ModelSettings
 
 # Far below every log-probability that float32 arithmetic reaches, and finite: where no second is
@@ -21,7 +21,7 @@ def factorised_head(
     valid: Any,
     classes: int,
     settings: ModelSettings,
-    evidence: Any = None,
+    class_activation_logits: Any = None,
 ) -> Any:
     """Event relevance per second times event class per clip, as log-probabilities.
 
@@ -49,7 +49,7 @@ def factorised_head(
         valid: bool `[B, T]`.
         classes: C, without background.
         settings: linear_path; input_dropout for the mean features.
-        evidence: float32 `[B, C]`, added to the logits of the clip's class; nothing when left out.
+        class_activation_logits: float32 `[B, C]`, added to the logits of the clip's class.
 
     Returns:
         Log-probabilities float32 `[B, T, C+1]`, background last; their exponentials sum to one.
@@ -73,8 +73,8 @@ def factorised_head(
             classes, kernel_initializer="zeros", dtype="float32", name="linear_path"
         )
         logits = logits + linear(means / means.shape[-1] ** 0.5)  # [B, C]
-    if evidence is not None:
-        logits = logits + evidence
+    if class_activation_logits is not None:
+        logits = logits + class_activation_logits
     return product_logits(relevance, logits)
 
 

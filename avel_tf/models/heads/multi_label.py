@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from avel_tf.models.activation import MultiLabelLogits
+from avel_tf.models.layers.blocks import MultiLabelLogits
 
 
 def multi_label_head(segments: Any, classes: int) -> Any:

@@ -33,9 +33,9 @@ class ClipCrossEntropy(ValidSecondsLoss):
     def __init__(self, classes: int, name: str = "clip_cross_entropy", **kwargs: Any) -> None:
         super().__init__(classes, name=name, **kwargs)
 
-    def costs(self, targets: Any, outputs: Any, valid: Any) -> tuple[Any, Any]:
+    def loss_and_weights(self, targets: Any, outputs: Any, valid: Any) -> tuple[Any, Any]:
         events = clip_distribution(targets, valid)[:, :-1]  # [B, C]
-        costs = -ops.sum(events * ops.log_softmax(outputs, axis=-1), axis=-1)  # [B]
+        values = -ops.sum(events * ops.log_softmax(outputs, axis=-1), axis=-1)  # [B]
         # A clip that mixup made half of background weighs half.
         weights = ops.sum(events, axis=-1)  # [B]
-        return ops.divide_no_nan(costs, weights), weights
+        return ops.divide_no_nan(values, weights), weights

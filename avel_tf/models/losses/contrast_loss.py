@@ -48,7 +48,7 @@ class ContrastLoss(ValidSecondsLoss):
         super().__init__(classes, name=name, **kwargs)
         self.temperature = temperature
 
-    def costs(self, targets: Any, outputs: Any, valid: Any) -> tuple[Any, Any]:
+    def loss_and_weights(self, targets: Any, outputs: Any, valid: Any) -> tuple[Any, Any]:
         views = ops.concatenate([outputs[:, :, 0], outputs[:, :, 1]], axis=1)  # [B, 2T, D]
         alike = ops.matmul(views, ops.transpose(views, (0, 2, 1))) / self.temperature
         present = _twice(ops.cast(valid > 0, "float32"))  # [B, 2T]
@@ -61,9 +61,9 @@ class ContrastLoss(ValidSecondsLoss):
         wanted = ops.maximum(twin, events)
         # The mean over what is wanted lies inside the logarithm, as in the paper.
         number = ops.maximum(ops.sum(wanted, axis=-1), 1.0)  # [B, 2T]
-        costs = _log_sum(alike, others) - _log_sum(alike, wanted) + ops.log(number)
+        values = _log_sum(alike, others) - _log_sum(alike, wanted) + ops.log(number)
         weights = _twice(valid)  # [B, 2T]
-        return costs * present, weights
+        return values * present, weights
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "temperature": self.temperature}

@@ -30,6 +30,6 @@ class EventCrossEntropy(ValidSecondsLoss):
     def __init__(self, classes: int, name: str = "event_cross_entropy", **kwargs: Any) -> None:
         super().__init__(classes, name=name, **kwargs)
 
-    def costs(self, targets: Any, outputs: Any, valid: Any) -> tuple[Any, Any]:
+    def loss_and_weights(self, targets: Any, outputs: Any, valid: Any) -> tuple[Any, Any]:
         logits = outputs[..., 0]  # [B, T]
         return ops.softplus(logits) - event_share(targets) * logits, valid

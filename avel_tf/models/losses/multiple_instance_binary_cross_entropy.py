@@ -52,13 +52,13 @@ class MultipleInstanceBinaryCrossEntropy(ValidSecondsLoss):
         super().__init__(classes, name=name, **kwargs)
         self.label_smoothing = check_label_smoothing(label_smoothing)
 
-    def costs(self, targets: Any, outputs: Any, valid: Any) -> tuple[Any, Any]:
+    def loss_and_weights(self, targets: Any, outputs: Any, valid: Any) -> tuple[Any, Any]:
         wanted = smoothed(clip_labels(targets, valid), self.label_smoothing)  # [B, C+1]
         pooled = pooled_probabilities(outputs, valid)  # [B, C+1]
         pooled = ops.clip(pooled, _LEAST, 1.0 - _LEAST)
-        costs = -wanted * ops.log(pooled) - (1.0 - wanted) * ops.log(1.0 - pooled)  # [B, C+1]
+        values = -wanted * ops.log(pooled) - (1.0 - wanted) * ops.log(1.0 - pooled)  # [B, C+1]
         has_segments = ops.cast(ops.any(valid > 0, axis=1), "float32")  # [B]
-        return ops.sum(costs, axis=-1) * has_segments, has_segments
+        return ops.sum(values, axis=-1) * has_segments, has_segments
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "label_smoothing": self.label_smoothing}

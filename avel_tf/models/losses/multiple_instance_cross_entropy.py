@@ -49,7 +49,7 @@ class MultipleInstanceCrossEntropy(ValidSecondsLoss):
         super().__init__(classes, name=name, **kwargs)
         self.label_smoothing = check_label_smoothing(label_smoothing)
 
-    def costs(self, targets: Any, outputs: Any, valid: Any) -> tuple[Any, Any]:
+    def loss_and_weights(self, targets: Any, outputs: Any, valid: Any) -> tuple[Any, Any]:
         wanted = smoothed(clip_distribution(targets, valid), self.label_smoothing)  # [B, C+1]
         present = ops.cast(valid > 0, "float32")  # [B, T]
         number = ops.sum(present, axis=1)  # [B]

@@ -36,7 +36,7 @@ class SimilarityLoss(ValidSecondsLoss):
     def __init__(self, classes: int, name: str = "similarity", **kwargs: Any) -> None:
         super().__init__(classes, name=name, **kwargs)
 
-    def costs(self, targets: Any, outputs: Any, valid: Any) -> tuple[Any, Any]:
+    def loss_and_weights(self, targets: Any, outputs: Any, valid: Any) -> tuple[Any, Any]:
         present = ops.cast(valid > 0, "float32")  # [B, T]
         events = event_share(targets) * present  # [B, T]
         even = ops.sum(present, axis=1, keepdims=True)  # [B, 1], the seconds of the clip

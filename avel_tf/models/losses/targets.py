@@ -106,10 +106,11 @@ def check_label_smoothing(label_smoothing: float) -> float:
 
 
 class ValidSecondsLoss(keras.losses.Loss):
-    """A loss that sees which seconds are valid, not only how much each value weighs.
+    """Base class of losses that need to know which segments are valid.
 
-    Keras multiplies sample weights onto what `call` returned, which suits values per second. What
-    compares the seconds of a clip must leave the others out itself: a subclass says so in `costs`.
+    Keras multiplies the result of `call` with the sample weight, which suits a loss per segment. A
+    loss that compares the segments of a clip must leave out invalid ones itself, so a subclass
+    implements `loss_and_weights` instead of `call`.
 
     Args:
         classes: C, without background.
@@ -127,11 +128,11 @@ class ValidSecondsLoss(keras.losses.Loss):
         valid = ops.ones_like(targets[..., 0])  # [B, T]
         if sample_weight is not None:
             valid = ops.cast(sample_weight, "float32")
-        values, weights = self.costs(targets, outputs, valid)
+        values, weights = self.loss_and_weights(targets, outputs, valid)
         return ops.divide_no_nan(ops.sum(values * weights), ops.sum(weights))
 
-    def costs(self, targets: Any, outputs: Any, valid: Any) -> tuple[Any, Any]:
-        """What each second or clip costs, and how much it weighs in the mean.
+    def loss_and_weights(self, targets: Any, outputs: Any, valid: Any) -> tuple[Any, Any]:
+        """Loss of each segment or clip, and its weight in the mean.
 
         Args:
             targets: float32 `[B, T, C+1]`.

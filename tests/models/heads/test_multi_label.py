@@ -9,7 +9,7 @@ from sklearn.metrics import log_loss
 
 from avel_tf.models import (
     ModelSettings,
-    build_model,
+    build,
     is_multi_label,
     load_model,
     losses_for,
@@ -21,7 +21,7 @@ from avel_tf.models.losses.multiple_instance_binary_cross_entropy import (
 )
 from avel_tf.models.losses.segment_binary_cross_entropy import SegmentBinaryCrossEntropy
 from avel_tf.models.losses.targets import event_share
-from avel_tf.training.segment_f1 import ClipF1, SegmentF1
+from avel_tf.training.metrics import ClipF1, SegmentF1
 
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(size=(4, 5, 3)).astype("float32")
@@ -69,7 +69,7 @@ def test_two_events_in_a_second_are_one_event_share() -> None:
 
 def test_the_file_keeps_that_there_are_several_labels(tmp_path) -> None:
     settings = ModelSettings("audio_only", width=8, heads=2, lstm_units=4, head="multi_label")
-    model = build_model(settings, visual_width=3, audio_width=4, classes=2)
+    model = build(settings, visual_width=3, audio_width=4, classes=2)
     model.save(tmp_path / "model.keras")
     again = load_model(tmp_path / "model.keras")
     assert is_multi_label(again)
@@ -90,7 +90,7 @@ def test_the_file_keeps_that_there_are_several_labels(tmp_path) -> None:
 def test_other_heads_have_one_label() -> None:
     for head in ("per_second", "factorised"):
         settings = ModelSettings("audio_only", width=8, heads=2, lstm_units=4, head=head)
-        assert not is_multi_label(build_model(settings, visual_width=3, audio_width=4, classes=2))
+        assert not is_multi_label(build(settings, visual_width=3, audio_width=4, classes=2))
 
 
 def test_class_activation_is_refused_with_several_labels() -> None:

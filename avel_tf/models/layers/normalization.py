@@ -117,7 +117,7 @@ def fit_normalization(
     """Stores the mean and variance of the training features in the model.
 
     Args:
-        model: a model from `build_model`; one of a single modality ignores the other array.
+        model: a model from `build`; one of a single modality ignores the other array.
         visual: float `[N, Dv]`, the valid seconds of the training split and no others; or several
             such arrays. Of maps, every place is a row for the statistics of its channels.
         audio: float `[N, Da]`, likewise.
@@ -133,7 +133,7 @@ def fit_normalization(
     if not layers:
         raise ValueError(
             f"The model {model.name!r} holds no FeatureNormalization layer. Use a model from "
-            "avel_tf.models.build_model."
+            "avel_tf.models.build."
         )
     for layer in layers:
         modality = layer.name.removesuffix("_normalization")

@@ -12,7 +12,6 @@ from keras import layers, ops
 # seconds, where an even split gives each pair 0.1: at 0.99 of an even split.
 DROPOUT = 0.1
 THRESHOLD = 0.99
-PROPAGATION = "positive_sample_propagation"
 
 
 @keras.saving.register_keras_serializable(package="avel_tf")
@@ -78,14 +77,18 @@ class PositiveSamplePropagation(layers.Layer):
         def drop(x: Any) -> Any:
             return self.drop(x, training=training)
 
-        keys, seen = drop(self.visual_match(visual)), drop(self.visual_content(visual))
-        queries, heard = drop(self.audio_match(audio)), drop(self.audio_content(audio))
+        keys, visual_content = drop(self.visual_match(visual)), drop(self.visual_content(visual))
+        queries, audio_content = drop(self.audio_match(audio)), drop(self.audio_content(audio))
         scores = ops.matmul(keys, ops.transpose(queries, (0, 2, 1)))  # [B, T, T], visual first
         scores = ops.cast(scores, "float32") / self.width**0.5
         to_visual = self.shares(scores, valid)  # [B, T, T]
         to_audio = self.shares(ops.transpose(scores, (0, 2, 1)), valid)  # [B, T, T]
-        visual = visual + ops.matmul(ops.cast(to_visual, heard.dtype), heard)  # [B, T, D]
-        audio = audio + ops.matmul(ops.cast(to_audio, seen.dtype), seen)  # [B, T, D]
+        visual = visual + ops.matmul(
+            ops.cast(to_visual, audio_content.dtype), audio_content
+        )  # [B, T, D]
+        audio = audio + ops.matmul(
+            ops.cast(to_audio, visual_content.dtype), visual_content
+        )  # [B, T, D]
         return (
             self.visual_norm(drop(self.visual_out(visual))),
             self.audio_norm(drop(self.audio_out(audio))),
@@ -123,15 +126,15 @@ class PositiveSamplePropagation(layers.Layer):
         }
 
 
-def similarity(model: keras.Model) -> Any:
-    """How alike the streams that leave the propagation are in each second.
+def similarity(streams: tuple[Any, Any]) -> Any:
+    """Cosine similarity of two streams in each segment.
 
     Args:
-        model: a model with positive-sample propagation.
+        streams: visual and audio, float `[B, T, D]` each, such as the output of
+            `PositiveSamplePropagation`.
 
     Returns:
-        Cosines, float32 `[B, T]`.
+        float32 `[B, T]`.
     """
-    streams = model.get_layer(PROPAGATION).output  # [B, T, D] each
     visual, audio = (ops.normalize(ops.cast(each, "float32"), axis=-1) for each in streams)
     return ops.sum(visual * audio, axis=-1)  # [B, T]
