@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from avel_tf.evaluation.event_metrics import intersection_over_union, spans
-from avel_tf.evaluation.segment_metrics import mean_of
+from avel_tf.evaluation.ratios import mean_of
 from avel_tf.events.event import Event
 
 # Overlaps at which detections in time are compared, from almost any to almost all.

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import expit
 
-from avel_tf.evaluation.segment_metrics import ratio
+from avel_tf.evaluation.ratios import ratio
 
 # As in Guo et al., and in most papers since.
 BINS = 15

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from avel_tf.evaluation.segment_metrics import f1
+from avel_tf.evaluation.ratios import f1
 from avel_tf.events.event import Event
 
 # Half of the union is the threshold that temporal localization reports first (THUMOS 14,

@@ -11,7 +11,7 @@ import numpy as np
 from avel_tf.evaluation.calibration import fit_temperature, with_temperature
 from avel_tf.evaluation.clip_outcome import true_events
 from avel_tf.evaluation.event_metrics import IOU_THRESHOLD, iou_at_least, match_events
-from avel_tf.evaluation.segment_metrics import f1
+from avel_tf.evaluation.ratios import f1
 from avel_tf.evaluation.split_predictions import SplitPredictions
 from avel_tf.events.event import Event
 from avel_tf.events.event_postprocessor import EventPostprocessor

@@ -13,20 +13,15 @@ from avel_tf.evaluation.baselines import all_background, majority_class, right_c
 from avel_tf.evaluation.bootstrap import DRAWS, drawn_ratios, interval
 from avel_tf.evaluation.calibration import calibration
 from avel_tf.evaluation.clip_outcome import ClipOutcome
-from avel_tf.evaluation.clip_outcomes import clip_counts, clip_outcomes
+from avel_tf.evaluation.clip_outcomes import as_probabilities, clip_counts, clip_outcomes
 from avel_tf.evaluation.event_metrics import IOU_THRESHOLD, event_scores, iou_at_least
-from avel_tf.evaluation.segment_average_precision import add_average_precision
-from avel_tf.evaluation.segment_metrics import (
-    MACRO,
-    confusion_matrix,
-    mean_of,
-    per_class_of_counts,
-    ratio,
-)
+from avel_tf.evaluation.ratios import f1, mean_of, ratio
 from avel_tf.events.event import Event
 from avel_tf.events.labels import Labels
 from avel_tf.events.postprocessing import Postprocessing
 
+# The key of the mean over the classes among `per_class`.
+MACRO = "macro average"
 # Numbers that get an interval, all from the same draws of clips.
 WITH_INTERVAL = ("segment_accuracy", "event_f1", "clip_accuracy")
 
@@ -95,7 +90,7 @@ def evaluate(
     if several:
         numbers |= {"segment_f1_macro": classes[MACRO]["f1"], "segment_map": None}
         if not any(_is_certain(predicted[clip.video]) for clip in clips):
-            numbers["segment_map"] = add_average_precision(classes, clips, predicted, labels)
+            numbers["segment_map"] = _add_average_precision(classes, clips, predicted, labels)
     draws = drawn_ratios({name: counts[name] for name in WITH_INTERVAL}, seed=seed, draws=DRAWS)
     metrics: dict[str, Any] = {"segments": sum(clip.segments for clip in clips)}
     for name, value in numbers.items():
@@ -126,12 +121,17 @@ def evaluate(
 
 
 def _confusion(clips: Sequence[ClipOutcome], labels: Labels) -> np.ndarray:
-    nothing = [np.zeros(0, np.int64)]  # concatenate wants at least one
+    # Imported here, because reports read metrics without computing any.
+    from sklearn.metrics import confusion_matrix
+
+    size = len(labels) + 1
+    if not any(clip.segments for clip in clips):  # scikit-learn refuses empty arrays
+        return np.zeros((size, size), np.int64)
     return confusion_matrix(
-        np.concatenate(nothing + [clip.reference[clip.valid] for clip in clips]),
-        np.concatenate(nothing + [clip.predicted[clip.valid] for clip in clips]),
-        labels,
-    )  # [C+1, C+1]
+        np.concatenate([clip.reference[clip.valid] for clip in clips]),
+        np.concatenate([clip.predicted[clip.valid] for clip in clips]),
+        labels=range(size),
+    )  # [C+1, C+1], true classes in rows
 
 
 def _headline(
@@ -163,7 +163,86 @@ def _per_class(
         matched += (truth & guess).sum(axis=0)
         reference += truth.sum(axis=0)
         predicted += guess.sum(axis=0)
-    return per_class_of_counts(matched, reference, predicted, labels)
+    return _per_class_of_counts(matched, reference, predicted, labels)
+
+
+def _per_class_of_counts(
+    matched: np.ndarray, reference: np.ndarray, predicted: np.ndarray, labels: Labels
+) -> dict[str, dict[str, float | int | None]]:
+    """Precision, recall, F1 and support of the segments of each event class.
+
+    They are computed from counts, which single-label and multi-label segments have alike.
+
+    Args:
+        matched: Segments of each class that were predicted as it, int `[C]`.
+        reference: Segments of each class, int `[C]`.
+        predicted: Segments predicted as each class, int `[C]`.
+        labels: The class vocabulary.
+
+    Returns:
+        By class name, `precision`, `recall`, `f1` (None without a value) and `support`, the number
+        of true segments. "macro average" has their unweighted means over the classes with a value,
+        and the support of all.
+
+    Reference:
+        Mesaros et al., Metrics for Polyphonic Sound Event Detection, Applied Sciences 2016:
+        segment-based, class-based averaging.
+    """
+    rows: dict[str, dict[str, float | int | None]] = {}
+    for index, name in enumerate(labels.names):
+        right, support, found = int(matched[index]), int(reference[index]), int(predicted[index])
+        rows[name] = {
+            "precision": ratio(right, found),
+            "recall": ratio(right, support),
+            "f1": f1(right, support, found),
+            "support": support,
+        }
+    macro: dict[str, float | int | None] = {
+        key: mean_of([row[key] for row in rows.values()]) for key in ("precision", "recall", "f1")
+    }
+    # A class with this name keeps its own row.
+    rows.setdefault(MACRO, macro | {"support": int(reference.sum())})
+    return rows
+
+
+def _add_average_precision(
+    per_class: dict[str, dict[str, float | int | None]],
+    clips: Sequence[ClipOutcome],
+    predicted: Mapping[str, np.ndarray],
+    labels: Labels,
+) -> float | None:
+    """Add `average_precision` to the rows of `per_class`, and their mean to its macro average.
+
+    Args:
+        per_class: Result of `_per_class_of_counts`.
+        clips: The clips.
+        predicted: Probabilities float `[T, C+1]` or classes bool `[T, C]` by clip.
+        labels: The class vocabulary.
+
+    Returns:
+        Mean over the classes that have a true segment; None if none has one.
+
+    Reference:
+        scikit-learn's `average_precision_score`; the mean is that of AudioSet (Gemmeke et al.,
+        ICASSP 2017).
+    """
+    from sklearn.metrics import average_precision_score
+
+    truth = np.concatenate([clip.active(len(labels))[0] for clip in clips])  # [N, C]
+    scores = np.concatenate(
+        [as_probabilities(predicted[clip.video], labels)[clip.valid, :-1] for clip in clips]
+    )  # [N, C]
+    found: list[float | int | None] = []
+    for index, name in enumerate(labels.names):
+        value = None
+        if truth[:, index].any():
+            value = float(average_precision_score(truth[:, index], scores[:, index]))
+        per_class[name]["average_precision"] = value
+        found.append(value)
+    mean = mean_of(found)
+    if MACRO not in labels:
+        per_class[MACRO]["average_precision"] = mean
+    return mean
 
 
 def _of_events(

@@ -10,7 +10,7 @@ import numpy as np
 from avel_tf.evaluation.bootstrap import drawn_ratios, interval
 from avel_tf.evaluation.clip_outcome import ClipOutcome
 from avel_tf.evaluation.clip_outcomes import clip_counts
-from avel_tf.evaluation.segment_metrics import ratio
+from avel_tf.evaluation.ratios import ratio
 from avel_tf.events.labels import Labels
 
 # Enough for the share that stands for p to be told apart from its neighbours at 0.01.

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from avel_tf.evaluation.segment_metrics import mean_of
+from avel_tf.evaluation.ratios import mean_of
 
 # What the spread is told of: the numbers of a whole split.
 HEADLINE = (

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from avel_tf.evaluation.metrics import evaluate
-from avel_tf.evaluation.segment_metrics import MACRO
+from avel_tf.evaluation.metrics import MACRO, evaluate
 from avel_tf.events.labels import Labels
 
 LABELS = Labels(["Bark", "Cat, meow", "Flute"])

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import dcase_util
 import numpy as np
@@ -8,18 +10,11 @@ import pytest
 import sed_eval
 from sklearn import metrics as sklearn_metrics
 
-from avel_tf.evaluation.segment_metrics import (
-    MACRO,
-    background_recall,
-    confusion_matrix,
-    per_class,
-    segment_accuracy,
-    segment_f1,
-)
+from avel_tf.evaluation.metrics import MACRO, evaluate
 from avel_tf.events.labels import Labels
 from tests.evaluation.cases import events_of, random_cases
 
-CASES = 1000
+CASES = 200
 
 
 def same(ours: float | None, theirs: float) -> None:
@@ -27,27 +22,31 @@ def same(ours: float | None, theirs: float) -> None:
     assert math.isnan(theirs) if ours is None else ours == pytest.approx(theirs, abs=1e-12)
 
 
+def measured(
+    truth: Sequence[np.ndarray], guess: Sequence[np.ndarray], labels: Labels
+) -> dict[str, Any]:
+    reference = {str(number): clip for number, clip in enumerate(truth)}
+    predicted = {str(number): clip for number, clip in enumerate(guess)}
+    return evaluate(reference, predicted, labels, train_counts=None)
+
+
 @pytest.mark.slow
 def test_equal_to_scikit_learn() -> None:
     for truth, guess, labels in random_cases(CASES, seed=1):
         reference, predicted = np.concatenate(truth), np.concatenate(guess)
-        everything, events = list(range(len(labels) + 1)), list(range(len(labels)))
-        confusion = confusion_matrix(reference, predicted, labels)
-
-        theirs = sklearn_metrics.confusion_matrix(reference, predicted, labels=everything)
-        np.testing.assert_array_equal(confusion, theirs)
-        same(segment_accuracy(confusion), sklearn_metrics.accuracy_score(reference, predicted))
-
+        events = list(range(len(labels)))
+        found = measured(truth, guess, labels)
+        same(found["segment_accuracy"], sklearn_metrics.accuracy_score(reference, predicted))
         arguments = {"y_true": reference, "y_pred": predicted, "zero_division": np.nan}
         same(
-            segment_f1(confusion),
+            found["segment_f1"],
             sklearn_metrics.f1_score(**arguments, labels=events, average="micro"),
         )
         same(
-            background_recall(confusion),
+            found["background_recall"],
             sklearn_metrics.recall_score(**arguments, labels=[labels.background], average=None)[0],
         )
-        rows = per_class(confusion, labels)
+        rows = found["per_class"]
         for average, names in ((None, labels.names), ("macro", (MACRO,))):
             theirs = sklearn_metrics.precision_recall_fscore_support(
                 **arguments, labels=events, average=average
@@ -60,6 +59,7 @@ def test_equal_to_scikit_learn() -> None:
         ]
 
 
+@pytest.mark.slow
 def test_equal_to_sed_eval() -> None:
     defined = 0
     for truth, guess, labels in random_cases(CASES, seed=2):
@@ -68,14 +68,15 @@ def test_equal_to_sed_eval() -> None:
             truth, events_of(truth, labels), events_of(guess, labels), strict=True
         ):
             theirs.evaluate(as_list(one), as_list(other), evaluated_length_seconds=len(clip))
-        confusion = confusion_matrix(np.concatenate(truth), np.concatenate(guess), labels)
+        found = measured(truth, guess, labels)
+        confusion = np.array(found["confusion"])
         assert np.trace(confusion[:-1, :-1]) == theirs.overall["Ntp"]
         assert confusion[:-1].sum() == theirs.overall["Nref"]
         assert confusion[:, :-1].sum() == theirs.overall["Nsys"]
         value = theirs.overall_f_measure()["f_measure"]
         if not math.isnan(value):
             defined += 1
-            same(segment_f1(confusion), value)
+            same(found["segment_f1"], value)
     assert defined > 0.7 * CASES
 
 
@@ -85,34 +86,28 @@ def as_list(events: tuple) -> dcase_util.containers.MetaDataContainer:
     )
 
 
+SHARES = ("segment_accuracy", "segment_f1", "background_recall")
+
+
 def test_no_denominator_means_no_value() -> None:
     labels = Labels(["Bark", "Cat"])
-    nothing = confusion_matrix(np.zeros(0, int), np.zeros(0, int), labels)
-    assert segment_accuracy(nothing) is segment_f1(nothing) is background_recall(nothing) is None
+    nothing = measured([np.zeros(0, int)], [np.zeros(0, int)], labels)
+    assert [nothing[name] for name in SHARES] == [None, None, None]
+    assert nothing["confusion"] == [[0] * 3] * 3
 
-    silent = confusion_matrix(np.full(4, 2), np.full(4, 2), labels)
-    assert segment_f1(silent) is None
-    assert background_recall(silent) == 1.0
-    assert per_class(silent, labels)[MACRO] == {
-        "precision": None,
-        "recall": None,
-        "f1": None,
-        "support": 0,
-    }
+    silent = measured([np.full(4, 2)], [np.full(4, 2)], labels)
+    assert silent["segment_f1"] is None and silent["background_recall"] == 1.0
+    nobody = {"precision": None, "recall": None, "f1": None, "support": 0}
+    assert silent["per_class"][MACRO] == nobody
 
-    missed = confusion_matrix(np.zeros(4, int), np.full(4, 2), labels)
-    assert segment_f1(missed) == 0.0
-    assert per_class(missed, labels)["Bark"] == {
-        "precision": None,
-        "recall": 0.0,
-        "f1": 0.0,
-        "support": 4,
-    }
-    # A class that neither side knows of takes no part in the mean.
-    assert per_class(missed, labels)[MACRO]["f1"] == 0.0
+    missed = measured([np.zeros(4, int)], [np.full(4, 2)], labels)
+    assert missed["segment_f1"] == 0.0
+    bark = {"precision": None, "recall": 0.0, "f1": 0.0, "support": 4}
+    assert missed["per_class"]["Bark"] == bark
+    # A class without true and predicted segments takes no part in the mean.
+    assert missed["per_class"][MACRO]["f1"] == 0.0
 
 
 def test_a_class_may_be_called_like_the_mean() -> None:
-    labels = Labels([MACRO, "Cat"])
-    rows = per_class(confusion_matrix(np.array([0, 0, 1]), np.array([0, 1, 1]), labels), labels)
-    assert rows[MACRO]["support"] == 2
+    found = measured([np.array([0, 0, 1])], [np.array([0, 1, 1])], Labels([MACRO, "Cat"]))
+    assert found["per_class"][MACRO]["support"] == 2
