@@ -94,7 +94,7 @@ def _average_precisions(
 
 
 def _taken(truths: Sequence[Event], guesses: Sequence[Event], thresholds: np.ndarray) -> np.ndarray:
-    """Which of the predictions, the surest first, find a true event no other has found: [M, K]."""
+    """Predictions that match a true event, by descending score, bool [M, K]."""
     right = np.zeros((len(guesses), len(thresholds)), bool)  # [M, K]
     if not truths:
         return right

@@ -1,4 +1,4 @@
-"""What anyone would score without listening or looking: the floor and the ceiling beside a model.
+"""Baseline predictions that need no model.
 
 All three are predictions over the same seconds, scored by the same code as the model. Where a
 second may have several classes, reference and prediction are bool `[T, C]`.

@@ -1,4 +1,4 @@
-"""How far a number may be off because the split holds these clips and not others."""
+"""Bootstrap confidence intervals over clips."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def ratio_ci95(
 
     Returns:
         The 2.5 % and the 97.5 % percentile of the ratio over the draws, or None for fewer than
-        two clips, which tell nothing about how clips differ.
+        two clips.
 
     Reference:
         Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13 (the percentile

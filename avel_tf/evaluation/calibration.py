@@ -1,4 +1,4 @@
-"""Whether a score of 0.8 is right in 8 of 10 cases, and the temperature that makes it so."""
+"""Calibration of predicted probabilities."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LEAST_OF_SIGMOID = float(np.finfo(np.float32).eps)
 def with_temperature(
     probabilities: np.ndarray, temperature: float, *, multi_label: bool = False
 ) -> np.ndarray:
-    """What a softmax would have given, had its logits been divided by a temperature.
+    """Apply a temperature to probabilities, as if their logits had been divided by it.
 
     Args:
         probabilities: float `[N, C+1]`.
@@ -132,7 +132,7 @@ def reliability(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> 
 def calibration(
     probabilities: np.ndarray, reference: np.ndarray, temperature: float
 ) -> dict[str, Any]:
-    """What `metrics.json` says of calibration.
+    """Calibration figures of `metrics.json`.
 
     Args:
         probabilities: As users get them, float `[N, C+1]`, background last.

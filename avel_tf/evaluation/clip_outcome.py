@@ -1,4 +1,4 @@
-"""What a model made of one clip, as far as any metric or page asks."""
+"""Labels and predictions of one clip."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SCORE_DECIMALS = 6  # as in results.jsonl
 
 @dataclass(frozen=True, eq=False)
 class ClipOutcome:
-    """The truth about one clip and what a model said, second by second.
+    """Labels and predictions of one clip, segment by segment.
 
     Attributes:
         video: The clip's name.
@@ -54,12 +54,12 @@ class ClipOutcome:
 
     @property
     def multi_label(self) -> bool:
-        """Whether a second may have several classes."""
+        """True if a segment may have several classes."""
         return self.reference.ndim == 2
 
     @property
     def is_right(self) -> np.ndarray:
-        """Which seconds have the right class, or all of the right ones and no other: bool [T]."""
+        """Mask of the segments whose set of classes is right, bool [T]."""
         same = self.reference == self.predicted
         return same.all(axis=1) if self.multi_label else same
 

@@ -66,7 +66,7 @@ def clip_outcomes(
 def clip_counts(
     outcomes: Sequence[ClipOutcome], labels: Labels
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """What each clip adds to the numerator and the denominator of the numbers of a split.
+    """Numerator and denominator of each metric, by clip.
 
     Args:
         outcomes: The clips.

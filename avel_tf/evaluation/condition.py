@@ -1,4 +1,4 @@
-"""What clips are measured under: one corruption at one severity, or none."""
+"""Test conditions: one corruption at one severity, or none."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Condition:
 
     @property
     def removes(self) -> bool:
-        """Whether every second is background in truth."""
+        """True if the corruption makes every segment background."""
         return self.corruption is not None and self.corruption.removes(self.severity)
 
     def apply(

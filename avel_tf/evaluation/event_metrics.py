@@ -21,7 +21,7 @@ Criterion = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class EventScores:
-    """How well the events of a split were found.
+    """Event-based scores of a split.
 
     Args:
         matched: Number of pairs of a true and a predicted event.

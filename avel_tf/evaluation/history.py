@@ -1,4 +1,4 @@
-"""What a row of `history.csv` says about its epoch."""
+"""Ranking of epochs by the rows of `history.csv`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def accuracy_of(row: Mapping[str, float]) -> str:
 
 
 def rank(row: Mapping[str, float]) -> tuple[float, float]:
-    """What makes an epoch better: its accuracy (or F1) on validation, then its loss there."""
+    """Rank of an epoch: accuracy (or F1) on validation, then the loss there."""
     return (row.get(f"val_{accuracy_of(row)}", 0.0), -row.get("val_loss", float("inf")))
 
 

@@ -1,4 +1,4 @@
-"""Everything that stands in metrics.json; docs/reference/metrics.md explains each number."""
+"""The metrics of metrics.json, documented in docs/reference/metrics.md."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def evaluate(
     seed: int = 0,
     postprocessing: Postprocessing | None = None,
 ) -> dict[str, Any]:
-    """Measure the predictions for a split: the contents of metrics.json.
+    """Compute the content of metrics.json for a split.
 
     Args:
         reference: True class of each second by clip, int `[T]` each, the background last; or, where
@@ -112,7 +112,7 @@ def evaluate(
         ),
         "calibration": _calibration(clips, predicted, postprocessing),
         "per_class": classes,
-        # A segment with several classes is no cell of a matrix.
+        # A confusion matrix needs one class per segment.
         "confusion": None if several else _confusion(clips, labels).tolist(),
         "baselines": _baselines(clips, labels, train_counts),
         "videos": len(clips),
@@ -266,7 +266,7 @@ def _event_map(
 
 
 def _is_certain(predicted: np.ndarray) -> bool:
-    """Whether classes were predicted, int `[T]` or bool `[T, C]`, and not probabilities."""
+    """Return True for predicted classes, int `[T]` or bool `[T, C]`, without probabilities."""
     return np.ndim(predicted) == 1 or np.asarray(predicted).dtype == bool
 
 
@@ -294,14 +294,14 @@ def _baselines(
     clips: Sequence[ClipOutcome], labels: Labels, train_counts: np.ndarray | None
 ) -> dict[str, dict[str, float | None] | None]:
     def scores(predict: Callable[[np.ndarray], np.ndarray]) -> dict[str, float | None]:
-        told = clip_outcomes(
+        outcomes = clip_outcomes(
             {clip.video: clip.reference for clip in clips},
             {clip.video: predict(clip.reference) for clip in clips},
             labels,
             valid={clip.video: clip.valid for clip in clips},
             thresholds=[0.5] * len(labels) if any(clip.multi_label for clip in clips) else None,
         )
-        return _headline(told, labels, [clip.plain_events for clip in told])
+        return _headline(outcomes, labels, [clip.plain_events for clip in outcomes])
 
     return {
         "all_background": scores(lambda reference: all_background(reference, labels)),

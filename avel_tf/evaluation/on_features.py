@@ -1,4 +1,4 @@
-"""A localizer measured on a split of a feature store."""
+"""Predictions and metrics on a split of a feature store."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def predict_split(
     multi_label: bool = False,
     all_labels: bool | None = None,
 ) -> SplitPredictions:
-    """Label every video of a split, and measure nothing yet.
+    """Predict every video of a split.
 
     Args:
         predict: As of `evaluate_features`.
@@ -93,8 +93,8 @@ def predict_split(
     """
     if split in store.weak_splits:
         raise FeatureStoreError(
-            f"The split {split!r} of {store.folder} says which events a video holds, and not when, "
-            "so nothing about its seconds can be measured. Choose another with --split."
+            f"The split {split!r} of {store.folder} has no times of events, "
+            "so its segments cannot be evaluated. Choose another with --split."
         )
     if all_labels is None:
         all_labels = multi_label
@@ -116,8 +116,7 @@ def predict_split(
             probabilities[name] = one  # [T, C+1]
     if not reference:
         raise FeatureStoreError(
-            f"The split {split!r} of {store.folder} holds no video, so there is nothing to "
-            "measure. Choose another with --split."
+            f"The split {split!r} of {store.folder} has no videos. Choose another with --split."
         )
     return SplitPredictions(
         split=split,

@@ -1,4 +1,4 @@
-"""Whether one model is better than another, judged clip by clip."""
+"""Paired bootstrap comparison of two models on the same clips."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from avel_tf.evaluation.clip_outcomes import clip_counts
 from avel_tf.evaluation.ratios import ratio
 from avel_tf.events.labels import Labels
 
-# Enough for the share that stands for p to be told apart from its neighbours at 0.01.
+# Enough to resolve p around 0.01.
 DRAWS = 10_000
 
 

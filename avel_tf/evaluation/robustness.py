@@ -1,4 +1,4 @@
-"""How models bear spoilt pictures and spoilt sound."""
+"""Robustness to corrupted audio and video."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from avel_tf.video.decode import clip_of
 from avel_tf.video.decode_settings import DecodeSettings
 from avel_tf.video.errors import MediaError
 
-# Clips whose sound stands for "other clips": enough that no two babbles are alike, and 20 MB.
+# Clips whose audio serves as "other clips": enough for different babbles, and 20 MB.
 POOL_CLIPS = 32
-# Clips whose features are labelled at once, by every model.
+# Clips that every model predicts at once.
 _GROUP_CLIPS = 32
 
 
@@ -43,10 +43,11 @@ def measure_robustness(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Measure models on clips whose picture or sound has been spoilt.
+    """Evaluate models on clips whose frames or audio are corrupted.
 
-    Every clip is decoded once. An embedding looks at one sense, so a spoilt picture and a spoilt
-    sound are embedded in one go, and each is then put beside the other sense's clean features.
+    Every clip is decoded once. An embedding depends on one modality, so corrupted frames and
+    corrupted audio are embedded in one pass, and each is combined with the clean features of the
+    other modality.
 
     Args:
         models: By name, visual [B, T, Dv], audio [B, T, Da], valid [B, T] to probabilities
@@ -65,7 +66,7 @@ def measure_robustness(
         progress: Called with how many clips are done, and of how many.
 
     Returns:
-        What `robustness.json` holds; docs/design/robustness.md says what it is.
+        Content of `robustness.json`, described in docs/design/robustness.md.
 
     Raises:
         ValueError: No clip could be read.
@@ -78,7 +79,7 @@ def measure_robustness(
     pool = _sounds(decode, videos, wanted, seed)
     tally = {name: _Tally(len(wanted)) for name in models}
     skipped: list[dict[str, str]] = []
-    group: list[_Spoilt] = []
+    group: list[_CorruptedClip] = []
 
     def label() -> None:
         for name, predict in models.items():
@@ -105,7 +106,7 @@ def measure_robustness(
         targets = segment_labels(video.annotations, labels, clip.seconds)
         counted = np.ones(clip.seconds, bool) if seconds is not None else clip.valid
         columns = _embed(clip, video.id, wanted, others, engine, seed)
-        group.append(_Spoilt(columns, clip.valid, targets, counted))
+        group.append(_CorruptedClip(columns, clip.valid, targets, counted))
         if len(group) == _GROUP_CLIPS:
             label()
         if progress:
@@ -136,7 +137,7 @@ def measure_robustness(
 
 
 @dataclass(frozen=True, eq=False)
-class _Spoilt:
+class _CorruptedClip:
     """One clip: features for every condition, visual [T, Dv] and audio [T, Da] each."""
 
     features: list[tuple[np.ndarray, np.ndarray]]
@@ -175,7 +176,7 @@ class _Tally:
 def _sounds(
     decode: Callable[[Video], Clip], videos: Sequence[Video], wanted: Sequence[Condition], seed: int
 ) -> list[tuple[Video, np.ndarray]]:
-    """The sounds that other clips are spoilt with, where any condition asks for some."""
+    """Audio of other clips, if a condition needs it."""
     names = {each.corruption.name for each in wanted if each.corruption}
     if not names & {"babble_noise", "other_sound"}:
         return []
@@ -193,7 +194,7 @@ def _sounds(
 
 
 def _is_other(other: Video, video: Video) -> bool:
-    """Whether a clip is of another file, and of no event of this one: its sound is foreign here."""
+    """Return True for a clip of another file that shares no event class with this one."""
     return other.media_id != video.media_id and not (
         {event.label for event in other.annotations} & {event.label for event in video.annotations}
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 from avel_tf.evaluation.ratios import mean_of
 
-# What the spread is told of: the numbers of a whole split.
+# Metrics whose standard deviation is reported.
 HEADLINE = (
     "segment_accuracy",
     "segment_f1",

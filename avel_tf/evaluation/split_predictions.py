@@ -1,4 +1,4 @@
-"""What a model says about every clip of a split, before anything is measured."""
+"""Labels and predictions of a split."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class SplitPredictions:
     def metrics(
         self, postprocessing: Postprocessing | None = None, *, seed: int = 0
     ) -> dict[str, Any]:
-        """What `metrics.json` holds; see `avel_tf.evaluation.metrics.evaluate`.
+        """Compute the content of `metrics.json`; see `avel_tf.evaluation.metrics.evaluate`.
 
         Args:
             postprocessing: What was fitted on the validation split; its temperature is already
@@ -75,7 +75,7 @@ class SplitPredictions:
 
     @property
     def multi_label(self) -> bool:
-        """Whether the truth has any number of classes in a second."""
+        """True if a segment of the reference may have several classes."""
         return next(iter(self.reference.values())).ndim == 2
 
     def counted_seconds(self) -> tuple[np.ndarray, np.ndarray]:

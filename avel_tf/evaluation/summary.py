@@ -17,7 +17,7 @@ _FIRST = 24  # characters of the first column
 
 
 def summary(metrics: Mapping[str, Any]) -> str:
-    """The numbers beside the trivial baselines, as a small table, with what has to be said of them.
+    """Table of the metrics and the baselines, with remarks.
 
     Args:
         metrics: What `metrics.json` holds.
@@ -61,7 +61,7 @@ def _intervals(metrics: Mapping[str, Any]) -> list[str]:
 
 
 def _fitted(metrics: Mapping[str, Any]) -> list[str]:
-    """What was fitted, on what, and what the numbers are without it; for one seed."""
+    """Lines about the fitted postprocessing and the metrics without it, for one seed."""
     lines = []
     decoder, calibration = metrics.get("decoder"), metrics.get("calibration")
     fitted_on = decoder.get("fitted_on") if isinstance(decoder, Mapping) else None

@@ -19,12 +19,12 @@ _NAMED = 3
 
 @dataclass(frozen=True)
 class AnnotationChanges:
-    """What is different now; videos by their ids, all empty when nothing is.
+    """Differences between a store and its annotations, by video id; all empty without any.
 
     Attributes:
         classes: A sentence about classes that were added, removed or reordered.
-        added: Videos that the store does not know.
-        removed: Videos that only the store knows.
+        added: Videos missing in the store.
+        removed: Videos of the store alone.
         moved: Videos that are in another split.
         relabelled: Videos some second of which has another label.
     """
@@ -40,7 +40,7 @@ class AnnotationChanges:
 
     @property
     def labels_only(self) -> bool:
-        """Whether videos and splits are the same, so that the features are still right."""
+        """True if videos and splits are the same, so that the features can be kept."""
         return not (self.added or self.removed or self.moved)
 
     def __str__(self) -> str:

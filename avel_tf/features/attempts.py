@@ -1,4 +1,4 @@
-"""Which files were in hand when an extraction died, and what that says about them."""
+"""Journal of the files in progress, to find those that crash an extraction."""
 
 from __future__ import annotations
 
@@ -13,19 +13,18 @@ ATTEMPTS = "attempts.jsonl"
 
 
 class Attempts:
-    """An append-only log: a line before a file is touched, a line when its features are there.
+    """Append-only journal with a line before each file is decoded and one after its features.
 
-    A process that is killed leaves attempts without an end. Each of those files may be what killed
-    it: `died_together` counts how often that was so while other files were in hand as well,
-    `died_alone` how often while it was the only one. A last line that was torn is cut off.
+    A killed process leaves attempts without an end, and each of these files may have crashed it.
+    `died_together` counts such attempts while other files were in progress, `died_alone` those of a
+    file on its own. An incomplete last line is removed.
 
     Args:
-        folder: Where the log lies.
-        died: Whether the process that wrote to it last came to no orderly end.
+        folder: Folder of the journal.
+        died: The process that wrote to it last did not end in order.
 
     Attributes:
-        failure: Why an attempt could not be written; the thread that meets this may not be the one
-            that can report it.
+        failure: Error of an attempt that could not be written, kept for the main thread.
 
     Raises:
         OSError: The log cannot be read or written.
@@ -55,14 +54,14 @@ class Attempts:
             raise
 
     def begin(self, name: str, *, alone: bool = False) -> None:
-        """Note that a file is about to be touched; any thread may call it.
+        """Record that a file is about to be decoded; any thread may call it.
 
         Args:
-            name: Names the file, in this run and in those to come.
-            alone: Whether no other file is in hand until it has ended.
+            name: Name of the file, the same in every run.
+            alone: No other file is in progress until it has ended.
 
         Raises:
-            OSError: It cannot be written, so the file must not be touched.
+            OSError: It cannot be written, so the file must not be decoded.
             ValueError: The log is closed.
         """
         with self._lock:
@@ -76,7 +75,7 @@ class Attempts:
                 raise
 
     def end(self, name: str) -> None:
-        """Note that a file has been dealt with.
+        """Record that a file is finished.
 
         Raises:
             OSError: It cannot be written.
@@ -85,14 +84,14 @@ class Attempts:
             self._write({"end": name})
 
     def close(self) -> None:
-        """Write no more."""
+        """Close the journal."""
         with self._lock:
             if not self._closed:
                 self._closed = True
                 os.close(self._file)
 
     def _write(self, record: dict[str, str | bool]) -> None:
-        """One line in one piece, or nothing."""
+        """Append one complete line, or nothing."""
         line = json.dumps(record).encode() + b"\n"
         end = os.fstat(self._file).st_size
         if os.write(self._file, line) != len(line):
@@ -117,7 +116,7 @@ class Attempts:
                     continue  # a power cut can leave such a line
 
     def _settle(self, died: bool) -> None:
-        """A run's end: what it had in hand is suspect if it died."""
+        """End of a run: its unfinished files are suspects if it died."""
         for name, alone in self._in_hand.items():
             if died:
                 (self.died_alone if alone else self.died_together)[name] += 1

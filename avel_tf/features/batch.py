@@ -1,4 +1,4 @@
-"""What the pieces of augmentation take and give."""
+"""Batch type of the augmentations."""
 
 from __future__ import annotations
 

@@ -204,7 +204,7 @@ def load_examples(
 def _second_windows(
     store: FeatureStore, split: str, seconds: int, supervision: str, multi_label: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Which seconds of each window are there, bool [N, T], and the targets of `Examples`."""
+    """Valid segments of each window, bool [N, T], and the targets of `Examples`."""
     background = store.labels.background
     found_valid, found_targets = [], []
     for record in store.seconds(split).as_numpy_iterator():
@@ -244,7 +244,7 @@ def with_no_event(active: np.ndarray) -> np.ndarray:
 
 
 def clip_label(targets: np.ndarray, background: int) -> np.ndarray:
-    """What someone says of a video who names its events, and not when they happen.
+    """Weak labels of a video: its events without their times.
 
     All of the video counts, also seconds that could not be decoded, and each of its windows gets
     the same: which window an event lies in would be a part of when it happens.

@@ -1,4 +1,4 @@
-"""A data set of mp4 files to a feature store."""
+"""Extraction of features from the videos of a data set."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 AVE_SECONDS = 10
 
 TWICE = (
-    "the run died twice while this file was in hand, the second time alone; it is left out so that "
+    "the run died twice while decoding this file, the second time alone; it is left out so that "
     "the others can be done"
 )
 
@@ -65,7 +65,7 @@ def extract_features(
     Videos that cannot be read are named in the manifest's `skipped` and left out. A run that was
     cut off goes on with the group of videos that it was in, and ends with the same bytes; not so
     with augmentation, whose random masks follow from all that were drawn before. Videos that were
-    in hand when a run died are tried alone first; one on which it dies again is skipped.
+    in progress when a run died are tried alone first; a file that crashes it again is skipped.
 
     Args:
         dataset: The data set.
@@ -113,7 +113,7 @@ def extract_features(
             progress(done, len(dataset.videos))
 
     def embedded(members: Members, copies: int, *, alone: bool = False) -> Outcomes:
-        """What comes of some videos, each noted in the log of attempts."""
+        """Embed some videos, each recorded in the journal of attempts."""
         names = [name for name, _ in members]
         stream = SegmentLoader(
             [extractor.recipe.visual.decode_request(video.path, media) for _, video in members],
@@ -138,7 +138,7 @@ def extract_features(
             raise
 
     def outcomes(split: str, members: Members, copies: int) -> Outcomes:
-        """What comes of the videos of a split, in their order."""
+        """Embed the videos of a split, in their order."""
         attempts = groups.attempts
         names = [
             f"{split}-{first // GROUP_VIDEOS:05d}" for first in range(0, len(members), GROUP_VIDEOS)
@@ -220,7 +220,7 @@ def _plan(
     engine: EngineSettings,
     media: DecodeSettings,
 ) -> dict[str, Any]:
-    """What decides the bytes of the features; annotations are read anew by every run."""
+    """Settings that determine the features; annotations are read anew by every run."""
     return {
         "recipe": graphs.recipe.to_dict(),
         "graphs": graphs.key,

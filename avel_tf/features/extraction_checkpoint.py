@@ -96,7 +96,7 @@ class ExtractionCheckpoint:
                 if path.name != LOCK:
                     path.unlink()
             _write(plan, self._plan.encode())
-        # What `FeatureStoreWriter`s left that were killed; the lock says that none is at work.
+        # Left by killed `FeatureStoreWriter`s; the lock excludes a running one.
         for partial in self.folder.parent.glob(f".{glob.escape(self.store.name)}.*.partial"):
             shutil.rmtree(partial)
         self.attempts = Attempts(self.folder, died=died)
@@ -109,7 +109,7 @@ class ExtractionCheckpoint:
         traceback: TracebackType | None,
     ) -> None:
         self.attempts.close()
-        # Ctrl-C and a full disk are nobody's fault.
+        # Ctrl-C and a full disk are not caused by a file.
         in_order = kind is None or issubclass(kind, OSError) or not issubclass(kind, Exception)
         if in_order and self.folder.is_dir():
             os.pwrite(self._lock, _SHUT, 0)

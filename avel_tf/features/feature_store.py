@@ -38,7 +38,7 @@ class FeatureStoreError(ValueError):
 
 
 def is_feature_store(path: str | Path) -> bool:
-    """Whether a path is a folder of features rather than a data set."""
+    """Return True if a path is a feature store rather than a data set."""
     return (Path(path) / MANIFEST).is_file() and any(Path(path).glob("*.tfrecord"))
 
 
@@ -56,7 +56,7 @@ class FeatureStore:
         layout: The layout of the data set they come from.
         dtype: `float32` or `float16`, how the features are stored; readers give float32.
         skipped: `{"video", "split", "reason"}` of each video that gave no features.
-        weak_splits: Splits whose targets say which events a video holds, and not when.
+        weak_splits: Splits whose targets name the events of a video without times.
 
     Raises:
         FeatureStoreError: When the folder holds no readable manifest, or one that does not say
@@ -71,14 +71,14 @@ class FeatureStore:
             self.recipe = Recipe.from_dict(self.manifest["recipe"])
             self.labels = Labels(self.manifest["labels"])
             self.layout: str = self.manifest["layout"]
-            # Stores of the time before there was a choice do not say.
+            # Stores of older versions have no such key and are float32.
             self.dtype = known_dtype(self.manifest.get("feature_dtype", "float32"))
             self.skipped: list[dict[str, str]] = self.manifest["skipped"]
             self.weak_splits = frozenset(self.manifest.get("weak_splits", ()))
             self._splits: dict[str, dict[str, Any]] = self.manifest["splits"]
         except OSError as error:
             raise FeatureStoreError(
-                f"{self.folder} is no feature store: its {MANIFEST} cannot be read "
+                f"{self.folder} is not a feature store: its {MANIFEST} cannot be read "
                 f"({error.strerror}). avel extract DATA --out FEATURES makes one."
             ) from error
         except (KeyError, TypeError, ValueError) as error:
@@ -93,7 +93,7 @@ class FeatureStore:
             )
         if deleaked and "leaks" not in self.manifest:
             raise FeatureStoreError(
-                f"The features {self.folder} do not say which files stand in two splits, because "
+                f"The features {self.folder} have no list of files in two splits, because "
                 "an older version made them. Extract them again, or set dataset.deleaked to false."
             )
         self._leaks: list[str] = self.manifest["leaks"] if deleaked else []
@@ -135,7 +135,7 @@ class FeatureStore:
         )
 
     def seconds(self, split: str) -> tf.data.Dataset:
-        """What `dataset` gives, without the features: a third of its cost.
+        """Records of a split without the features, at a third of the cost of `dataset`.
 
         Returns:
             Elements `id` string, `valid` bool [T], `targets` int64 [T] and `active` bool [T, C].
@@ -300,12 +300,12 @@ class FeatureStoreWriter:
         self._manifest["skipped"].append({"video": video, "split": split, "reason": reason})
 
     def remark(self, video: str, split: str, reason: str) -> None:
-        """Note what is odd about a video that did give features."""
+        """Record a remark about a video with features."""
         self._manifest["remarks"].append({"video": video, "split": split, "reason": reason})
 
 
 def _may_be_replaced(folder: Path) -> bool:
-    """Whether a folder holds nothing, or nothing but a feature store.
+    """Return True if a folder is empty or holds nothing but a feature store.
 
     A training run has a manifest of that name, too, so each file has to be one of ours.
     """

@@ -9,7 +9,7 @@ from avel_tf.features.feature_store import AUGMENTED, FeatureStore
 
 @dataclass(frozen=True)
 class Overlaps:
-    """How often events of different classes share a second.
+    """Number of segments with events of different classes.
 
     Attributes:
         split: The split that was counted.
@@ -27,7 +27,7 @@ class Overlaps:
         return self.seconds > 0
 
     def message(self, head: str) -> str:
-        """What to say to someone who trains a head of one label a second on them.
+        """Message for a single-label head trained on them.
 
         Args:
             head: The head, as `model.head` names it.

@@ -86,7 +86,7 @@ def decode_record(
     as_stored: bool = False,
     labels: Sequence[str] = (),
 ) -> dict[str, tf.Tensor]:
-    """What `encode_record` wrote, as tensors.
+    """Parse a record of `encode_record` to tensors.
 
     Args:
         record: The bytes.
@@ -152,7 +152,7 @@ def _of_seconds(
 
 
 def _active(context: dict[str, tf.Tensor], targets: tf.Tensor, labels: Sequence[str]) -> tf.Tensor:
-    """Which classes every second has, bool [T, C], by the rule of `annotations.segment_labels`.
+    """Classes of each segment, bool [T, C], by the rule of `datasets.segment_labels`.
 
     The events of a record have always been in it, with their times, so this is known of stores that
     were written when a second had one label. The label that is stored for a second counts as well.

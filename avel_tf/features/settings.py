@@ -1,4 +1,4 @@
-"""What a user may set about the way from files to features."""
+"""Settings of feature extraction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a model looked: its attention weights by the name of the layer."""
+"""Attention weights of a model, by the name of the layer."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def attention_names(model: keras.Model) -> tuple[str, ...]:
 
 
 def attention_model(model: keras.Model, names: Sequence[str] | None = None) -> keras.Model:
-    """Makes a model of the same inputs that returns attention weights; the weights are shared.
+    """Return a model with the same inputs and weights whose outputs are attention weights.
 
     A row (one querying second) sums to one over the valid seconds and is 0 at the others; a clip
     without a valid second has zeros only. Of `spatial_attention`, a second sums to one over the
@@ -51,7 +51,7 @@ def attention_model(model: keras.Model, names: Sequence[str] | None = None) -> k
     known = attention_names(model)
     names = known if names is None else tuple(names)
     if not known:
-        raise ValueError(f"The model {model.name!r} has no attention layer to look at.")
+        raise ValueError(f"The model {model.name!r} has no attention layer.")
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
@@ -70,7 +70,7 @@ def _in_float32(name: str) -> keras.layers.Layer:
 
 
 def _weights(layer: keras.layers.Layer) -> keras.KerasTensor:
-    """What a layer's answer is put together by, in the graph that it is a part of."""
+    """Attention weights of a layer, as an output of its graph."""
     if isinstance(layer, AudioGuidedSpatialAttention):
         return _PlaceWeights(layer)(*layer.input)  # [B, T, places]
     # A layer over time gives the mixture [B, T, D] and the weights [B, heads, T, T].

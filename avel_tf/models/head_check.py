@@ -1,4 +1,4 @@
-"""Whether a head can say what a data set holds."""
+"""Check that a head can represent the labels of a data set."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def check_head(
     valid: np.ndarray,
     labels: Sequence[str] | None = None,
 ) -> None:
-    """Holds the head against the training clips: the factorised one names one event per clip.
+    """Refuse the factorised head, which predicts one event per clip, for clips with several.
 
     Args:
         settings: as they were asked for.

@@ -1,4 +1,4 @@
-"""Trained models back from their files."""
+"""Loading of trained models."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def load_model(path: str | os.PathLike[str]) -> keras.Model:
     except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
         raise ValueError(
             f"{path} cannot be read as an avel_tf model: it is damaged, was written by another "
-            f"version, or holds parts that safe loading refuses. Keras says: {error}"
+            f"version, or holds parts that safe loading refuses. Keras reports: {error}"
         ) from error
     ours = (
         model.name in MODELS

@@ -1,4 +1,4 @@
-"""What training looks at beside the logits, and the losses for it."""
+"""Auxiliary outputs for training, and the losses of all outputs."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ _AUXILIARIES = {
 
 
 def training_outputs(model: keras.Model, names: Sequence[str] | None = None) -> keras.Model:
-    """Makes a model of the same inputs and weights that returns what the losses look at.
+    """Return a model with the same inputs and weights whose outputs are those of the losses.
 
     Args:
         model: a model from `build` or `load_model`.
@@ -131,8 +131,7 @@ def losses_for(
     Args:
         model: a model from `build` or `load_model`.
         supervision: `full`: the targets of every second; `weak`: only which events a clip holds.
-            Then pieces whose loss needs to know when an event happens are trained by the logits
-            alone.
+            Auxiliary losses that need the times of events are then left out.
         label_smoothing: share of the target that is spread evenly over the classes, for the logits.
         auxiliary_weight: weight of each loss beside that of the logits.
 

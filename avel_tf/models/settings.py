@@ -1,4 +1,4 @@
-"""What can be chosen about a model; standard library only, so that a command line can read it."""
+"""Settings of models; importing them does not load Keras."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ CROSS_MODAL = ("attention", "propagation", "none")
 # The pieces between the modalities, which the baselines stay without.
 AVEL_PIECES = ("cross_modal", "background_gate", "class_activation", "contrast")
 SWITCHES = ("linear_path", "background_gate", "class_activation", "contrast", "spatial_attention")
-# What a model with spatial attention says to features of one vector per second.
+# Message for features of one vector per segment.
 NO_MAPS = (
-    "model.spatial_attention picks places of a map, and these features hold one vector for each "
-    "second. Extract features with embeddings.visual.maps=true, or set model.spatial_attention to "
+    "model.spatial_attention needs visual maps, but these features have one vector per segment. "
+    "Extract features with embeddings.visual.maps=true, or set model.spatial_attention to "
     "false."
 )
 
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """Which network, how large, and of which pieces.
+    """Network, sizes and optional pieces of a model.
 
     Args:
         name: one of `MODELS`.
@@ -30,7 +30,8 @@ class ModelSettings:
         heads: attention heads; they share the width, so they must divide it. 4: heads of 32, not
             tuned.
         lstm_units: units of the bidirectional LSTM in each direction; 0: none. 64: half of `width`,
-            as it stands beside what it reads; 128 was no better (docs/design/accuracy.md).
+            as its output is concatenated with its input; 128 was no better
+            (docs/design/accuracy.md).
         dropout: share of values dropped after the projection, in the attention blocks and before
             the last layer. 0.4 with 0.3 below: 0.2 and 0.1 lost 0.02 on 110 clips.
         input_dropout: share of the normalised features dropped before the projection.
@@ -41,14 +42,14 @@ class ModelSettings:
             (docs/design/accuracy.md).
         linear_path: whether the factorised head also reads the clip's mean features directly, as a
             logistic regression does.
-        cross_modal: one of `CROSS_MODAL`, how the modalities of `avel` meet over the seconds.
+        cross_modal: one of `CROSS_MODAL`, how the modalities of `avel` exchange information.
         background_gate: whether each modality of `avel` weakens what the other takes for
             background.
         class_activation: whether what each modality of `avel` holds for the clip's class by itself
             is added to the head's logits.
         contrast: whether events and background of a clip are driven apart in `avel` before the
             head.
-        spatial_attention: whether sound says which places of each second's map are looked at; for
+        spatial_attention: pool the places of visual maps by audio-guided attention; for
             features that are maps (`embeddings.visual.maps`). Without it, places are averaged.
 
     Raises:
@@ -115,7 +116,7 @@ class ModelSettings:
 
     @property
     def multi_label(self) -> bool:
-        """Whether a second may have several labels, each class with a probability of its own."""
+        """True if a segment may have several labels, each with a probability of its own."""
         return self.head == "multi_label"
 
     def _require_pieces_of_avel(self) -> None:

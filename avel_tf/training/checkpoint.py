@@ -68,7 +68,7 @@ class EpochCheckpoint(keras.callbacks.Callback):
 
     @property
     def is_over(self) -> bool:
-        """Whether the patience is at its end; what the history says, so a resumed run agrees."""
+        """True if patience has run out; from the history, so that a resumed run agrees."""
         if self.patience is None or not self.history or "val_loss" not in self.history[-1]:
             return False
         return self.history[-1]["epoch"] - best_epoch(self.history) >= self.patience

@@ -285,7 +285,7 @@ def check_folder(folder: str | Path, config: Config, *, resume: bool) -> None:
 
 
 def _belongs_to_features(path: Path) -> bool:
-    """Whether a path in a run's folder holds features, finished or interrupted."""
+    """Return True for features in a run's folder, finished or interrupted."""
     return path.name == "features" or path.match(".features.*.partial")
 
 

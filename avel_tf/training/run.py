@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Run:
-    """What a training run left behind.
+    """A finished training run.
 
     Args:
         folder: A folder that `avel train` wrote.
@@ -45,8 +45,8 @@ class Run:
         ]
         if missing:
             raise ValueError(
-                f"{self.folder} is no finished training run: it has no {', '.join(missing)}. "
-                "avel train DATA --out RUN makes one."
+                f"{self.folder} is not a finished training run: {', '.join(missing)} is missing. "
+                "Train one: avel train DATA --out RUN."
             )
         self.config_yaml = (self.folder / "config.yaml").read_text(encoding="utf-8")
         self.labels = Labels.load(self.folder / "labels.txt")
@@ -66,7 +66,7 @@ class Run:
         recipe: Recipe,
         features: dict[str, str | None] | None = None,
     ) -> None:
-        """Write what is known before the first epoch.
+        """Write configuration, labels and recipe before the first epoch.
 
         Args:
             folder: The run's folder.
@@ -85,9 +85,9 @@ class Run:
 
     @staticmethod
     def require_same_features(folder: str | Path, store: FeatureStore) -> None:
-        """Refuses to go on with a run on other features or labels than it began with.
+        """Refuse to resume a run on other features or labels than it began with.
 
-        Runs and features of older versions do not say what they are, and pass.
+        Runs and features of older versions have no hashes, and pass.
 
         Args:
             folder: The run's folder; one in which nothing has begun passes.
@@ -109,8 +109,8 @@ class Run:
         if changed:
             raise ValueError(
                 f"The run in {folder} began with other features or labels than {store.folder} "
-                f"holds now (split {', '.join(changed)}). What was learned from the old ones "
-                "cannot go on with these: train anew with another --out."
+                f"holds now (split {', '.join(changed)}). A run cannot be "
+                "resumed on other data: start a new run in another folder (--out)."
             )
 
     def model(self) -> keras.Model:
@@ -153,5 +153,5 @@ def probabilities_of(model: keras.Model, temperature: float = 1.0) -> Callable[.
 
 
 def _any(features: np.ndarray) -> np.ndarray:
-    """Which seconds [B, T] have a feature that is not zero."""
+    """Mask [B, T] of the segments with a feature that is not zero."""
     return (features != 0.0).any(axis=tuple(range(2, features.ndim)))

@@ -1,4 +1,4 @@
-"""What a user may set about training."""
+"""Settings of training."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class TrainingSettings:
             remembers about 100 steps.
         augmentation: What happens to a batch before the network sees it.
         supervision: `full`: labels of every second; `weak`: training, and the choice of its epoch,
-            know which events a video holds and not when.
+            use the events of a video without their times.
         patience: After how many epochs without a better one on validation training ends; the rate
             falls as if it did not. `None`: all epochs.
         window_seconds: T, the length of a training window. AVE's clips last ten seconds.

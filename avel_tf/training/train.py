@@ -1,4 +1,4 @@
-"""Features to a trained localizer."""
+"""Training of a localizer on features."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from avel_tf.training.training_model import TrainingModel
 logger = logging.getLogger(__name__)
 
 MODEL = "model.keras"
-# The rows of a batch do not meet in inference: any size gives the same figures.
+# Batch size does not affect inference results.
 VALIDATION_BATCH = 64
 
 
@@ -143,7 +143,7 @@ def train(
 
 
 def compile_model(model: keras.Model, training: TrainingSettings, steps: int) -> TrainingModel:
-    """Give a localizer its optimizer, its losses and its metric.
+    """Compile a localizer for training.
 
     Args:
         model: A localizer.
@@ -164,7 +164,7 @@ def compile_model(model: keras.Model, training: TrainingSettings, steps: int) ->
     optimizer = keras.optimizers.AdamW(
         rate,
         weight_decay=training.weight_decay,
-        # LSTMs meet exploding gradients; 1.0 is the usual norm (Pascanu et al. 2013).
+        # LSTM gradients can explode; 1.0 is the usual norm (Pascanu et al. 2013).
         global_clipnorm=1.0,
         use_ema=training.weight_averaging > 0,
         ema_momentum=training.weight_averaging,
@@ -191,10 +191,10 @@ def compile_model(model: keras.Model, training: TrainingSettings, steps: int) ->
 
 
 def augmentation_for(model: keras.Model, training: TrainingSettings) -> Augmentation | None:
-    """What happens to the batches of a localizer.
+    """Augmentation for the batches of a localizer.
 
     Args:
-        model: A localizer whose normalisation has been fitted; it says what it looks at.
+        model: A localizer whose normalisation has been fitted; the layers name the modalities.
         training: The pieces, and how strong they are.
 
     Returns:
@@ -222,12 +222,12 @@ def augmentation_for(model: keras.Model, training: TrainingSettings) -> Augmenta
 def _require_trainable(examples: Examples, store: FeatureStore, supervision: str) -> None:
     if "train" in store.weak_splits and supervision != "weak":
         raise TrainingError(
-            f"The training split of {store.folder} says which events a video holds, and not when. "
+            f"The training split of {store.folder} has no times of events. "
             "Set training.supervision=weak."
         )
     if not len(examples):
         raise TrainingError(
-            f"The training split of {store.folder} is empty: there is nothing to learn from. "
+            f"The training split of {store.folder} is empty. "
             f"{len(store.skipped)} videos were left out when the features were made; avel audit "
             "DATA says why."
         )
@@ -235,6 +235,6 @@ def _require_trainable(examples: Examples, store: FeatureStore, supervision: str
     events = targets[:, :-1] if targets.ndim == 2 else targets != store.labels.background
     if not np.any(events):
         raise TrainingError(
-            f"Every second of the training split of {store.folder} is background. Check that the "
+            f"All segments of the training split of {store.folder} are background. Check that the "
             "annotations' times lie within the videos: avel audit DATA."
         )

@@ -1,4 +1,4 @@
-"""A localizer with all that it is trained by."""
+"""Keras model that trains a localizer by the losses of all its outputs."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from avel_tf.training.averaging import averaged_weights
 
 
 class TrainingModel(keras.Model):
-    """A localizer and what its inner parts say, each with a loss of its own.
+    """A localizer and its auxiliary outputs, each with a loss of its own.
 
-    All losses take the same targets and weights, so a batch holds them once; the metrics look at
-    the logits. It is measured with its averaged weights where there are such.
+    All losses take the same targets and weights, so a batch holds them once. Metrics are
+    computed from the logits. Evaluation uses the averaged weights if there are any.
 
     Args:
         outputs: A model from the localizer's inputs to `logits` and what else is to be trained.

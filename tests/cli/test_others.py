@@ -151,7 +151,7 @@ def test_evaluate_needs_a_model(store, tmp_path, capsys):
 
 def test_export_needs_a_finished_run(tmp_path, capsys):
     assert main(["export", str(tmp_path), "--out", str(tmp_path / "models")]) == 1
-    assert "no finished training run" in capsys.readouterr().err
+    assert "not a finished training run" in capsys.readouterr().err
     assert not (tmp_path / "models").exists()
 
 

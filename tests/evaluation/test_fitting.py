@@ -1,4 +1,4 @@
-"""What is fitted on validation, and what it never sees."""
+"""Postprocessing is fitted on the validation split alone."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_the_plain_decoder_stays_where_nothing_is_better() -> None:
     assert (found.fitted_on, found.clips) == ("validation", 30)
 
 
-def test_the_grid_begins_with_the_plain_decoder_and_holds_none_twice() -> None:
+def test_the_grid_begins_with_the_plain_rule_without_doubles() -> None:
     grid = list(decoders())
     assert grid[0] == EventPostprocessor() and len(set(grid)) == len(grid) == 135
 

@@ -145,7 +145,7 @@ def test_a_perfect_prediction(split: tuple[dict, dict]) -> None:
 @pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(splits(), st.data())
-def test_cutting_off_invalid_seconds_at_the_end_is_as_if_they_never_were(split, data) -> None:
+def test_invalid_segments_at_the_end_change_nothing(split, data) -> None:
     keep = {name: data.draw(st.integers(0, len(clip))) for name, clip in split[0].items()}
     valid = {name: np.arange(len(clip)) < keep[name] for name, clip in split[0].items()}
     cut = [{name: clip[: keep[name]] for name, clip in side.items()} for side in split]

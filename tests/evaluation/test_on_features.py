@@ -151,7 +151,7 @@ def test_the_interval_follows_the_seed(tmp_path):
 
 def test_nothing_to_measure(tmp_path):
     store = stores.write_store(tmp_path / "features", train=[told("t", [0, 3])])
-    with pytest.raises(FeatureStoreError, match="'test' of .* holds no video.*--split"):
+    with pytest.raises(FeatureStoreError, match="'test' of .* has no videos.*--split"):
         evaluate_features(oracle(), store, "test")
     with pytest.raises(FeatureStoreError, match="no split 'tets'"):
         evaluate_features(oracle(), store, "tets")

@@ -109,7 +109,7 @@ def test_aves_clips_all_have_ten_seconds(clips, extractor, tmp_path):
     assert long["valid"].all()
 
 
-def test_one_extraction_serves_the_official_and_the_deleaked_split(clips, extractor, tmp_path):
+def test_one_extraction_serves_official_and_deleaked_splits(clips, extractor, tmp_path):
     dataset = load_dataset(small_copy(clips, tmp_path / "data", rows=3))
     first, *others = dataset.videos
     again = replace(first, id=f"{first.id}#2", split="test")  # another row of the same file

@@ -43,13 +43,13 @@ def small_groups(monkeypatch):
 
 @pytest.fixture
 def embedded(monkeypatch) -> list[int]:
-    """How many files each call of the decoder was given."""
+    """Number of files of each call of the decoder."""
     calls = []
     stream = extract.SegmentLoader
 
-    def spy(paths, **options):
-        calls.append(len(paths))
-        return stream(paths, **options)
+    def spy(requests, **options):
+        calls.append(len(requests))
+        return stream(requests, **options)
 
     monkeypatch.setattr(extract, "SegmentLoader", spy)
     return calls
@@ -65,7 +65,7 @@ def stopping_after(videos: int):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stop", [1, 3, 5, 8, 14])
-def test_what_is_done_is_not_done_again_and_the_bytes_are_the_same(
+def test_a_resumed_extraction_skips_finished_groups(
     clips, extractor, tmp_path, small_groups, embedded, stop
 ):
     dataset = load_dataset(clips)
@@ -153,8 +153,8 @@ class Deadly:
         self.streams: list[list[str]] = []
         real = extract.SegmentLoader
 
-        def stream(paths, *, on_open, **options):
-            names = [str(path) for path in paths]
+        def stream(requests, *, on_open, **options):
+            names = [str(request.path) for request in requests]
             self.streams.append(names)
 
             def opened(place: int) -> None:
@@ -163,7 +163,7 @@ class Deadly:
                     self.times -= 1
                     raise RuntimeError("nobody expects this")
 
-            return real(paths, on_open=opened, **options)
+            return real(requests, on_open=opened, **options)
 
         monkeypatch.setattr(extract, "SegmentLoader", stream)
 

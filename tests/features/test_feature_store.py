@@ -220,14 +220,14 @@ def test_examples_whose_file_stands_in_two_splits_can_be_left_out(tmp_path):
     assert len(list(official.dataset("train"))) == 5
 
 
-def test_a_store_that_cannot_say_what_leaks_is_not_taken_for_clean(tmp_path):
+def test_a_store_without_leaks_recorded_is_refused_deleaked(tmp_path):
     store = write(tmp_path / "store", train=[record("a", 2)])
     manifest = store.folder / "manifest.json"
     content = json.loads(manifest.read_text())
     del content["leaks"]
     manifest.write_text(json.dumps(content))
     assert FeatureStore(store.folder).count("train") == 1
-    with pytest.raises(FeatureStoreError, match=r"stand in two splits.*dataset\.deleaked"):
+    with pytest.raises(FeatureStoreError, match=r"in two splits.*dataset\.deleaked"):
         FeatureStore(store.folder, deleaked=True)
 
 

@@ -98,7 +98,7 @@ def test_where_it_looks_can_be_seen(name: str, tmp_path: Path) -> None:
 
 
 def test_vectors_cannot_be_looked_at_by_place() -> None:
-    with pytest.raises(ValueError, match="one vector for each second.*visual.maps=true"):
+    with pytest.raises(ValueError, match="one vector per segment.*visual.maps=true"):
         small_model("avel", spatial_attention=True)
 
 

@@ -1,4 +1,4 @@
-"""How much memory features may take."""
+"""Memory limit for features."""
 
 from __future__ import annotations
 

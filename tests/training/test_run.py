@@ -62,7 +62,7 @@ def test_metrics_are_those_of_the_model_on_the_test_split(run_folder, store):
 def test_an_unfinished_run_is_named(run_folder, tmp_path, missing):
     folder = tmp_path / "run"
     shutil.copytree(run_folder, folder, ignore=shutil.ignore_patterns(missing))
-    with pytest.raises(ValueError, match=f"run is no finished training run: it has no {missing}"):
+    with pytest.raises(ValueError, match=f"run is not a finished training run: {missing}"):
         Run(folder)
 
 

@@ -40,7 +40,7 @@ def model_of(losses: dict[str, float], momentum: float = 0.0) -> tuple[keras.Mod
     return keras.Model(inputs, logits), model
 
 
-def test_the_loss_is_the_weighted_sum_and_the_metric_looks_at_the_logits():
+def test_the_loss_is_a_weighted_sum_and_metrics_use_logits():
     localizer, model = model_of({"logits": 1.0, "other": 0.25})
     found = model.evaluate(FEATURES, TARGETS, sample_weight=VALID, return_dict=True, verbose=0)
     outputs = {name: np.array(value) for name, value in model(FEATURES).items()}
@@ -54,7 +54,7 @@ def test_the_loss_is_the_weighted_sum_and_the_metric_looks_at_the_logits():
     assert set(history) == {"loss", "segment_accuracy"}
 
 
-def test_weights_are_averaged_over_steps_and_given_back_to_the_bit():
+def test_weights_are_averaged_and_restored_bit_for_bit():
     localizer, model = model_of({"logits": 1.0}, momentum=0.5)
     weight = model.trainable_variables[0]
     seen = []

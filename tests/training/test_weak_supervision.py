@@ -95,7 +95,7 @@ def test_what_a_clip_holds(seconds, shares):
 def test_clips_of_background_alone_teach_nothing(tmp_path):
     silent = [(name, f, (), np.full(6, 3)) for name, f, _, _ in stores.records("train", 4)]
     store = stores.write_store(tmp_path / "features", train=silent)
-    with pytest.raises(TrainingError, match="is background"):
+    with pytest.raises(TrainingError, match="are background"):
         train(store, tmp_path / "run", model_settings=MODEL, training=WEAK)
 
 

@@ -1,4 +1,4 @@
-"""From seconds to logits: the last part of every network."""
+"""Heads: encoded segments to logits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def segment_logits(
     settings: ModelSettings,
     class_activation_logits: Any = None,
 ) -> Any:
-    """Gives each second its logits, by the head that the settings name.
+    """Apply the head of the settings.
 
     Args:
         seconds: float `[B, T, any width]`.

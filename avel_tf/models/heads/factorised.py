@@ -1,4 +1,4 @@
-"""The head that names a clip's event once and says per second whether it is there."""
+"""Head that predicts one event class per clip and its presence per segment."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def factorised_head(
            |                          |
          event: log sigmoid(r) + log softmax(class)      background: log sigmoid(-r)
 
-    These are logits like any other, and their softmax is the product: the losses, calibration and
-    the export need not know. A second event in a clip cannot be told.
+    The softmax of these logits is the product, so losses, calibration and export need no special
+    case. It cannot represent a second event in a clip.
 
     The linear path is a logistic regression on the clip's mean features, which a few clips per
     class cannot overfit far; it begins at zero, so it takes part as far as training finds it

@@ -1,4 +1,4 @@
-"""The head that decides every second by itself."""
+"""Head with one softmax per segment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Features brought to one scale, by statistics that travel inside the model."""
+"""Normalisation of features by statistics that are weights of the model."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class FeatureNormalization(keras.layers.Layer):
         )  # [D]
 
     def fit(self, features: np.ndarray | Iterable[np.ndarray]) -> None:
-        """Takes mean and variance from the rows of an array.
+        """Fit mean and variance to the rows of arrays.
 
         Args:
             features: float `[N, D]`, the valid seconds of the training split; or several such
@@ -74,7 +74,7 @@ class FeatureNormalization(keras.layers.Layer):
         for part in [features] if isinstance(features, np.ndarray) else features:
             if part.ndim != 2 or not len(part) or part.shape[1] != width:
                 raise ValueError(
-                    f"{self.name} takes its statistics from arrays [N, {width}] of at least one "
+                    f"{self.name} needs arrays [N, {width}] of at least one "
                     f"row. Received: shape={part.shape}."
                 )
             # float64: a sum over 33,390 seconds (AVE) loses three digits in float32.
@@ -93,7 +93,7 @@ class FeatureNormalization(keras.layers.Layer):
         if not np.isfinite(variance).all():
             raise ValueError(
                 f"{self.name} received features that are not finite (NaN or infinity). "
-                "Leave out the seconds that are not valid."
+                "Leave out invalid segments."
             )
         self.mean.assign(mean)
         self.variance.assign(np.where(variance > CONSTANT_SHARE * variance.mean(), variance, 0.0))
@@ -114,7 +114,7 @@ def fit_normalization(
     visual: np.ndarray | Iterable[np.ndarray],
     audio: np.ndarray | Iterable[np.ndarray],
 ) -> None:
-    """Stores the mean and variance of the training features in the model.
+    """Fit the normalisation layers of a model to the training features.
 
     Args:
         model: a model from `build`; one of a single modality ignores the other array.
@@ -145,5 +145,5 @@ def _rows(
 ) -> Iterator[np.ndarray]:
     """Arrays [N, D] of arrays [N, Dv]; the places of a map are rows of their own."""
     for part in [features] if isinstance(features, np.ndarray) else features:
-        # What has another shape is for the layer to refuse.
+        # The layer refuses other shapes.
         yield part.reshape(-1, width) if part.shape[1:] == (given,) else part

@@ -16,11 +16,11 @@ THRESHOLD = 0.99
 
 @keras.saving.register_keras_serializable(package="avel_tf")
 class PositiveSamplePropagation(layers.Layer):
-    """Gives each second what the seconds of the other modality that go with it hold.
+    """Adds to each segment the similar segments of the other modality.
 
-    The similarities of a second with those of the other modality are cut off below zero and divided
-    by their sum; what is then below `threshold` of an even split is cut as well, and the rest
-    divided by its sum again. A second that goes with none receives nothing.
+    The similarities of a segment with those of the other modality are cut off below zero and
+    divided by their sum. Shares below `threshold` of an even split are set to zero, and the rest is
+    divided by its sum again. A segment without a similar one receives nothing.
 
     Args:
         width: D, of both inputs and both outputs.
@@ -95,7 +95,7 @@ class PositiveSamplePropagation(layers.Layer):
         )
 
     def shares(self, scores: Any, valid: Any) -> Any:
-        """What each second takes from each second of the other modality.
+        """Weights with which each segment receives the segments of the other modality.
 
         Args:
             scores: float32 `[B, T, T]`, the receiving seconds first.

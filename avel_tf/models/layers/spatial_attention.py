@@ -1,4 +1,4 @@
-"""Where in the picture to look, by what is heard."""
+"""Audio-guided attention over the places of a visual map."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-# The width in which sound and places are compared: that of the paper, for its 7 x 7 places.
+# Width of the comparison between audio and places, as in the paper for 7 x 7 places.
 UNITS = 49
 
 
 @keras.saving.register_keras_serializable(package="avel_tf")
 class AudioGuidedSpatialAttention(layers.Layer):
-    """Averages the places of each picture, weighted by how well they go with the sound.
+    """Averages the places of visual maps, weighted by their relevance to the audio.
 
     Args:
         width: what sound and places are projected to before they are compared.
@@ -56,7 +56,7 @@ class AudioGuidedSpatialAttention(layers.Layer):
     def build(self, maps_shape: Any, audio_shape: Any) -> None:
         if len(maps_shape) not in (4, 5):
             raise ValueError(
-                f"{self.name} looks at maps [B, T, places, Dv] or [B, T, rows, columns, Dv]. "
+                f"{self.name} needs maps [B, T, places, Dv] or [B, T, rows, columns, Dv]. "
                 f"Received: shape={tuple(maps_shape)}."
             )
         self.place_projection.build((*maps_shape[:2], None, maps_shape[-1]))
@@ -71,7 +71,7 @@ class AudioGuidedSpatialAttention(layers.Layer):
         return ops.sum(ops.expand_dims(weights, -1) * places, axis=2)  # [B, T, Dv]
 
     def weights_of(self, maps: Any, audio: Any) -> Any:
-        """How much of the answer each place is.
+        """Attention weights of the places.
 
         Args:
             maps: float `[B, T, places, Dv]` or `[B, T, rows, columns, Dv]`.
@@ -83,7 +83,7 @@ class AudioGuidedSpatialAttention(layers.Layer):
         seen = self.place_comparison(self.place_projection(_places(maps)))  # [B, T, places, units]
         heard = self.sound_comparison(self.sound_projection(audio))  # [B, T, units]
         scores = self.score(ops.tanh(seen + ops.expand_dims(heard, 2)))  # [B, T, places, 1]
-        # float32: half precision cannot tell the small shares of many places apart.
+        # float32, because half precision rounds the small weights of many places.
         weights = ops.softmax(ops.cast(scores[..., 0], "float32"), axis=-1)  # [B, T, places]
         return ops.cast(weights, self.compute_dtype)
 

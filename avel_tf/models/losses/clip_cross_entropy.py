@@ -1,4 +1,4 @@
-"""The loss of what names the events of a whole clip."""
+"""Cross-entropy of class logits for a whole clip."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from avel_tf.models.losses.targets import ValidSecondsLoss, clip_distribution
 class ClipCrossEntropy(ValidSecondsLoss):
     """Cross-entropy between the events a clip holds and one row of logits per clip.
 
-    Clips of background alone say nothing about classes and cost nothing. It needs no more than
-    labels of clips.
+    Clips of background alone have no loss. Labels of clips suffice.
 
     Args:
         classes: C, without background.

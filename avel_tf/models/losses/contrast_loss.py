@@ -1,4 +1,4 @@
-"""The loss that drives the event seconds of a clip away from its background."""
+"""Supervised contrastive loss between the events and the background of a clip."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The loss of what says only whether a second holds an event."""
+"""Binary cross-entropy between event and background."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The loss for clips whose events are known, and not when they happen, of several labels."""
+"""Loss for weakly supervised multi-label models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The loss for clips whose events are known, and not when they happen."""
+"""Loss for weak supervision: the events of a clip without their times."""
 
 from __future__ import annotations
 

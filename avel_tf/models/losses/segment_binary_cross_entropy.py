@@ -1,4 +1,4 @@
-"""The loss of heads that give a segment any number of labels."""
+"""Binary cross-entropy over the valid segments, for multi-label models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The loss over the valid seconds."""
+"""Cross-entropy over the valid segments."""
 
 from __future__ import annotations
 
@@ -14,11 +14,9 @@ from avel_tf.models.losses.targets import check_label_smoothing, smoothed, targe
 class SegmentCrossEntropy(keras.losses.Loss):
     """Cross-entropy per second, averaged over the valid seconds of a batch.
 
-    Which seconds are valid is said once, as sample weight: `model.fit` hands it to the loss and to
-    every weighted metric alike, so a batch is `(inputs, targets, valid as float32 [B, T])`. The sum
-    is divided by the sum of the weights, so padding does not dilute the loss; a batch without any
-    valid second costs 0. Accuracy needs no class of its own: pass
-    `keras.metrics.SparseCategoricalAccuracy()` as a weighted metric.
+    Pass `valid` as sample weight: `model.fit` gives it to the loss and to every weighted metric, so
+    a batch is `(inputs, targets, valid as float32 [B, T])`. The sum is divided by the sum of the
+    weights, so padding does not dilute the loss. The loss of a batch without a valid segment is 0.
 
     Args:
         label_smoothing: share of the target that is spread evenly over all C+1 classes.

@@ -1,4 +1,4 @@
-"""The loss that makes sound and picture alike where they show one event."""
+"""Loss on the similarity of audio and visual streams."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from avel_tf.models.losses.targets import ValidSecondsLoss, event_share
 
 @keras.saving.register_keras_serializable(package="avel_tf")
 class SimilarityLoss(ValidSecondsLoss):
-    """Squared error between where a clip's modalities agree and where its event is.
+    """Squared error between the similarity of both modalities and the presence of an event.
 
     The clip's similarities, those below 0 taken for 0, are divided by their sum, and its event
     seconds likewise. The paper compares these shares and weighs the loss by 100 for clips of ten

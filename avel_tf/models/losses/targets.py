@@ -1,4 +1,4 @@
-"""What a clip's targets say, in the forms that the losses need."""
+"""Conversion of targets to the forms that the losses need, and their base class."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def target_distribution(targets: Any, width: int) -> Any:
 
 
 def event_share(targets: Any) -> Any:
-    """How much of a second is an event.
+    """Share of each segment that is an event.
 
     Args:
         targets: float `[B, T, C+1]`.
@@ -52,7 +52,7 @@ def event_share(targets: Any) -> Any:
 
 
 def clip_distribution(targets: Any, valid: Any) -> Any:
-    """What a label for the whole clip says, and no more: which events it holds.
+    """Distribution over the events of a clip, without their times.
 
     Args:
         targets: float `[B, T, C+1]`.
@@ -70,7 +70,7 @@ def clip_distribution(targets: Any, valid: Any) -> Any:
 
 
 def clip_labels(targets: Any, valid: Any) -> Any:
-    """Which events a clip holds, of seconds with several labels.
+    """Multi-label targets of a clip, without the times of its events.
 
     Args:
         targets: float `[B, T, C+1]`.
@@ -92,7 +92,7 @@ def smoothed(distribution: Any, label_smoothing: float) -> Any:
 
 
 def check_label_smoothing(label_smoothing: float) -> float:
-    """The value, or an error that says what it is.
+    """Return `label_smoothing`, or refuse a value outside [0, 1).
 
     Raises:
         ValueError: it is not a share.

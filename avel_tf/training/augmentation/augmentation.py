@@ -1,4 +1,4 @@
-"""The pieces of augmentation, one after the other."""
+"""The augmentations of a batch, applied in a fixed order."""
 
 from __future__ import annotations
 
@@ -18,19 +18,17 @@ from avel_tf.training.augmentation.statistics import Statistics
 
 
 class Augmentation:
-    """Changes a batch of windows by chance that is a function of seed, epoch and step alone.
+    """Random changes to a batch of windows, determined by seed, epoch and step.
 
-    So a run that is resumed at an epoch meets what an uninterrupted one would have met, whatever
-    ran before in the process. Each piece has a seed of its own: to switch one on leaves what the
-    others draw as it was.
+    A resumed run therefore draws the same changes as an uninterrupted one. Each augmentation has a
+    seed of its own, so switching one on does not change the others.
 
     Args:
         settings: How strong each piece is.
         classes: C.
-        statistics: Of `visual` and of `audio`. Where a model uses one of them only, the other is
-            left out, and what is about both together is not done: without the other sense, nobody
-            could know what is right then.
-        clip_labels: Whether targets say what a clip holds, and not when (weak supervision).
+        statistics: Of `visual` and of `audio`, or of the one that the model uses. Augmentations
+            across modalities are then left out, because their targets need both.
+        clip_labels: Targets name the events of a clip without times (weak supervision).
 
     Example:
         >>> augmentation = Augmentation(AugmentationSettings(mixup=0.2), 28, statistics)
@@ -46,7 +44,7 @@ class Augmentation:
         clip_labels: bool = False,
     ) -> None:
         self._depth = classes + 1
-        # A modality that the model does not look at has no noise that anyone could see.
+        # A modality that the model does not use needs no noise.
         unseen = Statistics(np.zeros(1, np.float32), np.zeros(1, np.float32))
         visual, audio = (statistics.get(name, unseen) for name in ("visual", "audio"))
         pieces: dict[str, Callable[[Batch, tf.Tensor], Batch]] = {
@@ -76,14 +74,14 @@ class Augmentation:
         self._mixes = settings.mixup > 0 or (both and settings.cross_modal_mixup > 0)
 
     def __bool__(self) -> bool:
-        """Whether it does anything."""
+        """True if any augmentation is switched on."""
         return bool(self._pieces)
 
     def __call__(self, batch: Batch, seed: tf.Tensor, step: tf.Tensor) -> Batch:
         """Change a batch.
 
         Args:
-            batch: The windows, as examples hold them.
+            batch: The windows.
             seed: int64 [2], the run's seed and the epoch.
             step: int64, the number of the batch in its epoch.
 

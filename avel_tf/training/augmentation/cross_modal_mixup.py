@@ -1,4 +1,4 @@
-"""Pictures of one window with the sound of another."""
+"""Augmentation that combines the video of one window with the audio of another."""
 
 from __future__ import annotations
 
@@ -10,27 +10,26 @@ from avel_tf.features.batch import Batch, shuffled
 def cross_modal_mixup(
     batch: Batch, key: tf.Tensor, *, share: float, clip_labels: bool = False
 ) -> Batch:
-    """Let some windows hear another one: what is seen there is not what is heard.
+    """Replace the audio of some windows by that of another window of the batch.
 
-    An event is what is both heard and seen, so a second keeps what the targets of both windows have
-    in common, and the rest of it is background. Where the labels name what a clip holds and not
-    when, two clips of one class may or may not meet in a second: those keep their own sound.
+    An event is both audible and visible, so the new target of a segment is the intersection of both
+    targets, and the rest is background. Under weak supervision it is unknown whether the events of
+    two clips of one class overlap in time, so such clips keep their own audio.
 
-    A target of background says that nothing is both heard and seen, not that nothing is heard:
-    pictures of a dog that is silent beside the sound of one that is out of sight become a dog that
-    is both, labelled as background. It takes two decoys of one class in one second.
+    The target is wrong in one case: a silent visible dog combined with an audible invisible dog is
+    an event, but the target is background. This takes two decoys of one class in one segment.
 
     Args:
         batch: Windows with targets [B, T, C+1].
         key: int64 [2], the seed of partners and choice.
         share: Of the windows.
-        clip_labels: Whether every second's target says what the clip holds (weak supervision).
+        clip_labels: Targets name the events of a clip without times (weak supervision).
 
     Returns:
-        The windows; a second is valid where it is so in both.
+        The windows; a segment is valid if it is valid in both.
 
     Reference:
-        Pairs that do not belong together as examples of what is no event: Arandjelovic and
+        Mismatched pairs as negative examples: Arandjelovic and
         Zisserman, Look, Listen and Learn, ICCV 2017 (https://arxiv.org/abs/1705.08168). Mixing with
         the target that the mixture has: Zhang et al. 2018 (https://arxiv.org/abs/1710.09412).
     """
@@ -40,7 +39,7 @@ def cross_modal_mixup(
     events = tf.minimum(batch.targets, partner.targets)[..., :-1]  # [B, T, C]
     if clip_labels:
         chosen &= tf.reduce_all(events == 0, axis=(1, 2))  # [B]
-    # The largest and not the sum: a second may have several labels.
+    # The maximum and not the sum, because a segment may have several labels.
     background = 1 - tf.reduce_max(events, axis=-1, keepdims=True)  # [B, T, 1]
     chosen = chosen[:, None, None]  # [B, 1, 1]
     return Batch(

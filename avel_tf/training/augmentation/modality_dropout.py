@@ -1,4 +1,4 @@
-"""Windows that lose one of their senses."""
+"""Augmentation that drops one modality of a window."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from avel_tf.features.batch import Batch
 def modality_dropout(
     batch: Batch, key: tf.Tensor, *, share: float, visual_mean: tf.Tensor, audio_mean: tf.Tensor
 ) -> Batch:
-    """Take all pictures or all sound from some windows, and never both.
+    """Replace the visual or the audio features of some windows by the mean of the training split.
 
-    What is taken becomes the training split's mean, which normalisation makes 0: it says nothing,
-    whereas silence and black pictures are something that one may hear and see. The target stays,
-    for what happened is the same: the network learns how far the other sense alone can tell.
+    Normalisation maps the mean to 0, the value without information. Silence and black frames would
+    be information. The target is unchanged, so the network learns to predict from one modality.
 
     Args:
         batch: The windows.
         key: int64 [2], the seed.
-        share: Of the windows; half of them lose their pictures, half their sound.
+        share: Of the windows; half of them lose visual features, half audio features.
         visual_mean: [Dv], over the training split.
         audio_mean: [Da].
 
@@ -30,7 +29,7 @@ def modality_dropout(
         Neverova et al., ModDrop: Adaptive Multi-Modal Gesture Recognition, PAMI 2016
         (https://arxiv.org/abs/1501.00102).
     """
-    # One number decides both, so they cannot meet.
+    # One random number decides both, so no window loses both modalities.
     drawn = tf.random.stateless_uniform([tf.shape(batch.valid)[0], 1, 1], key)  # [B, 1, 1]
     blind, deaf = drawn < share / 2, (drawn >= share / 2) & (drawn < share)
     return batch._replace(

@@ -1,4 +1,4 @@
-"""What a user may set about augmentation; standard library only."""
+"""Settings of augmentation."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _BEFORE = {"before": 0.0}
 
 @dataclass(frozen=True)
 class AugmentationSettings:
-    """What happens to the windows of a batch before the network sees them.
+    """Augmentation of the windows of a batch.
 
     Every piece is off at 0. Validation and test are never touched. What each piece does to the
     targets, and which were worth it, stands in docs/guide/training.md.
 
     Args:
-        cross_modal_mixup: Share of the windows that hear another window of the batch instead of
+        cross_modal_mixup: Share of the windows that receive the audio of another window instead of
             their own sound. What is both heard and seen then is background, unless both show the
             same event in the same second.
         mixup: Alpha of the Beta distribution from which mixup draws how much of a window is its

@@ -1,4 +1,4 @@
-"""What the features of one modality are like."""
+"""Mean and deviation of the features of one modality."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all losses of `losses_for` promise, and each against another library."""
+"""Properties of all losses, and each against another library."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_event_agrees_with_scikit_learn() -> None:
     assert found == pytest.approx(expected, rel=1e-5)
 
 
-def test_clip_agrees_with_scikit_learn_where_a_clip_holds_one_event() -> None:
+def test_clip_loss_of_one_event_agrees_with_scikit_learn() -> None:
     logits = LOGITS[:, 0, :-1]
     found = float(
         ClipCrossEntropy(CLASSES)(TARGETS[[0, 2, 3]], logits[[0, 2, 3]], WEIGHTS[[0, 2, 3]])

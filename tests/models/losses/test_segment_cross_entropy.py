@@ -42,7 +42,7 @@ def test_extreme_logits_stay_finite() -> None:
 
 
 def test_fit_and_evaluate_use_it_with_weighted_accuracy() -> None:
-    """What `model.evaluate` reports is what the valid seconds alone give."""
+    """`model.evaluate` reports the loss of the valid segments alone."""
     model = small_model("audio_only")
     valid = np.array([[1, 1, 1, 1], [1, 0, 0, 1]], bool)
     inputs = random_inputs(valid)

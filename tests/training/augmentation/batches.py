@@ -34,5 +34,5 @@ def key(number: int = 0) -> tf.Tensor:
 
 
 def partners(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Which window each came from, by values that are its own; [B]."""
+    """Index of the window that each row came from, [B]."""
     return np.array([int(np.argmin([np.abs(a - b).sum() for b in before])) for a in after])

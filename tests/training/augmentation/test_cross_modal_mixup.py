@@ -41,7 +41,7 @@ def test_a_second_is_there_where_it_is_seen_and_heard():
     assert not (valid.valid.numpy() & ~batch.valid.numpy()).any()
 
 
-def test_two_clips_of_one_class_keep_their_sound_where_no_one_knows_when_it_is():
+def test_clips_of_one_class_keep_their_audio_without_times():
     batch = random_batch(windows=60)
     held = np.arange(60) % 4  # class 0, 1, 2 or background
     batch = batch._replace(targets=tf.repeat(tf.one_hot(held, 4)[:, None], 5, axis=1))

@@ -1,4 +1,4 @@
-"""What may be set about augmentation."""
+"""Settings of augmentation."""
 
 from __future__ import annotations
 
