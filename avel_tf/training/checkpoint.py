@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from avel_tf.evaluation.history import best_epoch, rank
-from avel_tf.training.averaging import averaged_weights
+from avel_tf.training.training_model import averaged_weights
 
 STATE = "state.npz"
 

@@ -25,8 +25,7 @@ from avel_tf.models import (
     losses_for,
     training_outputs,
 )
-from avel_tf.training.augmentation.augmentation import Augmentation
-from avel_tf.training.augmentation.statistics import Statistics
+from avel_tf.training.augmentation.augmentation import Augmentation, Statistics
 from avel_tf.training.checkpoint import EpochCheckpoint
 from avel_tf.training.memory import memory_for_features
 from avel_tf.training.metrics import ClipAccuracy, ClipF1, SegmentAccuracy, SegmentF1

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
-
-from avel_tf.training.averaging import averaged_weights
 
 
 class TrainingModel(keras.Model):
@@ -60,3 +60,31 @@ class TrainingModel(keras.Model):
         """As for every Keras model, with the averaged weights."""
         with averaged_weights(self):
             return super().evaluate(*arguments, **options)
+
+
+@contextmanager
+def averaged_weights(model: keras.Model) -> Iterator[None]:
+    """Replace the weights of a model by their averages within a context.
+
+    The optimizer keeps the averages (`use_ema`) among its variables, so a checkpoint holds them.
+    The own weights are restored bit for bit, unlike by Keras' callback, which adds and subtracts.
+    Without averages in the optimizer nothing happens.
+
+    Args:
+        model: A compiled model.
+
+    Reference:
+        Polyak and Juditsky, Acceleration of Stochastic Approximation by Averaging, 1992; as a
+        moving average: Tarvainen and Valpola, Mean Teachers, 2017
+        (https://arxiv.org/abs/1703.01780).
+    """
+    averages = [each for each in model.optimizer.variables if each.name.endswith("_average")]
+    weights = model.trainable_variables if averages else []
+    own = [keras.ops.convert_to_numpy(weight).copy() for weight in weights]
+    for weight, average in zip(weights, averages, strict=True):
+        weight.assign(average)
+    try:
+        yield
+    finally:
+        for weight, value in zip(weights, own, strict=True):
+            weight.assign(value)

@@ -6,9 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from avel_tf.training.averaging import averaged_weights
 from avel_tf.training.metrics import SegmentAccuracy
-from avel_tf.training.training_model import TrainingModel
+from avel_tf.training.training_model import TrainingModel, averaged_weights
 
 RNG = np.random.default_rng(0)
 FEATURES = RNG.normal(size=(8, 3, 2)).astype("float32")

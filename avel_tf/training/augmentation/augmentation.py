@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -14,7 +15,19 @@ from avel_tf.training.augmentation.feature_noise import feature_noise
 from avel_tf.training.augmentation.mixup import mixup
 from avel_tf.training.augmentation.modality_dropout import modality_dropout
 from avel_tf.training.augmentation.settings import AugmentationSettings
-from avel_tf.training.augmentation.statistics import Statistics
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """Mean and deviation of each feature of one modality over the training split.
+
+    Attributes:
+        mean: float32 [D].
+        deviation: float32 [D]; 0 where a feature never changes.
+    """
+
+    mean: np.ndarray
+    deviation: np.ndarray
 
 
 class Augmentation:

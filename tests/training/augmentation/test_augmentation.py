@@ -9,9 +9,8 @@ import pytest
 import tensorflow as tf
 
 from avel_tf.features.examples import Examples
-from avel_tf.training.augmentation.augmentation import Augmentation
+from avel_tf.training.augmentation.augmentation import Augmentation, Statistics
 from avel_tf.training.augmentation.settings import AugmentationSettings
-from avel_tf.training.augmentation.statistics import Statistics
 from tests.training.augmentation.batches import CLASSES
 
 ALL = AugmentationSettings(
