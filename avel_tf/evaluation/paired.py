@@ -25,14 +25,14 @@ def paired_bootstrap(
     seed: int = 0,
     draws: int = DRAWS,
 ) -> dict[str, Any]:
-    """Differences of two models' numbers, with what other clips of the kind would make of them.
+    """Differences between the metrics of two models, with confidence intervals over clips.
 
-    Both models meet the same clips, and each draw takes the same clips for both: what makes a clip
-    easy or hard for either cancels out, and the interval is that of the difference.
+    Each draw takes the same clips for both models, so the difficulty of a clip cancels out, and the
+    interval is that of the difference.
 
     Args:
-        ours: What the first model made of each clip; `read_predictions` has it from a file.
-        theirs: What the second made of the same clips.
+        ours: Outcomes of the first model, such as from `read_predictions`.
+        theirs: Outcomes of the second model on the same clips.
         labels: The class vocabulary.
         seed: Seed of the draws.
         draws: How often a split of as many clips is drawn, with replacement.

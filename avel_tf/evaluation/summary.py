@@ -67,25 +67,23 @@ def _fitted(metrics: Mapping[str, Any]) -> list[str]:
     fitted_on = decoder.get("fitted_on") if isinstance(decoder, Mapping) else None
     if calibration and fitted_on:
         lines.append(
-            f"calibration error {calibration['uncalibrated']['ece']:.3f}, at the temperature of "
-            f"{calibration['temperature']:.2f} that was fitted on {fitted_on} "
-            f"{calibration['ece']:.3f}"
+            f"calibration error {calibration['uncalibrated']['ece']:.3f}, with temperature "
+            f"{calibration['temperature']:.2f} fitted on {fitted_on}: {calibration['ece']:.3f}"
         )
     plain = metrics.get("plain_events", {}).get("event_f1")
     if fitted_on and plain is not None:
         lines.append(
-            f"events by the decoder fitted on {fitted_on}; by the plain one the event F1 is "
-            f"{plain:.3f}"
+            f"events by postprocessing fitted on {fitted_on}; event F1 without it: {plain:.3f}"
         )
     if calibration and isinstance(decoder, Mapping) and not fitted_on:
         lines.append(
-            f"calibration error {calibration['ece']:.3f}; temperature and decoder of events were "
-            "not fitted, for want of a validation split with labelled seconds"
+            f"calibration error {calibration['ece']:.3f}; temperature and postprocessing were not "
+            "fitted, because there is no validation split with labelled segments"
         )
     if fitted_on and fitted_on == metrics["split"]:
         lines.append(
-            f"Temperature and decoder were fitted on {fitted_on}, which is measured here: "
-            "calibration and events look better than they will be."
+            f"Temperature and postprocessing were fitted on {fitted_on}, the evaluated split: "
+            "calibration and event F1 are optimistic."
         )
     return lines
 
@@ -111,7 +109,7 @@ def against_sentences(against: Mapping[str, Any]) -> list[str]:
             if low > 0
             else "lower"
             if high < 0
-            else "no difference that these clips could show"
+            else "no significant difference"
         )
         sentences.append(
             f"  {name.replace('_', ' ')}: {one['ours']:.3f} and {one['theirs']:.3f}, difference "

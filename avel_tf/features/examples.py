@@ -56,7 +56,7 @@ class Examples:
         return self.visual.nbytes + self.audio.nbytes
 
     def valid_seconds(self, stream: str) -> Iterator[np.ndarray]:
-        """The vectors of the seconds that are there, one array [n, D] after the other.
+        """Features of the valid segments, as a sequence of arrays [n, D].
 
         Args:
             stream: `visual` or `audio`.

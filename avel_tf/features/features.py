@@ -1,4 +1,4 @@
-"""The features of files."""
+"""Features of video files."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Augment = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """One video, or some of its seconds, as vectors.
+    """Features of a video, or of some of its segments.
 
     Attributes:
         visual: float32 [T, Dv].
         audio: float32 [T, Da].
-        valid: bool [T], which seconds were really there.
+        valid: bool [T], segments that were decoded.
         augmented_audio: Further versions of `audio`, each float32 [T, Da].
     """
 
@@ -31,7 +31,7 @@ class Features:
     augmented_audio: tuple[np.ndarray, ...] = field(default=())
 
     def of_length(self, seconds: int) -> Features:
-        """Cut to `seconds`, or padded with seconds that are not valid."""
+        """Cut or pad with invalid segments to a length of `seconds`."""
         missing = seconds - len(self.valid)
 
         def fit(values: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Seconds of a feature store that hold events of different classes."""
+"""Segments with events of different classes in a feature store."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Overlaps:
 
 
 def count_overlaps(store: FeatureStore, split: str) -> Overlaps:
-    """Count the seconds of a split that have more than one class.
+    """Count the segments of a split with more than one class.
 
     Args:
         store: The features.

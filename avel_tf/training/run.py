@@ -24,13 +24,13 @@ class Run:
     """A finished training run.
 
     Args:
-        folder: A folder that `avel train` wrote.
+        folder: Folder of a run.
 
     Attributes:
         config_yaml: The resolved configuration.
         labels: The classes.
-        recipe: How the features were made that the model was trained on.
-        postprocessing: The temperature and the decoder of events that were fitted on validation.
+        recipe: Recipe of the features that the model was trained on.
+        postprocessing: Temperature, thresholds and rules for events, fitted on validation.
 
     Raises:
         ValueError: When the folder is no finished run.
@@ -125,16 +125,16 @@ class Run:
 
 
 def probabilities_of(model: keras.Model, temperature: float = 1.0) -> Callable[..., np.ndarray]:
-    """A Keras model of logits as a function that gives probabilities.
+    """Wrap a Keras model of logits as a function that returns probabilities.
 
     Args:
         model: Features to logits.
-        temperature: What the logits are divided by, as `Run.decoding` has it.
+        temperature: Divisor of the logits, from `Run.postprocessing`.
 
     Returns:
-        visual [B, T, Dv], audio [B, T, Da], valid [B, T] -> float32 [B, T, C+1]. A second whose
-        features are all zero is taken as not valid, as an exported model takes it; no backbone
-        gives such, not for black pictures without sound either. What is not valid is background.
+        visual [B, T, Dv], audio [B, T, Da], valid [B, T] to float32 [B, T, C+1]. Invalid segments
+        are background. Segments whose features are all zero are invalid as well, as in an exported
+        model: older exports mark them so, and no backbone returns zeros for decoded media.
     """
 
     multi_label = is_multi_label(model)
