@@ -12,12 +12,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from avel_tf.video.clip import SAMPLE_RATE, Clip
+from avel_tf.video.clip import SAMPLE_RATE, Clip, MediaInfo
 from avel_tf.video.decode_request import BLOCK_SECONDS, DecodeRequest
 from avel_tf.video.decode_settings import DecodeSettings
 from avel_tf.video.in_process import decode_in_process
 from avel_tf.video.isolated.decoder import shared_decoder
-from avel_tf.video.probe import MediaInfo, probe
+from avel_tf.video.probe import probe
 
 __all__ = ["DecodeSettings", "decode", "decode_blocks", "decode_clip", "join", "read_header"]
 

@@ -1,4 +1,4 @@
-"""What the header of a media file says, and whether that is within the limits."""
+"""Header of a media file: its tracks, durations and rotation, checked against the limits."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import math
 import os
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from typing import cast
 
@@ -17,6 +17,7 @@ import numpy as np
 from av.container import InputContainer
 from av.sidedata.sidedata import SideData
 
+from avel_tf.video.clip import MediaInfo
 from avel_tf.video.decode_settings import DecodeSettings
 from avel_tf.video.errors import MediaError
 from avel_tf.video.source import open_media, over_limit
@@ -24,61 +25,25 @@ from avel_tf.video.track_selection import select_audio, select_video
 from avel_tf.video.track_times import first_packets, origin_of, tick_of
 
 _log = logging.getLogger(__name__)
-# How many packets to look at for the first picture, whose side data hold the rotation. A sound
-# packet lasts about 20 ms, so this covers five seconds of sound that lead the picture.
-_PACKETS_TO_FIRST_PICTURE = 250
-
-
-@dataclass(frozen=True)
-class MediaInfo:
-    """The declarations of a file, none of them verified by decoding.
-
-    Args:
-        path: The file; bytes that are not UTF-8 stand as surrogate escapes.
-        container: FFmpeg's name of the container: `mov` (which is mp4, too), `matroska` (webm,
-            too), `avi`, `mpeg`, `mpegts`, `flv`, `ogg` or `asf`.
-        duration: Declared length in seconds; None when the file does not say.
-        width: Pixels of the stored picture, before it is turned upright.
-        height: As `width`.
-        frame_rate: Mean pictures per second as declared; None when unknown.
-        video_codec: Name such as `h264`.
-        video_duration: Declared seconds of the picture track; None when unknown.
-        audio_codec: Name such as `aac`; None without a sound track. This and what follows about
-            sound is said of the first track that is chosen.
-        audio_duration: Declared seconds of the sound track; None when unknown or absent.
-        sample_rate: Hertz of the sound as stored; None without a sound track.
-        channels: Channels of the sound as stored; None without a sound track.
-        rotation: Degrees clockwise, one of 0, 90, 180, 270, by which the stored picture is
-            turned to stand upright; mirroring, which decoding obeys too, is not told here.
-    """
-
-    path: str
-    container: str
-    duration: float | None
-    width: int
-    height: int
-    frame_rate: float | None
-    video_codec: str
-    video_duration: float | None
-    audio_codec: str | None
-    audio_duration: float | None
-    sample_rate: int | None
-    channels: int | None
-    rotation: int = 0
+# Packets to read until the first frame, whose side data hold the rotation. An audio packet lasts
+# about 20 ms, so this covers five seconds of audio before the first frame.
+_PACKETS_TO_FIRST_FRAME = 250
 
 
 def probe(path: str | bytes | os.PathLike, settings: DecodeSettings | None = None) -> MediaInfo:
-    """Reads the header of a file and at most its first picture.
+    """Reads the header of a file and at most its first frame, in the current process.
+
+    Other rooms call `avel_tf.video.decode.read_header`.
 
     Args:
         path: The file.
-        settings: The limits that it must keep.
+        settings: Limits that the file must keep.
 
     Returns:
         What the file declares.
 
     Raises:
-        MediaError: The file cannot be opened, has no picture, or declares more than the limits.
+        MediaError: The file cannot be opened, has no video track, or declares more than the limits.
 
     Example:
         >>> probe("dog.mp4").duration
@@ -100,13 +65,13 @@ def probe(path: str | bytes | os.PathLike, settings: DecodeSettings | None = Non
 def choose_video_stream(
     container: InputContainer, path: str | bytes | os.PathLike, settings: DecodeSettings
 ) -> av.VideoStream:
-    """The picture track that is decoded.
+    """Selects the video track to decode.
 
     Raises:
-        MediaError: There is no picture, only a cover image, or no decoder for it that is allowed.
+        MediaError: There is no video track, only a cover image, or no allowed decoder for it.
     """
     video = select_video(container)
-    # A cover image is one picture that belongs to no time, so it cannot show an event.
+    # A cover image has no time, so it cannot show an event.
     if video is None:
         found = " and ".join(sorted({str(s.type) for s in container.streams})) or "nothing"
         raise MediaError(path, f"it has no moving picture, only {found}")
@@ -130,9 +95,9 @@ def describe(
     origin: Fraction,
     packets: Sequence[av.Packet],
 ) -> MediaInfo:
-    """Collects the declarations of an open file; the rotation stays 0.
+    """Collects what the header of an open file declares, without the rotation.
 
-    `origin` and `packets` are what `avel_tf.video.track_times` gives.
+    `origin` and `packets` are results of `avel_tf.video.track_times`.
     """
     picture, sound = video.codec_context, audio.codec_context if audio is not None else None
     rate = video.average_rate or _guessed_rate(video)
@@ -160,7 +125,7 @@ def _length(
     packets: Sequence[av.Packet],
     tracks: Iterable[float | None],
 ) -> float | None:
-    """The declared length of the file, from where its first track begins to its end."""
+    """Declared duration in seconds, from the start of the first track to the end of the file."""
     kind, seconds = container.format.name, (container.duration or 0) / av.time_base
     # Matroska's Duration counts from the zero of its clock, that of flv from where the first
     # packet is decoded, that of other containers from the beginning of the first track.
@@ -183,13 +148,13 @@ def _length(
 
 
 def check_limits(info: MediaInfo, video: av.VideoStream, settings: DecodeSettings) -> None:
-    """Refuses, before a picture is decoded, what declares more than the limits allow.
+    """Checks the header against the limits, before a frame is decoded.
 
-    A declared frame rate is not among them: a browser's recording declares 1,000 pictures per
-    second, the resolution of its clock. How many there are is measured while they are decoded.
+    The declared frame rate is not checked: recordings of a browser declare 1,000 frames per second,
+    the resolution of their clock. `StreamDecoder` counts the frames instead.
 
     Raises:
-        MediaError: It names the limit, the value found and the setting that changes it.
+        MediaError: The header exceeds a limit; the message gives the value found and the setting.
     """
     pixels = info.width * info.height
     seconds = max(info.duration or 0, info.video_duration or 0)
@@ -202,22 +167,22 @@ def check_limits(info: MediaInfo, video: av.VideoStream, settings: DecodeSetting
 
 
 def _guessed_rate(video: av.VideoStream) -> Fraction | None:
-    """FFmpeg's guess at the frame rate, unless it is nothing but the resolution of the clock."""
+    """Frame rate as FFmpeg guesses it, unless the guess is the resolution of the clock."""
     rate = video.guessed_rate
     return None if rate and rate * tick_of(video) == 1 else rate
 
 
 def set_up_decoder(video: av.VideoStream, settings: DecodeSettings) -> None:
-    """Readies the picture decoder: threads, and the pixel limit for what the header hid."""
+    """Sets the threads of the video decoder, and a pixel limit in case the header was wrong."""
     # Frame and slice threads together: a third faster on 720p than slices alone.
     video.thread_type = "AUTO"
     video.codec_context.thread_count = settings.threads
-    # Stored pictures are padded to whole blocks; twice the limit leaves room for that.
+    # Stored frames are padded to whole blocks; twice the limit leaves room for that.
     video.codec_context.options = {"max_pixels": str(2 * settings.max_pixels)}
 
 
 def display_matrix(frame: av.VideoFrame) -> np.ndarray | None:
-    """The linear part of a frame's display matrix, `[2, 2]`, or None when it has none.
+    """Linear part of a frame's display matrix, `[2, 2]`, or None if there is no matrix.
 
     A stored point (x, y) is shown at `(x, y) @ matrix`.
 
@@ -232,7 +197,7 @@ def display_matrix(frame: av.VideoFrame) -> np.ndarray | None:
 
 
 def rotation_of(frame: av.VideoFrame) -> int:
-    """Degrees clockwise that turn a decoded frame upright, rounded to a quarter turn."""
+    """Clockwise rotation in degrees that turns a decoded frame upright, to a quarter turn."""
     matrix = display_matrix(frame)
     if matrix is None:
         return 0
@@ -246,7 +211,7 @@ def _first_rotation(
 ) -> int:
     packets = itertools.chain((p for p in read if p.stream is video), container.demux(video))
     try:
-        for _, packet in zip(range(_PACKETS_TO_FIRST_PICTURE), packets, strict=False):
+        for _, packet in zip(range(_PACKETS_TO_FIRST_FRAME), packets, strict=False):
             for frame in packet.decode():
                 return rotation_of(frame)
     except MemoryError:
@@ -259,10 +224,10 @@ def _first_rotation(
 def _declared_seconds(
     container: InputContainer, stream: av.VideoStream | av.AudioStream
 ) -> float | None:
-    """The declared length of one track; Matroska keeps it in a tag, MPEG, ASF, Ogg nowhere."""
+    """Declared duration of one track in seconds; MPEG, ASF and Ogg files declare none."""
     kind = container.format.name
     if kind.startswith("mpeg") or kind in ("asf", "ogg"):
-        return None  # what FFmpeg gives is a guess, or that of the whole file
+        return None  # FFmpeg's value is a guess, or that of the whole file
     if kind.startswith("matroska"):
         tag = stream.metadata.get("DURATION", "")
         found = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)\s*\0?", tag)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
-from avel_tf.video.probe import MediaInfo
+from avel_tf.video.clip import MediaInfo
 
 # A track that ends this far from its declared end is worth a word: half a second, because that is
 # what decides whether a second counts.

@@ -21,7 +21,7 @@ SOUND = ((Fraction(0), Fraction(36)),)
 
 @pytest.fixture(autouse=True)
 def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("avel_tf.video.stream_decoder._PICTURE_BEHIND", BEHIND)
+    monkeypatch.setattr("avel_tf.video.stream_decoder._VIDEO_BEHIND", BEHIND)
 
 
 def both(path: Path, threads: int = 1) -> Clip:

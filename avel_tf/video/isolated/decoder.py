@@ -13,7 +13,7 @@ from functools import cache
 from types import TracebackType
 from typing import Any
 
-from avel_tf.video.clip import Clip
+from avel_tf.video.clip import Clip, MediaInfo
 from avel_tf.video.decode_request import DecodeRequest
 from avel_tf.video.decode_settings import DecodeSettings
 from avel_tf.video.errors import MediaError
@@ -28,7 +28,6 @@ from avel_tf.video.isolated.protocol import (
     raise_for,
 )
 from avel_tf.video.live import STDIN
-from avel_tf.video.probe import MediaInfo
 
 logger = logging.getLogger(__name__)
 

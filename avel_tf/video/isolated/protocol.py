@@ -15,12 +15,11 @@ from typing import Any, get_type_hints
 
 import numpy as np
 
-from avel_tf.video.clip import Clip
+from avel_tf.video.clip import Clip, MediaInfo
 from avel_tf.video.decode_request import DecodeRequest
 from avel_tf.video.decode_settings import DecodeSettings
 from avel_tf.video.errors import MediaError
 from avel_tf.video.isolated.block_memory import SLOTS, BlockMemory
-from avel_tf.video.probe import MediaInfo
 
 # Above the longest message: a path has up to 4,096 bytes, and JSON may escape each with six.
 MESSAGE_BYTES = 1 << 17
