@@ -16,7 +16,7 @@ import numpy as np
 
 from avel_tf.embeddings.recipe import Recipe
 from avel_tf.engines.graphs import Graphs, LoadedGraphs
-from avel_tf.utils.durable_files import exclusive_lock
+from avel_tf.utils.durable_files import exclusive_lock, publish
 from avel_tf.utils.lazy_imports import load_openvino, load_tensorflow
 from avel_tf.video.segment_loader import SegmentBatch, SegmentLoader, segments_per_batch
 
@@ -182,9 +182,7 @@ class OpenVinoEngine:
             # The .xml last: where it is, all of it is, also after a power cut.
             for suffix in (".bin", ".xml"):
                 path = Path(folder, name + suffix)
-                with open(path, "rb") as file:
-                    os.fsync(file.fileno())
-                os.replace(path, self._cache / path.name)
+                publish(path, self._cache / path.name)
 
 
 def function_of(name: str, loaded: LoadedGraphs, recipe: Recipe) -> Any:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import threading
 from collections import Counter
 from pathlib import Path
+
+from avel_tf.utils.durable_files import JournalFile
 
 ATTEMPTS = "attempts.jsonl"
 
@@ -43,14 +43,13 @@ class Attempts:
         self._in_hand: dict[str, bool] = {}  # and whether alone
         self._lock = threading.Lock()  # attempts come from the decoding threads
         self._closed = False
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-        self._file = os.open(folder / ATTEMPTS, flags, 0o666)
+        self._file = JournalFile(folder / ATTEMPTS)
         try:
             self._read()
             self._settle(died)
-            self._write({"died": died})
+            self._file.append({"died": died})
         except BaseException:
-            os.close(self._file)
+            self._file.close()
             raise
 
     def begin(self, name: str, *, alone: bool = False) -> None:
@@ -69,7 +68,7 @@ class Attempts:
                 # A decoding thread that outlives a run which was stopped: its file stays untouched.
                 raise ValueError("The extraction has ended.")
             try:
-                self._write({"begin": name, "alone": alone})
+                self._file.append({"begin": name, "alone": alone})
             except OSError as error:
                 self.failure = error
                 raise
@@ -81,39 +80,27 @@ class Attempts:
             OSError: It cannot be written.
         """
         with self._lock:
-            self._write({"end": name})
+            self._file.append({"end": name})
 
     def close(self) -> None:
         """Close the journal."""
         with self._lock:
             if not self._closed:
                 self._closed = True
-                os.close(self._file)
-
-    def _write(self, record: dict[str, str | bool]) -> None:
-        """Append one complete line, or nothing."""
-        line = json.dumps(record).encode() + b"\n"
-        end = os.fstat(self._file).st_size
-        if os.write(self._file, line) != len(line):
-            os.ftruncate(self._file, end)
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), ATTEMPTS)
+                self._file.close()
 
     def _read(self) -> None:
-        with open(self._file, "rb", closefd=False) as log:
-            for line in log:
-                if not line.endswith(b"\n"):
-                    os.ftruncate(self._file, log.tell() - len(line))
-                    break
-                try:
-                    record = json.loads(line)
-                    if "begin" in record:
-                        self._in_hand[record["begin"]] = bool(record["alone"])
-                    elif "end" in record:
-                        self._in_hand.pop(record["end"], None)
-                    else:
-                        self._settle(record["died"])
-                except (ValueError, TypeError, KeyError):
-                    continue  # a power cut can leave such a line
+        for _, line in self._file.lines():
+            try:
+                record = json.loads(line)
+                if "begin" in record:
+                    self._in_hand[record["begin"]] = bool(record["alone"])
+                elif "end" in record:
+                    self._in_hand.pop(record["end"], None)
+                else:
+                    self._settle(record["died"])
+            except (ValueError, TypeError, KeyError):
+                continue  # a power cut can leave such a line
 
     def _settle(self, died: bool) -> None:
         """End of a run: its unfinished files are suspects if it died."""

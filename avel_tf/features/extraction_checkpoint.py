@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import glob
 import io
 import json
 import logging
-import os
 import shutil
 import zipfile
 from pathlib import Path
@@ -20,6 +18,7 @@ import numpy as np
 from avel_tf.features.attempts import Attempts
 from avel_tf.features.feature_store import FeatureStoreError
 from avel_tf.features.features import Features
+from avel_tf.utils.durable_files import RunLock, write_atomically
 from avel_tf.video.segment_loader import DecodeStatus
 
 logger = logging.getLogger(__name__)
@@ -29,10 +28,6 @@ LOCK = "lock"
 # A run that is killed loses at most one group: ten seconds at F = 2, some minutes at F = 16
 # without a GPU.
 GROUP_VIDEOS = 64
-# What the lock holds: whether whoever has it, or had it last, came to an orderly end. Of one
-# length, so that a full disk has room for the change.
-_OPEN, _SHUT = b"open", b"shut"
-
 Group = list[tuple[Features | None, DecodeStatus]]
 
 
@@ -67,40 +62,32 @@ class ExtractionCheckpoint:
 
     def __enter__(self) -> ExtractionCheckpoint:
         self.folder.mkdir(parents=True, exist_ok=True)
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        self._lock = os.open(self.folder / LOCK, flags, 0o666)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Whoever held it may have thrown the folder away between our two calls.
-            same = os.path.samestat(os.fstat(self._lock), os.stat(self.folder / LOCK))
-        except (BlockingIOError, FileNotFoundError):
-            same = False
-        if not same:
-            os.close(self._lock)
+            self._lock = RunLock(self.folder / LOCK)
+        except BlockingIOError:
             raise FeatureStoreError(
                 f"Another run is extracting features to {self.store}. Wait for it to end, or give "
                 "another --out."
-            )
+            ) from None
         try:
             self._begin()
         except BaseException:
-            os.close(self._lock)
+            self._lock.release()
             raise
         return self
 
     def _begin(self) -> None:
-        died = os.pread(self._lock, len(_OPEN), 0) == _OPEN
         plan = self.folder / PLAN
         if not plan.is_file() or plan.read_text(encoding="utf-8") != self._plan:
             for path in self.folder.iterdir():
                 if path.name != LOCK:
                     path.unlink()
-            _write(plan, self._plan.encode())
+            write_atomically(plan, self._plan.encode())
         # Left by killed `FeatureStoreWriter`s; the lock excludes a running one.
         for partial in self.folder.parent.glob(f".{glob.escape(self.store.name)}.*.partial"):
             shutil.rmtree(partial)
-        self.attempts = Attempts(self.folder, died=died)
-        os.pwrite(self._lock, _OPEN, 0)
+        self.attempts = Attempts(self.folder, died=self._lock.last_state == "open")
+        self._lock.mark("open")
 
     def __exit__(
         self,
@@ -112,11 +99,11 @@ class ExtractionCheckpoint:
         # Ctrl-C and a full disk are not caused by a file.
         in_order = kind is None or issubclass(kind, OSError) or not issubclass(kind, Exception)
         if in_order and self.folder.is_dir():
-            os.pwrite(self._lock, _SHUT, 0)
+            self._lock.mark("shut")
             blamed = self.attempts.died_together or self.attempts.died_alone
             if not blamed and not any(self.folder.glob("*.npz")):
                 self.discard()  # nothing to go on with
-        os.close(self._lock)
+        self._lock.release()
 
     def discard(self) -> None:
         """Remove the folder: the feature store is complete."""
@@ -154,13 +141,4 @@ class ExtractionCheckpoint:
                 arrays[f"{place}/valid"] = features.valid
         content = io.BytesIO()
         np.savez(content, **arrays)
-        _write(self.folder / f"{name}.npz", content.getvalue())
-
-
-def _write(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    with open(partial, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+        write_atomically(self.folder / f"{name}.npz", content.getvalue())

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import logging
 import os
 import threading
-import time
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from avel_tf.events.result import Result
+from avel_tf.utils.durable_files import WRITING, JournalFile, RunLock, sync
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +33,6 @@ TWICE = (
 # is not worth a sync per file.
 _SYNC_SECONDS = 1.0
 _MAX_DEATHS = 2
-_OPEN, _SHUT = b"open", b"shut"
 # A write ends so when there is no room: disk, quota, or the size that a file may have.
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -111,32 +109,22 @@ class RunJournal:
         self._deaths = bytearray(len(inputs))
         self._in_hand: dict[str, Stamp] = {}
         self._writing = threading.Lock()  # attempts come from the decoding threads
-        self._synced = time.monotonic()
-        self._end = 0
         self._closed = False
 
     def __enter__(self) -> RunJournal:
         self.folder.mkdir(parents=True, exist_ok=True)
         if not self._fresh:
             self._check_results()
-        self._lock = os.open(
-            self.folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666
-        )
+        self._lock = self._take_lock()
         try:
-            self._take_lock()
-            self._file = os.open(
-                self.folder / LEDGER,
-                os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW,
-                0o666,
-            )
+            self._file = JournalFile(self.folder / LEDGER, sync_seconds=_SYNC_SECONDS)
+            try:
+                self._begin()
+            except BaseException:
+                self._file.close()
+                raise
         except BaseException:
-            os.close(self._lock)
-            raise
-        try:
-            self._begin()
-        except BaseException:
-            os.close(self._file)
-            os.close(self._lock)
+            self._lock.release()
             raise
         return self
 
@@ -149,14 +137,14 @@ class RunJournal:
         with self._writing:
             self._closed = True
         try:
-            os.fdatasync(self._file)
+            self._file.sync()
             # Any other error counts as a death: it may be the work of a file, which then must not
             # end every run to come.
             if kind is None or issubclass(kind, (KeyboardInterrupt, OSError)):
-                self._mark(_SHUT)
+                self._lock.mark("shut")
         finally:
-            os.close(self._file)
-            os.close(self._lock)
+            self._file.close()
+            self._lock.release()
 
     @property
     def done(self) -> int:
@@ -201,17 +189,18 @@ class RunJournal:
                     lines.seek(offset)
                     yield _result(json.loads(lines.readline()))
 
-    def _take_lock(self) -> None:
+    def _take_lock(self) -> RunLock:
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(self._lock, 64, 0).decode("ascii", "replace").split()
-            process = f" (process {holder[1]})" if len(holder) == 2 else ""
+            return RunLock(self.folder / LOCK)
+        except BlockingIOError as error:
+            process = f" (process {error})" if str(error) else ""
             raise RunJournalError(
                 f"Another run is writing to {self.folder}{process}. Wait for it to end, or give "
                 "another --out."
             ) from None
         except OSError as error:
+            if error.filename is not None:  # opening failed, not locking
+                raise
             raise RunJournalError(
                 f"{self.folder / LOCK} cannot be locked ({error.strerror}), so two runs could "
                 "write there at once. Give an --out on another file system."
@@ -225,17 +214,18 @@ class RunJournal:
             )
 
     def _begin(self) -> None:
-        state = os.pread(self._lock, len(_SHUT), 0)
-        died = state != _SHUT
+        died = self._lock.last_state != "shut"
         if self._fresh:
-            os.ftruncate(self._file, 0)
+            self._file.clear()
         self._read()
         self._settle(died)
-        if state == _OPEN:
+        if self._lock.last_state == "open":
             self._sweep()
         self._append({"ledger": SCHEMA, "died": died, "setup": self._setup})
-        self._mark(_OPEN)
-        self._sync_all()
+        self._lock.mark("open")
+        self._file.sync()
+        self._lock.sync()
+        sync(self.folder)
         for path, offset, deaths in zip(self.inputs, self._offsets, self._deaths, strict=True):
             if offset >= 0:
                 continue
@@ -250,23 +240,18 @@ class RunJournal:
     def _read(self) -> None:
         """Take in what the ledger says, and cut off a last line that was torn."""
         begun = False
-        with open(self.folder / LEDGER, "rb") as lines:
-            for number, line in enumerate(lines, start=1):
-                if not line.endswith(b"\n"):
-                    os.ftruncate(self._file, self._end)
-                    break
-                record = _parsed(line)
-                if record is None:
-                    # A power cut can leave such a line; what it said will be done again.
-                    logger.warning("Line %d of %s cannot be read.", number, lines.name)
-                elif "ledger" in record:
-                    self._check(record)
-                    if begun:
-                        self._settle(bool(record["died"]))
-                    begun = True
-                elif begun:
-                    self._take(record, self._end)
-                self._end += len(line)
+        for number, (offset, line) in enumerate(self._file.lines(), start=1):
+            record = _parsed(line)
+            if record is None:
+                # A power cut can leave such a line; its work is done again.
+                logger.warning("Line %d of %s cannot be read.", number, self.folder / LEDGER)
+            elif "ledger" in record:
+                self._check(record)
+                if begun:
+                    self._settle(bool(record["died"]))
+                begun = True
+            elif begun:
+                self._take(record, offset)
 
     def _take(self, record: dict[str, Any], offset: int) -> None:
         path = record["attempt"] if "attempt" in record else record["result"]["video"]
@@ -314,43 +299,18 @@ class RunJournal:
         return [found.st_size, found.st_mtime_ns, found.st_ctime_ns]
 
     def _append(self, record: dict[str, Any]) -> int:
-        """Write one line in one piece, or nothing; gives the place where it begins."""
-        line = json.dumps(record, ensure_ascii=True, allow_nan=False).encode() + b"\n"
-        begin = self._end
         try:
-            written = os.write(self._file, line)
-            if written != len(line):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return self._file.append(record)
         except OSError as error:
-            os.ftruncate(self._file, begin)
             room = " Make room there, and" if error.errno in _NO_ROOM else " Mend that, and"
             raise OSError(
                 f"{self.folder / LEDGER} cannot be written: {error.strerror}.{room} run the same "
                 "command again; what is done is kept."
             ) from error
-        self._end += len(line)
-        if time.monotonic() - self._synced > _SYNC_SECONDS:
-            os.fdatasync(self._file)
-            self._synced = time.monotonic()
-        return begin
-
-    def _sync_all(self) -> None:
-        """Bring the ledger, the lock's state and their names to the disk."""
-        os.fsync(self._file)
-        os.fsync(self._lock)
-        folder = os.open(self.folder, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-    def _mark(self, state: bytes) -> None:
-        # Always of one length: a full disk has room for what is there already.
-        os.pwrite(self._lock, b"%s %10d\n" % (state, os.getpid()), 0)
 
     def _sweep(self) -> None:
-        """Remove the unfinished files of a writer that was killed; see atomic.py."""
-        for path in self.folder.rglob(".writing-????????"):
+        """Remove the temporary files of a writer that was killed; see `atomic_path`."""
+        for path in self.folder.rglob(f"{WRITING}????????"):
             with contextlib.suppress(OSError):
                 path.unlink()
 

@@ -33,6 +33,7 @@ from avel_tf.synthesis.clip_plan import (
 from avel_tf.synthesis.event_classes import ALL_CLASSES, EVENT_CLASSES, valid_decoys
 from avel_tf.synthesis.scene import Scene
 from avel_tf.synthesis.writer import write_video
+from avel_tf.utils.durable_files import atomic_text
 
 logger = logging.getLogger(__name__)
 
@@ -317,11 +318,7 @@ def _write_clip(
 
 
 def _write_annotations(path: Path, rows: list[tuple[Any, ...]]) -> None:
-    partial_path = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with open(partial_path, "w", newline="", encoding="utf-8") as file:
+    with atomic_text(path) as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["video", "label", "start", "end", "split"])
         table.writerows(rows)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial_path, path)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,8 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from numpy.typing import NDArray
+
+from avel_tf.utils.durable_files import atomic_path
 
 logger = logging.getLogger(__name__)
 
@@ -74,40 +75,35 @@ def write_video(
     if first is None:
         raise ValueError(f"A video needs at least one picture. Received: none for {path}.")
 
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     flags = {"movflags": "+faststart", "fflags": "+bitexact"}  # bitexact: no library versions
-    try:
-        with av.open(os.fspath(partial), "w", format="mp4", options=flags) as container:
-            rate = Fraction(frame_rate).limit_denominator(1001)  # 1001: for 30000/1001 and its kin
-            video = _video_stream(container, video_codec, rate, first.shape, crf, preset)
-            sound: Any = None
-            if waveform is not None:
-                options = {"flags": "+bitexact"}
-                if audio_codec == "aac":
-                    options["aac_coder"] = "fast"  # half the time of the default search
-                sound = container.add_stream(audio_codec, rate=sample_rate, options=options)
-                sound.layout = "mono"
-                sound.bit_rate = audio_bit_rate
-            converter = VideoReformatter()
-            written = 0  # samples
-            for number, picture in enumerate(_chain(first, pictures)):
-                container.mux(video.encode(_video_frame(converter, picture, number, rate)))
-                if sound is not None and waveform is not None:
-                    # Sound goes in beside the pictures it belongs to, so that a player that
-                    # streams the file never waits for one of them.
-                    until = min(waveform.size, int((number + 1) / rate * sample_rate))
-                    _encode_sound(container, sound, waveform[written:until], written, sample_rate)
-                    written = max(written, until)
-            container.mux(video.encode())
+    with (
+        atomic_path(path) as temporary,
+        av.open(os.fspath(temporary), "w", format="mp4", options=flags) as container,
+    ):
+        rate = Fraction(frame_rate).limit_denominator(1001)  # 1001: for 30000/1001 and its kin
+        video = _video_stream(container, video_codec, rate, first.shape, crf, preset)
+        sound: Any = None
+        if waveform is not None:
+            options = {"flags": "+bitexact"}
+            if audio_codec == "aac":
+                options["aac_coder"] = "fast"  # half the time of the default search
+            sound = container.add_stream(audio_codec, rate=sample_rate, options=options)
+            sound.layout = "mono"
+            sound.bit_rate = audio_bit_rate
+        converter = VideoReformatter()
+        written = 0  # samples
+        for number, picture in enumerate(_chain(first, pictures)):
+            container.mux(video.encode(_video_frame(converter, picture, number, rate)))
             if sound is not None and waveform is not None:
-                _encode_sound(container, sound, waveform[written:], written, sample_rate)
-                container.mux(sound.encode())
-        with open(partial, "rb") as finished:
-            os.fsync(finished.fileno())
-        os.replace(partial, path)
-    finally:
-        with suppress(FileNotFoundError):
-            partial.unlink()
+                # Sound goes in beside the pictures it belongs to, so that a player that
+                # streams the file never waits for one of them.
+                until = min(waveform.size, int((number + 1) / rate * sample_rate))
+                _encode_sound(container, sound, waveform[written:until], written, sample_rate)
+                written = max(written, until)
+        container.mux(video.encode())
+        if sound is not None and waveform is not None:
+            _encode_sound(container, sound, waveform[written:], written, sample_rate)
+            container.mux(sound.encode())
     logger.debug("wrote %s", path)
     return path
 

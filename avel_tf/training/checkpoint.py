@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -15,18 +14,9 @@ import numpy as np
 
 from avel_tf.evaluation.history import best_epoch, rank
 from avel_tf.training.training_model import averaged_weights
+from avel_tf.utils.durable_files import atomic_path, write_atomically
 
 STATE = "state.npz"
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file such that it is there whole or not at all, whatever kills the process."""
-    partial = path.with_name(f".{path.name}.partial")
-    with open(partial, "wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(partial, path)
 
 
 class EpochCheckpoint(keras.callbacks.Callback):
@@ -109,10 +99,11 @@ class EpochCheckpoint(keras.callbacks.Callback):
         earlier = [rank(each) for each in self.history]
         self.history.append(row)
         if not earlier or "val_loss" not in row or rank(row) > max(earlier):
-            partial = self.best.with_name("." + self.best.name)
-            with averaged_weights(self.model):
-                (self.localizer or self.model).save(partial)
-            os.replace(partial, self.best)
+            with (
+                atomic_path(self.best, sole_writer=True) as temporary,
+                averaged_weights(self.model),
+            ):
+                (self.localizer or self.model).save(temporary)
         # The state comes last: a run killed before it repeats the epoch, and ends the same.
         variables = _variables(self.model)
         arrays: dict[str, Any] = {
@@ -120,7 +111,6 @@ class EpochCheckpoint(keras.callbacks.Callback):
         }
         buffer = io.BytesIO()
         np.savez(buffer, variables=len(variables), history=json.dumps(self.history), **arrays)
-        self._state.parent.mkdir(exist_ok=True)
         write_atomically(self._state, buffer.getvalue())
         self._write_history()
         if self.is_over:

@@ -18,11 +18,12 @@ import pytest
 from avel_tf.cli.main import main
 from avel_tf.datasets import load_dataset
 from avel_tf.features import extract
-from avel_tf.features.attempts import ATTEMPTS, Attempts
+from avel_tf.features.attempts import ATTEMPTS
 from avel_tf.features.extract import extract_features
 from avel_tf.features.extraction_checkpoint import ExtractionCheckpoint
 from avel_tf.features.feature_store import FeatureStoreError
 from avel_tf.features.features import Features
+from avel_tf.utils.durable_files import JournalFile
 from avel_tf.video.decode_settings import DecodeSettings
 from avel_tf.video.segment_loader import DecodeStatus
 from tests.conftest import COMPACT_SETTINGS, as_set
@@ -223,15 +224,15 @@ def test_files_that_are_deadly_only_together_are_done_alone(clips, extractor, tm
 def test_a_full_disk_blames_no_file(clips, extractor, tmp_path, deadly, monkeypatch):
     dataset = load_dataset(clips)
     out = tmp_path / "features"
-    write = Attempts._write
+    append = JournalFile.append
 
     def full(log, record):
         if record.get("begin") == "train/4":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        write(log, record)
+        return append(log, record)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Attempts, "_write", full)
+        patch.setattr(JournalFile, "append", full)
         with pytest.raises(OSError, match="No space left"):
             extract_features(dataset, extractor, out)
     deadly.streams.clear()

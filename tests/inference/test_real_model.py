@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -95,6 +97,7 @@ def test_an_error_while_a_file_is_announced_stops_the_run_as_itself(clips, expor
     from avel_tf.inference.batch import localize_into_journal
     from avel_tf.inference.localizer import Localizer
     from avel_tf.inference.run_journal import RunJournal
+    from avel_tf.utils.durable_files import JournalFile
 
     localizer = Localizer(exported)
     paths = [str(path) for path in (clips / "videos").rglob("*.mp4")][:3]
@@ -103,6 +106,6 @@ def test_an_error_while_a_file_is_announced_stops_the_run_as_itself(clips, expor
         RunJournal(tmp_path / "out", paths, setup={}, model=localizer.name) as journal,
         pytest.MonkeyPatch.context() as patch,
     ):
-        patch.setattr(journal, "_file", os.open("/dev/full", os.O_WRONLY))
-        patch.setattr(os, "ftruncate", lambda *_: None)
+        full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        patch.setattr(JournalFile, "append", Mock(side_effect=full))
         localize_into_journal(localizer, journal)
