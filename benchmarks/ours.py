@@ -44,15 +44,13 @@ class Model:
 
     def embed(self, images: int) -> Callable[[], Work]:
         """The embed stage on seconds in memory; the amount is in images."""
-        from avel_tf.embeddings.recipe import Recipe
         from avel_tf.engines.graphs import Graphs
         from avel_tf.engines.selection import EngineChoice, make_engine
-        from avel_tf.export.loading import load_graphs
-        from avel_tf.export.manifest import fingerprint, read_manifest
+        from avel_tf.export.exported_model import ExportedModel
 
-        folder, settings = self._folder(), self._settings()
-        recipe = Recipe.from_dict(read_manifest(folder)["recipe"])
-        graphs = Graphs(fingerprint(folder), recipe, lambda: load_graphs(folder))
+        model, settings = ExportedModel(self._folder()), self._settings()
+        recipe = model.recipe
+        graphs = Graphs(model.fingerprint, recipe, model.load_graphs)
         engine = make_engine(EngineChoice(self.engine, self.precision), graphs, settings)
 
         def run(images: int = images) -> Work:

@@ -63,14 +63,15 @@ def run(options: argparse.Namespace) -> int:
 
 def _describe_pretrained() -> None:
     """What `avel infer` uses when no model is named."""
-    from avel_tf.export.manifest import ModelError, mismatches
+    from avel_tf.export.exported_model import ExportedModel
+    from avel_tf.export.manifest import ModelError
     from avel_tf.pretrained import describe, find_pretrained
 
     try:
         model = find_pretrained()
         print(f"shipped model: {model}")
         print(*describe(model), sep="\n")
-        if differences := mismatches(model):
+        if differences := ExportedModel(model).mismatches():
             print(f"  files DO NOT MATCH the manifest: {'; '.join(differences)}")
     except ModelError as error:
         print(f"shipped model: {error}")
@@ -78,13 +79,13 @@ def _describe_pretrained() -> None:
 
 def _describe(folder: Path) -> None:
     """What a model says of itself and what its graph can reach; nothing of it is run."""
+    from avel_tf.export.exported_model import ExportedModel
     from avel_tf.export.inspect import inspect_ops
-    from avel_tf.export.manifest import find_version, mismatches, model_name, read_manifest
 
-    folder = find_version(folder)
-    manifest = read_manifest(folder)
-    differences = mismatches(folder)
-    print(f"model {model_name(folder)}: {manifest.get('model')}")
+    model = ExportedModel(folder)
+    folder, manifest = model.folder, model.manifest
+    differences = model.mismatches()
+    print(f"model {model.name}: {manifest.get('model')}")
     print(f"  classes: {', '.join(map(str, manifest.get('labels') or ['not named']))}")
     recipe = manifest.get("recipe")
     for name in ("visual", "audio"):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from avel_tf.config import Config
     from avel_tf.engines.selection import EngineChoice
     from avel_tf.events.result import Result
+    from avel_tf.export.exported_model import ExportedModel
     from avel_tf.inference.run_journal import RunJournal
 
 DEFAULT_OUT = Path("results")
@@ -81,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
     """One line for every input; 2 when some are partial or quarantined, 130 when interrupted."""
     from avel_tf.cli.live import check_folder, is_live, run_live
     from avel_tf.events.formats import check_formats, write_formats
-    from avel_tf.export.manifest import find_version, model_name
+    from avel_tf.export.exported_model import ExportedModel
     from avel_tf.inference.batch import localize_into_journal
     from avel_tf.inference.localizer import Localizer
     from avel_tf.inference.run_journal import RunJournal
@@ -97,8 +98,9 @@ def run(options: argparse.Namespace) -> int:
         check_folder(options.out, fresh=options.fresh)
     skipped: list[str] = []  # what a Mac notes about other files
     inputs = [] if live else _inputs(options.paths, skipped)
-    model = find_version(options.model) if options.model else _pretrained(live=live)
-    _check_model(model, trust=options.trust_model)
+    model = ExportedModel(options.model or _pretrained(live=live))
+    if not options.trust_model:
+        model.check()
     localizer = Localizer(
         model,
         inference=config.inference,
@@ -125,7 +127,7 @@ def run(options: argparse.Namespace) -> int:
         options.out,
         inputs,
         setup=setup,
-        model=model_name(model),
+        model=model.name,
         fresh=options.fresh,
         follow_links=config.media.follow_links,
     ) as journal:
@@ -210,27 +212,14 @@ def _pretrained(*, live: bool) -> Path:
     return model
 
 
-def _check_model(model: Path, *, trust: bool) -> None:
-    """Refuse a model that is not what its manifest says."""
-    from avel_tf.export.manifest import ModelError, mismatches
-
-    differences = mismatches(model)
-    if differences and not trust:
-        raise ModelError(
-            f"The model {model} is not as its manifest says: {'; '.join(differences)}. Get it anew "
-            "from where it came, or use it all the same with --trust-model."
-        )
-
-
-def _setup(model: Path, config: Config, engine: EngineChoice) -> dict[str, Any]:
+def _setup(model: ExportedModel, config: Config, engine: EngineChoice) -> dict[str, Any]:
     """What decides the bytes of a result, and so must not change within one results folder."""
     from avel_tf import __version__
-    from avel_tf.export.manifest import fingerprint, model_name
 
     setup: dict[str, Any] = {
         "avel_tf": __version__,
-        "model": model_name(model),
-        "model sha256": fingerprint(model),
+        "model": model.name,
+        "model sha256": model.fingerprint,
         "engine": engine.description,
         "engine.batch_pictures": config.engine.batch_pictures,
     }

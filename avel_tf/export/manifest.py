@@ -1,4 +1,4 @@
-"""What an exported model says of itself, and whether its files still are what it says."""
+"""Manifest of an exported model and the hashes of its files."""
 
 from __future__ import annotations
 
@@ -110,52 +110,29 @@ def _own_hash(manifest: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def mismatches(folder: Path) -> list[str]:
-    """In what a model differs from its manifest.
-
-    It shows damage, and changes made by someone who left the manifest alone. Whoever makes a
-    model also makes its manifest: a match does not say that a stranger's model is harmless.
-
-    Args:
-        folder: A SavedModel.
-
-    Returns:
-        A clause for each difference; empty when all of it matches.
-
-    Raises:
-        ModelError: When there is no manifest that can be read.
-    """
-    manifest = read_manifest(folder)
-    found = hashes_of(folder)
-    differences = []
+def differences(folder: Path, manifest: dict[str, Any], found: dict[str, Any]) -> list[str]:
+    """Differences between a model's manifest and the hashes found in its folder, a clause each."""
+    clauses = []
     if OWN_HASH not in manifest:
-        differences.append("the manifest has no hash of itself")
+        clauses.append("the manifest has no hash of itself")
     elif manifest[OWN_HASH] != _own_hash(manifest):
-        differences.append("the manifest is not the one that was exported")
+        clauses.append("the manifest is not the one that was exported")
     if manifest.get("sha256") != found["sha256"]:
-        differences.append("graph or weights are not those that were exported")
+        clauses.append("graph or weights are not those that were exported")
     stated = manifest.get("assets_sha256")
     stated = stated if isinstance(stated, dict) else {}
     for name in HASHED_ASSETS:
         if name in _LATER_ASSETS and name not in {*stated, *found["assets_sha256"]}:
             continue
         if name not in found["assets_sha256"]:
-            differences.append(f"assets/{name} is missing")
+            clauses.append(f"assets/{name} is missing")
         elif name not in stated:
-            differences.append(f"the manifest has no hash of assets/{name}")
+            clauses.append(f"the manifest has no hash of assets/{name}")
         elif stated[name] != found["assets_sha256"][name]:
-            differences.append(f"assets/{name} is not the one that was exported")
-    differences += [
+            clauses.append(f"assets/{name} is not the one that was exported")
+    clauses += [
         f"{name} was not written by avel export"
         for name in sorted(path.name for path in folder.iterdir())
         if name not in _EXPECTED
     ]
-    return differences
-
-
-def fingerprint(folder: Path) -> str:
-    """One hash over everything in a model that decides what comes out of it."""
-    digest = hashlib.sha256(json.dumps(hashes_of(folder), sort_keys=True).encode())
-    # The recipe stands in the manifest alone.
-    digest.update((folder / "assets" / MANIFEST).read_bytes())
-    return digest.hexdigest()
+    return clauses

@@ -9,30 +9,21 @@ from pathlib import Path
 
 import numpy as np
 
-from avel_tf.embeddings.recipe import Recipe
 from avel_tf.engines.engine import Engine
-from avel_tf.engines.graphs import Graphs, LoadedGraphs
+from avel_tf.engines.graphs import Graphs
 from avel_tf.engines.sample import sample_clips
 from avel_tf.engines.selection import EngineChoice, choose_engine, make_engine
 from avel_tf.engines.settings import EngineSettings
 from avel_tf.engines.windows import WindowLabeller
-from avel_tf.events.labels import Labels
-from avel_tf.events.postprocessing import Postprocessing
 from avel_tf.events.result import Result, labelled_seconds
 from avel_tf.events.segment_scores import Scores
-from avel_tf.export.manifest import (
-    ModelError,
-    find_version,
-    fingerprint,
-    model_name,
-    read_manifest,
-)
+from avel_tf.export.exported_model import ExportedModel
+from avel_tf.export.manifest import ModelError, find_version
 from avel_tf.features.features import Features, embed_parts
 from avel_tf.features.settings import DataSettings
 from avel_tf.inference.inputs import find_inputs
 from avel_tf.inference.settings import InferenceSettings
 from avel_tf.pretrained import find_converted, find_pretrained
-from avel_tf.utils.lazy_imports import load_tensorflow
 from avel_tf.video.decode import DecodeSettings
 from avel_tf.video.segment_loader import DecodeStatus, SegmentLoader
 
@@ -45,15 +36,15 @@ class Localizer:
     """Labels every second of video files.
 
     Args:
-        folder: A version of an exported model, as in `saved_models/demo/1`, or the folder of its
-            versions, of which the latest is taken.
+        model: An exported model, or its folder as `ExportedModel` takes it.
         inference: Windows and batches.
         data: Files decoded side by side.
         media: Limits of the decoder.
         engine: By what the networks are run.
 
     Attributes:
-        name: What results call the model: its folder's name and its version.
+        model: The exported model.
+        name: Name of the model in results: name of its folder and version.
         labels: The classes.
         recipe: How the model wants features to be made.
         postprocessing: What makes events of its probabilities, which hold the temperature already.
@@ -69,40 +60,25 @@ class Localizer:
 
     def __init__(
         self,
-        folder: str | Path,
+        model: str | Path | ExportedModel,
         *,
         inference: InferenceSettings | None = None,
         data: DataSettings | None = None,
         media: DecodeSettings | None = None,
         engine: EngineSettings | None = None,
     ) -> None:
-        self.folder = find_version(folder)
-        self.name = model_name(self.folder)
+        self.model = model if isinstance(model, ExportedModel) else ExportedModel(model)
+        self.folder, self.name = self.model.folder, self.model.name
+        self.labels, self.recipe = self.model.labels, self.model.recipe
+        self.postprocessing = self.model.postprocessing
         self.inference = inference or InferenceSettings()
         self.data = data or DataSettings()
         self.media = media or DecodeSettings()
         self._engine_settings = engine or EngineSettings()
         self._choice: EngineChoice | None = None
         self._engine: Engine | None = None
-        try:
-            self.labels = Labels.load(self.folder / "assets" / "labels.txt")
-            self.recipe = Recipe.from_dict(read_manifest(self.folder)["recipe"])
-            self.postprocessing = Postprocessing.load(self.folder / "assets")
-            if self.postprocessing.thresholds and len(self.postprocessing.thresholds) != len(
-                self.labels
-            ):
-                raise ValueError(
-                    f"its decoder.json has {len(self.postprocessing.thresholds)} thresholds, and "
-                    f"its labels.txt {len(self.labels)} classes"
-                )
-        except ModelError:
-            raise
-        except (OSError, ValueError, TypeError, LookupError) as error:
-            raise ModelError(
-                f"{self.folder} is not a model that avel export wrote: {error}"
-            ) from error
-        key = fingerprint(self.folder)
-        self._graphs = Graphs(key, self.recipe, self._load_graphs, find_converted(key))
+        key = self.model.fingerprint
+        self._graphs = Graphs(key, self.recipe, self.model.load_graphs, find_converted(key))
 
     def choose_engine(self, paths: Sequence[str]) -> EngineChoice:
         """By what the networks will be run; nothing is loaded yet if it has been chosen before.
@@ -227,12 +203,6 @@ class Localizer:
             choice = self.choose_engine(paths)
             self._engine = make_engine(choice, self._graphs, self._engine_settings)
         return self._engine
-
-    def _load_graphs(self) -> LoadedGraphs:
-        load_tensorflow()
-        from avel_tf.export.loading import load_graphs
-
-        return load_graphs(self.folder)
 
     def live_engine(self) -> Engine:
         """An engine that takes one second at a time, and has done so once to be ready.

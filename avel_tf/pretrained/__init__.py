@@ -50,7 +50,7 @@ def find_converted(fingerprint: str) -> Path | None:
     """The folder of the shipped model's graphs as OpenVINO keeps them.
 
     Args:
-        fingerprint: Of the model that is to be run (`avel_tf.export.manifest.fingerprint`).
+        fingerprint: Of the model that is to be run (`ExportedModel.fingerprint`).
 
     Returns:
         None for any other model, and where a file is missing or not the one that was shipped.

@@ -20,10 +20,8 @@ import tensorflow as tf
 from openvino import opset13
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from avel_tf.embeddings.recipe import Recipe
 from avel_tf.engines.openvino_engine import EMBED, LABEL, function_of
-from avel_tf.export.loading import load_graphs
-from avel_tf.export.manifest import fingerprint, read_manifest
+from avel_tf.export.exported_model import ExportedModel
 from avel_tf.pretrained import CONVERTED, CONVERTED_MANIFEST, FOLDER, find_pretrained
 
 # Smaller constants are not worth an operation of their own.
@@ -32,8 +30,8 @@ LEAST_BYTES = 1_000
 
 def main() -> None:
     """Write the graphs and the hashes by which they are known."""
-    model = find_pretrained()
-    recipe, graphs = Recipe.from_dict(read_manifest(model)["recipe"]), load_graphs(model)
+    model = ExportedModel(find_pretrained())
+    recipe, graphs = model.recipe, model.load_graphs()
     folder = FOLDER / CONVERTED
     folder.mkdir(exist_ok=True)
     for name in (EMBED, LABEL):
@@ -45,7 +43,7 @@ def main() -> None:
         for path in sorted(folder.iterdir())
         if path.suffix in (".xml", ".bin")
     }
-    manifest = {"fingerprint": fingerprint(model), "sha256": hashes}
+    manifest = {"fingerprint": model.fingerprint, "sha256": hashes}
     (folder / CONVERTED_MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
 
 

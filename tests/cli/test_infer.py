@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import hashlib
 import io
 import json
 import os
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -216,3 +218,18 @@ def test_an_interrupt_leaves_the_results_of_the_run_before(tree, exported, tmp_p
     assert code == 130
     assert (tmp_path / "results.jsonl").read_bytes() == before
     assert not list(tmp_path.glob(".*"))
+
+
+def test_each_file_of_a_model_is_hashed_once(tree, exported, tmp_path, monkeypatch):
+    hashed: Counter[str] = Counter()
+    digest = hashlib.file_digest
+
+    def counted(stream, *args):
+        hashed[os.path.relpath(stream.name, exported)] += 1
+        return digest(stream, *args)
+
+    monkeypatch.setattr(hashlib, "file_digest", counted)
+    words = ["infer", str(tree / "a.mp4"), "--model", str(exported), "--out", str(tmp_path / "out")]
+    assert main(words) == 0
+    assert set(hashed.values()) == {1}
+    assert {"saved_model.pb", "variables/variables.index"} <= set(hashed)

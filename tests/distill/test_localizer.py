@@ -10,7 +10,8 @@ import pytest
 from avel_tf import pretrained
 from avel_tf.events.labels import Labels
 from avel_tf.events.result import Result, Segment
-from avel_tf.export.manifest import find_version, mismatches, read_manifest
+from avel_tf.export.exported_model import ExportedModel
+from avel_tf.export.manifest import find_version, read_manifest
 from pipelines.distill import localizer, localizer_tables
 from pipelines.distill.corpus import Member
 from pipelines.distill.localizer import answers_on, below_bar, candidates, sums, too_few
@@ -108,7 +109,7 @@ def test_the_recipe_from_corpora_to_a_sealed_model(corpora, clips, tmp_path, mon
     monkeypatch.setattr("sys.argv", words)
     localizer.main()
     model = find_version(ship)
-    assert mismatches(model) == []
+    assert ExportedModel(model).mismatches() == []
     measured = read_manifest(model)[pretrained.MEASURED]
     assert measured["montage"]["videos"] == 4 and set(measured["montage"]["per_class"]) <= CLASSES
     assert measured["real_clips"]["others"]["seconds"] > 0

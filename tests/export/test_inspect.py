@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from avel_tf.cli.main import main
+from avel_tf.export.exported_model import ExportedModel
 from avel_tf.export.inspect import CUSTOM, inspect_ops
-from avel_tf.export.manifest import ModelError, find_version, fingerprint, mismatches, with_hashes
+from avel_tf.export.manifest import ModelError, find_version, with_hashes
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -155,12 +156,12 @@ def test_an_op_that_tensorflow_does_not_know_is_a_foreign_library(tmp_path):
     ],
 )
 def test_a_changed_file_is_found(model, name, expected):
-    assert mismatches(model) == []
-    before = fingerprint(model)
+    assert ExportedModel(model).mismatches() == []
+    before = ExportedModel(model).fingerprint
     with open(model / name, "ab") as file:
         file.write(b"\n")
-    assert any(expected in each for each in mismatches(model))
-    assert fingerprint(model) != before
+    assert any(expected in each for each in ExportedModel(model).mismatches())
+    assert ExportedModel(model).fingerprint != before
 
 
 def test_files_that_export_did_not_write_and_hashes_that_are_missing_are_found(model):
@@ -169,7 +170,7 @@ def test_files_that_export_did_not_write_and_hashes_that_are_missing_are_found(m
     manifest = json.loads((model / "assets" / "manifest.json").read_text())
     del manifest["assets_sha256"]
     (model / "assets" / "manifest.json").write_text(json.dumps(manifest))
-    assert mismatches(model) == [
+    assert ExportedModel(model).mismatches() == [
         "the manifest is not the one that was exported",
         "assets/labels.txt is missing",
         "the manifest has no hash of assets/config.yaml",
@@ -182,13 +183,13 @@ def test_a_model_of_before_there_was_a_decoder_is_whole(model):
     decoder = model / "assets" / "decoder.json"
     content = decoder.read_bytes()
     decoder.unlink()
-    assert mismatches(model) == ["assets/decoder.json is missing"]
+    assert ExportedModel(model).mismatches() == ["assets/decoder.json is missing"]
     path = model / "assets" / "manifest.json"
     manifest = json.loads(path.read_text())
     path.write_text(json.dumps(with_hashes(manifest, model)))
-    assert mismatches(model) == []
+    assert ExportedModel(model).mismatches() == []
     decoder.write_bytes(content)
-    assert mismatches(model) == ["the manifest has no hash of assets/decoder.json"]
+    assert ExportedModel(model).mismatches() == ["the manifest has no hash of assets/decoder.json"]
 
 
 def test_another_recipe_in_the_manifest_is_found(model, clips, tmp_path, capsys):
@@ -196,12 +197,14 @@ def test_another_recipe_in_the_manifest_is_found(model, clips, tmp_path, capsys)
     path = model / "assets" / "manifest.json"
     manifest = json.loads(path.read_text())
     path.write_text(json.dumps(dict(reversed(manifest.items()))))
-    assert mismatches(model) == []  # the same, spelt otherwise
+    assert ExportedModel(model).mismatches() == []  # the same, spelt otherwise
     recipe = manifest["recipe"]["visual"]
     for changed in ({"frames_per_second": recipe["frames_per_second"] + 1}, {"module": "other"}):
         visual = {"visual": {**recipe, **changed}}
         path.write_text(json.dumps({**manifest, "recipe": {**manifest["recipe"], **visual}}))
-        assert mismatches(model) == ["the manifest is not the one that was exported"]
+        assert ExportedModel(model).mismatches() == [
+            "the manifest is not the one that was exported"
+        ]
         words = [
             "infer",
             str(clips / "videos"),
@@ -214,14 +217,14 @@ def test_another_recipe_in_the_manifest_is_found(model, clips, tmp_path, capsys)
         assert "the manifest is not the one that was exported" in capsys.readouterr().err
     del manifest["manifest_sha256"]
     path.write_text(json.dumps(manifest))
-    assert mismatches(model) == ["the manifest has no hash of itself"]
+    assert ExportedModel(model).mismatches() == ["the manifest has no hash of itself"]
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff", b"[" * 100_000])
 def test_a_manifest_that_is_none_is_a_sentence(model, content):
     (model / "assets" / "manifest.json").write_bytes(content)
     with pytest.raises(ModelError, match="not a model that avel export wrote"):
-        mismatches(model)
+        ExportedModel(model).mismatches()
 
 
 def test_the_latest_version_is_taken_and_a_folder_without_one_refused(model, tmp_path):

@@ -21,7 +21,8 @@ from pathlib import Path
 from avel_tf.engines.selection import EngineChoice
 from avel_tf.events.event import Event
 from avel_tf.events.result import Result, Segment
-from avel_tf.export.manifest import ModelError, find_version, model_name, with_hashes
+from avel_tf.export.exported_model import ExportedModel
+from avel_tf.export.manifest import ModelError, with_hashes
 from avel_tf.utils import lazy_imports
 
 
@@ -40,8 +41,8 @@ def make_model(folder: Path) -> Path:
 class FakeLocalizer:
     """Labels files after their bytes, in threads, in whatever order they end."""
 
-    def __init__(self, folder: Path, *, data: object, **_: object) -> None:
-        self.name = model_name(find_version(folder))
+    def __init__(self, model: ExportedModel, *, data: object, **_: object) -> None:
+        self.name = model.name
         self.workers = data.resolved_workers
 
     def choose_engine(self, paths: Sequence[str]) -> EngineChoice:

@@ -16,8 +16,9 @@ from avel_tf.engines.graphs import Graphs
 from avel_tf.engines.sample import sample_clips
 from avel_tf.engines.selection import CONVERTED, REFERENCE, choose_engine, make_engine
 from avel_tf.engines.settings import EngineSettings
+from avel_tf.export.exported_model import ExportedModel
 from avel_tf.export.loading import load_graphs
-from avel_tf.export.manifest import fingerprint, read_manifest
+from avel_tf.export.manifest import read_manifest
 from avel_tf.pretrained import find_converted, find_pretrained
 from avel_tf.video.decode_settings import DecodeSettings
 
@@ -30,7 +31,7 @@ MOST_BYTES = 11_000_000
 @pytest.fixture(scope="module")
 def graphs() -> Graphs:
     model = find_pretrained()
-    key = fingerprint(model)
+    key = ExportedModel(model).fingerprint
     recipe = Recipe.from_dict(read_manifest(model)["recipe"])
     return Graphs(key, recipe, lambda: load_graphs(model), find_converted(key))
 

@@ -12,7 +12,8 @@ import avel_tf
 from avel_tf import pretrained
 from avel_tf.cli.main import main
 from avel_tf.events.result import read_results
-from avel_tf.export.manifest import ModelError, mismatches
+from avel_tf.export.exported_model import ExportedModel
+from avel_tf.export.manifest import ModelError
 
 # Nothing to prove first, as the fastest engine would have to be.
 QUICK = ("--engine", "tensorflow", "--set", "engine.precision=float32")
@@ -70,10 +71,10 @@ def test_a_model_that_does_not_say_how_well_it_did_is_refused(stand_in):
 
 
 def test_what_it_says_is_sealed(stand_in):
-    assert mismatches(stand_in) == []
+    assert ExportedModel(stand_in).mismatches() == []
     path = stand_in / "assets" / "manifest.json"
     path.write_text(path.read_text().replace("0.815", "0.915"))
-    assert mismatches(stand_in) == ["the manifest is not the one that was exported"]
+    assert ExportedModel(stand_in).mismatches() == ["the manifest is not the one that was exported"]
 
 
 def test_looking_for_it_loads_no_tensorflow():

@@ -11,14 +11,15 @@ import pytest
 from avel_tf import pretrained
 from avel_tf.embeddings.compact import NAME
 from avel_tf.events.result import read_results
-from avel_tf.export.manifest import mismatches, read_manifest
+from avel_tf.export.exported_model import ExportedModel
+from avel_tf.export.manifest import read_manifest
 
 MOST_BYTES = 21_000_000
 
 
 def test_it_is_whole_small_and_on_our_own_backbones():
     model = pretrained.find_pretrained()
-    assert mismatches(model) == []
+    assert ExportedModel(model).mismatches() == []
     assert sum(path.stat().st_size for path in model.rglob("*") if path.is_file()) < MOST_BYTES
     recipe = read_manifest(model)["recipe"]
     assert recipe["visual"]["module"] == recipe["audio"]["module"] == NAME
@@ -53,7 +54,7 @@ def test_a_video_is_labelled_with_no_model_named(clips: Path, tmp_path: Path):
     assert done.returncode == 0, done.stderr
     assert all(line in done.stdout for line in pretrained.describe(pretrained.find_pretrained()))
     (result,) = read_results(tmp_path / "results" / "results.jsonl")
-    assert result.status == "ok" and result.model == "shipped/1"
+    assert result.status == "ok" and result.model == "pretrained/1"
 
 
 @pytest.mark.slow

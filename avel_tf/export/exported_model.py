@@ -1,0 +1,140 @@
+"""An exported model: its labels, recipe, postprocessing and hashes, each read once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from avel_tf.embeddings.recipe import Recipe
+from avel_tf.engines.graphs import LoadedGraphs
+from avel_tf.events.labels import Labels
+from avel_tf.events.postprocessing import Postprocessing
+from avel_tf.export.manifest import (
+    MANIFEST,
+    ModelError,
+    differences,
+    find_version,
+    hashes_of,
+    model_name,
+    read_manifest,
+)
+from avel_tf.utils.lazy_imports import load_tensorflow
+
+
+class _Assets(NamedTuple):
+    labels: Labels
+    recipe: Recipe
+    postprocessing: Postprocessing
+
+
+class ExportedModel:
+    """Folder of an exported model. Opening it loads neither TensorFlow nor the weights.
+
+    Its files are read on first use and then kept, so one object is handed on within a run. Graph
+    and weights are hashed at most once.
+
+    Args:
+        folder: A version of an exported model, as in `saved_models/demo/1`, or the folder of its
+            versions, of which the latest is taken.
+
+    Attributes:
+        folder: Absolute path of the version.
+        name: Name of the model in results: name of its folder and version, as in `demo/1`.
+
+    Raises:
+        ModelError: The folder holds no exported model. The properties raise it for a file that is
+            missing or invalid.
+
+    Example:
+        >>> model = ExportedModel("saved_models/demo")
+        >>> model.check()
+        >>> model.labels.names
+        ('Bark', 'Helicopter')
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = find_version(folder)
+        self.name = model_name(self.folder)
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """Content of `assets/manifest.json`."""
+        return read_manifest(self.folder)
+
+    @property
+    def labels(self) -> Labels:
+        """Classes of the model."""
+        return self._assets.labels
+
+    @property
+    def recipe(self) -> Recipe:
+        """Backbones and input format of the features."""
+        return self._assets.recipe
+
+    @property
+    def postprocessing(self) -> Postprocessing:
+        """Conversion of scores to events. The graph already applies the temperature."""
+        return self._assets.postprocessing
+
+    @cached_property
+    def _assets(self) -> _Assets:
+        try:
+            labels = Labels.load(self.folder / "assets" / "labels.txt")
+            recipe = Recipe.from_dict(self.manifest["recipe"])
+            postprocessing = Postprocessing.load(self.folder / "assets")
+            thresholds = postprocessing.thresholds
+            if thresholds and len(thresholds) != len(labels):
+                raise ValueError(
+                    f"its decoder.json has {len(thresholds)} thresholds, and its labels.txt "
+                    f"{len(labels)} classes"
+                )
+        except ModelError:
+            raise
+        except (OSError, ValueError, TypeError, LookupError) as error:
+            raise ModelError(
+                f"{self.folder} is not a model that avel export wrote: {error}"
+            ) from error
+        return _Assets(labels, recipe, postprocessing)
+
+    @cached_property
+    def hashes(self) -> dict[str, Any]:
+        """Hashes of graph, weights and assets; see `hashes_of`."""
+        return hashes_of(self.folder)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of everything in the model that affects results, in hexadecimal."""
+        digest = hashlib.sha256(json.dumps(self.hashes, sort_keys=True).encode())
+        # Only the manifest holds the recipe.
+        digest.update((self.folder / "assets" / MANIFEST).read_bytes())
+        return digest.hexdigest()
+
+    def mismatches(self) -> list[str]:
+        """Differences between the model's files and its manifest, a clause each.
+
+        They reveal damage, and changes that left the manifest as it was. They are no protection
+        against a malicious model, whose author also writes its manifest.
+        """
+        return differences(self.folder, self.manifest, self.hashes)
+
+    def check(self) -> None:
+        """Check the files against the manifest.
+
+        Raises:
+            ModelError: They differ.
+        """
+        if found := self.mismatches():
+            raise ModelError(
+                f"The model {self.folder} does not match its manifest: {'; '.join(found)}. Get it "
+                "again from its source, or use it nevertheless with --trust-model."
+            )
+
+    def load_graphs(self) -> LoadedGraphs:
+        """Load the SavedModel's functions; see `avel_tf.export.loading.load_graphs`."""
+        load_tensorflow()
+        from avel_tf.export.loading import load_graphs
+
+        return load_graphs(self.folder)
