@@ -96,7 +96,7 @@ def test_features_bring_their_maps_with_them(run_of_maps):
 def test_without_maps_nothing_is_embedded_in_vain(clips, tmp_path, capsys):
     words = ["train", str(clips), "--out", str(tmp_path / "run")]
     assert main([*words, *as_set((*COMPACT_SETTINGS, SPATIAL))]) == 1
-    assert "one vector for each second" in capsys.readouterr().err
+    assert "model.spatial_attention needs visual maps" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 
