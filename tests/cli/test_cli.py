@@ -12,8 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from avel_tf import __version__
-from avel_tf.cli.main import COMMANDS, main
-from avel_tf.cli.main import main as cli
+from avel_tf.cli.main import COMMANDS, INTERRUPTED, main
 from tests.conftest import COMPACT_SETTINGS, as_set
 
 HEAVY = ("tensorflow", "keras", "cv2", "numpy", "av", "librosa", "matplotlib", "pydantic")
@@ -176,7 +175,7 @@ def test_control_c_while_training(store, tmp_path):
         _, error = process.communicate(timeout=600)
     finally:
         process.kill()
-    assert process.returncode == cli.INTERRUPTED
+    assert process.returncode == INTERRUPTED
     assert error.endswith("Interrupted.\n") and "Traceback" not in error
     assert (tmp_path / "run" / "checkpoint" / "state.npz").is_file()
 

@@ -35,7 +35,7 @@ def watch():
                 with open(path) as children:
                     for pid in children.read().split():
                         with open(f"/proc/{pid}/cmdline", "rb") as command:
-                            if b"-m\\0avel_tf.media.decode_worker" in command.read():
+                            if b"-m\\0avel_tf.video.isolated.worker" in command.read():
                                 peaks[pid] = max(peaks.get(pid, 0), peak(pid))
             except (OSError, StopIteration):
                 pass  # it has ended

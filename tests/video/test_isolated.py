@@ -255,7 +255,7 @@ def test_a_child_that_was_taken_over_and_lies_about_a_header(
         return told if told["kind"] == "begun" else answer
 
     monkeypatch.setattr(DecoderProcess, "receive", lies)
-    with pytest.raises(MediaError, match="nonsense"):
+    with pytest.raises(MediaError, match="invalid reply"):
         decoder.probe(film)
 
 
@@ -271,39 +271,42 @@ DEEDS = {
 }
 
 
+def poison_settings(words: str) -> DecodeSettings:
+    """A short wait for what hangs; a slow machine needs longer for everything else."""
+    return DecodeSettings(max_stall_seconds=1 if "hung" in words else 120, max_memory_mb=300)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "words"), DEEDS.items())
 def test_a_poisonous_header_costs_its_file_alone(
     kind: str, words: str, poisoned: Path, decoder: OwnDecoder
 ) -> None:
-    settings = DecodeSettings(max_stall_seconds=1, max_memory_mb=300)
     with pytest.raises(MediaError) as caught:
-        decoder.probe(poisoned / f"{kind}.mp4", settings)
+        decoder.probe(poisoned / f"{kind}.mp4", poison_settings(words))
     assert words.format("its header") in caught.value.cause and f"{kind}.mp4" in str(caught.value)
     assert not decoder.idle_pids and not decoder_pids()
-    assert decoder.probe(poisoned / "good.mp4", settings).duration == 3.0
+    assert decoder.probe(poisoned / "good.mp4", DecodeSettings()).duration == 3.0
 
 
 @pytest.mark.parametrize(("kind", "words"), DEEDS.items())
 def test_a_poisonous_film_costs_itself_alone(
     kind: str, words: str, poisoned: Path, decoder: OwnDecoder
 ) -> None:
-    settings = DecodeSettings(max_stall_seconds=1, max_memory_mb=300)
-    good = decoder.decode_clip(poisoned / "good.mp4", size=SIZE, settings=settings)
+    good = decoder.decode_clip(poisoned / "good.mp4", size=SIZE)
     with pytest.raises(MediaError) as caught:
-        decoder.decode_clip(poisoned / f"{kind}.mp4", size=SIZE, settings=settings)
+        decoder.decode_clip(poisoned / f"{kind}.mp4", size=SIZE, settings=poison_settings(words))
     assert words.format("the next block") in caught.value.cause and f"{kind}.mp4" in str(
         caught.value
     )
     assert not decoder.idle_pids and not decoder_pids()  # nobody hangs on
-    again = decoder.decode_clip(poisoned / "good.mp4", size=SIZE, settings=settings)
+    again = decoder.decode_clip(poisoned / "good.mp4", size=SIZE)
     assert again.frames.tobytes() == good.frames.tobytes()
 
 
 @pytest.mark.slow
 def test_ninety_nine_of_a_hundred(poisoned: Path, decoder: OwnDecoder) -> None:
     """One that aborts and one that hangs, each among a hundred, on two threads."""
-    settings = DecodeSettings(max_stall_seconds=1)
+    settings = DecodeSettings(max_stall_seconds=10)
 
     def decode(name: str) -> str:
         try:
