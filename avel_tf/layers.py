@@ -1,37 +1,6 @@
 """Keras layers and functional blocks for models of segments."""
 
-from avel_tf.models.layers import (
-    AudioGuidedSpatialAttention,
-    BackgroundContrast,
-    ClassActivation,
-    EventGate,
-    FeatureNormalization,
-    MultiLabelLogits,
-    PositiveSamplePropagation,
-    attend,
-    class_activation_logits,
-    dropout,
-    normalise,
-    pool_places,
-    project,
-    suppress_background,
-    temporal_encoder,
-)
+from avel_tf.models import layers
+from avel_tf.models.layers import *  # noqa: F403
 
-__all__ = [
-    "AudioGuidedSpatialAttention",
-    "BackgroundContrast",
-    "ClassActivation",
-    "EventGate",
-    "FeatureNormalization",
-    "MultiLabelLogits",
-    "PositiveSamplePropagation",
-    "attend",
-    "class_activation_logits",
-    "dropout",
-    "normalise",
-    "pool_places",
-    "project",
-    "suppress_background",
-    "temporal_encoder",
-]
+__all__ = layers.__all__

@@ -1,23 +1,6 @@
 """Keras losses for training models of segments."""
 
-from avel_tf.models.losses import (
-    ClipCrossEntropy,
-    ContrastLoss,
-    EventCrossEntropy,
-    MultipleInstanceBinaryCrossEntropy,
-    MultipleInstanceCrossEntropy,
-    SegmentBinaryCrossEntropy,
-    SegmentCrossEntropy,
-    SimilarityLoss,
-)
+from avel_tf.models import losses
+from avel_tf.models.losses import *  # noqa: F403
 
-__all__ = [
-    "ClipCrossEntropy",
-    "ContrastLoss",
-    "EventCrossEntropy",
-    "MultipleInstanceBinaryCrossEntropy",
-    "MultipleInstanceCrossEntropy",
-    "SegmentBinaryCrossEntropy",
-    "SegmentCrossEntropy",
-    "SimilarityLoss",
-]
+__all__ = losses.__all__

@@ -1,4 +1,4 @@
-"""What each augmentation and weight averaging make of a training step.
+"""Cost of each augmentation and of weight averaging per training step.
 
     python benchmarks/augmentation.py [--rounds 5] [--only feature_noise,weight_averaging]
 

@@ -1,4 +1,4 @@
-"""What an engine does by itself: the bare networks, and products of matrices.
+"""Speed of bare networks and matrix products in each engine.
 
     python benchmarks/bare.py SCRATCH tensorflow|openvino float32|bfloat16
 
@@ -101,7 +101,7 @@ class OpenVinoEngine:
 
 
 class Cases:
-    """What the runner may ask for."""
+    """Cases that the runner can request."""
 
     def __init__(self, scratch: Path, engine: str, precision: str) -> None:
         self.modules = scratch / "modules"

@@ -1,4 +1,4 @@
-"""What decoding a clip costs, in milliseconds of processor time and of waiting.
+"""Cost of decoding a clip, in milliseconds of processor and wall time.
 
     python benchmarks/decode.py [--rounds 5] [--against SOURCE]
 
@@ -118,7 +118,7 @@ def compare(clips: dict[str, Path], against: Path | None, rounds: int) -> None:
 
 
 def compare_threads(paths: list[str], rounds: int) -> None:
-    """How many decoder threads are best for one process, and for two side by side."""
+    """Measure the number of decoder threads for one process and for two."""
     least: dict[tuple[int, int, int], list[float]] = {}
     for _ in range(rounds):
         for rate in (1, 16):

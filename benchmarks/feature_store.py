@@ -1,4 +1,4 @@
-"""Whether a feature store starves training, and what float16 does to it.
+"""Throughput of a feature store in training, in float32 and float16.
 
     python benchmarks/feature_store.py [--clips 3339] [--rounds 3] [--folder FOLDER]
     python benchmarks/feature_store.py --metrics FEATURES [--seeds 3] [--epochs 40]

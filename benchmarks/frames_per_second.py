@@ -1,4 +1,4 @@
-"""How many pictures of a second are worth embedding: accuracy and cost for several F.
+"""Accuracy and cost for several numbers of frames per second.
 
     python benchmarks/frames_per_second.py DATA [--visual MODULE] [--audio MODULE] [--seeds 3]
 

@@ -1,4 +1,4 @@
-"""What a million results cost the ledger: time, memory and room on the disk.
+"""Time, memory and disk space of a journal with a million results.
 
     python benchmarks/ledger.py [--results 1000000] [--folder FOLDER]
 

@@ -15,7 +15,7 @@ _PARENT, _WORK = 1, slice(11, 15)
 
 
 class Work(NamedTuple):
-    """What a run did.
+    """Measurements of a run.
 
     Attributes:
         amount: How many of the case's unit: clips, images, steps.
@@ -55,7 +55,7 @@ def timed(run: Callable[[], object]) -> tuple[float, float]:
 
 
 def processor_seconds() -> float:
-    """What this process and all below it have worked, those that have ended included."""
+    """Processor time of this process and all its descendants, ended ones included."""
     ticks = sum(int(field) for pid in process_tree() for field in _stat(pid)[_WORK])
     return ticks / os.sysconf("SC_CLK_TCK")
 

@@ -37,7 +37,7 @@ MATRIX = 2048  # beyond it, rates of matrix products no longer rise here
 
 @dataclass(frozen=True)
 class Settings:
-    """How the pipeline runs.
+    """Options of the pipeline.
 
     Args:
         precision: `float32`, `bfloat16` (the whole network) or `autocast` (to bfloat16).
@@ -137,7 +137,7 @@ def label(networks: Networks, paths: Sequence[str], rate: int) -> np.ndarray:
 
 
 class Cases:
-    """What the runner may ask for."""
+    """Cases that the runner can request."""
 
     def __init__(self, scratch: Path, settings: Settings) -> None:
         self.weights = scratch / "weights"

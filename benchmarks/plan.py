@@ -1,4 +1,4 @@
-"""What is measured against what."""
+"""Cases of the comparison."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Contest:
 
 @dataclass(frozen=True)
 class Amounts:
-    """How much a round of a case does."""
+    """Amount of work in a round of a case."""
 
     clips: dict[int, int]  # for each F
     slow_clips: dict[int, int]  # the same for float32, two to eight times slower
@@ -115,7 +115,7 @@ def _peer(settings: dict[str, Any]) -> tuple[str, ...]:
 
 
 def ours(engine: str, precision: str) -> str:
-    """What tables call an engine of ours."""
+    """Name of an engine in tables."""
     return f"avel-tf, {engine} {precision}"
 
 

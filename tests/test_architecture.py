@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "avel_tf"
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
@@ -85,3 +87,16 @@ def test_architecture_has_every_room() -> None:
     text = ARCHITECTURE.read_text("utf-8")
     missing = [name for name in ORDER if f"`avel_tf/{name}" not in text]
     assert not missing, f"docs/architecture.md does not describe {missing}"
+
+
+@pytest.mark.parametrize("folder", ["avel_tf", "benchmarks", "pipelines"])
+def test_docstrings_say_what_the_thing_is(folder: str) -> None:
+    riddles = []
+    for path in (ROOT / folder).rglob("*.py"):
+        tree = ast.parse(path.read_text("utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+                first = (ast.get_docstring(node) or "").split("\n")[0]
+                if re.match(r"(What|Which|Where|How|Whether|Who)\b", first):
+                    riddles.append(f"{path.relative_to(ROOT)}: {first}")
+    assert not riddles, "\n".join(riddles)

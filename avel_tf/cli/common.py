@@ -1,4 +1,4 @@
-"""What several commands share."""
+"""Options, configuration and progress shared by several commands."""
 
 from __future__ import annotations
 

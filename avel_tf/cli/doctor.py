@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _describe_pretrained() -> None:
-    """What `avel infer` uses when no model is named."""
+    """Print the model that `avel infer` uses when none is named."""
     from avel_tf.export.exported_model import ExportedModel
     from avel_tf.export.manifest import ModelError
     from avel_tf.pretrained import describe, find_pretrained
@@ -78,7 +78,7 @@ def _describe_pretrained() -> None:
 
 
 def _describe(folder: Path) -> None:
-    """What a model says of itself and what its graph can reach; nothing of it is run."""
+    """Print a model's manifest and what its graph can reach, without running it."""
     from avel_tf.export.exported_model import ExportedModel
     from avel_tf.export.inspect import inspect_ops
 

@@ -168,7 +168,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _said(result: Result) -> str:
-    """What was found in one file, on one line for a person."""
+    """One-line summary of a file's result."""
     from avel_tf.reports.video_names import shown_name
     from avel_tf.reports.video_view import span_text
 
@@ -213,7 +213,7 @@ def _pretrained(*, live: bool) -> Path:
 
 
 def _setup(model: ExportedModel, config: Config, engine: EngineChoice) -> dict[str, Any]:
-    """What decides the bytes of a result, and so must not change within one results folder."""
+    """Settings that affect results and so must not change within a results folder."""
     from avel_tf import __version__
 
     setup: dict[str, Any] = {

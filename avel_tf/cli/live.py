@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def is_live(options: argparse.Namespace) -> bool:
-    """Whether a command line is about a live stream.
+    """Return True if a command line names a live stream.
 
     Raises:
         ValueError: It is about one that it may not open, or about more than one.

@@ -11,9 +11,9 @@ def output_folder(text: str) -> Path:
     """A folder to write to, which may be missing yet."""
     _refuse_empty(text, "a folder")
     path = Path(text)
-    if os.path.lexists(path) and not path.exists():
+    if os.path.lexists(path) and not os.path.exists(path):
         raise ArgumentTypeError(f"{text} is a link to nothing; expected a folder, or a new name.")
-    if path.exists() and not path.is_dir():
+    if os.path.exists(path) and not os.path.isdir(path):
         raise ArgumentTypeError(f"{text} is a file; expected a folder, or a new name for one.")
     _check_writable(text, path)
     return path
@@ -23,7 +23,7 @@ def output_file(text: str) -> Path:
     """A file to write, which may be missing yet."""
     _refuse_empty(text, "a file")
     path = Path(text)
-    if path.is_dir() or text.endswith(os.sep):
+    if os.path.isdir(path) or text.endswith(os.sep):
         raise ArgumentTypeError(
             f"{text} is a folder; expected the name of a file, such as {path / 'index.html'}."
         )
@@ -35,9 +35,9 @@ def input_folder(text: str) -> Path:
     """A folder to read, which must be there."""
     _refuse_empty(text, "a folder")
     path = Path(text)
-    if path.is_dir():
+    if os.path.isdir(path):
         return path
-    if path.exists():
+    if os.path.exists(path):
         raise ArgumentTypeError(f"{text} is a file; expected a folder.")
     from avel_tf.video.video_files import similar_name
 
@@ -56,9 +56,9 @@ def _check_writable(text: str, path: Path) -> None:
     there = Path(os.path.abspath(path))
     while not os.path.lexists(there):
         there = there.parent
-    if not there.is_dir():
+    if not os.path.isdir(there):
         raise ArgumentTypeError(f"{text} cannot be made, because {there} is a file.")
-    if not os.access(there, os.W_OK | os.X_OK):
+    if not os.access(there, os.W_OK | os.X_OK, effective_ids=True):
         raise ArgumentTypeError(
             f"{text} cannot be written, because you may not write to the folder {there}."
         )

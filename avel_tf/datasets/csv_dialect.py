@@ -202,7 +202,7 @@ class Table:
         return columns
 
     def _has_decimal_comma(self) -> bool | None:
-        """Whether commas in times are decimal; None where they may be of thousands, too."""
+        """True if commas in times are decimal, None if they could also separate thousands."""
         times = [row[column] for _, row in self.rows for column in ("start", "end")]
         commas = [text for text in times if _COMMA.fullmatch(text)]
         if not commas:
@@ -248,7 +248,7 @@ def _named(header: Sequence[str]) -> list[str]:
 def _is_comment(
     fields: Sequence[str], columns: Sequence[str], exists: Callable[[str], bool]
 ) -> bool:
-    """Whether a line that begins with # is a comment, and no row.
+    """Return True if a line that begins with # is a comment rather than a row.
 
     A whole row may be of a file whose name begins so; it is commented out when the file without
     the # is there, and this one is not.
@@ -265,7 +265,7 @@ def _is_comment(
 
 
 def video_exists(find: Callable[[str], os.PathLike | None], name: str) -> bool:
-    """Whether a name is that of a file, for a look-up that refuses names that fit several."""
+    """Return True if the look-up, which refuses ambiguous names, finds a file."""
     if not name or "\0" in name:
         return False
     try:

@@ -1,4 +1,4 @@
-"""What is raised when a data set cannot be read."""
+"""Error of a data set that cannot be read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the readers of all layouts share: text of any encoding, and numbers."""
+"""Text of any encoding and numbers, for the readers of all layouts."""
 
 from __future__ import annotations
 

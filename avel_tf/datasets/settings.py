@@ -1,4 +1,4 @@
-"""How a data set is read."""
+"""Settings of reading a data set."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class DatasetSettings:
-    """How a data set is read.
+    """Settings of reading a data set.
 
     Args:
         deleaked: Drop examples so that no file stands in two splits: test keeps it before

@@ -83,7 +83,7 @@ class AudioEmbedding(tf.Module):
         return tf.ensure_shape(vectors, [None, self.width])
 
     def _can_be_taken_together(self) -> bool:
-        """Whether TensorFlow can rewrite the module so that many seconds are one batch.
+        """Return True if TensorFlow can vectorize the module over a batch of segments.
 
         VGGish's large dense layers then read their weights once for all of them, which takes a
         third of the time. What cannot be rewritten (YAMNet's depthwise convolutions), or comes

@@ -47,7 +47,7 @@ def visual_network(*, maps: bool = False) -> keras.Model:
 
 
 def visual_trunk(*, maps: bool = False) -> keras.Model:
-    """What follows the shrinking: pictures float32 [N, h, w, 3] of any size to [N, 768].
+    """The network after the resize: float32 [N, h, w, 3] of any size to [N, 768].
 
     Training feeds it pictures of 80 pixels, or fewer while it is coarse. With `maps` it ends
     before the mean and the maximum, at [N, h/16, w/16, 384].

@@ -93,7 +93,7 @@ def find_module(handle: str) -> Path:
 
 
 def cache_folder(handle: str) -> Path:
-    """Where TF-Hub keeps the module of a handle: `<TFHUB_CACHE_DIR>/<sha1 of the handle>`."""
+    """Cache folder of a handle in TF-Hub: `<TFHUB_CACHE_DIR>/<sha1 of the handle>`."""
     root = os.environ.get("TFHUB_CACHE_DIR") or os.path.join(tempfile.gettempdir(), "tfhub_modules")
     return Path(root) / hashlib.sha1(handle.encode()).hexdigest()
 

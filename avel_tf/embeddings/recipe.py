@@ -1,4 +1,4 @@
-"""How features were made, so that no model is ever fed features of another make."""
+"""Recipe of features: models refuse features of another recipe."""
 
 from __future__ import annotations
 

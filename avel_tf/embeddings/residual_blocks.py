@@ -1,4 +1,4 @@
-"""What both compact networks are built of: convolutions, normalised, in residual blocks."""
+"""Normalised convolutions and residual blocks of both compact networks."""
 
 from __future__ import annotations
 

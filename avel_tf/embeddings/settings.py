@@ -1,4 +1,4 @@
-"""What a user may set about the embeddings."""
+"""Settings of the embeddings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ACTIVATIONS = ("relu", "none")
 
 @dataclass(frozen=True)
 class VisualSettings:
-    """Where the visual embedding comes from and how many pictures of a second it sees.
+    """Settings of the visual embedding: its module and the frames per second.
 
     Args:
         module: A TF-Hub or Kaggle handle, the path of a SavedModel, or `compact`.
@@ -55,7 +55,7 @@ class VisualSettings:
 
 @dataclass(frozen=True)
 class AudioSettings:
-    """Where the audio embedding comes from.
+    """Settings of the audio embedding.
 
     Args:
         module: A TF-Hub or Kaggle handle, the path of a SavedModel, or `compact`.

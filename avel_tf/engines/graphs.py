@@ -1,4 +1,4 @@
-"""What an engine runs."""
+"""Graphs that an engine runs."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Graphs:
 
     @property
     def name_classes(self) -> bool:
-        """Whether there is a localizer behind the backbones."""
+        """True if the graphs include a localizer, not only backbones."""
         # Only whole models come converted, and then TensorFlow need not be loaded for the answer.
         return self.converted is not None or self.loaded.label is not None
 

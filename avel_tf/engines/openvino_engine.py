@@ -217,7 +217,7 @@ def function_of(name: str, loaded: LoadedGraphs, recipe: Recipe) -> Any:
 
 
 def readable_conversion(graphs: Graphs) -> Path | None:
-    """Where the graphs lie converted, if the OpenVINO that is installed can read them."""
+    """Folder of the converted graphs, if the installed OpenVINO can read them."""
     return graphs.converted if graphs.converted and _can_read(graphs.converted) else None
 
 
@@ -239,7 +239,7 @@ def _core() -> Any:
 
 
 def _vectors(request: Any) -> tuple[np.ndarray, np.ndarray]:
-    """What a finished call gave: visual [n, Dv] and audio [n, Da]."""
+    """Outputs of a finished call: visual [n, Dv] and audio [n, Da]."""
     visual, audio = (request.get_output_tensor(i).data[:, 0].copy() for i in (0, 1))
     return visual, audio
 

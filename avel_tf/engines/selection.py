@@ -126,7 +126,7 @@ def make_engine(choice: EngineChoice, graphs: Graphs, settings: EngineSettings) 
 
 
 def cache_folder(settings: EngineSettings) -> Path:
-    """Where compiled networks and findings are kept: what cannot be kept lives as long as this run.
+    """Cache folder of compiled networks and proofs, temporary if it cannot be written.
 
     Reference:
         XDG Base Directory Specification
@@ -187,7 +187,7 @@ def engines_for(settings: EngineSettings, *, gpu: bool | None = None) -> list[En
 
 
 def _processor() -> dict[str, str]:
-    """What the first processor says of itself; empty where the system does not tell."""
+    """Entries of the first processor in /proc/cpuinfo; empty if it cannot be read."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -197,7 +197,7 @@ def _processor() -> dict[str, str]:
 
 
 def computes_in_bfloat16() -> bool:
-    """Whether there are instructions for bfloat16 that oneDNN, in both engines, may use.
+    """Return True if oneDNN, in both engines, may use bfloat16 instructions.
 
     Reference:
         oneDNN developer guide, CPU dispatcher control
@@ -242,7 +242,7 @@ def _version(name: str) -> str | None:
 
 
 def _read(path: Path, candidates: list[EngineChoice]) -> EngineChoice | None:
-    """What an earlier proof found, or None."""
+    """Result of an earlier proof, or None."""
     try:
         choice = EngineChoice(*json.loads(path.read_text(encoding="utf-8"))["chosen"])
     except FileNotFoundError:

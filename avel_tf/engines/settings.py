@@ -1,4 +1,4 @@
-"""What a user may set about engines."""
+"""Settings of the engines."""
 
 from __future__ import annotations
 

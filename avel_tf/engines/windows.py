@@ -169,7 +169,7 @@ def predict_in_windows(
 
 
 def _window_starts(seconds: int, window: int, hop: int) -> list[int]:
-    """Where the windows over a clip begin, the last of which ends with it."""
+    """Starts of the windows over a clip; the last window ends with the clip."""
     last = max(0, seconds - window)
     starts = list(range(0, last + 1, hop))
     return starts if starts[-1] == last else [*starts, last]

@@ -13,7 +13,7 @@ from avel_tf.events.segment_scores import Scores, SegmentScores
 
 @dataclass(frozen=True)
 class EventPostprocessor:
-    """Which seconds make an event; as it stands, those whose argmax is one class.
+    """Postprocessing of segment scores into events; by default, runs of equal argmax.
 
     A second speaks for its best event class with the strength p(class) / (p(class) +
     p(background)). At 0.5 class and background are equally probable, so with the default settings

@@ -1,4 +1,4 @@
-"""What was fitted on the validation split after training, and travels with a model."""
+"""Postprocessing fitted on the validation split and stored with a model."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Postprocessing:
-    """How a model's logits become probabilities that can be trusted, and these become events.
+    """Calibration of logits to probabilities, and their postprocessing into events.
 
     Args:
         temperature: What logits are divided by before they become probabilities; 1 leaves them. An
@@ -64,11 +64,11 @@ class Postprocessing:
 
     @property
     def multi_label(self) -> bool:
-        """Whether a second may have several labels, each class with a probability of its own."""
+        """True if a segment may have several labels, each class with its own probability."""
         return self.thresholds is not None
 
     def scores(self, probabilities: np.ndarray) -> Scores:
-        """What labels and events are made from.
+        """Scores that labels and events are made from.
 
         Args:
             probabilities: A model's output for one video, float `[T, C+1]`.

@@ -78,7 +78,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one input file: every input has exactly one result.
+    """Result of one input file; every input has exactly one.
 
     Times are rounded to milliseconds and scores to six digits when it is made, so that
     `Result.from_json(result.to_json()) == result` holds of every result.

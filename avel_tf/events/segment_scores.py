@@ -1,4 +1,4 @@
-"""What labels and events need of each second's probabilities."""
+"""Scores of segments, derived from probabilities, for labels and events."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class SegmentScores:
         return None
 
     def active(self, classes: int) -> np.ndarray:
-        """Which classes each second is labelled with, at most one: bool `[T, C]`.
+        """Active classes of each segment, at most one: bool `[T, C]`.
 
         Args:
             classes: C.
@@ -77,7 +77,7 @@ class SegmentScores:
         return self.label_index(classes)[:, None] == np.arange(classes)
 
     def reaches(self, strength: float) -> np.ndarray:
-        """Where the event class is at least this strong against the background: bool `[T]`.
+        """Segments with at least this strength against the background: bool `[T]`.
 
         Args:
             strength: In (0, 1); 0.5 is where the second's label turns into the class.
@@ -136,7 +136,7 @@ class MultiLabelScores:
         return cls(probabilities[:, :-1], probabilities[:, -1], thresholds)
 
     def active(self, classes: int | None = None) -> np.ndarray:
-        """Which classes each second is labelled with: bool `[T, C]`."""
+        """Active classes of each segment: bool `[T, C]`."""
         return self.class_scores >= self.thresholds
 
     @property

@@ -1,4 +1,4 @@
-"""What the graph of a SavedModel can reach, read without running any of it."""
+"""Inspection of a SavedModel's graph without running it."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def find_version(folder: str | Path) -> Path:
 
 
 def model_name(folder: Path) -> str:
-    """What results call the model of `find_version`: its folder's name and its version."""
+    """Name of a model in results: the name of its folder and its version."""
     return f"{folder.parent.name}/{folder.name}"
 
 

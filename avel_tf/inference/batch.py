@@ -18,7 +18,7 @@ CHUNK_FILES = 1_024
 
 
 class LocalizesFiles(Protocol):
-    """What is wanted of a `Localizer`."""
+    """Interface of a `Localizer` that a batch run uses."""
 
     def localize_unordered(
         self,

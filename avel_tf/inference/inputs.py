@@ -1,4 +1,4 @@
-"""Which files a run is about."""
+"""Input files of a run."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ def find_inputs(paths: Iterable[str], *, skipped: list[str] | None = None) -> li
         skipped: Gets the paths of the files of a Mac that were left out.
 
     Returns:
-        Paths, each once: in the order of the command line, a folder's in the order of their bytes.
+        Paths, each file once, as it is named first: in the order of the command line, a folder's
+        in the order of their bytes.
     """
-    found: dict[str, None] = {}
+    found: dict[str, str] = {}  # by absolute path: `x.mp4` and `./x.mp4` are one file
     for path in paths:
         if not os.path.isdir(path):
-            found[path] = None
+            found.setdefault(os.path.abspath(path), path)
             continue
         for video in _videos_below(path):
             if not is_sidecar_name(os.path.basename(video)):
-                found[video] = None
+                found.setdefault(os.path.abspath(video), video)
             elif skipped is not None and video not in skipped:
                 skipped.append(video)
-    return list(found)
+    return list(found.values())
 
 
 def _videos_below(folder: str) -> list[str]:

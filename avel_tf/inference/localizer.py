@@ -220,7 +220,7 @@ class Localizer:
         return engine
 
     def refused(self, path: str, outcome: DecodeStatus) -> Result:
-        """What became of a file that gave no second."""
+        """Result of a file that gave no segment."""
         return Result(
             path,
             "quarantined",
@@ -230,7 +230,7 @@ class Localizer:
         )
 
     def result(self, path: str, scores: Scores, valid: np.ndarray, outcome: DecodeStatus) -> Result:
-        """What became of a file, from its seconds: scores [T] and bool [T]."""
+        """Result of a file from its segments: scores [T] and valid bool [T]."""
         if not valid.any():
             return self.refused(path, outcome)
         label_index = scores.label_index(self.labels.background)  # [T]

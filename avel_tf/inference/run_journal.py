@@ -1,4 +1,4 @@
-"""What was tried and what came of it, so that a run that was cut off can go on."""
+"""Journal of attempts and results, from which an interrupted run resumes."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ class RunJournal:
 
     @property
     def done(self) -> int:
-        """How many inputs have a result."""
+        """Number of inputs that have a result."""
         return sum(offset >= 0 for offset in self._offsets)
 
     def attempt(self, path: str) -> None:
@@ -182,7 +182,7 @@ class RunJournal:
             self._offsets[self._places[result.video]] = offset
 
     def results(self) -> Iterator[Result]:
-        """What is known of this run's inputs, in their order, read from the disk one by one."""
+        """Results so far, in the order of the inputs, read from disk one by one."""
         with open(self.folder / LEDGER, "rb") as lines:
             for offset in self._offsets:
                 if offset >= 0:
@@ -338,7 +338,7 @@ def _result(record: dict[str, Any]) -> Result:
 
 
 def _same_file(then: Stamp, now: Stamp, status: str = "ok") -> bool:
-    """Whether a file is still the one that was tried.
+    """Return True if a file is unchanged since it was tried.
 
     Size and time of modification decide. For a file that could not be read the time of change
     counts as well: permissions may have been mended. For the others it does not, as a backup that

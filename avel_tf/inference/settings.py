@@ -1,4 +1,4 @@
-"""What a user may set about inference."""
+"""Settings of inference."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class InferenceSettings:
-    """How files are labelled.
+    """Settings of windows and batches in inference.
 
     Args:
         window_seconds: Files longer than this are labelled in windows; the length that the model

@@ -1,4 +1,4 @@
-"""Where in the picture a model looked."""
+"""Spatial attention maps of a model on a video."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def spatial_attention_maps(
     seconds: int,
     media: DecodeSettings | None = None,
 ) -> np.ndarray:
-    """How much each place of the picture counts in each second.
+    """Spatial attention weights of each segment.
 
     Args:
         model: A model with spatial attention, as of `Run.model`.

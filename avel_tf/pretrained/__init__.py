@@ -69,7 +69,7 @@ def find_converted(fingerprint: str) -> Path | None:
 
 
 def describe(folder: Path) -> list[str]:
-    """What a person has to know before believing the shipped model, a line each.
+    """Classes, accuracy and limits of the pretrained model, one line each.
 
     Args:
         folder: What `find_pretrained` returned.

@@ -1,4 +1,4 @@
-"""Which class is drawn how."""
+"""Colours of classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the page about a run shows of single clips: the worst ones, and how far ends are off."""
+"""Section of the training report on clips: the worst ones and boundary errors."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def _compared(
 
 
 def _settings(folder: Path) -> dict[str, Any]:
-    """What decides the outcome of a run, flat: `{"model.name": "avel"}`."""
+    """Settings that affect a run's outcome, flattened: `{"model.name": "avel"}`."""
     content = yaml.safe_load((folder / "config.yaml").read_text("utf-8"))
     flat: dict[str, Any] = {}
 

@@ -153,7 +153,7 @@ def _player_url(result: Result, page_folder: Path) -> str | None:
 
 
 def _script_hash(script: str) -> str:
-    """What the page's policy must say for this script, and no other, to run."""
+    """Hash that allows exactly this script in the Content-Security-Policy."""
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 

@@ -1,4 +1,4 @@
-"""What `measure_robustness` found, as a table and as a drawing."""
+"""Robustness results as a table and a figure."""
 
 from __future__ import annotations
 

@@ -166,7 +166,7 @@ def _model_name(config: str) -> str | None:
 
 
 def _verdict(metrics: Mapping[str, Any]) -> str:
-    """Whether the model is worth more than a rule that needs none."""
+    """Compare the model with the baselines, in a sentence."""
     accuracy = metrics["segment_accuracy"]
     known = {
         name: values["segment_accuracy"]
@@ -225,7 +225,7 @@ def _rows(metrics: Mapping[str, Any]) -> list[tuple[str, list[dict[str, str]]]]:
 
 
 def _recipe(path: Path) -> dict[str, list[tuple[str, str]]]:
-    """How the features were made, by part, as (what, value)."""
+    """Recipe of the features, as (name, value) pairs."""
     recipe = _json(path).get("recipe")
     if not isinstance(recipe, dict):
         raise ValueError(f"{path} holds no recipe of the features, which avel train writes there.")

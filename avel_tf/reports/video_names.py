@@ -35,7 +35,7 @@ def shown_name(name: str) -> str:
 
 
 def absolute(video: str, page_folder: Path) -> str:
-    """Where a video lies, given what the results call it.
+    """Absolute path of a video named in results.
 
     Args:
         video: The path in the results. A relative one was meant from where `avel infer` ran:

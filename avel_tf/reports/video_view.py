@@ -1,4 +1,4 @@
-"""What the results page shows of one video."""
+"""View of one video on the results page."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ class Cell:
 
     @property
     def right(self) -> bool | None:
-        """Whether found and annotated agree; None where one of them is missing."""
+        """True if prediction and annotation agree; None if one of them is missing."""
         if self.found is None or self.truths is None:
             return None
         return set(self.found) == set(self.truths)
 
 
 class VideoView:
-    """What the results page shows of one video.
+    """View of one video on the results page.
 
     Args:
         result: The video's result.
@@ -106,7 +106,7 @@ class VideoView:
 
     @property
     def length(self) -> float:
-        """Where the strip ends, in seconds."""
+        """End of the timeline in seconds."""
         ends = [cell.end for cell in self.cells] + [event.end for event in self.result.events]
         return max([*ends, self.result.duration or 0.0])
 

@@ -1,4 +1,4 @@
-"""What is seen and heard in every second of a synthetic clip, decided before any drawing."""
+"""Plan of a synthetic clip: visible and audible classes of every second."""
 
 from __future__ import annotations
 

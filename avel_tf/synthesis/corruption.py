@@ -34,5 +34,5 @@ class Corruption:
     removed_from: float | None = None
 
     def removes(self, severity: float) -> bool:
-        """Whether no second of the clip is both heard and seen any more."""
+        """True if no second of the corrupted clip is both heard and seen."""
         return self.removed_from is not None and severity >= self.removed_from

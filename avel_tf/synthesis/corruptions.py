@@ -1,4 +1,4 @@
-"""What can go wrong with a picture or a sound, one small function each, in physical units.
+"""Corruptions of frames or audio, one function each, in physical units.
 
 Every function takes the frames or the waveform of a clip, a severity, a random generator and the
 sounds of other clips, and returns a new array of the same shape. Severity 0 changes nothing, or

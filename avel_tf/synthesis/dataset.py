@@ -42,7 +42,7 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class SynthesisSettings:
-    """How synthetic clips look and sound.
+    """Settings of synthetic clips.
 
     Args:
         seconds: length of a clip, T; AVE's clips have 10.

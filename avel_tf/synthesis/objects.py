@@ -23,7 +23,7 @@ WOOD: Colour = (112, 70, 42)
 
 @dataclass(frozen=True)
 class Motion:
-    """Where the sound of an object is at one moment.
+    """Motion of an object at one moment.
 
     Args:
         time: seconds since the clip began.
@@ -40,7 +40,7 @@ class Motion:
 
 @dataclass(frozen=True)
 class Look:
-    """What stays the same for one object throughout a clip.
+    """Appearance of an object, constant throughout a clip.
 
     Args:
         choice: 0 to 1, which of the class's palettes it wears.

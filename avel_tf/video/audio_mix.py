@@ -25,7 +25,7 @@ _TRACK_BEHIND = 300
 
 
 def has_sound(channels: np.ndarray) -> np.ndarray:
-    """Which seconds of which channels are not silent.
+    """Find the seconds of each channel that are not silent.
 
     Args:
         channels: float32 `[C, T * 16000]`.
@@ -103,7 +103,7 @@ class AudioMix:
 
     @property
     def seconds(self) -> Fraction:
-        """How far the sound of all tracks reaches; those given up or over do not count."""
+        """End of the audio that all active tracks have reached."""
         over = self.end - _TRACK_BEHIND
         tracks = [track for track in self._tracks.values() if not track.failure]
         return min((t.seconds for t in tracks if t.seconds >= over), default=Fraction(0))
@@ -147,7 +147,7 @@ class AudioMix:
 
     @property
     def empty(self) -> bool:
-        """Whether no sound has come yet."""
+        """True until the first audio has arrived."""
         return all(track.empty for track in self._tracks.values())
 
     @property
@@ -159,7 +159,7 @@ class AudioMix:
 
     @property
     def remark(self) -> str | None:
-        """What there is to say about how the waveform was made; None when nothing is."""
+        """Remark on how the waveform was mixed, or None."""
         found = [self._remark] if self._remark else []
         if len(self._numbers) > 1:
             numbers = " and ".join(map(str, self._numbers))

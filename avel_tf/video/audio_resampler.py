@@ -67,11 +67,11 @@ class AudioResampler:
 
     @property
     def end(self) -> Fraction:
-        """Where the next frame belongs if nothing is missing, in seconds."""
+        """Expected time of the next frame if nothing is missing, in seconds."""
         return self._begin + Fraction(self._heard, self.form[2])
 
     def continued_at(self, ticks: int) -> bool:
-        """Whether a frame with this time stamp goes on where the sound so far ends."""
+        """Return True if a frame with this timestamp continues the audio so far."""
         # Asked for every frame, hence whole numbers: a tenth of the time that `Fraction` takes.
         return abs(ticks * self._scale - self._zero - self._heard * self._step) <= self._slack
 
@@ -83,7 +83,7 @@ class AudioResampler:
         return self._resample() if self._queue.samples >= self._portion else []
 
     def finish(self) -> list[tuple[int, np.ndarray]]:
-        """What queue and resampler still hold, as `add` gives it."""
+        """Flush the queue and the resampler; returns the same as `add`."""
         done = self._resample() if self._queue.samples else []
         return done + self._lay(self._resampler.resample(None))
 

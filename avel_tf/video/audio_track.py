@@ -51,17 +51,17 @@ class AudioTrack:
 
     @property
     def empty(self) -> bool:
-        """Whether no sound has come yet."""
+        """True until the first audio has arrived."""
         return self.start is None
 
     @property
     def seconds(self) -> Fraction:
-        """How far the waveform reaches."""
+        """End of the waveform."""
         return Fraction(self._position, SAMPLE_RATE)
 
     @property
     def taken_seconds(self) -> Fraction:
-        """How much of it has been handed out."""
+        """Length of the waveform that has been taken."""
         return Fraction(self._taken, SAMPLE_RATE)
 
     def time_of(self, ticks: int) -> Fraction:

@@ -1,4 +1,4 @@
-"""What a packet says about the pictures that depend on it, without decoding it."""
+"""Frame dependencies of a packet, parsed without decoding it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _INTRA_ONLY = ("mjpeg", "prores", "dnxhd", "dvvideo")
 
 
 class Role(NamedTuple):
-    """What may be left out around a coded picture.
+    """Droppability of a coded frame and its neighbours.
 
     Args:
         starts: Neither it nor any later one, in the order of the file, refers to an earlier one.

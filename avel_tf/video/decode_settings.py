@@ -23,7 +23,7 @@ SOUND_CODECS = (
 
 @dataclass(frozen=True)
 class DecodeSettings:
-    """How far a file is trusted.
+    """Limits and options of decoding a file.
 
     The pixel limit is the one that Mastodon has long put on uploads (`MAX_VIDEO_MATRIX_LIMIT` in
     its `media_attachment.rb`). Its limits on size (99 MB), frames (36,000) and frame rate (120) are

@@ -1,4 +1,4 @@
-"""Which picture is on screen at which instant."""
+"""Sampling of the frames that are on screen at the sample times."""
 
 from __future__ import annotations
 
@@ -79,17 +79,17 @@ class FrameSampler:
 
     @property
     def empty(self) -> bool:
-        """Whether no frame has come yet."""
+        """True until the first frame has arrived."""
         return self._current is None
 
     def reached(self, time: int | Fraction) -> bool:
-        """Whether what is on screen before this second is decided."""
+        """Return True if all frames before this second are sampled."""
         if time <= self._held:
             return True
         return self._clock is not None and self._clock >= self._ticks_at(time)
 
     def ends_after(self, time: float) -> bool:
-        """Whether the latest frame stays on screen for longer than to this second."""
+        """Return True if the latest frame stays on screen beyond this second."""
         return self._end > self._ticks_at(time)
 
     def add(self, frame: av.VideoFrame) -> None:

@@ -1,4 +1,4 @@
-"""Which packets of a picture track need not be decoded."""
+"""Drops packets that no sampled frame depends on."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class FrameSkipper:
         return self._decide(ended=False)
 
     def rest(self) -> list[tuple[av.Packet, bool]]:
-        """What is still held, when there are no more packets."""
+        """Packets still held, once there are no more."""
         return self._decide(ended=True) + self._release(len(self._held))
 
     def stop(self) -> None:
@@ -103,7 +103,7 @@ class FrameSkipper:
             held.wanted, held.role = True, KEPT
 
     def _runs_on(self, packet: av.Packet) -> bool:
-        """Whether the clock is in order and the decoder not about to be set up anew."""
+        """Return True if timestamps are in order and the decoder is not reconfigured."""
         if packet.is_corrupt or packet.has_sidedata("new_extradata"):
             return False
         if packet.dts is None:
@@ -133,7 +133,7 @@ class FrameSkipper:
         return decided
 
     def _shown(self, time: int, ended: bool) -> bool | None:
-        """Whether an instant falls to the picture of this time; None while nobody can tell."""
+        """True if a sample time falls on the frame of this time; None while undecided."""
         place = bisect_right(self._times, time)
         if place == len(self._times):
             return True if ended else None

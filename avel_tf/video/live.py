@@ -162,7 +162,7 @@ class _Pipe:
         return self._head
 
     def read(self, size: int) -> bytes:
-        """What has come, at least a byte and at most `size`; nothing at the end."""
+        """Bytes received, at least one and at most `size`; none at the end."""
         if self._head:
             part, self._head = self._head[:size], self._head[size:]
             return part

@@ -31,7 +31,7 @@ class SampleTimes:
         self._shift = int(2 * frames_per_second * origin * self._unit)
 
     def before(self, ticks: int | Fraction) -> int:
-        """How many instants lie before a time."""
+        """Number of sample times before a time."""
         # The count is the smallest n >= 0 with (2n + 1) * unit >= time.
         time = ticks * self._scale - self._shift
         return max(0, -((self._unit - time) // (2 * self._unit)))

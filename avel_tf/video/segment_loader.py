@@ -25,7 +25,7 @@ _LOOK_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class DecodeStatus:
-    """How the decoding of one file ended.
+    """Status of the decoding of one file.
 
     Attributes:
         seconds: How many seconds it gave.

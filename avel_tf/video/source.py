@@ -92,7 +92,7 @@ def open_media(
 
 
 def format_options(demuxer: str, settings: DecodeSettings) -> dict[str, str]:
-    """What FFmpeg is told about a container besides where its bytes come from."""
+    """Options of FFmpeg's demuxers."""
     options = {
         "format_whitelist": demuxer,
         # While it looks at the streams FFmpeg may decode a picture, before any limit of ours

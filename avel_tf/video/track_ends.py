@@ -1,4 +1,4 @@
-"""What is said of a file whose tracks begin late, end early, or not where its header says."""
+"""Messages about tracks that begin late, end early, or contradict their header."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ROUNDING = 0.1
 
 @dataclass(frozen=True)
 class TrackSpan:
-    """Where a track begins and ends.
+    """Start and end of a track.
 
     Args:
         name: `picture` or `sound`.
@@ -58,7 +58,7 @@ def promised_end(span: TrackSpan, info: MediaInfo, origin: Fraction) -> float | 
 def disagreements(
     spans: list[TrackSpan], info: MediaInfo, origin: Fraction, stop_at: int | None
 ) -> Iterator[str]:
-    """Where a file ends elsewhere than its header says, as parts of a sentence.
+    """Differences between actual and declared ends, as parts of a sentence.
 
     Args:
         spans: The tracks; the picture comes first.
@@ -91,7 +91,7 @@ def disagreements(
 
 
 def remarks(spans: list[TrackSpan], info: MediaInfo, end: Fraction | int) -> Iterator[str]:
-    """What is assumed for a track where it has nothing, while the other one goes on.
+    """Assumptions for parts where one track has no data, as parts of a sentence.
 
     Args:
         spans: The tracks that the file has.

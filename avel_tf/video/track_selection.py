@@ -1,4 +1,4 @@
-"""Which picture track is the film, and which sound tracks are heard."""
+"""Selection of the video track and the audio tracks."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _SECONDARY = (
 
 @dataclass(frozen=True)
 class AudioSelection:
-    """Which sound tracks are decoded.
+    """Audio tracks to decode.
 
     Args:
         indices: Their places among all streams of the file; several are mixed. Empty without sound.
@@ -130,7 +130,7 @@ def select_audio(
 
 
 def _are_channels(tracks: Sequence[av.AudioStream]) -> bool:
-    """Whether these tracks are the channels of one sound, each in a track of its own."""
+    """Return True if the tracks are mono channels of one recording."""
     if any(each.codec_context is None for each in tracks):
         return False
     forms = {(each.codec_context.channels, each.codec_context.sample_rate) for each in tracks}
@@ -180,7 +180,7 @@ def _packets(container: InputContainer, streams: Sequence) -> Iterator[av.Packet
 
 
 def _sounds(track: AudioTrack, *, to_the_end: bool = False) -> bool:
-    """Whether one of the seconds that have come is not silent; they are taken away."""
+    """Take the available seconds; return True if one of them is not silent."""
     while track.seconds >= track.taken_seconds + 1 or (
         to_the_end and track.seconds > track.taken_seconds
     ):

@@ -33,12 +33,12 @@ class AmbiguousNameError(ValueError):
 
 
 def is_video_name(name: str) -> bool:
-    """Whether a file of this name is taken for a video."""
+    """Return True if the name is that of a video file."""
     return os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES
 
 
 def is_sidecar_name(name: str) -> bool:
-    """Whether a file of this name holds what a Mac notes about another one."""
+    """Return True if the name is that of a macOS sidecar file (`._name`)."""
     return name.startswith(SIDECAR_PREFIX)
 
 

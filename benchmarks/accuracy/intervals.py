@@ -30,7 +30,7 @@ def percent(figure: dict[str, object], *, sign: bool = False) -> str:
 
 
 def compared(right: dict[str, np.ndarray], title: str) -> dict[str, dict[str, object]]:
-    """What regression and network have right, and their paired difference, as printed in a table.
+    """Accuracy of regression and network and their paired difference, as a table row.
 
     Args:
         right: `regression_clip`, `regression_second`, `network_clip` and `network_second`, each the

@@ -122,7 +122,7 @@ def probe_seconds(
 
 
 def nearest(vectors: np.ndarray, labels: np.ndarray) -> float:
-    """How often the nearest clip outside a clip's own fold has its label."""
+    """Nearest-neighbour accuracy between folds."""
     standard = StandardScaler().fit_transform(vectors)
     standard /= np.linalg.norm(standard, axis=1, keepdims=True) + 1e-9
     right = 0
@@ -133,7 +133,7 @@ def nearest(vectors: np.ndarray, labels: np.ndarray) -> float:
 
 
 def in_batches(embed: Callable, seconds: np.ndarray):
-    """What `embed` says of `[N, ...]`, a batch at a time: an array, or a list of several."""
+    """Outputs of `embed` for `[N, ...]`, computed in batches: an array or a list."""
     answers = [embed(seconds[first : first + BATCH]) for first in range(0, len(seconds), BATCH)]
     if isinstance(answers[0], tuple):
         return [np.concatenate(each) for each in zip(*answers, strict=True)]
@@ -237,7 +237,7 @@ def random_convolution() -> Embed:
 
 
 def agreement(student: np.ndarray, heads: Path, teacher: list[np.ndarray]) -> dict:
-    """How far the student's heads give the teacher's answers on the same seconds.
+    """Agreement of the student's heads with the teacher on the same segments.
 
     Args:
         student: vectors `[N, D]`.
@@ -279,7 +279,7 @@ def measure(vectors: np.ndarray, held: HeldOut) -> dict[str, float]:
 
 
 def way(rows: dict[str, dict]) -> dict[str, float]:
-    """How much of the way from the untrained network to the teacher the student has gone."""
+    """Fraction of the gap between untrained network and teacher that is closed."""
     low, student, high = (rows[name] for name in (UNTRAINED, STUDENT, TEACHER))
     return {
         figure: (student[figure] - low[figure]) / (high[figure] - low[figure])

@@ -1,4 +1,4 @@
-"""What the students may learn from, and what they never see: shared by pictures and sound.
+"""Training and held-out material of the students, for images and sounds.
 
 The corpus is a folder with archives (`images.zip`, `audio.zip`), stored and not compressed, and a
 `manifest.tsv` that names for every member its source, licence, label, AVE class and split.
@@ -70,7 +70,7 @@ class Member:
 
     @property
     def held_out(self) -> bool:
-        """Whether students must not see or hear it."""
+        """True if the item is held out from training."""
         return (
             self.split == "eval"
             or self.source in HELD_OUT_SOURCES

@@ -162,7 +162,7 @@ def below_bar(per_class: dict[str, dict[str, Any]], classes: Sequence[str]) -> d
 
 
 def answers_on(localizer: Localizer, folder: Path) -> list[dict[str, Any]]:
-    """What the exported model says of every second of annotated clips.
+    """Predictions of the exported model for annotated clips.
 
     Args:
         localizer: The model.
@@ -197,7 +197,7 @@ def answers_on(localizer: Localizer, folder: Path) -> list[dict[str, Any]]:
 
 
 def sums(clips: Sequence[dict[str, Any]], classes: Sequence[str]) -> dict[str, Any]:
-    """How well the model did on clips.
+    """Metrics of the model on clips.
 
     Returns:
         `offered`: clips, seconds and right seconds of the classes that the model knows, and of

@@ -1,4 +1,4 @@
-"""What the shipped localizer was measured at: the page beside its model card.
+"""Measurements of the pretrained localizer, as a page beside its model card.
 
     python -m pipelines.distill.localizer_tables WORK CLIP... > avel_tf/pretrained/figures.md
 
@@ -97,7 +97,7 @@ def share(part: int, whole: int) -> str:
 
 
 def clip_table(clips: Sequence[dict[str, Any]]) -> list[str]:
-    """What the model says of each second, runs of equal seconds together."""
+    """Predicted labels of a clip, equal neighbours joined."""
     lines = [
         "| clip | its label | right | what the model says, second by second (mean score) |",
         "|---|---|---|---|",

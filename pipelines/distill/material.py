@@ -78,7 +78,7 @@ def family_of_file(member: Member) -> str | None:
 
 
 def is_ambient(member: Member) -> bool:
-    """Whether it is a sound that lies under others."""
+    """True if the sound is a background under others."""
     return kind_of(member) == "sound" and (
         member.label in AMBIENT_LABELS or member.label.startswith(AMBIENT_PREFIX)
     )

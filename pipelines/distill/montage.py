@@ -44,7 +44,7 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class MontageSettings:
-    """How montage clips look and sound; pairs are least and most.
+    """Settings of montage clips; pairs are minimum and maximum.
 
     Args:
         seconds: length of a clip, T.
@@ -93,7 +93,7 @@ class MontageSettings:
 def plan(
     index: int, classes: Sequence[str], settings: MontageSettings, seed: Sequence[int]
 ) -> ClipPlan:
-    """What is seen and heard in every second.
+    """Visible and audible classes of every second.
 
     `OTHER`, and each of `FAMILIES`, is whatever is of no offered class.
     """

@@ -1,4 +1,4 @@
-"""What is seen in a montage clip."""
+"""Frames of a montage clip."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class _Shot:
         self._to = 0.7 * self._from + 0.3 * target
 
     def at(self, part: float) -> Picture:
-        """What is shown when so much of the shot is over, 0 to 1: `[H, W, 3]`."""
+        """Frame at a position in the shot, 0 to 1: `[H, W, 3]`."""
         left, top, width, height = (1 - part) * self._from + part * self._to
         scale = np.array([[width / self._size, 0, left], [0, height / self._size, top]])
         # INTER_AREA does not exist for warps: reduced or not, cubic is what a player does, too.

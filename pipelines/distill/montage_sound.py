@@ -1,4 +1,4 @@
-"""What is heard in a montage clip."""
+"""Audio of a montage clip."""
 
 from __future__ import annotations
 

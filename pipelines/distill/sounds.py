@@ -89,7 +89,7 @@ class Recording:
 
 
 def held_out(member: corpus.Member) -> str:
-    """Which part a sound of the corpus belongs to.
+    """Partition of a sound of the corpus.
 
     ESC-10, the manifest's `eval`, is held out whole: by source. `HELD_OUT_CLASSES` are held out by
     class, whichever source they come from.

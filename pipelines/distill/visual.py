@@ -249,7 +249,7 @@ class Student:
 
 
 class State:
-    """What a killed run goes on from, the weights so far, and the log."""
+    """Save the checkpoint, the current weights and the log."""
 
     def __init__(self, run: Path, student: Student) -> None:
         self.run = run

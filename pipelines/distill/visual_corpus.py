@@ -101,7 +101,7 @@ def write_pass(
 
 
 class Teacher:
-    """What the teacher says of pictures uint8 [N, 224, 224, 3], by OpenVINO.
+    """Outputs of the teacher for images uint8 [N, 224, 224, 3], by OpenVINO.
 
     In bfloat16 it is five times as fast where the processor has it, and not quite itself: on 277
     pictures of the corpus the vectors' cosine to those of float32 is 0.994 in the mean and 0.975

@@ -14,6 +14,7 @@ from avel_tf.cli import paths as kinds
 from avel_tf.cli.infer import add_arguments
 from avel_tf.cli.main import COMMANDS, main
 from avel_tf.cli.parser import CommandParser
+from tests.processes import not_as_root
 
 
 @pytest.fixture(autouse=True)
@@ -130,12 +131,25 @@ def test_files_and_folders_are_told_apart(words, why: str, capsys) -> None:
     assert why in said(capsys, *words)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write everywhere")
 def test_a_folder_that_may_not_be_written() -> None:
     os.chmod("folder", 0o500)
     for kind, name in ((kinds.output_folder, "folder/new"), (kinds.output_file, "folder/a.html")):
-        with pytest.raises(argparse.ArgumentTypeError, match="may not write to the folder"):
+        with (
+            not_as_root(),
+            pytest.raises(argparse.ArgumentTypeError, match="may not write to the folder"),
+        ):
             kind(name)
+
+
+def test_a_folder_that_may_not_be_entered() -> None:
+    os.makedirs("closed/inside")
+    os.chmod("closed", 0)
+    try:
+        for kind in (kinds.input_folder, kinds.output_folder, kinds.output_file):
+            with not_as_root(), pytest.raises(argparse.ArgumentTypeError):
+                kind("closed/inside")
+    finally:
+        os.chmod("closed", 0o700)
 
 
 def test_a_folder_that_is_not_there_yet_is_fine() -> None:

@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +26,7 @@ from avel_tf.utils.durable_files import JournalFile
 from avel_tf.video.decode_settings import DecodeSettings
 from avel_tf.video.segment_loader import DecodeStatus
 from tests.conftest import COMPACT_SETTINGS, as_set
+from tests.processes import wait_until
 from tests.video.hostile import POISON
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -289,11 +289,8 @@ def test_killed_it_goes_on(clips, tmp_path):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    end = time.monotonic() + 600
     resume = tmp_path / ".features.resume"
-    while not list(resume.glob("*.npz")):  # the training split is one group
-        assert time.monotonic() < end and run.poll() is None
-        time.sleep(0.001)
+    wait_until(lambda: list(resume.glob("*.npz")), run)  # the training split is one group
     run.kill()
     assert run.wait() == -signal.SIGKILL and not out.exists()
     assert main([*words, str(out)]) == 0
@@ -332,12 +329,9 @@ def test_sigterm_blames_no_file(clips, tmp_path, caplog):
         stderr=subprocess.PIPE,
         text=True,
     )
-    end = time.monotonic() + 600
     log = tmp_path / ".features.resume" / ATTEMPTS
     # The tenth video belongs to the second split: the group of the first is kept.
-    while not log.exists() or b"validation/1" not in log.read_bytes():
-        assert time.monotonic() < end and run.poll() is None
-        time.sleep(0.01)
+    wait_until(lambda: log.exists() and b"validation/1" in log.read_bytes(), run)
     run.send_signal(signal.SIGTERM)
     _, errors = run.communicate(timeout=600)
     assert run.returncode == 130 and "Interrupted." in errors and "Traceback" not in errors

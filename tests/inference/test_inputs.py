@@ -37,6 +37,12 @@ def test_each_file_once(tmp_path):
     assert found == [str(tmp_path / "b.mp4"), str(tmp_path / "a.mp4")]
 
 
+def test_a_file_with_two_spellings_is_listed_once(tmp_path, monkeypatch):
+    make(tmp_path, b"a.mp4", b"b.mp4")
+    monkeypatch.chdir(tmp_path)
+    assert find_inputs(["b.mp4", ".", "./a.mp4", str(tmp_path)]) == ["b.mp4", "./a.mp4"]
+
+
 def test_links_to_folders_are_not_entered_and_links_to_files_are_listed(tmp_path):
     make(tmp_path / "outside", b"secret.mp4")
     make(tmp_path / "inside", b"a.mp4")

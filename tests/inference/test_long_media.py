@@ -96,7 +96,6 @@ def peaks(film: Path, model: Path, out: Path) -> tuple[int, int]:
 
 @pytest.mark.slow
 def test_a_film_six_times_as_long_takes_no_more_memory(short, exported, tmp_path):
-    pytest.importorskip("openvino")
     long = repeated(short, 6)
     peaks(short, exported, tmp_path / "first")  # compiles the networks, with TensorFlow
     short_parent, short_child = peaks(short, exported, tmp_path / "short")

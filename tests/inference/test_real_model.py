@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -16,6 +15,7 @@ import pytest
 
 from avel_tf.cli.main import main
 from avel_tf.events.result import read_results
+from tests.processes import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -47,10 +47,7 @@ def test_killed_and_with_any_number_of_workers_the_bytes_are_the_same(clips, exp
         stderr=subprocess.DEVNULL,
     )
     journal = out / "ledger.jsonl"
-    end = time.monotonic() + 600
-    while not journal.exists() or journal.read_bytes().count(b'{"result"') < 3:
-        assert time.monotonic() < end and run.poll() is None
-        time.sleep(0.001)
+    wait_until(lambda: journal.exists() and journal.read_bytes().count(b'{"result"') >= 3, run)
     run.kill()
     assert run.wait() == -signal.SIGKILL
     assert not (out / "results.jsonl").exists()

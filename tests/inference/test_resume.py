@@ -15,6 +15,7 @@ import pytest
 
 from avel_tf.events.result import read_results
 from tests.inference.fake_avel import make_model
+from tests.processes import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = 40
@@ -70,13 +71,6 @@ def outputs(out: Path) -> dict[str, bytes]:
     return {name.replace(str(out), ""): content for name, content in found.items()}
 
 
-def wait_for(condition, seconds: float = 600.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.002)
-
-
 def results_in(journal: Path) -> list[str]:
     """The videos of which a ledger holds the result."""
     if not journal.is_file():
@@ -122,7 +116,7 @@ def test_killed_at_any_moment_the_next_run_ends_as_if_nothing_had_been(videos, m
     whole = tmp_path / "whole"
     began = time.monotonic()
     run = start(videos, model, whole, seconds=0.01)
-    wait_for((whole / "ledger.jsonl").exists)
+    wait_until((whole / "ledger.jsonl").exists)
     ready = time.monotonic()
     run.communicate(timeout=600)
     expected = outputs(whole)
@@ -136,7 +130,7 @@ def test_killed_at_any_moment_the_next_run_ends_as_if_nothing_had_been(videos, m
             time.sleep(moments.random() * (ready - began))
         else:
             journal, done = out / "ledger.jsonl", moments.randrange(FILES)
-            wait_for(lambda: journal.exists() and len(results_in(journal)) >= done)  # noqa: B023
+            wait_until(lambda: journal.exists() and len(results_in(journal)) >= done)  # noqa: B023
             time.sleep(moments.random() * 0.02)
         run.kill()
         run.communicate(timeout=600)
@@ -193,7 +187,7 @@ def test_an_error_that_nobody_expects_ends_a_run_but_not_for_ever(videos, model,
 def test_interrupted_it_keeps_what_is_done_and_goes_on(videos, model, tmp_path, number):
     out, whole = tmp_path / "out", tmp_path / "whole"
     run = start(videos, model, out, "--set", "data.workers=2", seconds=0.03)
-    wait_for(lambda: len(results_in(out / "ledger.jsonl")) >= 5)
+    wait_until(lambda: len(results_in(out / "ledger.jsonl")) >= 5)
     run.send_signal(number)
     output, errors = run.communicate(timeout=600)
     assert run.returncode == 130 and "Interrupted; the same command does the other" in output
@@ -204,7 +198,7 @@ def test_interrupted_it_keeps_what_is_done_and_goes_on(videos, model, tmp_path, 
     # Nobody is suspected of what the signal did, however often it comes.
     for _ in range(2):
         run = start(videos, model, out, seconds=0.03)
-        wait_for(lambda: (out / "ledger.lock").read_bytes().startswith(b"open"))
+        wait_until(lambda: (out / "ledger.lock").read_bytes().startswith(b"open"))
         time.sleep(0.05)
         run.send_signal(number)
         run.communicate(timeout=600)
@@ -219,7 +213,7 @@ def test_interrupted_it_keeps_what_is_done_and_goes_on(videos, model, tmp_path, 
 def test_interrupted_twice_it_gives_up_the_files_in_hand(videos, model, tmp_path):
     out = tmp_path / "out"
     run = start(videos, model, out, "--set", "data.workers=2", seconds=2)
-    wait_for(
+    wait_until(
         lambda: (
             (out / "ledger.jsonl").exists() and b"attempt" in (out / "ledger.jsonl").read_bytes()
         )
@@ -239,7 +233,7 @@ def test_interrupted_twice_it_gives_up_the_files_in_hand(videos, model, tmp_path
 def test_a_second_run_on_one_folder_stops_at_once(videos, model, tmp_path):
     out = tmp_path / "out"
     first = start(videos, model, out, seconds=0.2)
-    wait_for(lambda: len(results_in(out / "ledger.jsonl")) >= 1)
+    wait_until(lambda: len(results_in(out / "ledger.jsonl")) >= 1)
     before = (out / "ledger.lock").read_bytes()
     code, _, errors = infer(videos, model, out)
     assert code == 1

@@ -191,7 +191,8 @@ def test_saved_model_needs_nothing_of_ours(settings: dict[str, object], tmp_path
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_openvino_agrees(variant: str, tmp_path: Path) -> None:
     """Converted as the engine does it: from a SavedModel, any B and T, every second valid."""
-    openvino = pytest.importorskip("openvino")
+    import openvino
+
     model, inputs = small_model("avel", **VARIANTS[variant]), random_inputs(np.ones((3, 6), bool))
     specs = [tf.TensorSpec((None, None, width)) for width in (VISUAL_WIDTH, AUDIO_WIDTH)]
     module = tf.Module()

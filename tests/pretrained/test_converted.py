@@ -22,7 +22,6 @@ from avel_tf.export.manifest import read_manifest
 from avel_tf.pretrained import find_converted, find_pretrained
 from avel_tf.video.decode_settings import DecodeSettings
 
-pytest.importorskip("openvino")
 # The float32 of two libraries: sums in another order, over some 40 layers.
 CLOSE = {"rtol": 0, "atol": 1e-3}
 MOST_BYTES = 11_000_000

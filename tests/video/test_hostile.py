@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import socket
@@ -18,6 +17,7 @@ import pytest
 from avel_tf.video.decode_settings import PICTURE_CODECS, DecodeSettings
 from avel_tf.video.errors import MediaError
 from avel_tf.video.probe import probe
+from tests.processes import not_as_root
 from tests.video.films import SIZE, numbers, tone, write_film
 from tests.video.hostile import (
     noise,
@@ -27,8 +27,6 @@ from tests.video.hostile import (
     write_hundred_hours,
 )
 from tests.video.in_process import OwnDecoder, decode_clip
-
-NOBODY = 65534  # the user to whom nothing belongs, by Linux's own default (/proc/sys/kernel)
 
 
 @pytest.fixture(scope="module")
@@ -274,18 +272,6 @@ def test_a_file_that_may_not_be_read(film: Path) -> None:
         path.chmod(0)
         with not_as_root(), pytest.raises(MediaError, match="permission denied"):
             decode_clip(path, size=SIZE)
-
-
-@contextlib.contextmanager
-def not_as_root() -> Iterator[None]:
-    """Root may read every file."""
-    user = os.geteuid()
-    if user == 0:
-        os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(user)
 
 
 def test_a_file_removed_after_it_was_listed(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from avel_tf.video.errors import MediaError
 from avel_tf.video.in_process import decode_in_process
 from avel_tf.video.isolated.decoder import shared_decoder
 from avel_tf.video.segment_loader import SegmentLoader, segments_per_batch
+from tests.processes import wait_until
 from tests.video.films import clicks, write_film
 from tests.video.hostile import POISON, decoder_pids
 from tests.video.in_process import decode_clip
@@ -292,9 +292,10 @@ def test_a_reader_that_stops_early_leaves_no_decoder_at_work(films):
         next(batches)
         batches.close()
     assert read(stream)
-    deadline = time.monotonic() + 300  # a thread sees it when its next block is there
-    while threading.active_count() > threads or set(decoder_pids()) - set(
-        shared_decoder().idle_pids
-    ):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    # A thread notices when its next block is there.
+    wait_until(
+        lambda: (
+            threading.active_count() <= threads
+            and not set(decoder_pids()) - set(shared_decoder().idle_pids)
+        )
+    )

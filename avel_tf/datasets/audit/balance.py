@@ -1,4 +1,4 @@
-"""How the seconds of a split are shared out among the classes."""
+"""Class balance of a split, in seconds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ AVE_SECONDS = 10
 
 @dataclass(frozen=True)
 class Balance:
-    """How the seconds of one split are shared out.
+    """Class balance of one split.
 
     Args:
         split: `"train"`, `"validation"` or `"test"`.

@@ -1,4 +1,4 @@
-"""What the files of a data set are like, read by several threads."""
+"""Properties of a data set's files, read by several threads."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class FileFacts:
-    """What one file is like.
+    """Properties of one file.
 
     Args:
         exists: False when nothing lies at the path.
@@ -152,7 +152,7 @@ def _inspect(path: Path, hash_content: bool, probe: Probe, decode: Decode | None
 
 @dataclass
 class _Content:
-    """What decoding shows of a file."""
+    """Decode a file and return its properties."""
 
     seconds: int = 0
     loudest: float = 0.0

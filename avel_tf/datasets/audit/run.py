@@ -72,7 +72,7 @@ def audit(
 
 
 def _reading(dataset: Dataset) -> Iterator[Finding]:
-    """What was understood of a table that is spelt in another way than documented."""
+    """Describe how a table in an undocumented dialect was read."""
     if dataset.notes:
         yield Finding(
             "table-spelling",

@@ -1,4 +1,4 @@
-"""How thoroughly a data set is audited."""
+"""Settings of the audit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class AuditSettings:
-    """How thoroughly a data set is audited.
+    """Settings of the audit.
 
     Args:
         quick: Read only the headers of the files. Truncated, damaged, silent and black files are

@@ -1,4 +1,4 @@
-"""Where the file about a video goes: below one folder, whatever the video is called."""
+"""Paths of per-video output files, all below one folder whatever the video's name."""
 
 from __future__ import annotations
 
