@@ -27,7 +27,7 @@ PAGE = "html"
 # What a person reads on a terminal; all of it stands in the results.
 MOST_FILES_SHOWN = 10
 MOST_EVENTS_SHOWN = 10
-# Settings of which no bit of a result depends, so that a run may go on with others.
+# Settings that affect no result, so an interrupted run may resume with other values.
 INDIFFERENT = ("media.threads", "inference.live_lookahead_seconds")
 
 
@@ -44,16 +44,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model",
         type=Path,
         metavar="SAVED_MODEL",
-        help="what avel export wrote (default: the model that comes with avel-tf; it says on every "
-        "run which classes it knows and how well it did)",
+        help="a model written by avel export (default: the model that comes with avel-tf; its classes "
+        "and accuracy are printed)",
     )
     parser.add_argument(
         "--out",
         type=output_folder,
         default=str(DEFAULT_OUT),
         metavar="RESULTS",
-        help=f"a run that was cut off goes on there; what is done is not done again (default: "
-        f"{DEFAULT_OUT}/)",
+        help=f"results folder; an interrupted run resumes there (default: {DEFAULT_OUT}/)",
     )
     parser.add_argument(
         "--formats",
@@ -63,12 +62,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--live",
         action="store_true",
-        help="PATH is - or an rtsp:// or udp:// address, to be opened and labelled while it comes: "
-        "a line of JSON on standard output for each second",
+        help="PATH is a live stream: - or an rtsp:// or udp:// address; prints a line of JSON for each "
+        "second",
     )
     add_engine_argument(parser)
     parser.add_argument(
-        "--fresh", action="store_true", help="forget what an earlier run left in RESULTS"
+        "--fresh", action="store_true", help="discard the results of an earlier run in RESULTS"
     )
     parser.add_argument(
         "--trust-model",
