@@ -1,4 +1,4 @@
-"""Waiting for other processes, and being an ordinary user."""
+"""Conditions of the process and the machine that tests run in."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+
+from avel_tf.engines.selection import computes_in_bfloat16
 
 # The user to whom nothing belongs, by Linux's own default (/proc/sys/kernel/overflowuid).
 NOBODY = 65534
@@ -23,6 +25,16 @@ def wait_until(condition: Callable[[], object], process: subprocess.Popen | None
         if time.monotonic() > end:
             raise AssertionError(f"the state did not come within {HANGS:.0f} s")
         time.sleep(0.001)
+
+
+def bfloat16_crashes() -> bool:
+    """Returns True if TensorFlow cannot compute in bfloat16 because oneDNN is limited.
+
+    TensorFlow asks the processor, not oneDNN, whether there is bfloat16. With `ONEDNN_MAX_CPU_ISA`
+    below what the processor has, it calls a primitive that was not created, and the process ends.
+    """
+    limited = "ONEDNN_MAX_CPU_ISA" in os.environ and os.environ.get("TF_ENABLE_ONEDNN_OPTS") != "0"
+    return limited and not computes_in_bfloat16()
 
 
 @contextlib.contextmanager

@@ -44,8 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model",
         type=Path,
         metavar="SAVED_MODEL",
-        help="a model written by avel export (default: the model that comes with avel-tf; its classes "
-        "and accuracy are printed)",
+        help="a model written by avel export (default: the model that comes with avel-tf; its "
+        "classes and accuracy are printed)",
     )
     parser.add_argument(
         "--out",
@@ -62,8 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--live",
         action="store_true",
-        help="PATH is a live stream: - or an rtsp:// or udp:// address; prints a line of JSON for each "
-        "second",
+        help="PATH is a live stream: - or an rtsp:// or udp:// address; prints a line of JSON for "
+        "each second",
     )
     add_engine_argument(parser)
     parser.add_argument(

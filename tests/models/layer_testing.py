@@ -10,6 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tests.processes import bfloat16_crashes
+
 POLICY = "mixed_bfloat16"
 
 
@@ -53,7 +55,8 @@ def run_layer_test(
     np.testing.assert_array_equal(layer(inputs, training=False), output)
     assert np.isfinite(np.asarray(layer(inputs, training=True))).all()
 
-    _check_mixed_precision(make, inputs, expected_shape, expected_dtype)
+    if not bfloat16_crashes():
+        _check_mixed_precision(make, inputs, expected_shape, expected_dtype)
     return layer
 
 
