@@ -26,7 +26,7 @@ test-all: test
 # The long sets of what runs in short in `make test-all`: damaged files, and runs killed at any moment.
 fuzz: $(INSTALLED)
 	AVEL_MUTANTS=10000 AVEL_KILLS=50 $(VENV)/bin/python -m pytest -s \
-		tests/video/test_mutants.py tests/inference/test_resume.py
+		tests/video/test_mutants.py tests/video/test_random_timing.py tests/inference/test_resume.py
 
 # Everything measured, against a PyTorch pipeline where PyTorch is installed; benchmarks/run.py says
 # more. Takes half an hour on two cores that have nothing else to do.

@@ -42,7 +42,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long an example takes says more of what else the machine does than of the code.
-hypothesis.settings.register_profile("patient", hypothesis.settings(deadline=None))
+# Examples are the same in every run, so that a change is not blamed for what chance finds;
+# `make fuzz` draws new ones.
+hypothesis.settings.register_profile(
+    "patient", hypothesis.settings(deadline=None, derandomize="AVEL_MUTANTS" not in os.environ)
+)
 hypothesis.settings.load_profile("patient")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

@@ -32,6 +32,7 @@ class DecodeSummary:
         read_failure: Why the latest failed read failed.
         silent: True if a live stream sent nothing for `max_stall_seconds`.
         audio_left_out: Time in seconds of the first audio that was left out.
+        decode_delay: Seconds from when the first frame is decoded to when it is shown.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class DecodeSummary:
         self.read_failure: str | None = None
         self.silent = False
         self.audio_left_out: float | None = None
+        self.decode_delay: float | None = None
 
     @property
     def end(self) -> Fraction:
@@ -117,8 +119,13 @@ class DecodeSummary:
         """Decoded and declared start and end of each track."""
         sampler, mix = self._sampler, self._mix
         video_starts = self._declared_start(self._video)
+        # Only a fragmented file does not say in its header how many frames there are.
+        fragmented = info.container == "mov" and not self._video.frames
+        delay = max(0.0, self.decode_delay or 0.0) if fragmented else 0.0
         spans = [
-            TrackSpan("picture", sampler.start, sampler.end, info.video_duration, video_starts)
+            TrackSpan(
+                "picture", sampler.start, sampler.end, info.video_duration, video_starts, delay
+            )
         ]
         if self._audio is not None and mix is not None:
             # Audio that was left out is reported as such, not as an early end.

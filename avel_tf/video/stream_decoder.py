@@ -195,6 +195,9 @@ class StreamDecoder:
 
     def _take_video(self, packet: av.Packet) -> None:
         self._stay = packet.duration
+        pts, dts = packet.pts, packet.dts
+        if self._summary.decode_delay is None and pts is not None and dts is not None:
+            self._summary.decode_delay = float((pts - dts) * self._tick)
         ticks = packet.dts if packet.dts is not None else packet.pts
         if ticks is not None:
             self._position = max(self._position, float(ticks * self._tick - self._origin))

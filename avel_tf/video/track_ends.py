@@ -26,6 +26,8 @@ class TrackSpan:
         end: Seconds at which its last one ends.
         declared: Seconds that the header gives the track; None when it does not say.
         declared_start: Seconds at which it begins by its header; 0 when that does not say.
+        decode_delay: Seconds from when the first frame of a fragmented mp4 is decoded to when it is
+            shown; 0 otherwise.
     """
 
     name: str
@@ -33,21 +35,24 @@ class TrackSpan:
     end: Fraction
     declared: float | None
     declared_start: float = 0.0
+    decode_delay: float = 0.0
 
 
 def promised_end(span: TrackSpan, info: MediaInfo, origin: Fraction) -> float | None:
     """The earliest second at which a track may end by its own account; None without any.
 
     Matroska's `DURATION` tag is the time of the track's end where FFmpeg wrote it, and its length
-    where mkvmerge did, so it promises no more than the earlier of the two. No track promises more
-    than the file has.
+    where mkvmerge did, so it promises no more than the earlier of the two. Fragmented mp4 declares
+    the sum of decoding durations. With reordered frames at a variable rate, up to the delay of the
+    first frame of that is not shown. No track promises more than the file has.
 
     Reference:
-        FFmpeg's `libavformat/matroskaenc.c` (`mkv_write_trailer`); MKVToolNix's statistics tags.
+        ISO/IEC 14496-12, 8.8.8 (track fragment run). FFmpeg's `libavformat/matroskaenc.c`
+        (`mkv_write_trailer`). MKVToolNix's statistics tags.
     """
     if span.declared is None:
         return None
-    ends = [span.declared + span.declared_start]
+    ends = [span.declared + span.declared_start - span.decode_delay]
     if info.container == "matroska":
         ends.append(span.declared - float(origin))
     if info.duration is not None:

@@ -99,7 +99,8 @@ def test_fine_patterns_are_averaged_and_not_skipped(visual):
 def test_a_picture_does_not_depend_on_its_neighbours(visual):
     batch = pictures(5, 160, 160)
     alone = np.concatenate([visual(batch[i : i + 1]) for i in range(5)])
-    np.testing.assert_allclose(visual(batch), alone, atol=1e-6)
+    # Rows round differently by their place in a batch on some processors.
+    np.testing.assert_allclose(visual(batch), alone, rtol=1e-4, atol=1e-5)
     assert len({tuple(row) for row in alone.round(3)}) == 5
 
 

@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from avel_tf.video.decode import join
@@ -49,6 +49,21 @@ def clips(draw: st.DrawFn) -> tuple[str, Coded]:
     return name, Coded(tuple(pictures), RATE, sounds, form.picture_codec, form.sound_codec, options)
 
 
+# Fragmented, with reordered pictures at a variable rate: its header adds up decoding times.
+@example(
+    drawn=(
+        "fragmented",
+        Coded(
+            tuple(Fraction(n, 5) for n in (0, 7, 8, 9)),
+            RATE,
+            ((Fraction(0), Fraction(19, 5)),),
+            picture_options={"bf": "2", "b_strategy": "0", "preset": "veryfast"},
+        ),
+    ),
+    rate=1,
+    block=1,
+    copied=False,
+)
 @settings(max_examples=40, deadline=None)
 @given(drawn=clips(), rate=st.integers(1, 4), block=st.integers(1, 4), copied=st.booleans())
 def test_a_player_shows_and_plays_the_same(
