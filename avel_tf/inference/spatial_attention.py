@@ -39,8 +39,8 @@ def spatial_attention_maps(
 
     Example:
         >>> model = Run("runs/maps").model()
-        >>> looked = spatial_attention_maps(model, extractor, "dog.mp4", seconds=10)
-        >>> write_timeline_picture(localizer.localize("dog.mp4"), Path("dog.png"), looked=looked)
+        >>> maps = spatial_attention_maps(model, extractor, "dog.mp4", seconds=10)
+        >>> write_timeline_picture(localizer.localize("dog.mp4"), Path("dog.png"), attention=maps)
     """
     recipe = extractor.recipe.visual
     clip = clip_of(recipe.decode_request(video, media, seconds))

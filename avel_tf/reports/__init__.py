@@ -1,1 +1,1 @@
-"""Pages for people to look at: the results of a run over files, and a training run."""
+"""HTML reports: results of a run over files, training runs, data set audits."""

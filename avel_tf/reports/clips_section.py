@@ -1,4 +1,4 @@
-"""Section of the training report on clips: the worst ones and boundary errors."""
+"""Worst clips and boundary errors of the training report."""
 
 from __future__ import annotations
 
@@ -12,21 +12,20 @@ from avel_tf.evaluation.event_metrics import IOU_THRESHOLD, iou_at_least, match_
 from avel_tf.events.labels import BACKGROUND, Labels
 from avel_tf.reports.style import PALETTE, figure_to_svg, new_figure, style
 
-# What a reader looks through before lunch.
 MOST_CLIPS = 20
-# Beyond so many seconds an end is off by "more"; the bar at either edge holds them all.
+# The bars at both edges include all errors beyond this many seconds.
 _FURTHEST = 5.0
 
 
 @dataclass(frozen=True)
 class Stretch:
-    """Seconds of one class in a row.
+    """Consecutive segments of one class.
 
     Attributes:
-        name: The class, or "background"; "not decoded" where a second is not counted.
-        start: First second.
-        end: The second after the last.
-        wrong: Whether it is a prediction that is not the truth in every one of its seconds.
+        name: The class, or "background"; "not decoded" for invalid segments.
+        start: First segment.
+        end: Segment after the last one.
+        wrong: True for a prediction that differs from the annotation in at least one segment.
     """
 
     name: str
@@ -37,15 +36,15 @@ class Stretch:
 
 @dataclass(frozen=True)
 class WorstClip:
-    """One clip as the page shows it.
+    """Annotation and prediction of one clip.
 
     Attributes:
         video: Its name.
-        right: Right seconds.
-        segments: Counted seconds.
-        score: Mean probability of what was said.
-        truth: The reference, in stretches.
-        said: The prediction, in stretches.
+        right: Number of correct segments.
+        segments: Number of valid segments.
+        score: Mean probability of the predicted classes.
+        truth: The annotation, in stretches.
+        predicted: The prediction, in stretches.
     """
 
     video: str
@@ -53,21 +52,20 @@ class WorstClip:
     segments: int
     score: float
     truth: tuple[Stretch, ...]
-    said: tuple[Stretch, ...]
+    predicted: tuple[Stretch, ...]
 
 
 def worst_clips(outcomes: Sequence[ClipOutcome], labels: Labels) -> list[WorstClip]:
-    """The clips with the largest share of wrong seconds; of equals the surest first.
+    """Clips with the lowest segment accuracy; ties by confidence, highest first.
 
-    A clip that is wrong and sure of it says most about what the model has not understood, or
-    about its annotation.
+    Confident errors point at classes that the model confuses, or at wrong annotations.
 
     Args:
         outcomes: All clips of the split.
         labels: The class vocabulary.
 
     Returns:
-        At most `MOST_CLIPS`, none of which is right throughout.
+        At most `MOST_CLIPS` clips, each with at least one wrong segment.
     """
     wrong = [each for each in outcomes if each.right < each.segments]
     wrong.sort(key=lambda each: (each.right / each.segments, -_mean_score(each), each.video))
@@ -78,20 +76,20 @@ def worst_clips(outcomes: Sequence[ClipOutcome], labels: Labels) -> list[WorstCl
             segments=each.segments,
             score=_mean_score(each),
             truth=_stretches(each.reference, each, labels),
-            said=_stretches(each.predicted, each, labels),
+            predicted=_stretches(each.predicted, each, labels),
         )
         for each in wrong[:MOST_CLIPS]
     ]
 
 
 def draw_boundary_errors(outcomes: Sequence[ClipOutcome]) -> str | None:
-    """Draws how early or late the starts and ends of matched events are.
+    """Histograms of the start and end errors of matched events.
 
     Args:
         outcomes: All clips of the split.
 
     Returns:
-        SVG; None where no event was matched.
+        SVG, or None if no event was matched.
     """
     pairs = [
         pair
@@ -104,16 +102,17 @@ def draw_boundary_errors(outcomes: Sequence[ClipOutcome]) -> str | None:
         "Start": [guess.start - truth.start for truth, guess in pairs],
         "End": [guess.end - truth.end for truth, guess in pairs],
     }
-    edges = np.arange(-_FURTHEST - 0.5, _FURTHEST + 1.0)  # bars of a second around whole ones
+    edges = np.arange(-_FURTHEST - 0.5, _FURTHEST + 1.0)  # centred on whole seconds
     figure, axes = new_figure(height=2.3, ncols=2, sharey=True)
     with style():
         for axis, (title, values) in zip(axes, errors.items(), strict=True):
             counts, _ = np.histogram(np.clip(values, -_FURTHEST, _FURTHEST), edges)
             axis.bar(edges[:-1] + 0.5, counts, width=0.8, color=PALETTE[0])
             axis.set_title(title)
-            axis.set_xlabel("predicted less true, s")
+            axis.set_xlabel("predicted − true, s")
             axis.grid(False, axis="x")
-    return figure_to_svg(figure, "How early or late the starts and the ends of matched events are")
+        axes[0].set_ylabel("events")
+    return figure_to_svg(figure, "Boundary errors of matched events: start and end")
 
 
 def _mean_score(outcome: ClipOutcome) -> float:
@@ -121,7 +120,7 @@ def _mean_score(outcome: ClipOutcome) -> float:
 
 
 def _spell(label: np.ndarray, labels: Labels) -> str:
-    """The class of a second, or its classes, bool [C]."""
+    """Name of a class index, or names of several, given as bool [C]."""
     if np.ndim(label) == 0:
         return labels.name(int(label))
     names = [labels.name(int(index)) for index in np.flatnonzero(label)]

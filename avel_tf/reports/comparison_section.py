@@ -1,4 +1,4 @@
-"""Several runs side by side, as in an ablation."""
+"""Comparison of training runs, as in an ablation."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from avel_tf.evaluation.paired import paired_bootstrap
 from avel_tf.evaluation.predictions_file import FILE, read_predictions
 from avel_tf.events.labels import Labels
 
-# Sections that say what was trained; the others say how it was run.
+# Configuration sections that affect the trained model.
 _SECTIONS = ("model", "training", "data", "embeddings", "dataset")
-# A difference of seeds alone is no difference of recipe.
+# The seed is not part of the recipe.
 _SEED = "training.seed"
 
 
 @dataclass(frozen=True)
 class ComparedRun:
-    """One run beside the one that the page is about.
+    """A run compared with the run of the page.
 
     Attributes:
         name: The folder's name.
-        settings: What it was trained with otherwise, as `key=value`.
-        metrics: What its `metrics.json` holds.
-        difference: Its segment accuracy less that of this run, on the same clips.
-        ci95: 95 % interval of the difference, from drawing clips.
-        remark: Why there is no difference.
+        settings: Settings that differ, as `key=value`.
+        metrics: Content of its `metrics.json`.
+        difference: Its segment accuracy minus that of the run of the page, on the same clips.
+        ci95: 95 % confidence interval of the difference, from a bootstrap over clips.
+        remark: Reason for a missing difference.
     """
 
     name: str
@@ -45,19 +45,19 @@ class ComparedRun:
 def compare_runs(
     folder: Path, outcomes: Sequence[ClipOutcome], labels: Labels, others: Sequence[Path]
 ) -> list[ComparedRun]:
-    """Holds other runs against this one.
+    """Compares other runs with this one.
 
     Args:
-        folder: This run.
-        outcomes: Its clips; none where its `predictions.jsonl` is missing.
+        folder: Folder of this run.
+        outcomes: Its clips; empty if its `predictions.jsonl` is missing.
         labels: Its classes.
-        others: The other runs' folders.
+        others: Folders of the other runs.
 
     Returns:
-        The other runs in their order.
+        One entry per other run, in order.
 
     Raises:
-        ValueError: If one of them is no measured run; the sentence names it.
+        ValueError: If one of them is not a finished run. The message names it.
     """
     ours = _settings(folder)
     return [_compared(other, ours, outcomes, labels) for other in others]
@@ -71,8 +71,8 @@ def _compared(
         theirs = _settings(folder)
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise ValueError(
-            f"{folder} is no finished and measured training run ({error}). --beside takes folders "
-            "that avel train wrote."
+            f"{folder} is not a finished training run ({error}). --beside expects run folders "
+            "written by avel train."
         ) from error
     changed = tuple(
         f"{key}={theirs.get(key)}"
@@ -81,11 +81,11 @@ def _compared(
     )
     difference, ci95, remark = None, None, None
     if not outcomes:
-        remark = "this run has no predictions.jsonl; avel train and avel evaluate --out write it"
+        remark = "no predictions.jsonl in this run; avel train and avel evaluate --out write it"
     else:
         try:
             clips = read_predictions(folder / FILE, labels)
-            # Theirs first: the sign says what the change brought.
+            # Theirs first: a positive difference means that the other run is better.
             numbers = paired_bootstrap(clips, outcomes, labels)["numbers"]["segment_accuracy"]
             difference, ci95 = numbers["difference"], numbers["ci95"] and tuple(numbers["ci95"])
         except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""The page about the results of a run over files: every video with its seconds and events."""
+"""HTML page of the results of `avel infer`: each video with its seconds and events."""
 
 from __future__ import annotations
 
@@ -13,16 +13,20 @@ from pathlib import Path
 from avel_tf.datasets import Annotation
 from avel_tf.events.labels import BACKGROUND
 from avel_tf.events.result import STATUSES, Result, read_results
-from avel_tf.reports.class_colours import ClassColours
 from avel_tf.reports.html import render_page
 from avel_tf.reports.video_names import absolute, relative_url, shown_name
 from avel_tf.reports.video_view import MOST_SECONDS, VideoView, clock_text, lanes, span_text
 from avel_tf.utils.durable_files import atomic_text
 
-# More players than this make a browser slow; the page says where the others stand.
+# More players make browsers slow. The page names the file with the others.
 MOST_VIDEOS = 500
-# About 5 MB of page. Videos past it show their events alone.
+# About 5 MB of HTML. Further videos show their events only.
 MOST_CELLS = 20_000
+# Okabe and Ito's palette for colour-blind readers (Color Universal Design, 2008) without black.
+# 28 colours cannot be distinguished, so hues repeat with a texture: plain, then three kinds of
+# stripes.
+HUES = 7
+TEXTURES = 4
 
 Reference = Mapping[str, Sequence[tuple[str, float, float]]]
 
@@ -34,23 +38,23 @@ def write_results_report(
     reference: Reference | None = None,
     title: str | None = None,
 ) -> Path:
-    """Write `index.html` about the results in a folder.
+    """Write `index.html` for a folder of results.
 
     Args:
         folder: RESULTS, with its `results.jsonl`.
         out: The page to write; `index.html` in the folder when None. The players point from
             there to the videos.
-        reference: What is true, as (label, start, end) in seconds, by the video's path: either as
-            the results call it or absolute. An empty list says that a video is all background. A
-            video that is not among the keys is shown without a truth.
+        reference: Annotated events of each video as (label, start, end), in seconds. Keys are paths
+            as in the results, or absolute. An empty list means a video of background only. Videos
+            without an entry are shown without annotations.
         title: Heading of the page.
 
     Returns:
-        The page.
+        Path of the page.
 
     Raises:
-        ValueError: If there is no `results.jsonl`, a line of it is no result, or `reference` is
-            about none of its videos.
+        ValueError: If `results.jsonl` is missing or has an invalid line, or if `reference` has
+            none of its videos.
 
     Example:
         >>> write_results_report(Path("RESULTS"), reference={"dog.mp4": [("Bark", 2, 7)]})
@@ -60,7 +64,7 @@ def write_results_report(
     record = folder / "results.jsonl"
     if not record.is_file():
         raise ValueError(
-            f"{folder} holds no results.jsonl, which the page is made from. "
+            f"{folder} has no results.jsonl. "
             f"avel infer PATH --model SAVED_MODEL --out {folder} writes it."
         )
     page = Path(out) if out is not None else folder / "index.html"
@@ -77,7 +81,7 @@ def write_results_report(
             cards.append(card)
     if truths and not annotated:
         raise ValueError(
-            f"The annotations are about none of the videos in {record}. Received: "
+            f"The annotations match none of the videos in {record}. Received: "
             f"{shown_name(next(iter(reference or ())))!r} among others; expected paths such as "
             f"{shown_name(cards[0].result.video) if cards else 'those of the results'!r}."
         )
@@ -86,12 +90,39 @@ def write_results_report(
     return page
 
 
+class ClassColours:
+    """Hue and texture of each class; the most frequent classes are plain.
+
+    They repeat after 28 classes. The page always shows the name as well.
+
+    Args:
+        seconds: Number of seconds of each class.
+
+    Example:
+        >>> ClassColours(Counter({"Bark": 5, "Clock": 2})).css("Clock")
+        'h2 t1'
+    """
+
+    def __init__(self, seconds: Counter[str]) -> None:
+        self.names = sorted(seconds, key=lambda name: (-seconds[name], name))
+        self._rank = {name: rank for rank, name in enumerate(self.names)}
+
+    def number(self, name: str) -> int:
+        """Rank of the class by frequency, from 0."""
+        return self._rank[name]
+
+    def css(self, name: str) -> str:
+        """CSS classes of the class."""
+        rank = self._rank[name]
+        return f"h{rank % HUES + 1} t{rank // HUES % TEXTURES + 1}"
+
+
 @dataclass
 class _Summary:
-    """Counts over all results, also those that the page does not show."""
+    """Counts over all results, including those that the page omits."""
 
     statuses: Counter[str] = field(default_factory=Counter)
-    seconds: Counter[str] = field(default_factory=Counter)  # of each event class, found or true
+    seconds: Counter[str] = field(default_factory=Counter)  # predicted or annotated
     events: Counter[str] = field(default_factory=Counter)
     models: dict[str, None] = field(default_factory=dict)
     decoded: int = 0
@@ -148,12 +179,12 @@ def _render(
 
 
 def _player_url(result: Result, page_folder: Path) -> str | None:
-    # What the decoder refused may be no video at all; a browser shall not be sent to open it.
+    # Files that the decoder refused may be malicious, so the page does not load them.
     return None if result.status == "quarantined" else relative_url(result.video, page_folder)
 
 
 def _script_hash(script: str) -> str:
-    """Hash that allows exactly this script in the Content-Security-Policy."""
+    """Hash of the script for the Content-Security-Policy."""
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 

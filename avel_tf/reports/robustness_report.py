@@ -15,15 +15,15 @@ def robustness_table(found: Mapping[str, Any]) -> str:
     """Write accuracy by corruption, severity and model.
 
     Args:
-        found: what `measure_robustness` returned.
+        found: Result of `measure_robustness`.
 
     Returns:
-        A table in Markdown, in per cent. Where nothing is left to be both heard and seen, right is
-        what says background; such rows end in "background".
+        A Markdown table, in percent. The last column is the correct label: background where a
+        modality is gone, else as annotated.
     """
     names = list(found["conditions"][0]["models"])
     lines = [
-        f"| corruption | severity | {' | '.join(names)} | right is |",
+        f"| corruption | severity | {' | '.join(names)} | correct label |",
         f"|---|---|{'---:|' * len(names)}---|",
     ]
     for each in found["conditions"]:
@@ -46,11 +46,11 @@ def draw_robustness(found: Mapping[str, Any]) -> str:
     """Draw accuracy against severity: a panel for each corruption, a line for each model.
 
     Args:
-        found: what `measure_robustness` returned.
+        found: Result of `measure_robustness`.
 
     Returns:
-        SVG. A corruption that starts where nothing is spoilt starts from the clean accuracy; a
-        severity at which right is what says background stands apart, as an open mark.
+        SVG. Each panel starts with the accuracy on clean clips. Severities at which background
+        is correct have open markers.
     """
     clean, *rest = found["conditions"]
     panels: dict[str, list[Mapping[str, Any]]] = {}
@@ -68,10 +68,10 @@ def draw_robustness(found: Mapping[str, Any]) -> str:
         for axis in axes.flat[len(panels) :]:
             axis.set_visible(False)
         for row in axes:
-            row[0].set_ylabel("right seconds")
+            row[0].set_ylabel("segment accuracy")
         handles, texts = axes.flat[0].get_legend_handles_labels()
         figure.legend(handles, texts, loc="outside upper left", ncols=len(names))
-    return figure_to_svg(figure, "Share of right seconds against the severity of each corruption")
+    return figure_to_svg(figure, "Segment accuracy by severity of each corruption")
 
 
 def _draw_panel(
@@ -93,8 +93,8 @@ def _draw_panel(
         )  # fmt: skip
     if removed:
         axis.axvline(removed[0] - 0.5, color=MUTED, linewidth=1, linestyle=":")
-        # Above the highest mark there can be.
-        axis.text(removed[0] - 0.45, 1.2, "right:\nbackground", fontsize=7, color=INK, va="top")
+        # Above the highest possible marker.
+        axis.text(removed[0] - 0.45, 1.2, "correct:\nbackground", fontsize=7, color=INK, va="top")
     axis.set_title(title.replace("_", " "))
     axis.set_xticks(places, [_number_and_unit(each)[0] or "none" for each in points], fontsize=8)
     axis.set_xlabel(_number_and_unit(points[-1])[1], fontsize=8)

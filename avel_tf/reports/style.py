@@ -1,4 +1,4 @@
-"""One look for all drawings: small, quiet, the same bytes each time, legible in light and dark."""
+"""Style of all figures: reproducible SVG that follows light and dark pages."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Text and lines, light to dark. In a page they follow the page's own colours.
+# Text and lines. Within a page they follow its colours.
 INK = "#1f2328"
 MUTED = "#6b7280"
 GRID = "#e3e5e8"
-# For series, in this order. The first five of Okabe and Ito's palette for colour-blind readers
-# (Color Universal Design, 2008), the yellow left out because it vanishes on white.
+# Series, in this order: the first five colours of Okabe and Ito's palette for colour-blind readers
+# (Color Universal Design, 2008), without yellow, which is illegible on white.
 PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00")
 
 _CSS_NAMES = {
@@ -48,11 +48,11 @@ _STYLE: dict[Any, Any] = {
     "grid.linewidth": 0.8,
     "legend.frameon": False,
     "legend.labelcolor": INK,
-    # Outlines instead of letters would hide the class names from search and screen readers.
+    # Text remains text, for search and screen readers.
     "svg.fonttype": "none",
-    # Without a fixed salt the ids differ from run to run.
+    # A fixed salt makes the ids, and so the bytes, reproducible.
     "svg.hashsalt": "avel-tf",
-    # A class may be called "$1 coin$"; nothing here is a formula.
+    # A class may be called "$1 coin$", so text is never parsed as a formula.
     "text.parse_math": False,
     "text.color": INK,
     "xtick.color": MUTED,
@@ -65,10 +65,9 @@ _STYLE: dict[Any, Any] = {
 
 
 def new_figure(width: float = 7.2, height: float = 2.8, **grid: Any) -> tuple[Figure, Any]:
-    """Makes an empty drawing in the house style.
+    """Create an empty figure in the style of this package.
 
-    It belongs to no window, and nothing has to be closed. Whatever is drawn on it belongs inside
-    `with style():`.
+    The figure needs no window and no closing. Draw on it inside `with style():`.
 
     Args:
         width: In inches; 7.2 is the width of a page's text.
@@ -86,7 +85,7 @@ def new_figure(width: float = 7.2, height: float = 2.8, **grid: Any) -> tuple[Fi
 
 
 def style() -> Any:
-    """The house style, as a context: ticks and legends take their look when they are made."""
+    """Context manager with the style; ticks and legends use the style at their creation."""
     import matplotlib
     from cycler import cycler
 
@@ -94,15 +93,15 @@ def style() -> Any:
 
 
 def figure_to_svg(figure: Figure, description: str = "") -> str:
-    """Writes a drawing as SVG that can stand inside an HTML page.
+    """Convert a figure to SVG for an HTML page.
 
-    The same figure gives the same bytes. The colours of this module become CSS variables
-    (`--ink`, `--muted`, `--rule`, `--series-1` …), so that the drawing follows a page into the
-    dark, and keeps its colours where there is no page.
+    The same figure gives the same bytes. Colours of this module become CSS variables (`--ink`,
+    `--muted`, `--rule`, `--series-1` …) with the colour as default, so that the figure follows a
+    dark page.
 
     Args:
         figure: A figure from `new_figure`.
-        description: What a screen reader says in its place.
+        description: Text for screen readers.
 
     Returns:
         One `<svg>` element.
@@ -111,7 +110,7 @@ def figure_to_svg(figure: Figure, description: str = "") -> str:
 
     buffer = io.StringIO()
     with style(), warnings.catch_warnings():
-        # Class names in scripts that the measuring font lacks are drawn by the browser's fonts.
+        # Browsers have fonts for scripts that the measuring font lacks.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         FigureCanvasSVG(figure).print_svg(
             buffer, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type"))
@@ -119,9 +118,9 @@ def figure_to_svg(figure: Figure, description: str = "") -> str:
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :].strip()
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    # Every figure has an "axes_1"; a page may hold each id once.
+    # Every figure has an "axes_1", but ids must be unique within a page.
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)
-    # Its one style rule is for every element of the page; as attributes it stays in the drawing.
+    # Its style rule would apply to the whole page, so attributes replace it.
     svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)
     joins = 'stroke-linejoin="round" stroke-linecap="butt"'
     for colour, name in _CSS_NAMES.items():
@@ -131,12 +130,12 @@ def figure_to_svg(figure: Figure, description: str = "") -> str:
 
 
 def standing_alone(svg: str) -> str:
-    """Return a drawing as a file of its own: on white, since there is no page with colours.
+    """SVG file content with a white background, without a page.
 
     Args:
-        svg: What `figure_to_svg` returned.
+        svg: Result of `figure_to_svg`.
     """
-    # Many programs that show SVG know no CSS variables.
+    # Many SVG viewers do not support CSS variables.
     plain = re.sub(r"var\(--[\w-]+, (#[0-9a-f]{6})\)", r"\1", svg)
     tag, rest = plain.split(">", 1)
     return f'{tag}>\n<rect width="100%" height="100%" fill="#ffffff"/>{rest}\n'

@@ -1,4 +1,4 @@
-"""One video at a glance: its pictures, its sound, and what was found in every second."""
+"""Timeline picture of a video: frames, spectrogram, predicted and annotated events."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from avel_tf.reports.video_view import lanes
 from avel_tf.video.clip import SAMPLE_RATE
 from avel_tf.video.decode import DecodeSettings, decode_clip
 
-# One picture a second; wider strips would not be legible in a page's width.
+# One frame per second. More would be illegible at the width of a page.
 MAX_SECONDS = 15
 _PICTURE_HEIGHT, _PICTURE_WIDTH = 180, 240
 _MEL_BANDS = 64
-# How much is left of a place at which nobody looks: enough to see what was overlooked.
+# Brightness of places without attention.
 _DARKEST = 0.2
 _RIGHT, _WRONG = PALETTE[2], PALETTE[4]
 
@@ -31,28 +31,29 @@ def write_timeline_picture(
     path: Path,
     *,
     reference: Sequence[tuple[str, float, float]] | None = None,
-    looked: np.ndarray | None = None,
+    attention: np.ndarray | None = None,
     media: DecodeSettings | None = None,
 ) -> Path:
     """Draw the first seconds of a labelled video.
 
-    From top to bottom: the picture in the middle of every second, with the label that was found
-    in it; the log-mel spectrogram (by librosa) on the same clock; the seconds that were found,
-    and, where the annotations are given, the true ones.
+    From top to bottom: the middle frame of each second with its predicted label; the log-mel
+    spectrogram (librosa) on the same time axis; the predicted events; and, if given, the
+    annotated events.
 
     Args:
-        result: What `Localizer.localize` returned; its video is decoded again.
+        result: Result of `Localizer.localize`. Its video is decoded again.
         path: The PNG to write.
-        reference: Label, start and end of the true events.
-        looked: How much each place of the pictures counts, float [T, rows, columns], as
-            `inference.looking.spatial_attention_maps` finds it; the others are darkened.
-        media: Limits of the decoder, and whether it runs in a worker process.
+        reference: Annotated events as (label, start, end), in seconds.
+        attention: Spatial attention maps, float [T, rows, columns], from
+            `inference.spatial_attention.spatial_attention_maps`. Places without attention are
+            darkened.
+        media: Decoder settings.
 
     Returns:
         `path`.
 
     Raises:
-        MediaError: When the video cannot be read any more.
+        MediaError: If the video cannot be read.
     """
     seconds = max(1, min(MAX_SECONDS, len(result.seconds)))
     size = (_PICTURE_HEIGHT, _PICTURE_WIDTH)
@@ -64,11 +65,11 @@ def write_timeline_picture(
             one = () if second.label == BACKGROUND else (second.label,)
             names = (each.label for each in second.labels or ())
             found[int(second.start)] = tuple(names) if several else one
-    rows = [("found", lane) for lane in lanes(found)]
+    rows = [("predicted", lane) for lane in lanes(found)]
     true = None
     if reference is not None:
         true = _labels_of(reference, seconds, several)
-        rows += [("true", lane) for lane in lanes(true)]
+        rows += [("annotated", lane) for lane in lanes(true)]
     with style():
         figure, axes = new_figure(
             1.1 * seconds,
@@ -77,15 +78,15 @@ def write_timeline_picture(
             sharex=True,
             gridspec_kw={"height_ratios": [0.85, 1.2, *([0.35] * len(rows))]},
         )
-        pictures = list(clip.frames[:, 0])  # [H, W, 3] each
-        if looked is not None:
-            pictures[: len(looked)] = map(_lit, pictures, looked)
-        _draw_pictures(axes[0], pictures, [" + ".join(names) or BACKGROUND for names in found])
+        frames = list(clip.frames[:, 0])  # [H, W, 3] each
+        if attention is not None:
+            frames[: len(attention)] = map(_lit, frames, attention)
+        _draw_frames(axes[0], frames, [" + ".join(names) or BACKGROUND for names in found])
         _draw_sound(axes[1], clip.waveform)
         for number, (axis, (name, lane)) in enumerate(zip(axes[2:], rows, strict=True)):
             first = number == 0 or rows[number - 1][0] != name
             _draw_labels(axis, name if first else "", lane)
-            if true is not None and name == "found" and rows[number + 1][0] != name:
+            if true is not None and name == "predicted" and rows[number + 1][0] != name:
                 right = [set(one) == set(other) for one, other in zip(found, true, strict=True)]
                 _draw_marks(axis, right)
         axes[-1].set_xlim(0, seconds)
@@ -99,7 +100,7 @@ def write_timeline_picture(
 def _labels_of(
     reference: Sequence[tuple[str, float, float]], seconds: int, several: bool
 ) -> list[tuple[str, ...]]:
-    """The true labels of each second, or the one of `annotations.segment_labels`."""
+    """Annotated labels of each second; at most one unless `several`."""
     events = [Annotation(*event) for event in reference]
     if not events:
         return [()] * seconds
@@ -112,7 +113,7 @@ def _labels_of(
 
 
 def _lit(picture: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """The picture [H, W, 3] as bright as its places [rows, columns] count."""
+    """Frame [H, W, 3] with the brightness of its attention map [rows, columns]."""
     light = cv2.resize(
         (shares / shares.max()).astype(np.float32),
         (picture.shape[1], picture.shape[0]),
@@ -122,8 +123,8 @@ def _lit(picture: np.ndarray, shares: np.ndarray) -> np.ndarray:
     return shown.round().astype(np.uint8)
 
 
-def _draw_pictures(axis: Any, pictures: Sequence[np.ndarray], found: list[str]) -> None:
-    for second, picture in enumerate(pictures):  # [H, W, 3]
+def _draw_frames(axis: Any, frames: Sequence[np.ndarray], found: list[str]) -> None:
+    for second, picture in enumerate(frames):  # [H, W, 3]
         axis.imshow(
             _with_banner(picture, found[second]),
             extent=(second + 0.02, second + 0.98, 0, 1),
@@ -133,7 +134,7 @@ def _draw_pictures(axis: Any, pictures: Sequence[np.ndarray], found: list[str]) 
 
 
 def _with_banner(picture: np.ndarray, label: str) -> np.ndarray:
-    """The picture [H, W, 3] with its label along the lower edge; background stays as it is."""
+    """Frame [H, W, 3] with its label along the lower edge, unless it is background."""
     if label == BACKGROUND:
         return picture
     picture = picture.copy()
@@ -194,7 +195,7 @@ def _draw_labels(axis: Any, name: str, lane: Sequence[tuple[str, int, int]]) -> 
 
 
 def _draw_marks(axis: Any, right: Sequence[bool]) -> None:
-    """A line below each second, in the colour of right or of wrong."""
+    """A line below each second: green for correct, orange for wrong."""
     for second, is_right in enumerate(right):
         axis.plot(
             [second + 0.04, second + 0.96],

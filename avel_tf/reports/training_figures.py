@@ -1,4 +1,4 @@
-"""The drawings of a training run: learning curves, confusion, quality of each class."""
+"""Figures of a training run: learning curves, confusion matrix, classes, calibration."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from avel_tf.reports.style import (
     style,
 )
 
-# As many rows as fit on a printed page. The AVE data set's 28 classes fit with room to spare.
+# Number of rows that fit a printed page.
 MOST_CLASSES = 40
 _LONGEST_NAME = 28
-# Over a tint as strong as this the page's ink is still legible, in light and in dark.
+# Text is legible on this opacity in light and dark pages.
 _STRONGEST_TINT = 0.6
-# Past this many classes the numbers in the cells would be smaller than six points.
+# With more classes the numbers in the cells would be smaller than six points.
 _NUMBERS_UP_TO = 30
 
 
 def write_plots(folder: Path, metrics: dict[str, Any], labels: Labels) -> None:
-    """Writes `plots/curves.svg`, `plots/confusion.svg` and `plots/per_class.svg` into a run.
+    """Write `plots/curves.svg`, `plots/confusion.svg` and `plots/per_class.svg` into a run.
 
     Args:
         folder: The run, with its `history.csv`.
-        metrics: What `metrics.json` holds.
+        metrics: Content of `metrics.json`.
         labels: The class vocabulary.
 
     Raises:
-        ValueError: If `history.csv` is missing or is no history.
+        ValueError: If `history.csv` is missing or invalid.
 
     Example:
         >>> write_plots(Path("RUN"), metrics, labels)
@@ -52,23 +52,23 @@ def write_plots(folder: Path, metrics: dict[str, Any], labels: Labels) -> None:
         "curves": draw_curves(read_history(Path(folder) / "history.csv")),
         "per_class": draw_per_class(metrics["per_class"], labels),
     }
-    if metrics["confusion"]:  # there is none of several labels a second
+    if metrics["confusion"]:  # multi-label runs have none
         drawings["confusion"] = draw_confusion(metrics["confusion"], labels)
     for name, svg in drawings.items():
         (plots / f"{name}.svg").write_text(standing_alone(svg), "utf-8", newline="\n")
 
 
 def read_history(path: Path) -> list[dict[str, float]]:
-    """Reads `history.csv`.
+    """Read `history.csv`.
 
     Args:
         path: The file.
 
     Returns:
-        One row per epoch; what has no number in a row is left out of it.
+        One row per epoch, without empty cells.
 
     Raises:
-        ValueError: If the file is missing, or is no table of numbers with a column `epoch`.
+        ValueError: If the file is missing, or is not a table of numbers with a column `epoch`.
     """
     try:
         with open(path, encoding="utf-8", newline="") as table:
@@ -78,18 +78,18 @@ def read_history(path: Path) -> list[dict[str, float]]:
             ]
     except (OSError, UnicodeDecodeError, csv.Error, TypeError, ValueError) as error:
         raise ValueError(
-            f"The history {path} cannot be read: {error}. avel train writes it after every epoch."
+            f"The history {path} cannot be read: {error}. avel train writes it after each epoch."
         ) from error
     if not rows or any("epoch" not in row for row in rows):
         raise ValueError(
-            f"The history {path} must hold one row per epoch, with its number in the column "
+            f"The history {path} must have one row per epoch, with its number in the column "
             f"'epoch'. Received: {len(rows)} rows."
         )
     return rows
 
 
 def draw_curves(history: Sequence[Mapping[str, float]]) -> str:
-    """Draws loss and accuracy over the epochs.
+    """Draw loss and accuracy over the epochs.
 
     Args:
         history: One row per epoch, as `read_history` returns.
@@ -113,7 +113,7 @@ def draw_curves(history: Sequence[Mapping[str, float]]) -> str:
                     if math.isfinite(row.get(prefix + key, math.nan))
                 ]
                 if points:
-                    # A single epoch is a point, which a line does not show.
+                    # A line of a single point is invisible without a marker.
                     axis.plot(
                         *zip(*points, strict=True), line, color=colour, linewidth=1.8, label=name,
                         marker="o" if len(points) == 1 else None, markersize=4,
@@ -122,7 +122,7 @@ def draw_curves(history: Sequence[Mapping[str, float]]) -> str:
             axis.set_title(title)
             axis.set_xlabel("epoch")
             axis.grid(False, axis="x")
-            # Never narrower than two epochs: else the marks would be at parts of one.
+            # At least two epochs wide, so that ticks are whole numbers.
             axis.set_xlim(history[0]["epoch"] - 1, history[-1]["epoch"] + 1)
             axis.locator_params(axis="x", nbins=6, integer=True)
             axis.locator_params(axis="y", nbins=5)
@@ -133,14 +133,14 @@ def draw_curves(history: Sequence[Mapping[str, float]]) -> str:
 
 
 def draw_confusion(confusion: Sequence[Sequence[float]], labels: Labels) -> str:
-    """Draws which class was taken for which.
+    """Draw the confusion matrix.
 
     Args:
         confusion: Segments by true and predicted class, `[C+1, C+1]`, background last.
-        labels: The class vocabulary. Of many classes the most frequent ones are drawn.
+        labels: The class vocabulary. With many classes, the most frequent ones are drawn.
 
     Returns:
-        SVG; the tint of a cell is its share of the segments of its true class.
+        SVG. The shade of a cell is its share of the segments of the true class.
     """
     counts = np.asarray(confusion, np.float64)  # [C+1, C+1]
     shown = shown_classes(counts, labels)
@@ -154,7 +154,7 @@ def draw_confusion(confusion: Sequence[Sequence[float]], labels: Labels) -> str:
     with style():
         for row, column in np.argwhere(counts > 0):
             axis.add_patch(_cell(column, row, shares[row, column] * _STRONGEST_TINT))
-            # Means over several seeds are no whole numbers, and less than a half is none.
+            # Means over seeds are rounded; those that round to zero are left out.
             if size <= _NUMBERS_UP_TO and (number := round(counts[row, column])):
                 axis.text(column, row, number, ha="center", va="center", fontsize=small, color=INK)
         axis.set_xlim(-0.5, size - 0.5)
@@ -172,14 +172,14 @@ def draw_confusion(confusion: Sequence[Sequence[float]], labels: Labels) -> str:
 
 
 def shown_classes(confusion: np.ndarray, labels: Labels) -> list[int]:
-    """The classes that a drawing has room for.
+    """Classes that fit the confusion matrix.
 
     Args:
         confusion: `[C+1, C+1]`.
         labels: The class vocabulary.
 
     Returns:
-        Indices in the order of the labels: all, or the most frequent and the background.
+        Indices in the order of the labels: all, or the most frequent ones and background.
     """
     if len(labels) <= MOST_CLASSES:
         return list(range(len(labels) + 1))
@@ -189,11 +189,11 @@ def shown_classes(confusion: np.ndarray, labels: Labels) -> list[int]:
 
 
 def draw_per_class(per_class: Mapping[str, Mapping[str, float | None]], labels: Labels) -> str:
-    """Draws F1, precision and recall of each class.
+    """Draw F1, precision and recall of each class.
 
     Args:
         per_class: The entry of `metrics.json`, by class name.
-        labels: The class vocabulary. Of many classes the best and the worst halves are drawn.
+        labels: The class vocabulary. With many classes, the best and the worst ones are drawn.
 
     Returns:
         SVG.
@@ -225,6 +225,44 @@ def draw_per_class(per_class: Mapping[str, Mapping[str, float | None]], labels: 
         axis.grid(False, axis="y")
         axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
     return figure_to_svg(figure, "F1, precision and recall of each class")
+
+
+def draw_reliability(bins: Sequence[Mapping[str, Any]]) -> str | None:
+    """Draw the reliability diagram: accuracy by predicted probability.
+
+    Args:
+        bins: `calibration.bins` of `metrics.json`.
+
+    Returns:
+        SVG, or None if no segment was measured.
+
+    Reference:
+        Guo et al., On Calibration of Modern Neural Networks, ICML 2017
+        (https://arxiv.org/abs/1706.04599), figure 1.
+    """
+    filled = [each for each in bins if each["segments"]]
+    if not filled:
+        return None
+    segments = sum(each["segments"] for each in filled)
+    figure, axes = new_figure(height=2.9, ncols=2)
+    with style():
+        axes[0].plot([0, 1], [0, 1], "--", color=MUTED, linewidth=1)
+        axes[0].plot(
+            [each["confidence"] for each in filled], [each["accuracy"] for each in filled], "o-",
+            color=PALETTE[0], markersize=5,
+        )  # fmt: skip
+        axes[0].set_title("Accuracy")
+        axes[0].set_ylim(0, 1.02)
+        axes[1].bar(
+            [(each["low"] + each["high"]) / 2 for each in filled],
+            [each["segments"] / segments for each in filled],
+            width=0.9 * (filled[0]["high"] - filled[0]["low"]), color=PALETTE[0], edgecolor=GRID,
+        )  # fmt: skip
+        axes[1].set_title("Share of segments")
+        for axis in axes:
+            axis.set_xlim(0, 1.02)
+            axis.set_xlabel("probability of the predicted class")
+    return figure_to_svg(figure, "Reliability diagram: accuracy by predicted probability")
 
 
 def _cell(column: int, row: int, tint: float) -> Any:

@@ -1,4 +1,4 @@
-"""The page about a training run: how well it went, on what, and with which settings."""
+"""HTML report of a training run: results, baselines, figures, recipe and configuration."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import yaml
 from avel_tf.evaluation.predictions_file import FILE as PREDICTIONS
 from avel_tf.evaluation.predictions_file import read_predictions
 from avel_tf.events.labels import Labels
-from avel_tf.reports.calibration_section import draw_reliability
 from avel_tf.reports.clips_section import draw_boundary_errors, worst_clips
 from avel_tf.reports.comparison_section import compare_runs
 from avel_tf.reports.html import render_page
@@ -22,6 +21,7 @@ from avel_tf.reports.training_figures import (
     draw_confusion,
     draw_curves,
     draw_per_class,
+    draw_reliability,
     read_history,
 )
 from avel_tf.reports.video_names import shown_name
@@ -29,7 +29,7 @@ from avel_tf.utils.durable_files import atomic_text
 
 FILES = ("metrics.json", "history.csv", "config.yaml", "labels.txt", "manifest.json")
 
-# Key in metrics.json, heading, whether it is a share, in the order of the columns.
+# Columns in order: key in metrics.json, heading, True for a share.
 HEADLINE = (
     ("segment_accuracy", "segment accuracy", True),
     ("segment_f1", "segment F1", True),
@@ -38,19 +38,19 @@ HEADLINE = (
     ("onset_error_s", "onset error, s", False),
     ("offset_error_s", "offset error, s", False),
 )
-# Behind the segment F1, of models that give a second any number of labels.
+# Columns after the segment F1, for multi-label models.
 MULTI_LABEL = (
     ("segment_f1_macro", "segment F1, macro", True),
     ("segment_map", "segment mAP", True),
 )
-# The model again, with the events of the plain decoder.
-PLAIN = "plain events"
-# What stands below the model; what needs no model, docs/reference/metrics.md says more about.
+# The model with plain postprocessing.
+PLAIN = "plain postprocessing"
+# Explanations of the rows below the model; see docs/reference/metrics.md.
 EXPLAINED = {
-    PLAIN: "the model without its fitted decoder: seconds of one label in a row, as in all below",
-    "all_background": "never an event",
-    "majority_class": "the most frequent class of the training split in every second",
-    "right_class_everywhere": "is told the clip's class, and says it in every second",
+    PLAIN: "the model, events from runs of equal labels, as for the baselines",
+    "all_background": "background in every segment",
+    "majority_class": "the most frequent class of the training split in every segment",
+    "right_class_everywhere": "the true class of the clip in every segment",
 }
 MOST_SKIPPED = 200
 
@@ -60,14 +60,13 @@ def write_training_report(run_folder: Path, *, beside: Sequence[Path] = ()) -> P
 
     Args:
         run_folder: RUN, as `avel train` leaves it.
-        beside: Other runs to compare with, as in an ablation.
+        beside: Run folders to compare with, as in an ablation.
 
     Returns:
         The page.
 
     Raises:
-        ValueError: If a file of the run is missing or is not what it should be; the sentence
-            names the file.
+        ValueError: If a file of the run is missing or invalid. The message names the file.
 
     Example:
         >>> write_training_report(Path("RUN"))
@@ -77,15 +76,14 @@ def write_training_report(run_folder: Path, *, beside: Sequence[Path] = ()) -> P
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
         raise ValueError(
-            f"{folder} is no finished and measured training run: it has no {', '.join(missing)}. "
-            "avel train DATA --out RUN makes one; avel train --resume goes on with one that was "
-            "interrupted."
+            f"{folder} is not a finished training run. Missing: {', '.join(missing)}. Start a "
+            "run with avel train DATA --out RUN, or continue an interrupted one with --resume."
         )
     labels = Labels.load(folder / "labels.txt")
     metrics = _metrics(folder / "metrics.json", labels)
     history = read_history(folder / "history.csv")
     config = (folder / "config.yaml").read_text("utf-8", errors="replace")
-    # Runs of before there was such a file have a page without single clips.
+    # Runs of earlier versions have no predictions file; their page omits single clips.
     path = folder / PREDICTIONS
     outcomes = read_predictions(path, labels) if path.is_file() else []
     calibration = metrics.get("calibration")
@@ -135,14 +133,14 @@ def _metrics(path: Path, labels: Labels) -> dict[str, Any]:
     missing = [key for key in (*needed, *(key for key, *_ in HEADLINE)) if key not in metrics]
     if missing:
         raise ValueError(
-            f"{path} holds no metrics of a run: {', '.join(missing)} is missing. "
-            "avel train and avel evaluate write them."
+            f"{path} is not the metrics file of a run. Missing keys: {', '.join(missing)}. "
+            "avel train and avel evaluate write it."
         )
-    # Of several labels a second there is no matrix.
+    # Multi-label runs have no confusion matrix.
     if metrics["confusion"] and len(metrics["confusion"]) != len(labels) + 1:
         raise ValueError(
-            f"{path} is about {len(metrics['confusion']) - 1} classes, but the labels.txt beside "
-            f"it names {len(labels)}. One of the two belongs to another run."
+            f"{path} has {len(metrics['confusion']) - 1} classes, but labels.txt in the same "
+            f"folder has {len(labels)}. One of the two files belongs to another run."
         )
     return metrics
 
@@ -151,9 +149,9 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text("utf-8"))
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is no JSON: {error}.") from error
+        raise ValueError(f"{path} is not valid JSON: {error}.") from error
     if not isinstance(content, dict):
-        raise ValueError(f"{path} must hold a JSON object. Received: {type(content).__name__}.")
+        raise ValueError(f"{path} must contain a JSON object. Received: {type(content).__name__}.")
     return content
 
 
@@ -161,12 +159,12 @@ def _model_name(config: str) -> str | None:
     try:
         return str(yaml.safe_load(config)["model"]["name"])
     except (yaml.YAMLError, KeyError, TypeError):
-        # The page shows the configuration as it is; only the heading does without the name.
+        # The heading then omits the name; the page shows the configuration as it is.
         return None
 
 
 def _verdict(metrics: Mapping[str, Any]) -> str:
-    """Compare the model with the baselines, in a sentence."""
+    """Sentence that compares the model with the best baseline."""
     accuracy = metrics["segment_accuracy"]
     known = {
         name: values["segment_accuracy"]
@@ -174,7 +172,7 @@ def _verdict(metrics: Mapping[str, Any]) -> str:
         if values and values["segment_accuracy"] is not None
     }
     if accuracy is None or not known:
-        return "There is nothing to hold the model against."
+        return "No baseline is available for comparison."
     best = max(known, key=lambda name: known[name])
     better = "above" if accuracy > known[best] else "not above"
     event = metrics["event_f1"], (metrics["baselines"][best] or {}).get("event_f1")
@@ -188,7 +186,7 @@ def _verdict(metrics: Mapping[str, Any]) -> str:
 
 
 def _headline(metrics: Mapping[str, Any]) -> tuple[tuple[str, str, bool], ...]:
-    """The columns of the first table; of several labels with the means over the classes."""
+    """Columns of the first table; multi-label runs have the means over classes as well."""
     if "segment_map" not in metrics:
         return HEADLINE
     place = [key for key, *_ in HEADLINE].index("segment_f1") + 1
@@ -196,13 +194,13 @@ def _headline(metrics: Mapping[str, Any]) -> tuple[tuple[str, str, bool], ...]:
 
 
 def _thresholds(metrics: Mapping[str, Any]) -> Mapping[str, float]:
-    """The threshold of each class, of several labels and one seed."""
+    """Threshold of each class of a multi-label run with one seed."""
     decoder = metrics.get("decoder")
     return decoder.get("thresholds", {}) if isinstance(decoder, Mapping) else {}
 
 
 def _rows(metrics: Mapping[str, Any]) -> list[tuple[str, list[dict[str, str]]]]:
-    """The table of the headline: the model, then the baselines."""
+    """Rows of the first table: the model, then the baselines."""
     spread = metrics.get("standard_deviation") or {}
     interval = metrics.get("segment_accuracy_ci95")
     rows = []
@@ -228,19 +226,19 @@ def _recipe(path: Path) -> dict[str, list[tuple[str, str]]]:
     """Recipe of the features, as (name, value) pairs."""
     recipe = _json(path).get("recipe")
     if not isinstance(recipe, dict):
-        raise ValueError(f"{path} holds no recipe of the features, which avel train writes there.")
+        raise ValueError(f"{path} has no recipe of the features. avel train writes it.")
     words = {
         "frames_per_second": "frames per second, F",
         "size": "size, pixels",
-        "width": "width of a vector, D",
+        "width": "feature width, D",
         "sample_rate": "sample rate, Hz",
         "sha256": "sha256 of the weights",
     }
     parts: dict[str, list[tuple[str, str]]] = {}
-    for part, title in (("visual", "Pictures"), ("audio", "Sound")):
+    for part, title in (("visual", "Frames"), ("audio", "Audio")):
         values = recipe.get(part)
         if not isinstance(values, dict) or "module" not in values:
-            raise ValueError(f"The recipe in {path} says nothing about the part {part!r}.")
+            raise ValueError(f"The recipe in {path} has no entry {part!r} with a module.")
         module = str(values["module"])
         parts[title] = [
             (words.get(str(key), str(key)), module if key == "module" else str(value))

@@ -1,4 +1,4 @@
-"""File names as a page can show them, and as its links must spell them."""
+"""File names for display and for links in pages."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from urllib.parse import quote
 
 from avel_tf.events.formats.text import printable
 
-# They join letters and the parts of an emoji, and cannot turn a name around as U+202E can.
+# Joiners of letters and emoji. Unlike U+202E they cannot reverse the text direction.
 _JOINERS = "\u200c\u200d"
 
 
 def shown_name(name: str) -> str:
-    """A file name, label or reason as text that a page can show.
+    """A file name, label or reason as printable text.
 
     Args:
-        name: Text of any origin, also as `os.fsdecode` gives it.
+        name: Untrusted text, possibly with surrogates from `os.fsdecode`.
 
     Returns:
-        The text, with escapes for bytes that are no UTF-8, control characters and the marks that
-        would turn the direction of what follows.
+        The text with escapes for bytes that are not UTF-8, control characters and marks that
+        change the text direction.
 
     Example:
         >>> shown_name("two\\nlines.mp4")
@@ -38,13 +38,12 @@ def absolute(video: str, page_folder: Path) -> str:
     """Absolute path of a video named in results.
 
     Args:
-        video: The path in the results. A relative one was meant from where `avel infer` ran:
-            that is tried from here first, then from the page's folder.
+        video: The path in the results. A relative path is resolved from the current folder first,
+            then from the folder of the page.
         page_folder: The folder of the page.
 
     Returns:
-        An absolute path. Links are not followed: a browser does not follow them either when it
-        takes `..` off an address.
+        An absolute path. Symbolic links are kept, because browsers resolve `..` without them.
     """
     here = os.path.abspath(video)
     beside = os.path.abspath(os.path.join(page_folder, video))
@@ -52,14 +51,14 @@ def absolute(video: str, page_folder: Path) -> str:
 
 
 def relative_url(video: str, page_folder: Path) -> str:
-    """The address of a video as a page in a folder must write it.
+    """Relative URL of a video from the folder of a page.
 
     Args:
-        video: The path in the results, as `os.fsdecode` gives it.
+        video: The path in the results, possibly with surrogates from `os.fsdecode`.
         page_folder: The folder of the page.
 
     Returns:
-        A relative URL, every byte that means something in a URL percent-encoded.
+        A relative URL with reserved bytes percent-encoded.
 
     Example:
         >>> relative_url("/videos/50 % #1.mp4", Path("/results"))
@@ -73,5 +72,5 @@ def _bytes_of(name: str) -> bytes:
     try:
         return os.fsencode(name)
     except UnicodeEncodeError:
-        # A surrogate that stands for no byte: no file is called so, and the link leads nowhere.
+        # A surrogate outside the range of `os.fsdecode`: no such file can exist.
         return name.encode("utf-8", "replace")

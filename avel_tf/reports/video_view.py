@@ -13,26 +13,26 @@ from avel_tf.events.event import Event
 from avel_tf.events.labels import BACKGROUND, Labels
 from avel_tf.events.result import LabelScore, Result
 
-# A row of seconds; at the width of a page a second is then still wide enough for a mouse (18 px).
+# 30 seconds fit the width of a page with 18 px each, enough for a mouse.
 SECONDS_IN_ROW = 30
-# Ten rows. Whoever looks at more than five minutes looks for events, not for seconds.
+# Ten rows. Longer videos show events only.
 MOST_SECONDS = 300
-# Enough to click through; the rest stands in the other files.
+# The other files list all events.
 MOST_EVENTS = 100
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One second of the strip.
+    """One second of a video.
 
     Args:
-        start: Its beginning in seconds.
-        end: Its end in seconds.
-        label: The class that was found; None where the second could not be decoded.
+        start: Start in seconds.
+        end: End in seconds.
+        label: Predicted class; None if the second was not decoded.
         score: Its score.
-        truth: The class that was annotated; None where nobody says.
-        labels: All classes that were found, with their scores; `label` is the first of them.
-        truths: All classes that were annotated; None where nobody says.
+        truth: Annotated class; None without annotations.
+        labels: All predicted classes with their scores; `label` is the first.
+        truths: All annotated classes; None without annotations.
     """
 
     start: float
@@ -45,7 +45,7 @@ class Cell:
 
     @property
     def found(self) -> tuple[str, ...] | None:
-        """All classes that were found, none for background; None where it was not decoded."""
+        """All predicted classes, empty for background; None if the second was not decoded."""
         return None if self.label is None else tuple(each.label for each in self.labels)
 
     @property
@@ -61,32 +61,31 @@ class VideoView:
 
     Args:
         result: The video's result.
-        truth: Its annotated events; None where there are none to compare with, which is another
-            thing than an empty list: a video that is all background.
+        truth: Its annotated events. An empty list is a video of background only; None means that
+            there is no annotation.
     """
 
     def __init__(self, result: Result, truth: Sequence[Annotation] | None = None) -> None:
         self.result = result
         self.folder, self.name = os.path.split(result.video)
-        # Of models that give a second any number of labels.
         self.multi_label = any(second.labels is not None for second in result.seconds)
         self.cells = _cells(result, truth, self.multi_label)
         self.has_truth = truth is not None and bool(self.cells)
 
     @property
     def right_share(self) -> float | None:
-        """Share of the decoded seconds that are as annotated; None without annotations."""
+        """Share of the decoded seconds predicted as annotated; None without annotations."""
         marks = [cell.right for cell in self.cells if cell.right is not None]
         return sum(marks) / len(marks) if marks else None
 
     @property
     def mistakes(self) -> int:
-        """Seconds that are not as annotated."""
+        """Number of seconds predicted otherwise than annotated."""
         return sum(cell.right is False for cell in self.cells)
 
     @property
     def classes(self) -> list[str]:
-        """Every event class that was found or annotated here, each once."""
+        """Predicted and annotated event classes, each once."""
         found = (
             name for cell in self.cells for name in (*(cell.found or ()), *(cell.truths or ()))
         )
@@ -95,12 +94,12 @@ class VideoView:
 
     @property
     def events(self) -> tuple[Event, ...]:
-        """The events that are listed."""
+        """Events that the page lists."""
         return self.result.events[:MOST_EVENTS]
 
     @property
     def doubt(self) -> float:
-        """One minus the mean score of the events' seconds; 0 without an event."""
+        """One minus the mean score of the seconds with an event; 0 without one."""
         scores = [cell.score for cell in self.cells if cell.label not in (None, BACKGROUND)]
         return 1 - sum(scores) / len(scores) if scores else 0.0
 
@@ -111,7 +110,7 @@ class VideoView:
         return max([*ends, self.result.duration or 0.0])
 
     def rows(self) -> list[list[Cell]]:
-        """The seconds in rows that fit the width of a page."""
+        """The seconds in rows of `SECONDS_IN_ROW`."""
         return [
             self.cells[first : first + SECONDS_IN_ROW]
             for first in range(0, len(self.cells), SECONDS_IN_ROW)
@@ -119,13 +118,13 @@ class VideoView:
 
 
 def runs(labels: Iterable[str | None]) -> list[tuple[str | None, int, int]]:
-    """Unbroken stretches of one class.
+    """Runs of equal labels.
 
     Args:
         labels: The class of each cell of a row.
 
     Returns:
-        (class, first, end) of each stretch, in order; `end` is the first cell behind it.
+        (class, first, end) of each run, in order; `end` is the cell after the last one.
 
     Example:
         >>> runs(["Bark", "Bark", None])
@@ -140,15 +139,14 @@ def runs(labels: Iterable[str | None]) -> list[tuple[str | None, int, int]]:
 
 
 def lanes(cells: Iterable[Sequence[str] | None]) -> list[list[tuple[str, int, int]]]:
-    """Unbroken stretches of each class, side by side where they overlap.
+    """Runs of each class, in parallel lanes where they overlap.
 
     Args:
-        cells: The classes of each cell of a row: none for background, None where there is nothing
-            to say.
+        cells: Classes of each cell of a row: empty for background, None if unknown.
 
     Returns:
-        As few lanes as hold the stretches without an overlap, at least one; each of (class, first,
-        end) in order, `end` being the first cell behind it. Background has stretches, too.
+        The smallest number of lanes without overlap, at least one. Each lane has (class, first,
+        end) in order, where `end` is the cell after the last one. Background has runs, too.
 
     Example:
         >>> lanes([["Bark"], ["Bark", "Flute"], []])
@@ -173,14 +171,14 @@ def lanes(cells: Iterable[Sequence[str] | None]) -> list[list[tuple[str, int, in
 
 
 def span_text(start: float, end: float) -> str:
-    """A stretch of time for people.
+    """Format a time span, to a tenth of a second.
 
     Args:
-        start: Its beginning in seconds.
-        end: Its end in seconds.
+        start: Start in seconds.
+        end: End in seconds.
 
     Returns:
-        The stretch, to a tenth of a second.
+        Seconds, or minutes and seconds beyond one minute.
 
     Example:
         >>> span_text(2, 7.5), span_text(59, 61)
@@ -192,13 +190,13 @@ def span_text(start: float, end: float) -> str:
 
 
 def clock_text(value: float) -> str:
-    """A moment as a clock shows it.
+    """Format a time as minutes and seconds.
 
     Args:
-        value: Seconds from the beginning of the video.
+        value: Seconds from the start of the video.
 
     Returns:
-        Minutes and seconds, hours before them where there are any.
+        `m:ss`, or `h:mm:ss` from one hour on, to a tenth of a second.
 
     Example:
         >>> clock_text(90), clock_text(3661.5)
@@ -218,15 +216,15 @@ def _tenths(value: float) -> str:
 def _cells(result: Result, truth: Sequence[Annotation] | None, multi_label: bool) -> list[Cell]:
     if not result.seconds:
         return []
-    # A tenth of a millisecond is below what results are rounded to.
+    # Results are rounded to milliseconds; the tolerance is below that.
     found = {math.floor(second.start + 1e-4): second for second in result.seconds}
     count = max(found) + 1
     if result.status == "partial" and result.duration is not None:
-        # The decoder takes a second for a second when there is half of it. Past the limit nothing
-        # is drawn, and a file may claim any length.
+        # The decoder rounds the duration to whole seconds. The limit guards against files that
+        # claim any length; nothing beyond it is drawn.
         count = max(count, min(math.floor(result.duration + 0.5), MOST_SECONDS + 1))
     if count > 10 * MOST_SECONDS and count > 10 * len(found):
-        # Seconds that lie hours apart: what is between them is not worth the memory.
+        # Seconds that are hours apart would need memory for all seconds between them.
         return []
     annotated = _annotated(truth, count, multi_label)
     cells = []
@@ -249,7 +247,7 @@ def _cells(result: Result, truth: Sequence[Annotation] | None, multi_label: bool
 def _annotated(
     truth: Sequence[Annotation] | None, count: int, multi_label: bool
 ) -> Sequence[tuple[str, ...] | None]:
-    """The annotated classes of each second: one at most, unless `multi_label`."""
+    """Annotated classes of each second: at most one, unless `multi_label`."""
     if truth is None:
         return [None] * count
     if not truth:

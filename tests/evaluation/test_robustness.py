@@ -141,7 +141,7 @@ def test_the_table_and_the_drawing_tell_what_was_found(measure) -> None:
     found = measure(conditions("occlusion,muted"))
     table = robustness_table(found)
     lines = table.splitlines()
-    assert lines[0] == "| corruption | severity | ears | eyes | right is |"
+    assert lines[0] == "| corruption | severity | ears | eyes | correct label |"
     assert len(lines) == 2 + 1 + 4 + 1
     worst = found["conditions"][4]["models"]["eyes"]["accuracy"]
     assert lines[6].startswith("| occlusion | 100 % |") and f"{100 * worst:.1f}" in lines[6]

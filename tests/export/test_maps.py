@@ -118,7 +118,7 @@ def test_where_it_looked_can_be_shown_on_the_pictures(run_of_maps, clips, tmp_pa
     left = np.zeros((1, 4, 4), np.float32)
     left[:, :, :2] = 1 / 8
     plain, lit = (
-        cv2.imread(str(write_timeline_picture(result, tmp_path / f"{name}.png", looked=given)))
+        cv2.imread(str(write_timeline_picture(result, tmp_path / f"{name}.png", attention=given)))
         for name, given in (("plain", None), ("lit", left))
     )
     darker = np.argwhere((lit != plain).any(axis=-1))  # [n, (row, column)]
