@@ -166,8 +166,8 @@ def _checked_output(module: Any, settings: AudioSettings) -> tuple[int, int]:
     except (TypeError, ValueError, tf.errors.OpError) as error:
         first = str(error).strip().splitlines()[0][:200]
         raise ValueError(
-            f"The audio module {name} could not be called on one second of sound. {expected} "
-            f"It said: {first}"
+            f"The audio module {name} could not be called on one second of audio. {expected} "
+            f"Its error: {first}"
         ) from error
     of_noise = results[1]
     shapes = ", ".join(f"{tensor.dtype.name} {tensor.shape}" for tensor in of_noise)
@@ -186,7 +186,7 @@ def _checked_output(module: Any, settings: AudioSettings) -> tuple[int, int]:
     chosen = settings.output if settings.output is not None else max(matrices, key=matrices.get)  # type: ignore[arg-type]
     silence, sound = (result[chosen] for result in results)
     if not all(bool(tf.reduce_all(tf.math.is_finite(t))) for t in (silence, sound)):
-        raise ValueError(f"The audio module {name} returned NaN or infinity for a plain sound.")
+        raise ValueError(f"The audio module {name} returned NaN or infinity for plain audio.")
     if bool(tf.reduce_all(tf.equal(silence[0], sound[0]))):
         raise ValueError(
             f"The audio module {name} returned the same vector for silence and for noise: it does "

@@ -162,20 +162,20 @@ def _checked_shape(module: Any, name: str, size: int, *, rank: int) -> tuple[int
     except (TypeError, ValueError, tf.errors.OpError) as error:
         first = str(error).strip().splitlines()[0][:200]
         raise ValueError(
-            f"The visual module {name} could not be called on pictures. {expected} It said: {first}"
+            f"The visual module {name} could not be called on images. {expected} Its error: {first}"
         ) from error
     if not isinstance(vectors, tf.Tensor):
         raise ValueError(f"{expected} The module {name} returned a {type(vectors).__name__}.")
     if vectors.shape.rank != rank or vectors.shape[0] != 2 or not vectors.dtype.is_floating:
         raise ValueError(
-            f"{expected} For two pictures, the module {name} returned shape={vectors.shape}, "
+            f"{expected} For two images, the module {name} returned shape={vectors.shape}, "
             f"dtype={vectors.dtype.name}."
         )
     if not bool(tf.reduce_all(tf.math.is_finite(vectors))):
-        raise ValueError(f"The visual module {name} returned NaN or infinity for a plain picture.")
+        raise ValueError(f"The visual module {name} returned NaN or infinity for a plain image.")
     if bool(tf.reduce_all(tf.equal(vectors[0], vectors[1]))):
         raise ValueError(
-            f"The visual module {name} returned the same vector for a black and a noisy picture: "
-            "it does not look at its input, or its weights were not restored."
+            f"The visual module {name} returned the same vector for a black and a noisy image: "
+            "it ignores its input, or its weights were not restored."
         )
     return tuple(vectors.shape[1:])

@@ -99,7 +99,7 @@ def choose_engine(
         if not clips:
             unproven = reference if reference in candidates else candidates[-1]
             logger.warning(
-                "No picture could be read to prove engines on; %s is used.", unproven.description
+                "No frame could be read to verify engines with; %s is used.", unproven.description
             )
             return unproven
         chosen, findings = _prove(candidates, reference, graphs, settings, clips)

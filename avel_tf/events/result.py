@@ -88,12 +88,12 @@ class Result:
         status: "ok", "partial" (some seconds could not be decoded) or "quarantined" (nothing
             came of the file).
         reason: A sentence that says why, for partial and quarantined; with "ok" None, or a remark
-            such as "no sound track: silence was assumed".
+            such as "no audio track: silence was assumed".
         duration: Length of the video in seconds; None where it is not known.
         seconds: The seconds that could be decoded, in order. One that could not is left out.
         events: The events, in order.
         model: Which model was asked; None where none was.
-        audio_track: The sound tracks of the file that were used, counted from 1; several where mono
+        audio_track: The audio tracks of the file that were used, counted from 1; several where mono
             tracks were mixed. Empty without sound, and in results of earlier versions.
 
     Raises:

@@ -192,7 +192,7 @@ def extract_features(
             if outcome.problem:
                 writer.remark(video.id, split, outcome.problem)
             if not outcome.has_sound:
-                writer.remark(video.id, split, "no sound track: silence was assumed")
+                writer.remark(video.id, split, "no audio track: silence was assumed")
             if limit is not None:
                 features = features.of_length(limit)
             targets = segment_labels(video.annotations, dataset.labels, len(features.valid))

@@ -27,7 +27,7 @@ from avel_tf.pretrained import find_converted, find_pretrained
 from avel_tf.video.decode import DecodeSettings
 from avel_tf.video.segment_loader import DecodeStatus, SegmentLoader
 
-NO_SOUND = "no sound track: silence was assumed"
+NO_SOUND = "no audio track: silence was assumed"
 
 __all__ = ["Localizer", "ModelError", "find_version", "load"]
 

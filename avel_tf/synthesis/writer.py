@@ -73,7 +73,7 @@ def write_video(
     pictures = _checked_frames(frames, path)
     first = next(pictures, None)
     if first is None:
-        raise ValueError(f"A video needs at least one picture. Received: none for {path}.")
+        raise ValueError(f"A video needs at least one frame. Received: none for {path}.")
 
     flags = {"movflags": "+faststart", "fflags": "+bitexact"}  # bitexact: no library versions
     with (
@@ -199,5 +199,5 @@ def _checked_waveform(waveform: NDArray[np.float32], path: Path) -> NDArray[np.f
             f"Received for {path}: {waveform.dtype} {list(waveform.shape)}."
         )
     if not np.isfinite(waveform).all():
-        raise ValueError(f"The sound for {path} holds NaN or infinite samples; clean it first.")
+        raise ValueError(f"The audio for {path} holds NaN or infinite samples; clean it first.")
     return np.ascontiguousarray(np.clip(waveform, -1, 1), np.float32)

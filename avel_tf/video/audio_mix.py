@@ -1,4 +1,4 @@
-"""One mono waveform from the channels of one or several sound tracks."""
+"""One mono waveform from the channels of one or several audio tracks."""
 
 from __future__ import annotations
 
@@ -70,12 +70,12 @@ def _energies(channels: np.ndarray) -> np.ndarray:
 
 
 class AudioMix:
-    """Takes the packets of one or several sound tracks and gives out one mono waveform.
+    """Takes the packets of one or several audio tracks and gives out one mono waveform.
 
     The tracks are mixed where there are several: the mean of those that have a sound in a second.
 
     Args:
-        streams: Sound tracks of an open file, at least one.
+        streams: Audio tracks of an open file, at least one.
         numbers: Their numbers as users count them, from 1.
         origin: Time zero of the file, in seconds on its own clock.
         settings: Which formats are decoded.
@@ -163,7 +163,7 @@ class AudioMix:
         found = [self._remark] if self._remark else []
         if len(self._numbers) > 1:
             numbers = " and ".join(map(str, self._numbers))
-            text = f"the mono sound tracks {numbers} are mixed"
+            text = f"the mono audio tracks {numbers} are mixed"
             if self._heard.any() and not self._heard.all():
                 heard = self.audio_track
                 text += f"; only {' and '.join(map(str, heard))} " + (
@@ -172,8 +172,8 @@ class AudioMix:
             found.append(text)
         if self._opposed:
             found.append(
-                f"two channels of the sound are in opposite phase and cancel each other out in "
-                f"{self._opposed} s; there, one of them is used"
+                f"two audio channels are in opposite phase and cancel each other out in "
+                f"{self._opposed} s; one of them is used there"
             )
         return "; ".join(found) or None
 

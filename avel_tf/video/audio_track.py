@@ -22,10 +22,10 @@ _HOLE = Fraction(1, 2)
 
 
 class AudioTrack:
-    """Takes the packets of one sound track in order and gives out a gapless waveform.
+    """Takes the packets of one audio track in order and gives out a gapless waveform.
 
     Args:
-        stream: The sound track of an open file.
+        stream: The audio track of an open file.
         origin: Time zero of the file, in seconds on its own clock.
         settings: Which formats are decoded.
     """
@@ -45,9 +45,9 @@ class AudioTrack:
         self._taken = 0  # samples already handed out
         self._chunks: list[tuple[int, np.ndarray]] = []
         if stream.codec_context is None:
-            self.failure = "the sound is in a format for which there is no decoder"
+            self.failure = "the audio is in a format for which there is no decoder"
         elif (codec := stream.codec_context.codec.canonical_name) not in settings.codecs:
-            self.failure = f"the sound is in the format {codec}, which is not in media.codecs"
+            self.failure = f"the audio is in the format {codec}, which is not in media.codecs"
 
     @property
     def empty(self) -> bool:
@@ -92,9 +92,9 @@ class AudioTrack:
         except MemoryError:
             raise
         except (av.FFmpegError, ValueError) as error:
-            self.failure = f"the sound could not be converted ({reason(error)})"
+            self.failure = f"the audio could not be converted ({reason(error)})"
         if packet is None and self.empty and self.damaged:
-            self.failure = "the sound could not be decoded"
+            self.failure = "the audio could not be decoded"
 
     def take(self, count: int) -> np.ndarray:
         """Hands out the next `count` samples, silence where there is no sound.

@@ -48,7 +48,7 @@ class DecodeSettings:
         follow_links: Whether a symbolic link may be opened.
         every_picture: Whether pictures that no second shows, and that no other picture needs, are
             decoded nevertheless. The clip is the same; damage in them is counted, too.
-        audio_track: The sound track to use, counted from 1; 0 chooses (docs/reference/media.md).
+        audio_track: The audio track to use, counted from 1; 0 chooses (docs/reference/media.md).
         threads: Decoder threads of a file; 0 means one per core, shared with the files that are
             decoded at the same time.
 

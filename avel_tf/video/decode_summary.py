@@ -62,25 +62,25 @@ class DecodeSummary:
     def no_frame(self) -> str:
         """Cause of the failure if no frame could be decoded."""
         if self.damaged_frames:
-            return f"none of its pictures can be decoded ({self.damaged_frames} packets tried)"
+            return f"none of its frames can be decoded ({self.damaged_frames} packets tried)"
         if self.read_failure:
-            return f"it has a header but no picture can be read ({self.read_failure})"
-        return "it declares a picture track but holds no picture"
+            return f"it has a header but no frame can be read ({self.read_failure})"
+        return "it declares a video track but holds no frame"
 
     def problem(self, info: MediaInfo) -> str | None:
         """Damage and missing parts as one sentence, after the whole file has been read."""
         found = []
         if self.damaged_frames:
-            found.append(f"{_count(self.damaged_frames, 'damaged picture')} skipped or patched")
+            found.append(f"{_count(self.damaged_frames, 'damaged frame')} skipped or patched")
         if self._gaps is not None and self._gaps.missing:
-            found.append(f"{float(self._gaps.missing):.1f} s of picture are missing in its midst")
+            found.append(f"{float(self._gaps.missing):.1f} s of video are missing in the middle")
         if self._mix is not None and self._mix.damaged:
-            found.append(f"{_count(self._mix.damaged, 'damaged sound packet')} skipped")
+            found.append(f"{_count(self._mix.damaged, 'damaged audio packet')} skipped")
         if self._mix is not None and self._mix.missing:
-            found.append(f"{float(self._mix.missing):.1f} s of sound are missing in its midst")
+            found.append(f"{float(self._mix.missing):.1f} s of audio are missing in the middle")
         if self.silent:
             silence = self._request.settings.max_stall_seconds
-            found.append(f"nothing came for {silence:g} s, which counts as the end")
+            found.append(f"no data came for {silence:g} s, which counts as the end of the stream")
         if not self._request.live:
             because = f" ({self.read_failure})" if self.read_failure else ""
             ends = disagreements(self._spans(info), info, self._origin, self._request.seconds)
@@ -90,13 +90,13 @@ class DecodeSummary:
         if self._mix is not None and self._mix.partial_failure:
             found.append(self._mix.partial_failure)
         for what, other, time in (
-            ("sound", "picture", self.audio_left_out),
-            ("picture", "sound", self._sampler.late),
+            ("audio", "video", self.audio_left_out),
+            ("video", "audio", self._sampler.late),
         ):
             if time is not None:
                 found.append(
-                    f"{what} from {float(time):.1f} s on was left out, because it lies too far "
-                    f"from its {other} in the file"
+                    f"{what} from {float(time):.1f} s on was left out, because it is stored too "
+                    f"far from its {other} in the file"
                 )
         if not found:
             return None
@@ -123,15 +123,13 @@ class DecodeSummary:
         fragmented = info.container == "mov" and not self._video.frames
         delay = max(0.0, self.decode_delay or 0.0) if fragmented else 0.0
         spans = [
-            TrackSpan(
-                "picture", sampler.start, sampler.end, info.video_duration, video_starts, delay
-            )
+            TrackSpan("video", sampler.start, sampler.end, info.video_duration, video_starts, delay)
         ]
         if self._audio is not None and mix is not None:
             # Audio that was left out is reported as such, not as an early end.
             declared = info.audio_duration if self.audio_left_out is None else None
             starts = self._declared_start(self._audio)
-            spans.append(TrackSpan("sound", mix.start, mix.end, declared, starts))
+            spans.append(TrackSpan("audio", mix.start, mix.end, declared, starts))
         return spans
 
     def _declared_start(self, stream: av.VideoStream | av.AudioStream) -> float:

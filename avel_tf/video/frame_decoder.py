@@ -1,4 +1,4 @@
-"""The decoder of a picture track, which can be asked for its latest picture at any time."""
+"""The decoder of a video track, which can be asked for its latest picture at any time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SIDE_BYTES_PER_PIXEL = 0.55
 
 
 class FrameDecoder:
-    """Decodes the packets of one picture track.
+    """Decodes the packets of one video track.
 
     A decoder holds pictures back, to bring them into order and to work on several at a time, until
     further packets push them out. Where a picture stays on screen for minutes none come, so
@@ -26,7 +26,7 @@ class FrameDecoder:
     refer to; they are decoded again if any come.
 
     Args:
-        video: The picture track of an open file.
+        video: The video track of an open file.
 
     Example:
         >>> frames = decoder.decode(packet)

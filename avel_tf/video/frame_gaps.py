@@ -14,7 +14,7 @@ _HEADER_BYTES = 1024
 
 
 class FrameGaps:
-    """Tells holes in a picture track from pictures that stay on screen.
+    """Tells holes in a video track from pictures that stay on screen.
 
     FFmpeg passes over damage in Matroska without an error, to the next cluster. The pause alone
     says nothing: a screen recording may hold one picture for minutes. But packets lie in the file
@@ -22,7 +22,7 @@ class FrameGaps:
     something was passed over, and pictures were in it.
 
     Args:
-        video: The picture track.
+        video: The video track.
         frame_rate: Mean pictures per second; None when unknown.
         shortest: Seconds; a pause that is longer by this than a picture usually stays may be a
             hole.

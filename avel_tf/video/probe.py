@@ -74,14 +74,14 @@ def choose_video_stream(
     # A cover image has no time, so it cannot show an event.
     if video is None:
         found = " and ".join(sorted({str(s.type) for s in container.streams})) or "nothing"
-        raise MediaError(path, f"it has no moving picture, only {found}")
+        raise MediaError(path, f"it has no video track, only {found}")
     if video.codec_context is None:
-        raise MediaError(path, "its picture is in a format for which there is no decoder")
+        raise MediaError(path, "its video is in a format for which there is no decoder")
     codec = video.codec_context.codec.canonical_name
     if codec not in settings.codecs:
         raise MediaError(
             path,
-            f"its picture is in the format {codec}, which is not among those that are decoded; "
+            f"its video is in the format {codec}, which is not among those that are decoded; "
             f"if the file can be trusted, add {codec} to media.codecs",
         )
     return video
@@ -159,9 +159,9 @@ def check_limits(info: MediaInfo, video: av.VideoStream, settings: DecodeSetting
     pixels = info.width * info.height
     seconds = max(info.duration or 0, info.video_duration or 0)
     for limit, value, finding in (
-        ("max_pixels", pixels, f"its picture has {info.width} x {info.height} = {pixels:,} pixels"),
+        ("max_pixels", pixels, f"its frames have {info.width} x {info.height} = {pixels:,} pixels"),
         ("max_seconds", seconds, f"it declares a length of {seconds:.6g} seconds"),
-        ("max_frames", video.frames, f"it declares {video.frames:,} pictures"),
+        ("max_frames", video.frames, f"it declares {video.frames:,} frames"),
     ):
         over_limit(info.path, limit, value, settings, finding)
 

@@ -30,12 +30,12 @@ class DecodeStatus:
     Attributes:
         seconds: How many seconds it gave.
         duration: Length that the file declares, in seconds, where it does.
-        has_sound: Whether there is a sound track.
+        has_sound: Whether there is an audio track.
         problem: What is wrong with a file of which some seconds could be decoded.
         error: Why a file gave nothing; `None` when it gave something.
         remark: What was assumed where one track has nothing and the other goes on, and how its
             sound was made where that is not plain.
-        audio_track: The sound tracks that were used, counted from 1.
+        audio_track: The audio tracks that were used, counted from 1.
     """
 
     seconds: int

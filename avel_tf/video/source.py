@@ -143,7 +143,9 @@ def _open_regular(path: str | bytes | os.PathLike, follow_links: bool) -> int:
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         os.close(descriptor)
-        raise MediaError(path, f"it is {_KINDS.get(stat.S_IFMT(mode), 'no file')}, not a film")
+        raise MediaError(
+            path, f"it is {_KINDS.get(stat.S_IFMT(mode), 'no file')}, not a video file"
+        )
     return descriptor
 
 
@@ -160,7 +162,7 @@ def _open_failure(
             )
         return "it is reached over symbolic links that go round in a circle"
     if error.errno == errno.ENXIO:
-        return "it is a socket, not a film"
+        return "it is a socket, not a video file"
     cause = (error.strerror or str(error)).lower()
     if error.errno == errno.ENOENT and (near := similar_name(path)):
         cause += f"; the nearest name there is {near!r}"
@@ -190,14 +192,14 @@ def demuxer_of(path: str | bytes | os.PathLike, head: bytes) -> str:
     if not head:
         raise MediaError(path, "it is empty (0 bytes)")
     if head.startswith(_APPLE_DOUBLE):
-        raise MediaError(path, "it is no film, but what a Mac notes about another file")
+        raise MediaError(path, "it is a macOS sidecar file (._name), not a video file")
     if not head.strip(b"\0"):
-        raise MediaError(path, "it begins with nothing but zeros, as an unfinished copy does")
+        raise MediaError(path, "it begins with zeros only, as an unfinished copy does")
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"#EXTM3U", b"ffconcat", b"<", b"[")):
         raise MediaError(
             path,
             f"it is a playlist or other text, and what it points at is not opened; {_ACCEPTED}",
         )
     raise MediaError(
-        path, f"its first bytes, {head[:8]!r}, are those of no known film; {_ACCEPTED}"
+        path, f"its first bytes, {head[:8]!r}, belong to no supported container; {_ACCEPTED}"
     )

@@ -231,7 +231,7 @@ class StreamDecoder:
 
     def _count_frame(self) -> None:
         self._frames_met += 1
-        self._limit("max_frames", self._frames_met, "it holds {:,} pictures")
+        self._limit("max_frames", self._frames_met, "it holds {:,} frames")
         # Counted by time stamps, because the declared rate may be the resolution of the clock.
         allowed = self._settings.max_frame_rate
         if self._request.live:
@@ -239,7 +239,7 @@ class StreamDecoder:
         if self._frames_met > allowed * (self._position + _BURST_SECONDS):
             seconds = max(self._position, float(self._sampler.end))
             if self._frames_met > allowed * (seconds + _BURST_SECONDS):
-                found = f"it holds {self._frames_met:,} pictures in its first {seconds:.2f} s"
+                found = f"it holds {self._frames_met:,} frames in its first {seconds:.2f} s"
                 rate = self._frames_met / seconds if seconds else math.inf
                 over_limit(self._path, "max_frame_rate", rate, self._settings, found)
 
@@ -255,11 +255,11 @@ class StreamDecoder:
                     self._skipper.stop()  # the display order is not known from the packets
                 self._last_shown = frame.pts
             pixels = frame.width * frame.height
-            self._limit("max_pixels", pixels, "it holds a picture of {:,} pixels")
+            self._limit("max_pixels", pixels, "it holds a frame of {:,} pixels")
             self._sampler.add(frame)
             if self._sampler.ends_after(self._settings.max_seconds):
                 end = float(self._sampler.end)
-                self._limit("max_seconds", end, "it holds a picture at {:.6g} seconds")
+                self._limit("max_seconds", end, "it holds a frame at {:.6g} seconds")
 
     def _limit(self, name: str, value: float, finding: str) -> None:
         if value > getattr(
@@ -286,7 +286,7 @@ class StreamDecoder:
         self._audio_end = float(self._mix.end)
         # Encoders pad their last packet; half a second of padding is allowed.
         if self._audio_end >= self._settings.max_seconds + 0.5:
-            self._limit("max_seconds", self._audio_end, "it holds sound at {:.6g} seconds")
+            self._limit("max_seconds", self._audio_end, "it holds audio at {:.6g} seconds")
         decided = int(self._audio_end) - self._video_behind
         if decided > 0 and not self._sampler.reached(decided):
             self._hold(decided)

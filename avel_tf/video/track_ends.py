@@ -21,8 +21,8 @@ class TrackSpan:
     """Start and end of a track.
 
     Args:
-        name: `picture` or `sound`.
-        start: Seconds of the clip at which its first picture or sound comes; None without any.
+        name: `video` or `audio`.
+        start: Seconds of the clip at which its first frame or sample comes; None without any.
         end: Seconds at which its last one ends.
         declared: Seconds that the header gives the track; None when it does not say.
         declared_start: Seconds at which it begins by its header; 0 when that does not say.
@@ -66,15 +66,15 @@ def disagreements(
     """Differences between actual and declared ends, as parts of a sentence.
 
     Args:
-        spans: The tracks; the picture comes first.
+        spans: The tracks; video comes first.
         info: What the header declares.
         origin: Time zero of the file, in seconds on its own clock.
         stop_at: Seconds after which reading stopped; None for none.
     """
-    picture = spans[0]
+    video = spans[0]
     longest = max(span.end for span in spans)
     promises = [(span.name, span.end, promised_end(span, info, origin)) for span in spans]
-    if picture.declared is None:
+    if video.declared is None:
         # Only the length of the whole file is declared: whichever track is longer fills it.
         promises[0] = ("file", longest, info.duration)
     kept = [(name, end, promise) for name, end, promise in promises if promise is not None]
@@ -104,17 +104,17 @@ def remarks(spans: list[TrackSpan], info: MediaInfo, end: Fraction | int) -> Ite
         end: Where the longer track ends; the seconds that were asked for where those are fewer.
     """
     words = {
-        "picture": ("black was assumed before it", "its last frame was held after it"),
-        "sound": ("silence was assumed before it", "silence was assumed after it"),
+        "video": ("black was assumed before it", "its last frame was held after it"),
+        "audio": ("silence was assumed before it", "silence was assumed after it"),
     }
     longest = max(span.end for span in spans)
     if end == longest and info.duration is not None and info.duration - end > DISAGREEMENT:
         # Another track, of subtitles perhaps, goes on.
-        yield f"picture and sound end at {float(end):.1f} s of {info.duration:.1f} s"
+        yield f"video and audio end at {float(end):.1f} s of {info.duration:.1f} s"
     for span in spans:
         before, after = words[span.name]
         if span.start is None:
-            yield f"nothing came of the {span.name}: {before.removesuffix(' before it')}"
+            yield f"no {span.name} could be decoded: {before.removesuffix(' before it')}"
             continue
         if min(span.start, end) > DISAGREEMENT:
             yield f"the {span.name} begins at {float(span.start):.1f} s: {before}"

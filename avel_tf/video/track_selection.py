@@ -51,7 +51,7 @@ class AudioSelection:
 
 
 def select_video(container: InputContainer) -> av.VideoStream | None:
-    """The picture track that is the film, or None.
+    """The video track that is the film, or None.
 
     It is the one that a player would take, but never an attached picture, and never a single
     picture (cover art that is not marked as such) beside a track of several.
@@ -76,7 +76,7 @@ def select_audio(
     *,
     look_ahead: bool,
 ) -> AudioSelection:
-    """The sound tracks to decode.
+    """The audio tracks to decode.
 
     - `media.audio_track`, where it is set.
     - All of them, where all are mono and of one language: the channels of a master, to be mixed.
@@ -99,7 +99,7 @@ def select_audio(
         return AudioSelection(())
     if settings.audio_track:
         if settings.audio_track > len(tracks):
-            count = "only one sound track" if len(tracks) == 1 else f"{len(tracks)} sound tracks"
+            count = "only one audio track" if len(tracks) == 1 else f"{len(tracks)} audio tracks"
             raise MediaError(
                 path,
                 f"it has {count}, but media.audio_track asks for number {settings.audio_track}",
@@ -123,7 +123,7 @@ def select_audio(
     numbers = " and ".join(str(tracks.index(each) + 1) for each in passed)
     return AudioSelection(
         (found,),
-        f"sound track {number} of {len(tracks)} is used, because "
+        f"audio track {number} of {len(tracks)} is used, because "
         f"{'track' if len(passed) == 1 else 'tracks'} {numbers} "
         f"{'is' if len(passed) == 1 else 'are'} silent or cannot be decoded",
     )

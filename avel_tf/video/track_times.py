@@ -48,8 +48,8 @@ def origin_of(
     """Time zero of a file, where its first track begins, in seconds on the file's own clock.
 
     Args:
-        video: The picture track.
-        audios: The sound tracks that are used.
+        video: The video track.
+        audios: The audio tracks that are used.
         packets: What `first_packets` gave.
     """
     starts = [start_of(video), *map(start_of, audios)]

@@ -178,7 +178,7 @@ VISUAL_REFUSALS = {
     "integers": (lambda x: tf.cast(flat(x), tf.int32), "dtype=int32"),
     "several": (lambda x: {"default": flat(x)}, "returned a"),
     "NaN": (lambda x: flat(x) / 0.0, "NaN or infinity"),
-    "blind": (lambda x: flat(x) * 0.0, "does not look at its input"),
+    "blind": (lambda x: flat(x) * 0.0, "ignores its input"),
 }
 
 
@@ -210,10 +210,10 @@ def test_an_audio_module_that_breaks_the_contract(tmp_path, name):
 
 
 def test_an_audio_module_in_the_place_of_a_visual_one(vggish, tmp_path):
-    with pytest.raises(ValueError, match="could not be called on pictures. Expected a TF-Hub imag"):
+    with pytest.raises(ValueError, match="could not be called on images. Expected a TF-Hub imag"):
         load_visual(str(vggish))
     looks = hub_modules.save_visual(tmp_path / "module", width=8)
-    with pytest.raises(ValueError, match="could not be called on one second of sound. Expected"):
+    with pytest.raises(ValueError, match="could not be called on one second of audio. Expected"):
         load_audio(str(looks))
 
 

@@ -72,7 +72,7 @@ def test_the_line_is_the_one_of_the_design() -> None:
     result = Result(
         "dog.mp4",
         "ok",
-        "No sound track: silence was assumed.",
+        "No audio track: silence was assumed.",
         10.0,
         (Segment(0.0, 1.0, "Bark", 0.93),),
         (Event("Bark", 0.0, 1.0, 0.93),),
@@ -80,7 +80,7 @@ def test_the_line_is_the_one_of_the_design() -> None:
     )
     assert result.to_json() == (
         '{"schema": 1, "video": "dog.mp4", "status": "ok", '
-        '"reason": "No sound track: silence was assumed.", "duration": 10.0, '
+        '"reason": "No audio track: silence was assumed.", "duration": 10.0, '
         '"seconds": [{"start": 0.0, "end": 1.0, "label": "Bark", "score": 0.93}], '
         '"events": [{"start": 0.0, "end": 1.0, "label": "Bark", "score": 0.93}], '
         '"model": "demo/1"}'

@@ -138,7 +138,7 @@ def test_a_stream_that_falls_silent(localizer, film):
 def test_what_is_no_stream(localizer):
     with piped(b"garbage" * 500) as descriptor:
         found = localize_live(localizer, "-", on_segment=lambda _: None, descriptor=descriptor)
-    assert found.status == "quarantined" and "no known film" in found.reason
+    assert found.status == "quarantined" and "no supported container" in found.reason
 
 
 def test_stopped_before_anything_came(localizer):
@@ -227,7 +227,7 @@ def test_the_command_on_garbage_and_with_a_reader_that_leaves(exported, film, tm
     process = start(exported, tmp_path / "garbage")
     output, errors = process.communicate(b"garbage" * 500, timeout=600)
     assert process.returncode == 2 and not output
-    assert b'quarantined: Cannot read "-"' in errors and b"no known film" in errors
+    assert b'quarantined: Cannot read "-"' in errors and b"no supported container" in errors
     (result,) = read_results(tmp_path / "garbage" / "results.jsonl")
     assert result.status == "quarantined"
 

@@ -168,7 +168,7 @@ def test_a_result_says_which_sound_it_is_of(localizer, tmp_path):
     assert (result.status, result.audio_track) == ("ok", (1,))
     assert "opposite phase" in result.reason
     silent = localizer.localize(write_film(tmp_path / "b.mkv", seconds=3, rate=4))
-    assert (silent.reason, silent.audio_track) == ("no sound track: silence was assumed", ())
+    assert (silent.reason, silent.audio_track) == ("no audio track: silence was assumed", ())
 
 
 @pytest.mark.slow

@@ -113,7 +113,7 @@ def test_a_failure_half_way_leaves_the_old_file_and_nothing_else(tmp_path: Path)
 @pytest.mark.parametrize(
     ("frames", "waveform", "said"),
     [
-        (np.zeros((0, 8, 8, 3), np.uint8), None, "at least one picture"),
+        (np.zeros((0, 8, 8, 3), np.uint8), None, "at least one frame"),
         (np.zeros((2, 8, 8, 3), np.float32), None, "uint8"),
         (np.zeros((2, 8, 8), np.uint8), None, r"\[H, W, 3\]"),
         ([np.zeros((8, 8, 3), np.uint8), np.zeros((8, 10, 3), np.uint8)], None, "one size"),

@@ -39,9 +39,9 @@ class Coded:
     """What goes into a file, in seconds on its own clock.
 
     Args:
-        pictures: When each picture comes; empty for no picture track.
+        pictures: When each picture comes; empty for no video track.
         rate: Nominal pictures per second; the last picture stays for 1 / rate.
-        sounds: Beginning and end of each stretch of sound; empty for no sound track.
+        sounds: Beginning and end of each stretch of sound; empty for no audio track.
         picture_codec: An encoder's name.
         sound_codec: An encoder's name.
         picture_options: For the encoder.

@@ -105,12 +105,12 @@ def write_film(
         rate: Pictures per second.
         times: Time stamps of the pictures in 1/90,000 s, instead of a constant rate.
         pictures: Pictures to use instead of the numbered ones.
-        sound: float32 `[n]` or `[channels, n]`, or None for no sound track.
+        sound: float32 `[n]` or `[channels, n]`, or None for no audio track.
         bit_rate: Of the sound; some encoders have no default.
         sound_start: Seconds at which the sound begins.
         rotation: Degrees anticlockwise for the display matrix.
         mirrored: Whether the display matrix mirrors as well.
-        picture: False leaves the picture track out.
+        picture: False leaves the video track out.
         options: For the muxer.
         container: FFmpeg's name of the muxer, where the ending does not tell.
         late_sound: Whether all sound is stored behind all pictures.

@@ -121,7 +121,7 @@ def test_a_picture_that_begins_late(tmp_path: Path) -> None:
     # Before the first frame the screen is black; time zero is where the sound begins.
     assert numbers(clip.frames) == [0, 0, 21, 46] and not clip.frames[:2].any()
     assert clip.valid.all() and clip.problem is None
-    assert clip.remark == "the picture begins at 1.7 s: black was assumed before it"
+    assert clip.remark == "the video begins at 1.7 s: black was assumed before it"
     assert onset(clip.waveform) == pytest.approx(2.0, abs=0.025)
 
 
@@ -220,7 +220,7 @@ def test_short_sound_is_followed_by_silence(tmp_path: Path) -> None:
     clip = decode_clip(write_film(tmp_path / "a.mp4", seconds=4, sound=tone(2, 48_000)), size=SIZE)
     assert clip.seconds == 4 and clip.valid.all() and clip.problem is None
     assert np.abs(clip.waveform[:31_000]).max() > 0.4 and not clip.waveform[34_000:].any()
-    assert clip.remark == "the sound ends at 2.0 s: silence was assumed after it"
+    assert clip.remark == "the audio ends at 2.0 s: silence was assumed after it"
 
 
 def test_the_last_frame_is_held_while_sound_goes_on(tmp_path: Path) -> None:
@@ -228,7 +228,7 @@ def test_the_last_frame_is_held_while_sound_goes_on(tmp_path: Path) -> None:
     assert clip.seconds == 9 and clip.valid.all() and clip.problem is None
     assert numbers(clip.frames) == [12, 37] + [49] * 7
     assert np.abs(clip.waveform[-1000:]).max() > 0.4
-    assert clip.remark == "the picture ends at 2.0 s: its last frame was held after it"
+    assert clip.remark == "the video ends at 2.0 s: its last frame was held after it"
 
 
 def test_no_sound_track(tmp_path: Path) -> None:
@@ -413,7 +413,7 @@ def test_a_film_cut_off_while_it_was_copied(tmp_path: Path) -> None:
     clip = decode_clip(path, size=SIZE)
     invariants(clip, 1, SIZE)
     assert 3 <= clip.seconds < 8
-    assert "the picture ends at" in clip.problem.lower() and "8.0 s were declared" in clip.problem
+    assert "the video ends at" in clip.problem.lower() and "8.0 s were declared" in clip.problem
     assert numbers(clip.frames) == [int(25 * (s + 0.5)) for s in range(clip.seconds)]
     padded = decode_clip(path, seconds=8, size=SIZE)
     assert padded.valid.sum() == clip.seconds and padded.problem is not None
@@ -495,7 +495,7 @@ def test_pictures_that_are_all_damaged(film: Path, tmp_path: Path) -> None:
     body[start:end] = b"\xa5" * (end - start)
     path = tmp_path / "a.mp4"
     path.write_bytes(body)
-    with pytest.raises(MediaError, match="none of its pictures can be decoded"):
+    with pytest.raises(MediaError, match="none of its frames can be decoded"):
         decode_clip(path)
 
 
@@ -512,7 +512,7 @@ def test_sound_that_is_all_damaged(tmp_path: Path) -> None:
     path = write_film(tmp_path / "a.mkv", sound=tone(2, 48_000), change=spoil)
     clip = decode_clip(path, size=SIZE)
     invariants(clip, 1, SIZE)
-    assert clip.valid.all() and "sound" in clip.problem
+    assert clip.valid.all() and "audio" in clip.problem
 
 
 @settings(max_examples=60, deadline=None)

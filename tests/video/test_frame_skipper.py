@@ -216,7 +216,7 @@ def test_a_decoder_that_gives_nothing(tmp_path: Path) -> None:
     body[parameters + 2 : parameters + 22] = bytes(20)
     path.write_bytes(body)
     for every in (True, False):
-        with pytest.raises(MediaError, match="holds no picture"):
+        with pytest.raises(MediaError, match="holds no frame"):
             decode_clip(path, size=SIZE, settings=replace(ANY_RATE, every_picture=every))
 
 
@@ -231,5 +231,5 @@ def test_recordings_joined_end_to_end(tmp_path: Path) -> None:
 def test_every_picture_counts_against_the_limit(tmp_path: Path) -> None:
     path = film(tmp_path / "a.mkv", "matroska", steady(130))
     same(*both(path, 1, max_frames=130))
-    with pytest.raises(MediaError, match="130 pictures.*max_frames"):
+    with pytest.raises(MediaError, match="130 frames.*max_frames"):
         both(path, 1, max_frames=129)

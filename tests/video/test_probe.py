@@ -55,7 +55,7 @@ def test_probe_and_decode_agree(film: Path) -> None:
 def test_sound_alone_is_no_film(tmp_path: Path) -> None:
     path = write_film(tmp_path / "a.mp4", picture=False, sound=tone(1, 48_000))
     for door in (probe, decode_clip):
-        with pytest.raises(MediaError, match="no moving picture, only audio"):
+        with pytest.raises(MediaError, match="no video track, only audio"):
             door(path)
 
 
@@ -64,7 +64,7 @@ def test_sound_alone_is_no_film(tmp_path: Path) -> None:
     [
         ("max_pixels", WIDTH * HEIGHT - 1, "128 x 64 = 8,192 pixels"),
         ("max_seconds", 2.9, "3 seconds"),
-        ("max_frames", 74, "75 pictures"),
+        ("max_frames", 74, "75 frames"),
     ],
 )
 def test_limits(limit: str, value: float, found: str, film: Path) -> None:
@@ -95,14 +95,14 @@ def test_a_header_that_lies_about_the_length(tmp_path: Path) -> None:
     """Matroska may leave the length out; then the pictures themselves are measured."""
     path = write_film(tmp_path / "long.mkv", times=[0, 5 * 3600 * TICKS], options={"live": "1"})
     assert probe(path).duration is None
-    with pytest.raises(MediaError, match=r"picture at 18000 seconds.*media\.max_seconds"):
+    with pytest.raises(MediaError, match=r"frame at 18000 seconds.*media\.max_seconds"):
         decode_clip(path, size=(8, 8))
 
 
 def test_a_header_that_lies_about_the_number_of_pictures(tmp_path: Path) -> None:
     path = write_film(tmp_path / "many.mkv", seconds=3)
     assert probe(path, DecodeSettings(max_frames=74))  # Matroska does not declare it
-    with pytest.raises(MediaError, match=r"75 pictures.*media\.max_frames"):
+    with pytest.raises(MediaError, match=r"75 frames.*media\.max_frames"):
         decode_clip(path, settings=DecodeSettings(max_frames=74))
 
 

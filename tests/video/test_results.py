@@ -56,10 +56,10 @@ def test_files_that_people_have(localizer: Localizer, shared: Path) -> None:
         pytest.skip("the shared folder holds no odd timing")
     for name, seconds, words in (
         ("still1.mp4", 8, "its last frame was held"),
-        ("frozen.mp4", 8, "the picture ends at 3.0 s: its last frame was held"),
+        ("frozen.mp4", 8, "the video ends at 3.0 s: its last frame was held"),
         ("decim.mp4", 8, "its last frame was held"),
-        ("late_video.mkv", 8, "the picture begins at 3.0 s: black was assumed before it"),
-        ("late_audio.mkv", 8, "the sound begins at 2.0 s: silence was assumed before it"),
+        ("late_video.mkv", 8, "the video begins at 3.0 s: black was assumed before it"),
+        ("late_audio.mkv", 8, "the audio begins at 2.0 s: silence was assumed before it"),
         ("short0.3.mp4", 1, None),
         ("chrome_jitter.webm", 8, None),
     ):

@@ -63,12 +63,12 @@ FORMATS = {
 # Pictures, sound, and what is said of it.
 SHAPES = {
     "plain": (steady(0, 5), sound(0, 5), None),
-    "sound begins late": (steady(0, 6), sound(2, 6), "the sound begins at 2.0 s: silence"),
-    "picture begins late": (steady(3, 6), sound(0, 6), "the picture begins at 3.0 s: black"),
-    "both begin late": (steady(3, 6), sound(1, 6), "the picture begins at 2.0 s: black"),
+    "sound begins late": (steady(0, 6), sound(2, 6), "the audio begins at 2.0 s: silence"),
+    "picture begins late": (steady(3, 6), sound(0, 6), "the video begins at 3.0 s: black"),
+    "both begin late": (steady(3, 6), sound(1, 6), "the video begins at 2.0 s: black"),
     "sound over a still": (steady(0, 0.2), sound(0, 6), "its last frame was held"),
-    "last frame held": (steady(0, 2), sound(0, 6), "the picture ends at 2.0 s: its last frame"),
-    "sound ends early": (steady(0, 6), sound(0, 2), "the sound ends at 2.0 s: silence"),
+    "last frame held": (steady(0, 2), sound(0, 6), "the video ends at 2.0 s: its last frame"),
+    "sound ends early": (steady(0, 6), sound(0, 2), "the audio ends at 2.0 s: silence"),
     "frames on change only": (
         tuple(Fraction(n, 5) for n in (0, 1, 7, 8, 19, 26)),
         sound(0, 6),
@@ -235,7 +235,7 @@ def test_a_hole_in_the_sound(tmp_path: Path) -> None:
     clip = decode(write(tmp_path / "a.mkv", coded))
     expected = play(coded, RATE, Fraction(72, 1000))  # a packet of FLAC
     assert not differences(expected, shown(clip.frames), heard(clip.waveform))
-    assert "of sound are missing in its midst" in clip.problem
+    assert "of audio are missing in the middle" in clip.problem
 
 
 @pytest.mark.parametrize("shape", ["plain", "last frame held", "picture begins late"])

@@ -30,7 +30,7 @@ SECONDS = 4
 
 @dataclass
 class Track:
-    """A sound track to write: float32 `[channels, n]`."""
+    """An audio track to write: float32 `[channels, n]`."""
 
     sound: np.ndarray
     layout: str = "stereo"
@@ -53,7 +53,7 @@ SILENCE = np.zeros(SECONDS * RATE, np.float32)
 
 
 def write_tracks(path: Path, tracks: Sequence[Track], codec: str = "aac", rate: int = 10) -> Path:
-    """A film of numbered pictures with these sound tracks."""
+    """A film of numbered pictures with these audio tracks."""
     with av.open(str(path), "w") as film:
         video = film.add_stream("libx264", rate=rate, options=FAST["libx264"])
         video.height, video.width, video.pix_fmt = *SIZE, "yuv420p"
@@ -118,7 +118,7 @@ def test_a_silent_first_track_gives_way(ending: str, tmp_path: Path) -> None:
     assert names_of(clip.waveform) == [{500}] * SECONDS
     assert clip.audio_track == (2,) and clip.problem is None
     assert clip.remark == (
-        "sound track 2 of 3 is used, because track 1 is silent or cannot be decoded"
+        "audio track 2 of 3 is used, because track 1 is silent or cannot be decoded"
     )
 
 
@@ -187,7 +187,7 @@ def test_four_mono_tracks_of_which_one_has_sound(ending: str, tmp_path: Path) ->
     assert tones(clip.waveform) == [{600: pytest.approx(0.5, rel=0.02)}] * SECONDS
     assert clip.audio_track == (3,)
     assert clip.remark == (
-        "the mono sound tracks 1 and 2 and 3 and 4 are mixed; only 3 is not silent"
+        "the mono audio tracks 1 and 2 and 3 and 4 are mixed; only 3 is not silent"
     )
 
 
@@ -222,7 +222,7 @@ def test_a_setting_chooses_the_track(tmp_path: Path) -> None:
         assert (clip.audio_track, clip.remark) == ((number,), None)
     for door in (probe, decode_clip):
         with pytest.raises(
-            MediaError, match=r"3 sound tracks, but media\.audio_track asks for .*4"
+            MediaError, match=r"3 audio tracks, but media\.audio_track asks for .*4"
         ):
             door(path, settings=DecodeSettings(audio_track=4))
     silent = write_film(tmp_path / "silent.mp4")
@@ -238,8 +238,8 @@ def test_opposite_phase_does_not_cancel(gain: float, codec: str, tmp_path: Path)
     clip = read(write_tracks(tmp_path / "a.mkv", [Track(np.stack([sound, -gain * sound]))], codec))
     assert tones(clip.waveform) == [{500: pytest.approx(0.5, rel=0.02)}] * SECONDS
     assert clip.remark == (
-        f"two channels of the sound are in opposite phase and cancel each other out in {SECONDS} "
-        "s; there, one of them is used"
+        f"two audio channels are in opposite phase and cancel each other out in {SECONDS} "
+        "s; one of them is used there"
     )
 
 
@@ -290,7 +290,7 @@ def test_a_mix_keeps_the_level_of_its_channels(levels: np.ndarray, seed: int) ->
 
 
 def write_with_cover(path: Path, *, first: bool, disposition: int, times: int = 1) -> Path:
-    """A film whose second picture track shows another picture."""
+    """A film whose second video track shows another picture."""
     with av.open(str(path), "w") as film:
 
         def add_cover() -> av.VideoStream:
@@ -360,7 +360,7 @@ def test_slow_motion_of_a_phone_is_read(tmp_path: Path) -> None:
 def test_a_true_thousand_a_second_is_refused(every_picture: bool, tmp_path: Path) -> None:
     path = write_film(tmp_path / "a.mp4", seconds=1, rate=1000)
     settings = DecodeSettings(every_picture=every_picture)
-    with pytest.raises(MediaError, match=r"holds \d+ pictures .*limit of 300.*max_frame_rate"):
+    with pytest.raises(MediaError, match=r"holds \d+ frames .*limit of 300.*max_frame_rate"):
         decode_clip(path, size=SIZE, settings=settings)
     generous = DecodeSettings(every_picture=every_picture, max_frame_rate=1_000)
     assert decode_clip(path, size=SIZE, settings=generous).valid.all()

@@ -8,7 +8,7 @@ from avel_tf.datasets import Dataset
 from avel_tf.datasets.audit.balance import Balance
 from avel_tf.datasets.audit.finding import Finding
 
-# Above this ratio of seconds a model gains more from guessing the common class than from learning
+# Above this ratio of segments a model gains more from guessing the common class than from learning
 # the rare one; AVE's own ratio is 6.
 _IMBALANCE = 20
 
@@ -32,8 +32,7 @@ def check_classes(
             "empty-split",
             "error" if "train" in empty else "warning",
             f"There is no video in {' and none in '.join(empty)}.",
-            "Without train nothing is learned, without validation training cannot stop at its "
-            "best, without test nothing is measured.",
+            "Training needs train, early stopping needs validation, and evaluation needs test.",
             (),
         )
     filled = [balance for balance in balances if balance.videos]
@@ -42,7 +41,7 @@ def check_classes(
         yield Finding(
             "no-events",
             "warning",
-            f"Not one event is annotated in {' and none in '.join(silent)}.",
+            f"No event is annotated in {' and none in '.join(silent)}.",
             "Its videos count as background throughout. Where the events of a split are withheld, "
             "as in ActivityNet's testing subset, measure on another split.",
             (),
@@ -77,7 +76,7 @@ def _check_counts(dataset: Dataset, balance: Balance, minimum_examples: int) -> 
             "error" if train else "warning",
             f"Classes without an example in {balance.split}: {len(missing):,} of "
             f"{len(dataset.labels):,}.",
-            "They cannot be learned." if train else "Nothing can be said about them there.",
+            "They cannot be learned." if train else "They cannot be evaluated there.",
             tuple((name, "no example") for name in missing),
         )
     few = [(name, count) for count, name in counts if 0 < count < minimum_examples]
@@ -87,9 +86,7 @@ def _check_counts(dataset: Dataset, balance: Balance, minimum_examples: int) -> 
             "warning",
             f"Classes with fewer than {minimum_examples} examples in {balance.split}: "
             f"{len(few):,} of {len(dataset.labels):,}.",
-            "Expect little of them."
-            if train
-            else "What is measured for them there is mostly chance.",
+            "Their accuracy will be low." if train else "Their metrics there are mostly chance.",
             tuple((name, f"{count} example{'s' * (count > 1)}") for name, count in few),
         )
 
@@ -104,18 +101,18 @@ def _check_training(dataset: Dataset, balance: Balance) -> Iterator[Finding]:
         yield Finding(
             "no-background",
             "warning",
-            f"No second of {balance.split} is background.",
-            "A model trained on it never answers that nothing happens; add videos, or parts of "
-            "them, without an event.",
+            f"No segment of {balance.split} is background.",
+            "A model trained on it never predicts background; add videos, or parts of videos, "
+            "without an event.",
             (),
         )
     if counts and counts[-1][0] > _IMBALANCE * counts[0][0]:
         yield Finding(
             "imbalance",
             "note",
-            f"The most common class has {counts[-1][0] / counts[0][0]:.0f} times the seconds of "
+            f"The most common class has {counts[-1][0] / counts[0][0]:.0f} times the segments of "
             f"the rarest in {balance.split}.",
-            "Look at the figures per class, not only at the overall accuracy.",
+            "Compare the metrics per class, not only the overall accuracy.",
             (
                 (counts[-1][1], f"{counts[-1][0]:,} s"),
                 (counts[0][1], f"{counts[0][0]:,} s"),

@@ -33,13 +33,13 @@ def check_events(
         "event-times",
         "error",
         "that begin before the video does or end before they begin.",
-        "Correct the times; they label the wrong seconds, or none.",
+        "Correct the times; they label the wrong segments, or none.",
         [(v, e, e.end - e.start) for v, e in events if e.start < 0 or e.end < e.start],
     )
     yield from _finding(
         "event-empty",
         "warning",
-        "too short to label a second: none has its middle there.",
+        "too short to label a segment: they cover the middle of none.",
         "They count as background; lengthen what is meant to be learned.",
         [(v, e, e.end) for v, e in events if 0 <= e.start <= e.end and not _middles(e)],
     )
@@ -61,8 +61,8 @@ def check_events(
         yield from _finding(
             "event-beyond-window",
             "warning",
-            f"that go on after the first {window} s, which are all that is read.",
-            "What comes later is neither trained on nor measured; cut long videos into clips.",
+            f"that continue after the first {window} s; only those are read.",
+            "Later parts are not used in training or evaluation; cut long videos into clips.",
             [(v, e, window - e.end) for v, e in events if e.end > window + TOLERANCE_S],
         )
     yield from _check_doubles(dataset)
@@ -126,10 +126,10 @@ def _check_overlaps(
         yield Finding(
             "overlap",
             "warning",
-            "Videos with events of different classes in the same second: "
+            "Videos with events of different classes in the same segment: "
             f"{len({name for _, name, _ in overlapping}):,} of {len(dataset.videos):,}; "
-            f"{shared:,} of {covered:,} seconds with an event have several.",
-            "The default head gives a second one label: of several events, the one that began "
+            f"{shared:,} of {covered:,} segments with an event have several.",
+            "The default head gives a segment one label: of several events, the one that began "
             "last. Set model.head=multi_label to learn and measure all of them.",
             tuple((name, f"{count} s: {classes}") for count, name, classes in overlapping),
         )
@@ -141,9 +141,9 @@ def _check_weak_splits(dataset: Dataset) -> Iterator[Finding]:
         yield Finding(
             "weak-labels",
             "note",
-            f"Annotations of {' and '.join(weak)} say which events a video holds, and not when.",
-            "Train with training.supervision=weak. What is counted of these splits, such as the "
-            "seconds of each class, takes every event to last as long as the video.",
+            f"Annotations of {' and '.join(weak)} name the events of a video without their times.",
+            "Train with training.supervision=weak. Counts of these splits, such as the segments "
+            "of each class, assume that every event lasts as long as its video.",
             (),
         )
 

@@ -58,43 +58,43 @@ def check_files(
         "damaged-file",
         "error",
         "{} can be read only in part.",
-        "Download or convert them again; until then the lost seconds are left out.",
+        "Download or convert them again; until then the lost segments are left out.",
         lambda file: file.problem,
     )
     yield from finding(
         "too-short",
         "error",
         f"{{}} shorter than {TOLERANCE_S} s.",
-        "Most of their one second is silence and a picture that is held; take their rows out of "
-        "the annotations.",
+        "Most of their only segment is silence and a held frame; take their rows out of the "
+        "annotations.",
         lambda file: _shorter(file, TOLERANCE_S),
     )
     yield from finding(
         "no-sound",
         "warning",
-        "{} without a sound track.",
-        "Nothing can be heard in them, so no event can be both heard and seen.",
-        lambda file: "no sound" if _readable(file) and not file.has_sound else None,
+        "{} without an audio track.",
+        "Audio-visual events cannot be learned from them; take their rows out of the annotations.",
+        lambda file: "no audio track" if _readable(file) and not file.has_sound else None,
     )
     yield from finding(
         "silent-sound",
         "warning",
-        "{} with a sound track that is silent throughout.",
+        "{} with an audio track that is silent throughout.",
         "Check the recording; its labels cannot be learned from silence.",
-        lambda file: "never louder than -60 dBFS" if file.silent else None,
+        lambda file: "peak below -60 dBFS" if file.silent else None,
     )
     yield from finding(
         "unusual-tracks",
         "note",
         "{} with unusual tracks.",
-        "Check that picture and sound belong together; media.audio_track chooses another sound.",
+        "Check that video and audio belong together; media.audio_track selects another track.",
         lambda file: file.remark,
     )
     yield from finding(
         "black-picture",
         "warning",
-        "{} with a picture that is black throughout.",
-        "Check the recording; its labels cannot be learned from a black picture.",
+        "{} with video that is black throughout.",
+        "Check the recording; its labels cannot be learned from black frames.",
         lambda file: "no pixel above black" if file.black else None,
     )
     yield from _check_tracks(files, facts)
@@ -103,7 +103,7 @@ def check_files(
             "short-clip",
             "note",
             f"{{}} shorter than {seconds} s.",
-            "The seconds that are not there are left out of training and measurement.",
+            "The missing segments are left out of training and evaluation.",
             lambda file: _shorter(file, seconds - TOLERANCE_S),
         )
 
@@ -111,18 +111,18 @@ def check_files(
 def _check_tracks(files: Mapping[Path, str], facts: Mapping[Path, FileFacts]) -> Iterator[Finding]:
     differing = []
     for path, name in files.items():
-        sound, picture = facts[path].audio_duration, facts[path].video_duration
-        if sound is not None and picture is not None and abs(sound - picture) > TOLERANCE_S:
-            detail = f"sound {sound:.2f} s, picture {picture:.2f} s"
-            differing.append((abs(sound - picture), name, detail))
+        audio, video = facts[path].audio_duration, facts[path].video_duration
+        if audio is not None and video is not None and abs(audio - video) > TOLERANCE_S:
+            detail = f"audio {audio:.2f} s, video {video:.2f} s"
+            differing.append((abs(audio - video), name, detail))
     differing.sort(reverse=True)
     if differing:
         yield Finding(
             "track-lengths",
             "warning",
-            f"{_files(len(differing))} with sound and picture of different lengths.",
-            "Where sound ends early silence is assumed, and the last frame is held where the "
-            "picture does; check that they run together.",
+            f"{_files(len(differing))} with audio and video of different lengths.",
+            "Silence is assumed where the audio ends early, and the last frame is held where the "
+            "video does; check that both are complete and in sync.",
             tuple((name, detail) for _, name, detail in differing),
         )
 

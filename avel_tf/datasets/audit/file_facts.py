@@ -39,12 +39,12 @@ class FileFacts:
         exists: False when nothing lies at the path.
         error: Why it cannot be read; None when it can.
         problem: What decoding tripped over in a file that is readable in part.
-        remark: What decoding assumed or chose, such as another sound track than the default one, or
+        remark: What decoding assumed or chose, such as another audio track than the default one, or
             a black picture before the first frame.
         duration: Seconds; counted by decoding where the file does not say, else None.
         video_duration: Seconds of picture.
         audio_duration: Seconds of sound.
-        has_sound: Whether there is a sound track that can be decoded.
+        has_sound: Whether there is an audio track that can be decoded.
         silent: Whether the sound never rises above -60 dBFS; None when nothing was decoded.
         black: Whether every picture is black; None when nothing was decoded.
         sha256: Of the content, where another file of the data set has the same size.

@@ -38,7 +38,7 @@ def check_leaks(
         yield Finding(
             "leak",
             "error",
-            f"Files that stand in two splits: {len(leaking):,} of {len(by_media):,}.",
+            f"Files in more than one split: {len(leaking):,} of {len(by_media):,}.",
             f"{_REMEDY}set dataset.deleaked to true to leave the doubles out.",
             tuple(leaking),
         )
@@ -54,10 +54,10 @@ def check_leaks(
         yield Finding(
             "contradiction",
             "warning",
-            "Files whose rows give the same second different labels: "
+            "Files whose rows give the same segment different labels: "
             f"{len(contradicting):,} of {len(by_media):,}.",
             "Each row is an example of its own with one event, so no model can be right about all "
-            "of them; this bounds the accuracy that can be reached.",
+            "of them; this limits the accuracy that can be reached.",
             tuple((media_id, detail) for _, media_id, detail in contradicting),
         )
 
@@ -80,7 +80,7 @@ def _check_content(dataset: Dataset, facts: Mapping[Path, FileFacts]) -> Iterato
         yield Finding(
             "leak-content",
             "error",
-            f"Contents that stand in two splits under different names: {len(leaking):,}.",
+            f"Files with the same content in several splits, by other names: {len(leaking):,}.",
             f"{_REMEDY}keep one name of each, or give all of them one split.",
             tuple(leaking),
         )
@@ -88,7 +88,7 @@ def _check_content(dataset: Dataset, facts: Mapping[Path, FileFacts]) -> Iterato
         yield Finding(
             "duplicate-file",
             "warning",
-            f"Contents that are listed under several names: {len(doubled):,}.",
+            f"Files with the same content under several names: {len(doubled):,}.",
             "They count more often than the others; keep one name of each.",
             tuple(doubled),
         )

@@ -96,7 +96,7 @@ def test_silent_on_a_clean_data_set(clean) -> None:
         ({"audio_codec": None}, "no-sound", "warning"),
         ({"has_sound": False}, "no-sound", "warning"),
         ({"loudness": 0.0005}, "silent-sound", "warning"),
-        ({"remark": "sound track 2 of 2 is used"}, "unusual-tracks", "note"),
+        ({"remark": "audio track 2 of 2 is used"}, "unusual-tracks", "note"),
         ({"brightness": 3}, "black-picture", "warning"),
         ({"audio_duration": 9.4}, "track-lengths", "warning"),
         ({"seconds": 6.0}, "event-beyond-file", "error"),

@@ -48,7 +48,7 @@ def hostile_results() -> list[Result]:
     seconds = (Segment(0.0, 1.0, "Bark", 0.9),)
     events = (Event("Fixed-wing aircraft, airplane", 0.0, 1.5, 2 / 3), Event("=1+1", 3600, 3661, 1))
     return [Result(name, "ok", None, 10.0, seconds, events, "demo/1") for name in HOSTILE_NAMES] + [
-        Result("quiet.mp4", "ok", "No sound track: silence was assumed.", 3.0, seconds, ()),
+        Result("quiet.mp4", "ok", "No audio track: silence was assumed.", 3.0, seconds, ()),
         Result("empty.mp4", "quarantined", "The file is\n\nempty --> <b>.", None),
         Result("dog.mp4", "partial", "Listed twice.", 2.0, (), events[:1]),
     ]
