@@ -44,7 +44,7 @@ class Model:
 
     def embed(self, images: int) -> Callable[[], Work]:
         """The embed stage on seconds in memory; the amount is in images."""
-        from avel_tf.engines.graphs import Graphs
+        from avel_tf.engines.engine import Graphs
         from avel_tf.engines.selection import EngineChoice, make_engine
         from avel_tf.export.exported_model import ExportedModel
 

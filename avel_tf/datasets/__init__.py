@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from avel_tf.datasets.annotation import Annotation
-from avel_tf.datasets.dataset import Dataset
-from avel_tf.datasets.errors import DatasetError
+from avel_tf.datasets.dataset import SPLITS, Annotation, Dataset, DatasetError, Video
 from avel_tf.datasets.load import load_dataset
 from avel_tf.datasets.segment_labels import active_classes, segment_labels
 from avel_tf.datasets.settings import DatasetSettings
 from avel_tf.datasets.splits import assign_splits, remove_leaks
-from avel_tf.datasets.video import SPLITS, Video
 
 __all__ = [
     "SPLITS",

@@ -1,20 +1,21 @@
-"""The ActivityNet layout: one JSON file with a `database` of videos.
+"""The ActivityNet layout, a JSON file with a `database` of videos, and UnAV-100 in the same form.
 
 Reference:
     Caba Heilbron, Escorcia, Ghanem, Niebles: ActivityNet, CVPR 2015; the format of its
-    `activity_net.v1-3.min.json`.
+    `activity_net.v1-3.min.json`. Geng, Wang, Duan, Cong, Zheng: Dense-Localizing Audio-Visual
+    Events in Untrimmed Videos: A Large-Scale Benchmark and Baseline, CVPR 2023
+    (https://arxiv.org/abs/2303.12930).
 """
 
 from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from avel_tf.datasets.annotation import Annotation
-from avel_tf.datasets.dataset import Dataset
-from avel_tf.datasets.errors import DatasetError
+from avel_tf.datasets.dataset import Annotation, Dataset, DatasetError, Video
 from avel_tf.datasets.reading import (
     alphabetical_labels,
     decode_text,
@@ -24,8 +25,7 @@ from avel_tf.datasets.reading import (
 )
 from avel_tf.datasets.settings import DatasetSettings
 from avel_tf.datasets.splits import assign_splits
-from avel_tf.datasets.video import Video
-from avel_tf.events.labels import did_you_mean
+from avel_tf.events.labels import Labels, did_you_mean
 from avel_tf.video.video_files import AmbiguousNameError, VideoFolder
 
 _SUBSETS = {
@@ -196,3 +196,42 @@ def _annotations(entry: dict[str, Any], where: str) -> tuple[Annotation, ...]:
 def _short(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:80]}…"
+
+
+ANNOTATIONS_FILE = "unav100_annotations.json"
+
+
+def load_unav(path: Path, settings: DatasetSettings) -> Dataset:
+    """Reads UnAV-100, an ActivityNet file in which each annotation has a `label_id` as well.
+
+    Args:
+        path: The JSON file. Videos lie beside it, in `videos/` or in `raw_videos/`.
+        settings: The split, where no video has a subset.
+
+    Returns:
+        The data set; classes in the order of `label_id`, which published features and results
+        count in.
+
+    Raises:
+        DatasetError: The file is not of this form, or the ids contradict each other.
+    """
+    dataset = load_activitynet(path, settings)
+    ids: dict[str, float] = {}
+    for name, entry in read_database(path).items():
+        for item in entry.get("annotations") or ():
+            label, number = item["label"].strip(), item.get("label_id")
+            if isinstance(number, bool) or not isinstance(number, int | float):
+                raise DatasetError(
+                    f"{path}, video {name!r}: expected a number as 'label_id' of {label!r}; "
+                    f"received {number!r}. Rename the file to read it as ActivityNet, which has no "
+                    "such numbers."
+                )
+            if ids.setdefault(label, number) != number:
+                raise DatasetError(
+                    f"{path}, video {name!r}: {label!r} has the label_id {number:g} here and "
+                    f"{ids[label]:g} elsewhere; a class has one."
+                )
+    if len(set(ids.values())) < len(ids):
+        raise DatasetError(f"{path}: two classes have the same label_id.")
+    labels = Labels(sorted(ids, key=lambda name: ids[name]))
+    return replace(dataset, layout="unav100", labels=labels)

@@ -7,14 +7,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from avel_tf.datasets.annotation import Annotation
 from avel_tf.datasets.csv_dialect import FORM, Table, video_exists
-from avel_tf.datasets.dataset import Dataset
-from avel_tf.datasets.errors import DatasetError
+from avel_tf.datasets.dataset import Annotation, Dataset, DatasetError, Video
 from avel_tf.datasets.reading import alphabetical_labels, sort_annotations
 from avel_tf.datasets.settings import DatasetSettings
 from avel_tf.datasets.splits import assign_splits
-from avel_tf.datasets.video import Video
 from avel_tf.events.labels import BACKGROUND
 from avel_tf.video.video_files import AmbiguousNameError, VideoFolder
 

@@ -10,13 +10,10 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from avel_tf.datasets.annotation import Annotation
-from avel_tf.datasets.dataset import Dataset
-from avel_tf.datasets.errors import DatasetError
+from avel_tf.datasets.dataset import Annotation, Dataset, DatasetError, Video
 from avel_tf.datasets.reading import decode_text, parse_seconds, read_bytes
 from avel_tf.datasets.settings import DatasetSettings
 from avel_tf.datasets.splits import assign_splits
-from avel_tf.datasets.video import Video
 from avel_tf.events.labels import AVE_CLASSES, Labels
 from avel_tf.video.video_files import AmbiguousNameError, VideoFolder
 

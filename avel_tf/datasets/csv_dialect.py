@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 
-from avel_tf.datasets.errors import DatasetError
+from avel_tf.datasets.dataset import SPLITS, DatasetError
 from avel_tf.datasets.reading import decode_text, parse_seconds, read_bytes
-from avel_tf.datasets.video import SPLITS
 from avel_tf.events.labels import did_you_mean
 
 REQUIRED = ("video", "label", "start", "end")

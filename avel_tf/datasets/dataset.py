@@ -1,12 +1,57 @@
-"""An annotated data set."""
+"""Types of annotated data sets: annotation, video, data set."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from avel_tf.datasets.video import SPLITS, Video
 from avel_tf.events.labels import Labels, did_you_mean
+
+
+class DatasetError(ValueError):
+    """A data set cannot be read; the message is a sentence with the file and the line."""
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """An event that is both heard and seen from `start` to `end`.
+
+    The times are kept as the annotator wrote them: an end before the start or past the end of the
+    file is for `avel audit` to report, and labels no second.
+
+    Args:
+        label: The event class.
+        start: Seconds from the beginning of the video.
+        end: Seconds from the beginning of the video; the moment itself is no longer part of it.
+    """
+
+    label: str
+    start: float
+    end: float
+
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Video:
+    """One example: a file, the events in it, and the split it belongs to.
+
+    Args:
+        id: Unique in the data set.
+        path: Where the file is expected; it may be missing.
+        annotations: The events, sorted by start, end and label. None: all background.
+        split: `"train"`, `"validation"` or `"test"`.
+        media_id: The file the example comes from. AVE has files with several rows, each an
+            example of its own with its own single event; they share this name, and a split
+            without leaks keeps them together.
+    """
+
+    id: str
+    path: Path
+    annotations: tuple[Annotation, ...]
+    split: str
+    media_id: str
 
 
 @dataclass(frozen=True)

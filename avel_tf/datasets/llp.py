@@ -12,9 +12,7 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from avel_tf.datasets.annotation import Annotation
-from avel_tf.datasets.dataset import Dataset
-from avel_tf.datasets.errors import DatasetError
+from avel_tf.datasets.dataset import Annotation, Dataset, DatasetError, Video
 from avel_tf.datasets.reading import (
     alphabetical_labels,
     decode_text,
@@ -22,7 +20,6 @@ from avel_tf.datasets.reading import (
     read_bytes,
     sort_annotations,
 )
-from avel_tf.datasets.video import Video
 from avel_tf.events.labels import did_you_mean
 from avel_tf.video.video_files import AmbiguousNameError, VideoFolder
 

@@ -7,16 +7,14 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from avel_tf.datasets.activitynet import load_activitynet
+from avel_tf.datasets.activitynet import ANNOTATIONS_FILE as UNAV_FILE
+from avel_tf.datasets.activitynet import load_activitynet, load_unav
 from avel_tf.datasets.annotations_csv import load_table
 from avel_tf.datasets.ave import ANNOTATIONS_FILE, SPLIT_FILES, find_ave_files, load_ave
-from avel_tf.datasets.dataset import Dataset
-from avel_tf.datasets.errors import DatasetError
+from avel_tf.datasets.dataset import Dataset, DatasetError
 from avel_tf.datasets.llp import find_llp_files, load_llp
 from avel_tf.datasets.settings import DatasetSettings
 from avel_tf.datasets.splits import remove_leaks
-from avel_tf.datasets.unav import ANNOTATIONS_FILE as UNAV_FILE
-from avel_tf.datasets.unav import load_unav
 
 TABLE_FILE = "annotations.csv"
 _LOOKED_FOR = (

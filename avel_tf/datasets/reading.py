@@ -7,8 +7,7 @@ import math
 from collections.abc import Iterable
 from pathlib import Path
 
-from avel_tf.datasets.annotation import Annotation
-from avel_tf.datasets.errors import DatasetError
+from avel_tf.datasets.dataset import Annotation, DatasetError
 from avel_tf.events.labels import Labels
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from avel_tf.datasets.annotation import Annotation
+from avel_tf.datasets.dataset import Annotation
 from avel_tf.events.labels import Labels
 
 

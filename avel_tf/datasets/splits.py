@@ -6,8 +6,8 @@ import hashlib
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
+from avel_tf.datasets.dataset import Video
 from avel_tf.datasets.settings import DatasetSettings
-from avel_tf.datasets.video import Video
 
 # Fewer files than this cannot fill three splits.
 _SMALLEST_SPLITTABLE = 3

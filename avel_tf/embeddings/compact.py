@@ -1,7 +1,11 @@
-"""The project's own two small backbones: trained by us, shipped in the package.
+"""Compact visual and audio backbones, trained by this project and included in the package.
 
-What they learned from, how well they tell things apart and where they end stands in
-docs/design/backbones.md and in `weights/model_card.md`.
+Training data, accuracy and limits are in docs/design/backbones.md and `weights/model_card.md`. Both
+are built of convolutions with batch normalisation and of residual blocks. The convolutions are
+dense, because a processor trains them faster than separable ones with half the parameters.
+
+Reference:
+    He et al. 2016, Deep Residual Learning for Image Recognition (the blocks).
 """
 
 from __future__ import annotations
@@ -11,13 +15,161 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from keras import layers
 
-from avel_tf.embeddings import compact_visual
-from avel_tf.embeddings.compact_audio import audio_network
-from avel_tf.embeddings.compact_visual import visual_network
+from avel_tf.embeddings.log_mel import SAMPLE_RATE, LogMel
+
+# Keras' 0.99 lags behind by hundreds of steps and more; a short training has few.
+MOMENTUM = 0.9
+
+
+def convolution(
+    x: keras.KerasTensor, channels: int, size: int, name: str, *, stride: int = 1, relu: bool = True
+) -> keras.KerasTensor:
+    """A convolution without bias, batch normalisation, and a ReLU where it is wanted.
+
+    Args:
+        x: float [N, H, W, C].
+        channels: Channels of the outcome.
+        size: Height and width of the kernel.
+        name: What the layers' names begin with.
+        stride: By how much height and width shrink.
+        relu: Whether a ReLU follows.
+
+    Returns:
+        float [N, H / stride, W / stride, channels].
+    """
+    x = layers.Conv2D(
+        channels, size, strides=stride, padding="same", use_bias=False, name=f"{name}_conv"
+    )(x)
+    x = layers.BatchNormalization(momentum=MOMENTUM, name=f"{name}_norm")(x)
+    return layers.ReLU(name=f"{name}_relu")(x) if relu else x
+
+
+def residual(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    """Two 3 x 3 convolutions added to what they read; shapes stay.
+
+    Args:
+        x: float [N, H, W, C].
+        name: What the layers' names begin with.
+
+    Returns:
+        float [N, H, W, C].
+
+    Reference:
+        He et al. 2016, Deep Residual Learning for Image Recognition.
+    """
+    channels = x.shape[-1]
+    y = convolution(x, channels, 3, f"{name}_1")
+    y = convolution(y, channels, 3, f"{name}_2", relu=False)
+    return layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_sum")([x, y]))
+
+
+VISUAL_SIZE = 160
+# The pictures it learned from are 64 to 128 pixels: what 160 pixels hold beyond 80 it never saw.
+SHRINK = 2
+VISUAL_STEM = 32
+# Channels and residual blocks of each stage. Dense convolutions, because a processor trains them
+# faster than separable ones with half the parameters (docs/design/backbones.md).
+VISUAL_STAGES = ((64, 2), (128, 2), (256, 1))
+VISUAL_CHANNELS = 384
+
+
+def visual_network(*, maps: bool = False) -> keras.Model:
+    """The visual backbone's architecture, freshly initialised: 2.4 million parameters.
+
+    ```
+    [N,160,160,3] ─ mean 2x2 ─ 3x3/2 ─ (3x3/2, residual blocks) x 3 ─ 1x1 ─┬ mean ─┬─ [N,768]
+                     80x80     40x40    20x20    10x10    5x5              └ max ──┘
+    ```
+
+    The mean says what the picture is, the maximum finds what is small in it.
+
+    Args:
+        maps: Give what the mean and the maximum are taken of.
+
+    Returns:
+        Pictures float32 [N, 160, 160, 3] in [0, 1] to non-negative vectors float32 [N, 768], or to
+        non-negative maps float32 [N, 5, 5, 384].
+
+    Example:
+        >>> visual_network()(pictures).shape  # pictures float32 [10, 160, 160, 3]
+        TensorShape([10, 768])
+
+    Reference:
+        He et al. 2016, Deep Residual Learning for Image Recognition (the blocks).
+    """
+    pictures = keras.Input([VISUAL_SIZE, VISUAL_SIZE, 3], name="pictures")
+    small = layers.AveragePooling2D(SHRINK, name="shrink")(pictures)  # [N, 80, 80, 3]
+    return keras.Model(pictures, visual_trunk(maps=maps)(small), name="compact_visual")
+
+
+def visual_trunk(*, maps: bool = False) -> keras.Model:
+    """The network after the resize: float32 [N, h, w, 3] of any size to [N, 768].
+
+    Training feeds it pictures of 80 pixels, or fewer while it is coarse. With `maps` it ends
+    before the mean and the maximum, at [N, h/16, w/16, 384].
+    """
+    pictures = keras.Input([None, None, 3], name="small_pictures")
+    x = convolution(pictures, VISUAL_STEM, 3, "stem", stride=2)  # [N, h/2, w/2, 32]
+    for stage, (channels, blocks) in enumerate(VISUAL_STAGES, start=1):
+        x = convolution(x, channels, 3, f"stage{stage}_down", stride=2)  # [N, h/2, w/2, channels]
+        for block in range(1, blocks + 1):
+            x = residual(x, f"stage{stage}_block{block}")
+    x = convolution(x, VISUAL_CHANNELS, 1, "widen")  # [N, h/16, w/16, 384]
+    if maps:
+        x = layers.Activation("linear", dtype="float32", name="maps")(x)
+        return keras.Model(pictures, x, name="compact_visual_trunk")
+    vectors = layers.Concatenate(name="mean_and_max")(
+        [
+            layers.GlobalAveragePooling2D(name="mean")(x),
+            layers.GlobalMaxPooling2D(name="max")(x),
+        ]
+    )  # [N, 768]
+    vectors = layers.Activation("linear", dtype="float32", name="vectors")(vectors)
+    return keras.Model(pictures, vectors, name="compact_visual_trunk")
+
+
+AUDIO_WIDTH = 512
+AUDIO_STEM = 16
+# Channels and residual blocks of each stage. Dense convolutions, because a processor trains them
+# faster than separable ones with half the parameters (docs/design/backbones.md).
+AUDIO_STAGES = ((32, 1), (64, 2), (128, 1), (144, 1))
+
+
+def audio_network() -> keras.Model:
+    """The audio backbone's architecture, freshly initialised: 1.2 million parameters.
+
+    ```
+    [N, 16000] ─ log-mel ─ 5x5/2 ─ (3x3/2, residual blocks) x 4 ─ 1x1 ─ mean ─ [N, 512]
+                 100x64    50x32    25x16   13x8   7x4   4x2
+    ```
+
+    Returns:
+        Seconds of sound float32 [N, 16000] in [-1, 1] to non-negative vectors float32 [N, 512].
+
+    Example:
+        >>> audio_network()(seconds).shape  # seconds float32 [10, 16000]
+        TensorShape([10, 512])
+
+    Reference:
+        He et al. 2016, Deep Residual Learning for Image Recognition (the blocks).
+    """
+    seconds = keras.Input([SAMPLE_RATE], name="seconds")
+    # In bfloat16 a spectrogram would lose its quiet parts before the network sees them.
+    x = LogMel(name="log_mel", dtype="float32")(seconds)  # [N, 100, 64, 1]
+    x = convolution(x, AUDIO_STEM, 5, "stem", stride=2)  # [N, 50, 32, 16]
+    for stage, (channels, blocks) in enumerate(AUDIO_STAGES, start=1):
+        x = convolution(x, channels, 3, f"stage{stage}_down", stride=2)  # [N, F/2, M/2, channels]
+        for block in range(1, blocks + 1):
+            x = residual(x, f"stage{stage}_block{block}")
+    x = convolution(x, AUDIO_WIDTH, 1, "widen")  # [N, 4, 2, D]
+    vectors = layers.GlobalAveragePooling2D(name="mean")(x)  # [N, D]
+    vectors = layers.Activation("linear", dtype="float32", name="vectors")(vectors)
+    return keras.Model(seconds, vectors, name="compact_audio")
+
 
 NAME = "compact"
-VISUAL_SIZE = compact_visual.SIZE
 WEIGHTS = Path(__file__).parent / "weights"
 
 

@@ -6,7 +6,9 @@ import functools
 import warnings
 from typing import Any
 
+import keras
 import tensorflow as tf
+from keras import layers
 
 SAMPLE_RATE = 16_000
 # 25 ms windows every 10 ms, the usual grid for sound events (Hershey et al. 2017, VGGish).
@@ -56,3 +58,16 @@ def tfio_audio() -> Any:
         warnings.filterwarnings("ignore", message="(unable to load|file system plugins)")
         import tensorflow_io as tfio
     return tfio.audio
+
+
+@keras.saving.register_keras_serializable(package="avel_tf")
+class LogMel(layers.Layer):
+    """[N, 16000] sound to [N, 100, 64, 1] log-mel, scaled to about [-1, 1]."""
+
+    def call(self, seconds: keras.KerasTensor) -> keras.KerasTensor:
+        decibels = log_mel(seconds)  # [N, 100, 64]
+        # From -100 dB (silence) to 40 dB (full-scale tone in a 400-sample window).
+        return ((decibels + 30.0) / 70.0)[..., None]  # [N, 100, 64, 1]
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        return (input_shape[0], FRAMES_PER_SECOND, MEL_BANDS, 1)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from avel_tf.embeddings.recipe import Recipe
-from avel_tf.engines.graphs import Graphs, LoadedGraphs
+from avel_tf.engines.engine import Graphs, LoadedGraphs
 from avel_tf.utils.durable_files import exclusive_lock, publish
 from avel_tf.utils.lazy_imports import load_openvino, load_tensorflow
 from avel_tf.video.segment_loader import SegmentBatch, SegmentLoader, segments_per_batch

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from avel_tf.engines.graphs import Graphs
+from avel_tf.engines.engine import Graphs
 from avel_tf.video.clip import SAMPLE_RATE
 from avel_tf.video.segment_loader import SegmentBatch, SegmentLoader, segments_per_batch
 

@@ -8,8 +8,7 @@ from difflib import get_close_matches
 
 import numpy as np
 
-from avel_tf.synthesis.corruption import Corruption
-from avel_tf.synthesis.corruptions import CORRUPTIONS, generator_for
+from avel_tf.synthesis.corruptions import CORRUPTIONS, Corruption, generator_for
 
 
 @dataclass(frozen=True)

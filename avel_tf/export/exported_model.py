@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from avel_tf.embeddings.recipe import Recipe
-from avel_tf.engines.graphs import LoadedGraphs
+from avel_tf.engines.engine import LoadedGraphs
 from avel_tf.events.labels import Labels
 from avel_tf.events.postprocessing import Postprocessing
 from avel_tf.export.manifest import (

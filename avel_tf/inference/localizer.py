@@ -9,10 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from avel_tf.engines.engine import Engine
-from avel_tf.engines.graphs import Graphs
-from avel_tf.engines.sample import sample_clips
-from avel_tf.engines.selection import EngineChoice, choose_engine, make_engine
+from avel_tf.engines.engine import Engine, Graphs
+from avel_tf.engines.selection import EngineChoice, choose_engine, make_engine, sample_clips
 from avel_tf.engines.settings import EngineSettings
 from avel_tf.engines.windows import WindowLabeller
 from avel_tf.events.result import Result, labelled_seconds

@@ -13,9 +13,8 @@ from avel_tf.config import Config, load_config
 from avel_tf.datasets import Dataset, Video, load_dataset
 from avel_tf.embeddings.extractor import load_extractor
 from avel_tf.embeddings.recipe import Recipe
-from avel_tf.engines.graphs import backbone_graphs
-from avel_tf.engines.sample import sample_clips
-from avel_tf.engines.selection import choose_engine, make_engine
+from avel_tf.engines.engine import backbone_graphs
+from avel_tf.engines.selection import choose_engine, make_engine, sample_clips
 from avel_tf.engines.windows import Predict
 from avel_tf.evaluation.clip_outcome import ClipOutcome
 from avel_tf.evaluation.condition import conditions

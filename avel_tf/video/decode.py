@@ -15,9 +15,9 @@ import numpy as np
 from avel_tf.video.clip import SAMPLE_RATE, Clip, MediaInfo
 from avel_tf.video.decode_request import BLOCK_SECONDS, DecodeRequest
 from avel_tf.video.decode_settings import DecodeSettings
-from avel_tf.video.in_process import decode_in_process
 from avel_tf.video.isolated.decoder import shared_decoder
 from avel_tf.video.probe import probe
+from avel_tf.video.stream_decoder import decode_in_process
 
 __all__ = ["DecodeSettings", "decode", "decode_blocks", "decode_clip", "join", "read_header"]
 

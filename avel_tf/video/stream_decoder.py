@@ -16,14 +16,13 @@ from av.container import InputContainer
 
 from avel_tf.video.audio_mix import AudioMix
 from avel_tf.video.clip import SAMPLE_RATE, Clip
-from avel_tf.video.coded_frame import role_reader
 from avel_tf.video.decode_request import DecodeRequest
-from avel_tf.video.decode_summary import DecodeSummary
+from avel_tf.video.decode_summary import DISAGREEMENT, DecodeSummary, FrameGaps
 from avel_tf.video.errors import MediaError
 from avel_tf.video.frame_decoder import FrameDecoder
-from avel_tf.video.frame_gaps import FrameGaps
-from avel_tf.video.frame_sampler import FrameSampler
-from avel_tf.video.frame_skipper import FrameSkipper
+from avel_tf.video.frame_sampler import FrameSampler, SampleTimes
+from avel_tf.video.frame_skipper import FrameSkipper, role_reader
+from avel_tf.video.live import open_stream
 from avel_tf.video.probe import (
     check_limits,
     choose_video_stream,
@@ -31,9 +30,7 @@ from avel_tf.video.probe import (
     rotation_of,
     set_up_decoder,
 )
-from avel_tf.video.sample_times import SampleTimes
-from avel_tf.video.source import over_limit, reason
-from avel_tf.video.track_ends import DISAGREEMENT
+from avel_tf.video.source import open_media, over_limit, reason
 from avel_tf.video.track_selection import select_audio
 from avel_tf.video.track_times import first_packets, origin_of, tick_of
 
@@ -332,3 +329,20 @@ class StreamDecoder:
             remark=self._summary.remark(self._info),
             audio_track=sound.audio_track if sound is not None and has_sound else (),
         )
+
+
+def decode_in_process(request: DecodeRequest) -> Iterator[Clip]:
+    """Decodes a file or live stream without a worker process.
+
+    Args:
+        request: The source and the form of its clips; `settings.isolated` is ignored.
+
+    Yields:
+        Blocks of up to `request.block_seconds` seconds.
+
+    Raises:
+        MediaError: The source cannot be decoded, or not to its end.
+    """
+    opened = open_stream(request) if request.live else open_media(request.path, request.settings)
+    with opened as container:
+        yield from StreamDecoder(container, request).blocks()

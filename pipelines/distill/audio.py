@@ -130,7 +130,7 @@ class Student:
         import keras
         import tensorflow as tf
 
-        from avel_tf.embeddings.compact_audio import audio_network
+        from avel_tf.embeddings.compact import audio_network
 
         keras.utils.set_random_seed(1)
         self.mean, self.deviation = tf.constant(mean), tf.constant(deviation)

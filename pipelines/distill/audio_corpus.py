@@ -58,7 +58,7 @@ def write_shard(
     folder: Path, number: int, count: int, mixer: sounds.SecondMixer, teacher: Teacher
 ) -> None:
     """Mix `count` seconds, ask the teacher, and write the four arrays."""
-    from avel_tf.embeddings.log_mel_layer import LogMel
+    from avel_tf.embeddings.log_mel import LogMel
 
     log_mel = LogMel()
     rng = np.random.default_rng([sounds.SYNTHETIC_SEED, number])

@@ -151,8 +151,8 @@ class CurveProbe:
     def __init__(self, corpora: Path, teacher: Path) -> None:
         import keras
 
-        from avel_tf.embeddings.compact_audio import audio_network
-        from avel_tf.embeddings.log_mel_layer import LogMel
+        from avel_tf.embeddings.compact import audio_network
+        from avel_tf.embeddings.log_mel import LogMel
 
         recordings = sounds.read_corpus(corpora, PARTS)
         self.parts = {part: HeldOut.of(recordings, part) for part in PARTS}
@@ -191,8 +191,8 @@ def embeddings_to_compare(export: Path) -> dict[str, Embed]:
     """The embeddings of the table beside the teacher: float32 `[N, 16000]` -> `[N, D]`."""
     import keras
 
-    from avel_tf.embeddings.compact_audio import audio_network
-    from avel_tf.embeddings.log_mel_layer import LogMel
+    from avel_tf.embeddings.compact import audio_network
+    from avel_tf.embeddings.log_mel import LogMel
 
     log_mel = LogMel()
 
@@ -219,7 +219,7 @@ def random_convolution() -> Embed:
     """
     import keras
 
-    from avel_tf.embeddings.log_mel_layer import LogMel
+    from avel_tf.embeddings.log_mel import LogMel
 
     layer = keras.layers.Conv2D(64, 9, strides=(4, 16), padding="same", activation="relu")
     layer.build([None, 100, 64, 1])

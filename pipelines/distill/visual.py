@@ -29,7 +29,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from avel_tf.embeddings.compact_visual import visual_network, visual_trunk
+from avel_tf.embeddings.compact import visual_network, visual_trunk
 
 BATCH = 128
 RATE = 2e-3

@@ -61,17 +61,17 @@ def main() -> None:
             rows.append({"step": step, "minutes": minutes_at(options.curve, step), **found})
             write(options.out / "curve.csv", rows)
         return
-    from avel_tf.embeddings.compact_visual import SIZE
+    from avel_tf.embeddings.compact import VISUAL_SIZE
 
     networks: dict[str, Callable[[], np.ndarray]] = {
         "teacher": lambda: teacher_vectors,
         "handcrafted": lambda: pictures.embedded(handcrafted, 64),
-        "untrained": lambda: pictures.embedded(student(None), SIZE),
+        "untrained": lambda: pictures.embedded(student(None), VISUAL_SIZE),
     }
     for name in options.module:
         networks[name] = lambda name=name: through_module(pictures, name)
     if options.weights:
-        networks["student"] = lambda: pictures.embedded(student(options.weights), SIZE)
+        networks["student"] = lambda: pictures.embedded(student(options.weights), VISUAL_SIZE)
     rows = []
     for name, vectors in networks.items():
         found = measure(pictures, vectors(), teacher_vectors, teacher_scores)
@@ -211,7 +211,7 @@ def student(weights: Path | None) -> Embed:
     """The project's network, with weights of a training or as it begins."""
     import keras
 
-    from avel_tf.embeddings.compact_visual import visual_network
+    from avel_tf.embeddings.compact import visual_network
 
     keras.utils.set_random_seed(SEED)
     network = visual_network()

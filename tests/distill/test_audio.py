@@ -71,7 +71,7 @@ def batch(seed: int) -> tuple[np.ndarray, ...]:
 
 @pytest.mark.slow
 def test_training_learns_goes_on_where_it_stopped_and_exports_the_average(tmp_path):
-    from avel_tf.embeddings.compact_audio import audio_network
+    from avel_tf.embeddings.compact import audio_network
 
     mean, deviation = np.full(12, 0.5, np.float32), np.full(12, 0.3, np.float32)
     student = audio.Student(mean, deviation, scores=4, classes=3)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avel_tf.embeddings.compact_visual import visual_network
+from avel_tf.embeddings.compact import visual_network
 from pipelines.distill.visual_corpus import crop, look, resized
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from avel_tf.embeddings.compact_audio import WIDTH, audio_network
+from avel_tf.embeddings.compact import AUDIO_WIDTH, audio_network
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def seconds(count: int) -> np.ndarray:
 def test_a_second_becomes_a_vector_that_depends_on_it_alone(network):
     batch = seconds(3)
     vectors = network(batch).numpy()
-    assert vectors.shape == (3, WIDTH) and vectors.dtype == np.float32
+    assert vectors.shape == (3, AUDIO_WIDTH) and vectors.dtype == np.float32
     assert (vectors >= 0).all() and np.isfinite(vectors).all()
     np.testing.assert_allclose(network(batch[1:2]).numpy()[0], vectors[1], atol=1e-5)
     assert np.abs(vectors[0] - vectors[1]).max() > 1e-4

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from avel_tf.embeddings.compact_visual import SIZE, visual_network, visual_trunk
+from avel_tf.embeddings.compact import VISUAL_SIZE, visual_network, visual_trunk
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +15,7 @@ def network():
 
 @pytest.fixture(scope="module")
 def pictures():
-    return np.random.default_rng(0).random((3, SIZE, SIZE, 3), np.float32)
+    return np.random.default_rng(0).random((3, VISUAL_SIZE, VISUAL_SIZE, 3), np.float32)
 
 
 def test_vectors_are_finite_and_not_negative(network, pictures):
@@ -33,7 +33,7 @@ def test_small_enough_to_be_shipped(network):
 def test_trunk_is_the_network_behind_its_shrinking(network, pictures):
     trunk = visual_trunk()
     trunk.set_weights(network.get_weights())
-    small = pictures.reshape(3, SIZE // 2, 2, SIZE // 2, 2, 3).mean((2, 4))
+    small = pictures.reshape(3, VISUAL_SIZE // 2, 2, VISUAL_SIZE // 2, 2, 3).mean((2, 4))
     np.testing.assert_allclose(trunk(small), network(pictures), rtol=1e-3, atol=1e-4)
 
 

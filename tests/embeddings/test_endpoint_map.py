@@ -16,7 +16,7 @@ from avel_tf.embeddings import (
     load_extractor,
     load_visual,
 )
-from avel_tf.embeddings.endpoint_map import find_map
+from avel_tf.embeddings.visual import find_map
 from tests.embeddings import hub_modules
 
 BLOCK = "resnet_v2_9/block4"

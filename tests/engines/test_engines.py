@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from avel_tf.embeddings import AudioSettings, EmbeddingSettings, VisualSettings, load_extractor
-from avel_tf.engines.graphs import backbone_graphs
+from avel_tf.engines.engine import backbone_graphs
 from avel_tf.engines.selection import EngineChoice, computes_in_bfloat16, make_engine
 from avel_tf.engines.settings import EngineSettings
 from avel_tf.events.result import Result

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from avel_tf.engines import selection
-from avel_tf.engines.graphs import backbone_graphs
-from avel_tf.engines.sample import sample_clips
+from avel_tf.engines.engine import backbone_graphs
 from avel_tf.engines.selection import (
     REFERENCE,
     EngineChoice,
@@ -19,6 +18,7 @@ from avel_tf.engines.selection import (
     cache_folder,
     choose_engine,
     make_engine,
+    sample_clips,
 )
 from avel_tf.engines.settings import EngineSettings
 from avel_tf.engines.tensorflow_engine import TensorFlowEngine
@@ -148,7 +148,7 @@ def test_without_a_picture_nothing_is_proven_and_nothing_kept(
     graphs, settings, in_place_of, caplog
 ):
     assert choose_engine(graphs, settings, lambda: []) == REFERENCE
-    assert "No picture could be read" in caplog.text
+    assert "No frame could be read" in caplog.text
     assert choose_engine(graphs, replace(settings, name="openvino"), lambda: []) == OPENVINO
     assert not list(cache_folder(settings).glob("proofs/*"))
 

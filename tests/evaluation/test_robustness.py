@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from avel_tf.datasets import load_dataset
-from avel_tf.engines.graphs import backbone_graphs
+from avel_tf.engines.engine import backbone_graphs
 from avel_tf.engines.selection import EngineChoice, make_engine
 from avel_tf.evaluation.condition import CLEAN, Condition, conditions
 from avel_tf.evaluation.robustness import measure_robustness

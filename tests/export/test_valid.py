@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from avel_tf.embeddings.audio import SAMPLE_RATE
-from avel_tf.engines.graphs import LoadedGraphs
+from avel_tf.engines.engine import LoadedGraphs
 from avel_tf.export.loading import load_graphs
 from avel_tf.pretrained import find_pretrained
 from tests.conftest import FRAMES_PER_SECOND

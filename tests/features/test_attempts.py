@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from avel_tf.features.attempts import ATTEMPTS, Attempts
+from avel_tf.features.extraction_checkpoint import ATTEMPTS, Attempts
 
 
 def run(folder: Path, *steps: tuple[str, str], died: bool = False) -> tuple[dict, dict]:

@@ -17,9 +17,8 @@ import pytest
 from avel_tf.cli.main import main
 from avel_tf.datasets import load_dataset
 from avel_tf.features import extract
-from avel_tf.features.attempts import ATTEMPTS
 from avel_tf.features.extract import extract_features
-from avel_tf.features.extraction_checkpoint import ExtractionCheckpoint
+from avel_tf.features.extraction_checkpoint import ATTEMPTS, ExtractionCheckpoint
 from avel_tf.features.feature_store import FeatureStoreError
 from avel_tf.features.features import Features
 from avel_tf.utils.durable_files import JournalFile

@@ -12,9 +12,8 @@ import pytest
 
 from avel_tf import pretrained
 from avel_tf.embeddings.recipe import Recipe
-from avel_tf.engines.graphs import Graphs
-from avel_tf.engines.sample import sample_clips
-from avel_tf.engines.selection import CONVERTED, REFERENCE, choose_engine, make_engine
+from avel_tf.engines.engine import Graphs
+from avel_tf.engines.selection import CONVERTED, REFERENCE, choose_engine, make_engine, sample_clips
 from avel_tf.engines.settings import EngineSettings
 from avel_tf.export.exported_model import ExportedModel
 from avel_tf.export.loading import load_graphs

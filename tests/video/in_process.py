@@ -10,9 +10,9 @@ from avel_tf.video import decode
 from avel_tf.video.clip import Clip
 from avel_tf.video.decode_request import BLOCK_SECONDS, DecodeRequest
 from avel_tf.video.decode_settings import DecodeSettings
-from avel_tf.video.in_process import decode_in_process
 from avel_tf.video.isolated.decoder import IsolatedDecoder
 from avel_tf.video.live import live_request
+from avel_tf.video.stream_decoder import decode_in_process
 
 
 def _request(path: Any, options: dict[str, Any]) -> DecodeRequest:

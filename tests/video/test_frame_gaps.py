@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 
-from avel_tf.video.frame_gaps import FrameGaps
+from avel_tf.video.decode_summary import FrameGaps
 from avel_tf.video.probe import probe
 from avel_tf.video.source import open_media
 from tests.video.films import TICKS, tone, write_film

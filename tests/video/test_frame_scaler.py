@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from av.video.reformatter import VideoReformatter
 
-from avel_tf.video.frame_scaler import FrameScaler
+from avel_tf.video.frame_sampler import FrameScaler
 
 # Weights of red and blue in the luma of ITU-R BT.601 and BT.709, by FFmpeg's number for them.
 WEIGHTS = {6: (0.299, 0.114), 1: (0.2126, 0.0722)}

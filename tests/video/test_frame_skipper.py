@@ -14,11 +14,10 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from avel_tf.video.clip import Clip
-from avel_tf.video.coded_frame import role_reader
 from avel_tf.video.decode_settings import DecodeSettings
 from avel_tf.video.errors import MediaError
-from avel_tf.video.frame_skipper import FrameSkipper
-from avel_tf.video.sample_times import SampleTimes
+from avel_tf.video.frame_sampler import SampleTimes
+from avel_tf.video.frame_skipper import FrameSkipper, role_reader
 from tests.video.films import SIZE, TICKS, film_writer, numbered
 from tests.video.in_process import decode_blocks, decode_clip
 

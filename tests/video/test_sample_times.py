@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avel_tf.video.sample_times import SampleTimes
+from avel_tf.video.frame_sampler import SampleTimes
 
 TICKS = st.sampled_from([(1, 1000), (1, 90_000), (1001, 30_000), (1, 12_288), (1, 25), (3, 7)])
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avel_tf.engines.graphs import backbone_graphs
+from avel_tf.engines.engine import backbone_graphs
 from avel_tf.engines.tensorflow_engine import TensorFlowEngine
 from avel_tf.features.features import embed_files
 from avel_tf.features.settings import DataSettings
@@ -17,9 +17,9 @@ from avel_tf.video import segment_loader
 from avel_tf.video.decode_request import DecodeRequest
 from avel_tf.video.decode_settings import DecodeSettings
 from avel_tf.video.errors import MediaError
-from avel_tf.video.in_process import decode_in_process
 from avel_tf.video.isolated.decoder import shared_decoder
 from avel_tf.video.segment_loader import SegmentLoader, segments_per_batch
+from avel_tf.video.stream_decoder import decode_in_process
 from tests.processes import wait_until
 from tests.video.films import clicks, write_film
 from tests.video.hostile import POISON, decoder_pids

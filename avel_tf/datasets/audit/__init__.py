@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from avel_tf.datasets.audit.file_facts import FileFacts
-from avel_tf.datasets.audit.finding import Finding
-from avel_tf.datasets.audit.report import AuditReport
+from avel_tf.datasets.audit.report import AuditReport, Finding
 from avel_tf.datasets.audit.run import audit
 from avel_tf.datasets.audit.settings import AuditSettings
 

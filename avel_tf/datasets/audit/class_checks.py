@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from avel_tf.datasets import Dataset
 from avel_tf.datasets.audit.balance import Balance
-from avel_tf.datasets.audit.finding import Finding
+from avel_tf.datasets.audit.report import Finding
 
 # Above this ratio of segments a model gains more from guessing the common class than from learning
 # the rare one; AVE's own ratio is 6.

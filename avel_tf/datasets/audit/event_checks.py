@@ -12,7 +12,7 @@ from avel_tf.datasets import SPLITS, Annotation, Dataset, Video, active_classes
 from avel_tf.datasets.audit.balance import AVE_SECONDS, video_seconds
 from avel_tf.datasets.audit.file_checks import TOLERANCE_S
 from avel_tf.datasets.audit.file_facts import FileFacts
-from avel_tf.datasets.audit.finding import Finding
+from avel_tf.datasets.audit.report import Finding
 
 
 def check_events(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from avel_tf.datasets import Dataset
 from avel_tf.datasets.audit.file_facts import FileFacts
-from avel_tf.datasets.audit.finding import Finding
+from avel_tf.datasets.audit.report import Finding
 from avel_tf.video.video_files import similar_name
 
 # A second belongs to what fills its middle, so a difference of less than half a second moves no

@@ -10,7 +10,7 @@ import numpy as np
 from avel_tf.datasets import SPLITS, Dataset, Video, segment_labels
 from avel_tf.datasets.audit.balance import video_seconds
 from avel_tf.datasets.audit.file_facts import FileFacts
-from avel_tf.datasets.audit.finding import Finding
+from avel_tf.datasets.audit.report import Finding
 
 _REMEDY = "What is measured on them was seen in training: "
 

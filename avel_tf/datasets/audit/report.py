@@ -10,7 +10,29 @@ from pathlib import Path
 from avel_tf.datasets import Dataset
 from avel_tf.datasets.audit.balance import Balance
 from avel_tf.datasets.audit.file_facts import FileFacts
-from avel_tf.datasets.audit.finding import SEVERITIES, Finding
+
+SEVERITIES = ("error", "warning", "note")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One kind of defect, with every place where it was found.
+
+    Args:
+        kind: A short name that stays the same, such as `"missing-file"`.
+        severity: `"error"` (examples are lost, or results will be wrong), `"warning"` (probably
+            not meant), or `"note"` (good to know).
+        title: A sentence that says what is the matter.
+        advice: A sentence that says what to do.
+        items: Name and detail of each place, the worst first.
+    """
+
+    kind: str
+    severity: str
+    title: str
+    advice: str
+    items: tuple[tuple[str, str], ...]
+
 
 _WORST_IN_TEXT = 10
 _CLASSES_IN_TEXT = 40

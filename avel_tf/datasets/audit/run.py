@@ -12,9 +12,8 @@ from avel_tf.datasets.audit.class_checks import check_classes
 from avel_tf.datasets.audit.event_checks import check_events
 from avel_tf.datasets.audit.file_checks import check_files
 from avel_tf.datasets.audit.file_facts import Decode, Probe, Progress, inspect_files
-from avel_tf.datasets.audit.finding import SEVERITIES, Finding
 from avel_tf.datasets.audit.leak_checks import check_leaks
-from avel_tf.datasets.audit.report import AuditReport
+from avel_tf.datasets.audit.report import SEVERITIES, AuditReport, Finding
 from avel_tf.datasets.audit.settings import AuditSettings
 from avel_tf.video.decode import decode_blocks, read_header
 from avel_tf.video.decode_settings import DecodeSettings

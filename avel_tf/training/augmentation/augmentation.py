@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 import tensorflow as tf
 
-from avel_tf.features.batch import Batch
+from avel_tf.features.examples import Batch
 from avel_tf.training.augmentation.cross_modal_mixup import cross_modal_mixup
 from avel_tf.training.augmentation.feature_noise import feature_noise
 from avel_tf.training.augmentation.mixup import mixup

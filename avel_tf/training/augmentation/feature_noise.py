@@ -6,7 +6,7 @@ import math
 
 import tensorflow as tf
 
-from avel_tf.features.batch import Batch
+from avel_tf.features.examples import Batch
 
 # A uniform number from -w to w has the standard deviation w / sqrt(3).
 _WIDTH = math.sqrt(3)

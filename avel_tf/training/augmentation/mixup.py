@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from avel_tf.features.batch import Batch, shuffled
+from avel_tf.features.examples import Batch, shuffled
 
 
 def mixup(batch: Batch, key: tf.Tensor, *, alpha: float) -> Batch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from avel_tf.features.batch import Batch
+from avel_tf.features.examples import Batch
 
 
 def modality_dropout(

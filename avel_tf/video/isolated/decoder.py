@@ -17,10 +17,10 @@ from avel_tf.video.clip import Clip, MediaInfo
 from avel_tf.video.decode_request import DecodeRequest
 from avel_tf.video.decode_settings import DecodeSettings
 from avel_tf.video.errors import MediaError
-from avel_tf.video.isolated.block_memory import BlockMemory
 from avel_tf.video.isolated.process import DecoderDied, DecoderProcess
 from avel_tf.video.isolated.protocol import (
     NONSENSE,
+    BlockMemory,
     decode_message,
     parse_block,
     parse_info,

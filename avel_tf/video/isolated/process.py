@@ -14,8 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from avel_tf.video.isolated.block_memory import BlockMemory
-from avel_tf.video.isolated.protocol import MESSAGE_BYTES
+from avel_tf.video.isolated.protocol import MESSAGE_BYTES, BlockMemory
 
 logger = logging.getLogger(__name__)
 

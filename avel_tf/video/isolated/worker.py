@@ -23,16 +23,17 @@ import numpy as np
 from avel_tf.video.decode_request import DecodeRequest
 from avel_tf.video.decode_settings import DecodeSettings
 from avel_tf.video.errors import MediaError
-from avel_tf.video.in_process import decode_in_process
-from avel_tf.video.isolated.block_memory import SLOTS, BlockMemory
 from avel_tf.video.isolated.protocol import (
     MESSAGE_BYTES,
+    SLOTS,
+    BlockMemory,
     describe_block,
     describe_info,
     parse_request,
 )
 from avel_tf.video.live import STDIN
 from avel_tf.video.probe import probe
+from avel_tf.video.stream_decoder import decode_in_process
 
 # An idle worker ends after this time; the parent starts another when it needs one.
 _IDLE_SECONDS = 120

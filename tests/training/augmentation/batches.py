@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from avel_tf.features.batch import Batch
+from avel_tf.features.examples import Batch
 
 CLASSES = 3
 BACKGROUND = CLASSES

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from avel_tf.features.batch import Batch
+from avel_tf.features.examples import Batch
 from avel_tf.training.augmentation.mixup import mixup
 from tests.training.augmentation.batches import key, random_batch
 
