@@ -1,9 +1,9 @@
-"""Measurements of the pretrained localizer, as a page beside its model card.
+"""Accuracy of the pretrained localizer, as a page for its model card.
 
     python -m pipelines.distill.localizer_tables WORK CLIP... > avel_tf/pretrained/figures.md
 
-WORK is the folder of `localizer.py`; each CLIP, as in `vas/dog/video_02754.mp4`, is shown second by
-second.
+WORK is the folder of `localizer.py`. The page lists the predictions of each CLIP, such as
+`vas/dog/video_02754.mp4`.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ def main() -> None:
             "",
             *class_table(montage["per_class"]),
         ],
-        "AVE classes with pictures and sounds that are not offered": dropped_table(
+        "AVE classes with images and sounds that are not offered": dropped_table(
             measured["dropped"]
         ),
-        "Real clips, and what the backbones have not met": sums_table(measured),
-        "Real clips, second by second": clip_table([clips[name] for name in options.shown]),
+        "Real clips, and files unknown to the backbones": sums_table(measured),
+        "Real clips in detail": clip_table([clips[name] for name in options.shown]),
     }
-    print("# What the localizer that comes with avel-tf was measured at")
-    print("\nWritten by `python -m pipelines.distill.localizer_tables`; the words to it stand in")
-    print("docs/design/pretrained.md.")
+    print("# Accuracy of the pretrained localizer")
+    print("\nWritten by `python -m pipelines.distill.localizer_tables`. docs/design/pretrained.md")
+    print("explains it.")
     for heading, lines in sections.items():
         print(f"\n## {heading}\n", *lines, sep="\n")
 
 
 def class_table(per_class: dict[str, dict[str, Any]]) -> list[str]:
-    """Precision and recall of each class that is offered."""
+    """Precision and recall of each class."""
     lines = ["| class | seconds | precision | recall | F1 |", "|---|---|---|---|---|"]
     for name, row in per_class.items():
         found = [row[key] for key in ("precision", "recall", "f1")]
@@ -62,21 +62,21 @@ def class_table(per_class: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def dropped_table(dropped: dict[str, str]) -> list[str]:
-    """The classes that are not offered, and why."""
+    """Classes that are not offered, with the reason."""
     rows = [f"| {name} | {reason} |" for name, reason in dropped.items()]
-    return ["| not offered | why |", "|---|---|", *rows]
+    return ["| not offered | reason |", "|---|---|", *rows]
 
 
 def sums_table(measured: dict[str, Any]) -> list[str]:
-    """Real clips, and montage of what no backbone has met."""
+    """Results on real clips and on files unknown to the backbones."""
     names = {
         "real_clips": "real clips, all",
-        "real_clips_unseen": "real clips that the backbones have not met",
-        "montage_unseen": "montage of files that the backbones have not met",
+        "real_clips_unseen": "real clips unknown to the backbones",
+        "montage_unseen": "montage of files unknown to the backbones",
     }
     lines = [
-        "| measured on | clips with a class it knows: seconds | right | other seconds | "
-        "false alarms | taken for | other clips | with a false alarm |",
+        "| measured on | clips with a known class: seconds | correct | other seconds | "
+        "false alarms | predicted as | other clips | with a false alarm |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for key, name in names.items():
@@ -99,7 +99,7 @@ def share(part: int, whole: int) -> str:
 def clip_table(clips: Sequence[dict[str, Any]]) -> list[str]:
     """Predicted labels of a clip, equal neighbours joined."""
     lines = [
-        "| clip | its label | right | what the model says, second by second (mean score) |",
+        "| clip | label | correct | predictions by second (mean score) |",
         "|---|---|---|---|",
     ]
     for clip in clips:
