@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
 import re
 import types
 import typing
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,39 @@ def load_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -
     for override in overrides:
         _apply(content, override)
     return _build(Config, content, "")
+
+
+# A configuration as functions take it: a YAML file, a `Config`, or single settings on top of the
+# defaults, as a mapping {"training.epochs": 5} or as a list of "training.epochs=5".
+Configuration = str | Path | Config | Mapping[str, Any] | Sequence[str] | None
+
+
+def resolve_config(config: Configuration, base: str | Path | None = None) -> Config:
+    """The `Config` that an argument of a function describes.
+
+    Args:
+        config: A `Config`; the path of a YAML file; single settings, as a mapping such as
+            `{"training.epochs": 5}` or a list such as `["training.epochs=5"]`; or None.
+        base: A YAML file that single settings, or None, are based on; the defaults when None.
+
+    Raises:
+        ConfigError: The file cannot be read, or a setting is unknown or out of range.
+
+    Example:
+        >>> resolve_config({"training.epochs": 5}).training.epochs
+        5
+    """
+    if isinstance(config, Config):
+        return config
+    if isinstance(config, str | Path):
+        return load_config(config)
+    if isinstance(config, Mapping):
+        try:
+            # Every JSON text is YAML, the language of overrides.
+            config = [f"{key}={json.dumps(value)}" for key, value in config.items()]
+        except TypeError as error:
+            raise ConfigError(f"A setting cannot be written as YAML: {error}") from error
+    return load_config(base, config or ())
 
 
 def differences(began: str, now: Config) -> list[str]:

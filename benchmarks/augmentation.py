@@ -24,8 +24,8 @@ from measuring import timed
 from avel_tf.features.examples import Examples
 from avel_tf.models import ModelSettings, build, fit_normalization
 from avel_tf.training.augmentation.settings import AugmentationSettings
+from avel_tf.training.fit import augmentation_for, compile_model
 from avel_tf.training.settings import TrainingSettings
-from avel_tf.training.train import augmentation_for, compile_model
 
 SECONDS, VISUAL_WIDTH, AUDIO_WIDTH, CLASSES = 10, 2048, 128, 28
 # Steps of one measurement; a call of `fit` costs as much as one of them, in every case alike.

@@ -33,9 +33,9 @@ from avel_tf.features.examples import Examples, load_examples
 from avel_tf.features.feature_store import FeatureStore, FeatureStoreWriter
 from avel_tf.features.features import Features
 from avel_tf.models import ModelSettings, build
+from avel_tf.training.fit import compile_model, fit
 from avel_tf.training.run import probabilities_of
 from avel_tf.training.settings import TrainingSettings
-from avel_tf.training.train import compile_model, train
 
 SECONDS = 10
 RECIPE = Recipe(
@@ -227,7 +227,7 @@ def compare_metrics(store: FeatureStore, folder: Path, options: argparse.Namespa
         for dtype, learned in (("float32", store), ("float16", half)):
             keras.backend.clear_session()
             run = folder / f"{dtype}-{seed}"
-            predict = probabilities_of(train(learned, run, training=settings))
+            predict = probabilities_of(fit(learned, run, training=settings))
             labels: dict[str, dict[str, np.ndarray]] = {}
             for other, test in (("float32", store), ("float16", half)):
                 kept = labels.setdefault(other, {})

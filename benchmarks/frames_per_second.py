@@ -18,8 +18,8 @@ from avel_tf.embeddings import load_audio, load_visual
 from avel_tf.features.examples import Examples
 from avel_tf.models import ModelSettings, build, fit_normalization
 from avel_tf.training.checkpoint import EpochCheckpoint
+from avel_tf.training.fit import compile_model
 from avel_tf.training.settings import TrainingSettings
-from avel_tf.training.train import compile_model
 from avel_tf.video.decode import decode_clip
 
 SECONDS = 10

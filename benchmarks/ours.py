@@ -31,16 +31,16 @@ class Model:
         self.scratch, self.rate, self.backbones = scratch, rate, backbones
         self.engine, self.precision = engine, precision
         self.images: int | None = None  # in one call of the backbones; None takes the default
-        self._localizer: Any = None
+        self._pipeline: Any = None
 
     @property
-    def localizer(self) -> Any:
-        """Loaded with the first case that needs it."""
-        if self._localizer is None:
-            import avel_tf
+    def pipeline(self) -> Any:
+        """The pipeline, opened by the first case that uses it."""
+        if self._pipeline is None:
+            from avel_tf.inference.pipeline import InferencePipeline
 
-            self._localizer = avel_tf.Localizer(self._folder(), engine=self._settings())
-        return self._localizer
+            self._pipeline = InferencePipeline(self._folder(), engine=self._settings())
+        return self._pipeline
 
     def embed(self, images: int) -> Callable[[], Work]:
         """The embed stage on seconds in memory; the amount is in images."""
@@ -75,11 +75,11 @@ class Model:
             cache=str(self.scratch / "cache"),
         )
 
-    def pipeline(self, paths: list[str]) -> Callable[[], Work]:
+    def files(self, paths: list[str]) -> Callable[[], Work]:
         """mp4 to labels."""
 
         def run(paths: list[str] = paths) -> Work:
-            results = list(self.localizer.localize_files(paths))
+            results = [result for _, result in self.pipeline.label_files(paths)]
             assert {result.status for result in results} == {"ok"}
             assert {len(result.seconds) for result in results} == {SECONDS}
             return Work(len(paths))
@@ -89,15 +89,15 @@ class Model:
 
     def predict(self, clips: int, batch: int) -> Callable[[], Work]:
         """Features to probabilities."""
-        recipe = self.localizer.recipe
+        recipe = self.pipeline.model.recipe
         visual, audio, valid, _ = features(batch, recipe.visual.width, recipe.audio.width)
 
         def run() -> Work:
             for _ in range(clips // batch):
-                self.localizer.predict(visual, audio, valid)
+                self.pipeline.label_features(visual, audio, valid)
             return Work(clips // batch * batch)
 
-        self.localizer.predict(visual, audio, valid)
+        self.pipeline.label_features(visual, audio, valid)
         return run
 
 
@@ -133,8 +133,8 @@ def train(clips: int) -> Callable[[], Work]:
     """Training steps of the head, from arrays in memory."""
     from avel_tf.features.examples import Examples
     from avel_tf.models import ModelSettings, build
+    from avel_tf.training.fit import compile_model
     from avel_tf.training.settings import TrainingSettings
-    from avel_tf.training.train import compile_model
 
     examples = Examples(*features(clips))
     settings = TrainingSettings()

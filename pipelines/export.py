@@ -2,13 +2,12 @@
 
     python pipelines/export.py RUN saved_models/NAME
 
-This is what `avel export` does, to be read from top to bottom and changed.
+These are the steps of `avel export`, to be read from top to bottom and changed.
 """
 
 import argparse
 from pathlib import Path
 
-from avel_tf.config import load_config
 from avel_tf.embeddings import load_extractor
 from avel_tf.export.saved_model import export_saved_model
 from avel_tf.training.run import Run
@@ -20,11 +19,11 @@ options = parser.parse_args()
 
 # 1. The head, and the backbones that made the features which it was trained on.
 run = Run(options.run)
-extractor = load_extractor(load_config(options.run / "config.yaml").embeddings)
+extractor = load_extractor(run.config.embeddings)
 run.recipe.require_same(extractor.recipe, ours="the run", theirs="the backbones that load now")
 
-# 2. Both in one graph with the signatures serving_default, embed and from_features, and a twin of
-#    each that takes `valid`.
+# 2. Both in one graph with the signatures serving_default, embed and from_features, and a variant
+#    of each that takes `valid`.
 folder = export_saved_model(
     run.model(),
     extractor,
@@ -34,4 +33,4 @@ folder = export_saved_model(
     metrics=run.metrics,
     postprocessing=run.postprocessing,
 )
-print(f"The SavedModel lies in {folder}")
+print(f"SavedModel: {folder}")

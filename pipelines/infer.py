@@ -2,7 +2,7 @@
 
     python pipelines/infer.py saved_models/NAME RESULTS PATH [PATH ...]
 
-This is what `avel infer` does, to be read from top to bottom and changed.
+These are the steps of `avel infer` without its journal, to be read from top to bottom and changed.
 """
 
 import argparse
@@ -18,12 +18,12 @@ parser.add_argument("results", type=Path)
 parser.add_argument("paths", nargs="+")
 options = parser.parse_args()
 
-# 1. The model says itself how pictures and sound have to be prepared.
+# 1. The exported model contains its backbones and the input format of frames and audio.
 localizer = avel_tf.load(options.model)
 
-# 2. Files named here, and videos in the folders named here, at any depth.
+# 2. Files, and the videos in folders of any depth.
 files = find_inputs(options.paths)
 
-# 3. One result for every file, whatever is wrong with it; written as they come.
-written = write_formats(["jsonl", "csv", "vtt"], localizer.localize_files(files), options.results)
+# 3. One result per file, also for files that cannot be decoded, in several formats.
+written = write_formats(["jsonl", "csv", "vtt"], localizer.localize(files), options.results)
 print(f"{len(files)} files: {', '.join(map(str, written.values()))}")

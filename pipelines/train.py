@@ -2,7 +2,7 @@
 
     python pipelines/train.py DATA RUN [--config pipelines/compact.yaml] [--set a.b=c ...]
 
-These are the steps of `avel_tf.training.job.train_run`, to be read from top to bottom and changed.
+These are the steps of `avel_tf.training.job.train`, to be read from top to bottom and changed.
 """
 
 import argparse
@@ -11,9 +11,9 @@ from pathlib import Path
 from avel_tf.config import load_config
 from avel_tf.evaluation.summary import summary
 from avel_tf.training.features import open_features
+from avel_tf.training.fit import fit
 from avel_tf.training.job import check_folder, fit_on_validation, predict_test, write_metrics
 from avel_tf.training.run import Run
-from avel_tf.training.train import train
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("data", type=Path)
@@ -30,7 +30,7 @@ features = open_features(options.data, config, options.run / "features")
 # 2. The localizer is trained on windows of ten segments, [B, T, Dv] and [B, T, Da] to [B, T, C+1].
 #    The epoch that is best on the validation split is kept; the last one if there is none.
 Run.begin(options.run, config_yaml=config.to_yaml(), labels=features.labels, recipe=features.recipe)
-model = train(
+model = fit(
     features, options.run, model_settings=config.model, training=config.training, on_epoch=print
 )
 

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from avel_tf.config import Config
@@ -26,12 +26,37 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+class SetOption(argparse.Action):
+    """Option that sets one setting, as `--set` does.
+
+    Args:
+        setting: The setting, such as `model.name`.
+    """
+
+    def __init__(self, *args: Any, setting: str, **kwargs: Any) -> None:
+        if "choices" not in kwargs:
+            kwargs.setdefault("metavar", "NAME")
+        super().__init__(*args, **{**kwargs, "dest": "overrides", "default": argparse.SUPPRESS})
+        self.setting = setting
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        namespace.overrides = [*getattr(namespace, "overrides", []), f"{self.setting}={values}"]
+
+
 def add_engine_argument(parser: argparse.ArgumentParser) -> None:
     """`--engine`."""
     from avel_tf.engines.settings import ENGINES
 
     parser.add_argument(
         "--engine",
+        action=SetOption,
+        setting="engine.name",
         choices=ENGINES,
         help="what runs the networks (default: auto, the fastest that is proven on this machine)",
     )
@@ -41,10 +66,7 @@ def config_of(options: argparse.Namespace) -> Config:
     """The configuration that `--config` and `--set` describe."""
     from avel_tf.config import load_config
 
-    overrides = list(options.overrides)
-    if getattr(options, "engine", None):
-        overrides.append(f"engine.name={options.engine}")
-    return load_config(options.config, overrides)
+    return load_config(options.config, options.overrides)
 
 
 def user_errors() -> tuple[type[Exception], ...]:

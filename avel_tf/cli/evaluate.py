@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import avel_tf
 from avel_tf.cli.common import Progress, add_config_arguments
 from avel_tf.cli.paths import input_folder, output_folder
-from avel_tf.utils.lazy_imports import load_tensorflow
 
 if TYPE_CHECKING:
-    from avel_tf.training.evaluate import TrainedModel
+    from avel_tf.config import Configuration
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,55 +58,47 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the metrics, and write them to `--out`."""
-    load_tensorflow()
-    from avel_tf.evaluation.summary import summary
-    from avel_tf.training.evaluate import evaluate_model
+    from avel_tf.config import load_config
 
-    model = _open(options.model, options)
+    config = load_config(options.config, options.overrides) if options.config else options.overrides
     if options.corrupt:
-        return _run_corrupted(model, options)
-    against = _open(options.against, options) if options.against else None
+        return _run_corrupted(options, config)
     with Progress("embedding", "videos") as progress:
-        found = evaluate_model(
-            model, options.data, options.split, against=against, progress=progress
+        evaluation = avel_tf.evaluate(
+            options.model,
+            options.data,
+            split=options.split,
+            against=options.against,
+            config=config,
+            progress=progress,
         )
-    if found.note:
-        print(found.note)
-    print(summary(found.metrics))
+    from avel_tf.evaluation.summary import summary
+
+    if evaluation.note:
+        print(evaluation.note)
+    print(summary(evaluation.metrics))
     if options.out:
-        found.write(options.out)
+        evaluation.write(options.out)
         print(f"Metrics: {options.out / 'metrics.json'}")
-    return 2 if found.metrics["skipped"] else 0
+    return 2 if evaluation.metrics["skipped"] else 0
 
 
-def _open(path: Path, options: argparse.Namespace) -> TrainedModel:
-    from avel_tf.inference.trained_model import open_model
-
-    return open_model(path, options.config, options.overrides)
-
-
-def _run_corrupted(model: TrainedModel, options: argparse.Namespace) -> int:
+def _run_corrupted(options: argparse.Namespace, config: Configuration) -> int:
     """Print accuracy by corruption, severity and model, and write it to `--out`."""
-    from avel_tf.reports.robustness_report import draw_robustness, robustness_table
-    from avel_tf.reports.style import standing_alone
-    from avel_tf.training.evaluate import evaluate_robustness
-    from avel_tf.utils.durable_files import atomic_text
+    from avel_tf.reports.robustness_report import robustness_table, write_robustness
 
-    models = [model, *(_open(path, options) for path in options.beside)]
     with Progress("corrupting", "videos") as progress:
-        found = evaluate_robustness(
-            models,
+        found = avel_tf.evaluate_corrupted(
+            [options.model, *options.beside],
             options.data,
             options.corrupt,
-            options.split,
+            split=options.split,
             clips=options.clips,
+            config=config,
             progress=progress,
         )
     print(robustness_table(found))
     if options.out:
-        with atomic_text(options.out / "robustness.json") as file:
-            file.write(json.dumps(found, indent=2) + "\n")
-        with atomic_text(options.out / "robustness.svg") as file:
-            file.write(standing_alone(draw_robustness(found)))
+        write_robustness(found, options.out)
         print(f"Robustness: {options.out / 'robustness.json'}, robustness.svg")
     return 2 if found["skipped"] else 0

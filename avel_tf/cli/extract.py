@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import avel_tf
 from avel_tf.cli.common import Progress, add_config_arguments, add_engine_argument, config_of
 from avel_tf.cli.paths import output_folder
-from avel_tf.utils.lazy_imports import load_tensorflow
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,14 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Embed every video of a data set."""
-    load_tensorflow()
-    from avel_tf.features.feature_store import is_feature_store
-    from avel_tf.training.features import open_features
-
-    if is_feature_store(options.data):
-        raise ValueError(f"{options.data} holds features already.")
     with Progress("embedding", "videos") as progress:
-        store = open_features(options.data, config_of(options), options.out, progress=progress)
+        store = avel_tf.extract(options.data, options.out, config_of(options), progress=progress)
     counts = ", ".join(f"{store.count(split)} {split}" for split in store.manifest["splits"])
     print(
         f"{options.out}: {counts}; visual {store.recipe.visual.module}, "
@@ -37,7 +31,4 @@ def run(options: argparse.Namespace) -> int:
     )
     for each in store.skipped:
         print(f"left out: {each['video']}: {each['reason']}")
-    total = sum(store.count(split) for split in store.manifest["splits"])
-    if not total:
-        raise ValueError(f"No video of {options.data} could be read.")
     return 2 if store.skipped or store.manifest["remarks"] else 0

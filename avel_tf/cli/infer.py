@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import os
-import sys
-from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from avel_tf.cli.common import Progress, add_config_arguments, add_engine_argument, config_of
 from avel_tf.cli.paths import output_folder
 
 if TYPE_CHECKING:
-    from avel_tf.config import Config
     from avel_tf.engines.selection import EngineChoice
     from avel_tf.events.result import Result
-    from avel_tf.export.exported_model import ExportedModel
-    from avel_tf.inference.run_journal import RunJournal
+    from avel_tf.inference.batch import BatchSummary
 
 DEFAULT_OUT = Path("results")
-# The page of `avel report`, as a format among the others.
-PAGE = "html"
-# What a person reads on a terminal; all of it stands in the results.
+# Limits of the summary on a terminal; the results hold everything.
 MOST_FILES_SHOWN = 10
 MOST_EVENTS_SHOWN = 10
-# Settings that affect no result, so an interrupted run may resume with other values.
-INDIFFERENT = ("media.threads", "inference.live_lookahead_seconds")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,95 +67,68 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """One line for every input; 2 when some are partial or quarantined, 130 when interrupted."""
-    from avel_tf.cli.live import check_folder, is_live, run_live
-    from avel_tf.events.formats import check_formats, write_formats
-    from avel_tf.export.exported_model import ExportedModel
-    from avel_tf.inference.batch import localize_into_journal
-    from avel_tf.inference.localizer import Localizer
-    from avel_tf.inference.run_journal import RunJournal
+    """Write one result per input; returns 2 if some are not ok, 130 when interrupted."""
+    from avel_tf.inference.batch import localize_to_folder
+    from avel_tf.inference.live_run import live_source
 
-    names = check_formats(
-        (each.strip() for each in options.formats.split(",") if each.strip()), also=[PAGE]
-    )
-    # The line per input is the record that every other format, and avel report, derives from.
-    formats = ("jsonl", *(name for name in names if name not in ("jsonl", PAGE)))
     config = config_of(options)
-    live = is_live(options)
-    if live:
-        check_folder(options.out, fresh=options.fresh)
-    skipped: list[str] = []  # what a Mac notes about other files
-    inputs = [] if live else _inputs(options.paths, skipped)
-    model = ExportedModel(options.model or _pretrained(live=live))
-    if not options.trust_model:
-        model.check()
-    localizer = Localizer(
-        model,
-        inference=config.inference,
-        data=config.data,
-        media=config.media,
-        engine=config.engine,
-    )
-    if live:
-        return run_live(options, localizer, formats)
-    engine = localizer.choose_engine(inputs)
-    print(f"Engine: {engine.description}")
-    setup = _setup(model, config, engine)
-    counts: Counter[str] = Counter()
-    shown: list[Result] = []
+    formats = [each.strip() for each in options.formats.split(",") if each.strip()]
+    source = live_source(options.paths, allow_address=options.live)
+    if source is not None:
+        from avel_tf.cli.live import run_live
 
-    def counted(journal: RunJournal) -> Iterator[Result]:
-        for result in journal.results():
-            counts[result.status] += 1
-            if len(inputs) <= MOST_FILES_SHOWN:
-                shown.append(result)
-            yield result
-
-    with RunJournal(
-        options.out,
-        inputs,
-        setup=setup,
-        model=model.name,
-        fresh=options.fresh,
-        follow_links=config.media.follow_links,
-    ) as journal:
-        before = journal.done
-        with Progress("labelling", "files") as progress:
-            complete = localize_into_journal(localizer, journal, progress=progress)
-        try:
-            written = write_formats(formats, counted(journal), options.out)
-            if PAGE in names:
-                from avel_tf.reports.results_report import write_results_report
-
-                written[PAGE] = write_results_report(options.out)
-        except OSError as error:
-            raise OSError(
-                f"The results cannot be written to {options.out}: {error.strerror or error}. Mend "
-                "that, and run the same command again; the labels are kept in its ledger."
-            ) from error
-    for result in shown:
-        print(_said(result))
-    done = sum(counts.values())
-    print(
-        f"{done} file{'' if done == 1 else 's'}: "
-        + ", ".join(f"{counts[status]} {status}" for status in ("ok", "partial", "quarantined"))
-        + (f" ({before} of them done before)" if before else "")
-    )
-    if skipped:
-        print(
-            f"{len(skipped)} file{'' if len(skipped) == 1 else 's'} named ._* skipped: a Mac keeps "
-            "notes about other files there, no video"
+        return run_live(options, source, formats, config)
+    with Progress("labelling", "files") as progress:
+        summary = localize_to_folder(
+            options.paths,
+            options.out,
+            options.model,
+            config=config,
+            formats=formats,
+            fresh=options.fresh,
+            trust_model=options.trust_model,
+            on_engine=lambda engine: _print_engine(options.model, engine),
+            progress=progress,
         )
-    print("Results: " + ", ".join(str(path) for name, path in written.items() if name != PAGE))
-    if PAGE in written:
-        print(f"To look at: {written[PAGE]}")
-    if not complete:
-        print(f"Interrupted; the same command does the other {len(inputs) - done} files.")
+    _print_summary(summary)
+    if not summary.complete:
         return 130
-    return 0 if counts["ok"] == len(inputs) else 2
+    return 0 if summary.counts["ok"] == summary.inputs else 2
 
 
-def _said(result: Result) -> str:
+def _print_engine(model: Path | None, engine: EngineChoice) -> None:
+    from avel_tf.pretrained import describe, find_pretrained
+
+    if model is None:
+        print(*describe(find_pretrained()), sep="\n")
+    print(f"Engine: {engine.description}", flush=True)
+
+
+def _print_summary(summary: BatchSummary) -> None:
+    from avel_tf.events.result import STATUSES, read_results
+
+    if summary.inputs <= MOST_FILES_SHOWN:
+        for result in read_results(summary.written["jsonl"]):
+            print(format_result(result))
+    counts = ", ".join(f"{summary.counts[status]} {status}" for status in STATUSES)
+    resumed = f" ({summary.resumed} of them done before)" if summary.resumed else ""
+    print(f"{_files(summary.done)}: {counts}{resumed}")
+    if summary.skipped:
+        print(f"{_files(len(summary.skipped))} named ._* skipped: macOS sidecar files, no videos")
+    written = {name: path for name, path in summary.written.items() if name != "html"}
+    print("Results: " + ", ".join(map(str, written.values())))
+    if "html" in summary.written:
+        print(f"Report: {summary.written['html']}")
+    if not summary.complete:
+        left = summary.inputs - summary.done
+        print(f"Interrupted; run the same command again for the other {_files(left)}.")
+
+
+def _files(count: int) -> str:
+    return f"{count} file{'' if count == 1 else 's'}"
+
+
+def format_result(result: Result) -> str:
     """One-line summary of a file's result."""
     from avel_tf.reports.video_names import shown_name
     from avel_tf.reports.video_view import span_text
@@ -178,51 +140,7 @@ def _said(result: Result) -> str:
     if len(result.events) > MOST_EVENTS_SHOWN:
         found.append(f"{len(result.events) - MOST_EVENTS_SHOWN} more")
     if not found and result.status != "quarantined":
-        found.append("nothing that the model knows is both heard and seen")
+        found.append("no known event detected")
     if result.reason:
         found.append(f"{result.status}: {shown_name(result.reason)}")
     return f"{shown_name(result.video)}: {'; '.join(found)}"
-
-
-def _inputs(paths: list[str], skipped: list[str]) -> list[str]:
-    from avel_tf.inference.inputs import find_inputs
-    from avel_tf.reports.video_names import shown_name
-    from avel_tf.video.video_files import similar_name
-
-    named = ", ".join(map(shown_name, paths))
-    if not any(os.path.lexists(path) for path in paths):
-        near = similar_name(paths[0])
-        hint = f". The nearest name there is {near!r}." if near else ""
-        raise ValueError(f"There is no such file or folder: {named}{hint}")
-    inputs = find_inputs(paths, skipped=skipped)
-    if not inputs:
-        notes = f", only {len(skipped)} named ._*, a Mac's notes about others" if skipped else ""
-        raise ValueError(f"There are no video files in {named}{notes}.")
-    return inputs
-
-
-def _pretrained(*, live: bool) -> Path:
-    """The model that comes with the package, which says what it knows."""
-    from avel_tf.pretrained import describe, find_pretrained
-
-    model = find_pretrained()
-    # A live stream's standard output is for its seconds alone.
-    print(*describe(model), sep="\n", file=sys.stderr if live else sys.stdout, flush=True)
-    return model
-
-
-def _setup(model: ExportedModel, config: Config, engine: EngineChoice) -> dict[str, Any]:
-    """Settings that affect results and so must not change within a results folder."""
-    from avel_tf import __version__
-
-    setup: dict[str, Any] = {
-        "avel_tf": __version__,
-        "model": model.name,
-        "model sha256": model.fingerprint,
-        "engine": engine.description,
-        "engine.batch_pictures": config.engine.batch_pictures,
-    }
-    for section, settings in (("inference", config.inference), ("media", config.media)):
-        for key, value in dataclasses.asdict(settings).items():
-            setup[f"{section}.{key}"] = value
-    return {key: value for key, value in setup.items() if key not in INDIFFERENT}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from avel_tf.cli.common import Progress, add_config_arguments, config_of
+import avel_tf
+from avel_tf.cli.common import Progress, SetOption, add_config_arguments, config_of
 from avel_tf.cli.paths import output_folder
-from avel_tf.utils.lazy_imports import load_tensorflow
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,10 +17,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=output_folder, required=True, metavar="RUN")
     parser.add_argument(
-        "--model", help="avel (default), bi_avatt, bi_vaatt, audio_only or visual_only"
+        "--model",
+        action=SetOption,
+        setting="model.name",
+        help="avel (default), bi_avatt, bi_vaatt, audio_only or visual_only",
     )
     parser.add_argument(
         "--supervision",
+        action=SetOption,
+        setting="training.supervision",
         help="full (default), or weak: training uses the events of a video without their times",
     )
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="train N times")
@@ -34,17 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train, choose the epoch on validation, evaluate once on test."""
-    if options.model:
-        options.overrides = [*options.overrides, f"model.name={options.model}"]
-    if options.supervision:
-        options.overrides = [*options.overrides, f"training.supervision={options.supervision}"]
     config = config_of(options)
-    load_tensorflow()
-    from avel_tf.evaluation.summary import summary
-    from avel_tf.training.job import train_run
-
     with Progress("embedding", "videos") as progress:
-        result = train_run(
+        trained = avel_tf.train(
             options.data,
             options.out,
             config,
@@ -58,9 +55,12 @@ def run(options: argparse.Namespace) -> int:
             ),
             progress=progress,
         )
-    print(summary(result.metrics))
+    from avel_tf.evaluation.summary import summary
+
+    assert trained.metrics and trained.features  # a run that was just trained has both
+    print(summary(trained.metrics))
     print(f"Run: {options.out}")
-    return 2 if result.features.skipped else 0
+    return 2 if trained.features.skipped else 0
 
 
 def _print_epoch(row: dict[str, float], epochs: int) -> None:

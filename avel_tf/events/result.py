@@ -8,12 +8,15 @@ from collections.abc import Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from avel_tf.events.event import TIME_DECIMALS, Event, check_span, checked_seconds, second_spans
 from avel_tf.events.labels import Labels, did_you_mean
+
+if TYPE_CHECKING:
+    import pandas
 
 SCHEMA = 1
 STATUSES = ("ok", "partial", "quarantined")
@@ -76,7 +79,7 @@ class Segment:
         _round_span(self)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """Result of one input file; every input has exactly one.
 
@@ -148,10 +151,76 @@ class Result:
                 f"Received: {list(self.audio_track)!r}."
             )
 
-    def to_json(self) -> str:
-        """The result as one line of pure ASCII JSON, without the line's end.
+    def __repr__(self) -> str:
+        found = [f"{each.label} {each.start:g}-{each.end:g} s" for each in self.events[:3]]
+        if len(self.events) > 3:
+            found.append(f"{len(self.events) - 3} more")
+        events = ", ".join(found) or "no event"
+        parts = [f"{self.status}: {self.reason}" if self.reason else self.status]
+        if self.status != "quarantined":
+            parts += [f"{len(self.seconds)} segments", events]
+        return f"<Result {self.video!r}: {'; '.join(parts)}>"
 
-        Bytes of a file name that are no UTF-8 stand in it as `\\udc80` ... `\\udcff`, which
+    def to_dataframe(self, what: str = "segments") -> pandas.DataFrame:
+        """Convert the segments or the events to a pandas data frame.
+
+        Args:
+            what: `"segments"` or `"events"`.
+
+        Returns:
+            A row per segment or event with the columns `video`, `start`, `end`, `label`, `score`;
+            times in seconds.
+
+        Raises:
+            ImportError: pandas is not installed.
+            ValueError: `what` is neither.
+
+        Example:
+            >>> result.to_dataframe("events")
+                 video  start  end label  score
+            0  dog.mp4    2.0  7.0  Bark   0.93
+        """
+        if what not in ("segments", "events"):
+            raise ValueError(
+                f"to_dataframe takes 'segments' or 'events'. Received: {what!r}."
+                f"{did_you_mean(str(what), ('segments', 'events'))}"
+            )
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError("to_dataframe needs pandas: pip install pandas") from error
+        spans = self.seconds if what == "segments" else self.events
+        columns = ("start", "end", "label", "score")
+        rows = [(self.video, *(getattr(each, name) for name in columns)) for each in spans]
+        return pandas.DataFrame(rows, columns=["video", *columns])
+
+    def save(self, path: str | Path, format: str | None = None) -> Path:
+        """Write the result to a file.
+
+        Args:
+            path: The file; its folder is created if it is missing.
+            format: `jsonl`, `csv`, `vtt` or `srt`; the suffix of the path when None.
+
+        Returns:
+            The file.
+
+        Raises:
+            ValueError: The format is unknown.
+            OSError: The file cannot be written.
+
+        Example:
+            >>> result.save("dog.srt")
+            PosixPath('dog.srt')
+        """
+        # The formats are written from results, so they import this module.
+        from avel_tf.events.formats import write_result
+
+        return write_result(self, path, format)
+
+    def to_json(self) -> str:
+        """The result as one line of ASCII JSON, without a newline.
+
+        Bytes of a file name that are not UTF-8 are written as `\\udc80` ... `\\udcff`, which
         `os.fsencode` turns back into the bytes.
 
         Returns:

@@ -1,26 +1,170 @@
-"""Files through a localizer into a ledger."""
+"""Batch runs: many files into one results folder, resumable by its journal."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
-from collections.abc import Callable, Generator, Sequence
-from typing import Protocol
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
 
+from avel_tf import __version__
+from avel_tf.config import Config, Configuration, resolve_config
+from avel_tf.engines.selection import EngineChoice
+from avel_tf.events.formats import check_formats, write_formats
 from avel_tf.events.result import Result
+from avel_tf.export.exported_model import ExportedModel
+from avel_tf.inference.inputs import require_inputs
+from avel_tf.inference.pipeline import InferencePipeline
 from avel_tf.inference.run_journal import RunJournal
 from avel_tf.inference.stop_signal import StopSignal
+from avel_tf.pretrained import find_pretrained
+from avel_tf.reports.results_report import write_results_report
 
-# Files given to the decoders at a time. At its end the decoders run empty, for less than one file
-# in this many; and it bounds how many files can be in hand, also where most of them are broken
-# and none gives a second of video.
+# Files handed to the decoders at a time. At the end of a chunk the decoders run empty, for less
+# than one file in this many. It also bounds the number of files in progress where most are broken
+# and none has a segment.
 CHUNK_FILES = 1_024
+# The page of `avel report`, as a format beside those of `avel_tf.events.formats`.
+PAGE = "html"
+# Settings that affect no result, so an interrupted run may resume with other values.
+INDIFFERENT = ("media.threads", "inference.live_lookahead_seconds")
 
 
-class LocalizesFiles(Protocol):
-    """Interface of a `Localizer` that a batch run uses."""
+@dataclass(frozen=True)
+class BatchSummary:
+    """Summary of a batch run.
 
-    def localize_unordered(
+    Attributes:
+        inputs: Number of input files.
+        counts: Number of results by status: `ok`, `partial`, `quarantined`.
+        resumed: Number of results that an earlier run had recorded.
+        skipped: macOS sidecar files that were left out.
+        written: Output files and folders by format.
+        complete: False if a signal stopped the run; the same call resumes it.
+    """
+
+    inputs: int
+    counts: Counter[str]
+    resumed: int
+    skipped: list[str]
+    written: dict[str, Path]
+    complete: bool
+
+    @property
+    def done(self) -> int:
+        """Number of files with a result."""
+        return sum(self.counts.values())
+
+
+def localize_to_folder(
+    paths: list[str],
+    folder: str | Path,
+    model: str | Path | ExportedModel | None = None,
+    *,
+    config: Configuration = None,
+    formats: Sequence[str] = ("jsonl", "csv", "vtt", PAGE),
+    fresh: bool = False,
+    trust_model: bool = False,
+    on_engine: Callable[[EngineChoice], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> BatchSummary:
+    """Label files and write their results to a folder.
+
+    An interrupted run resumes where it stopped: files with a recorded result are not labelled
+    again. SIGINT or SIGTERM finishes the files in progress and writes what is done.
+
+    Args:
+        paths: Files, and folders of any depth.
+        folder: Results folder.
+        model: An exported model, or its folder; the pretrained one when None.
+        config: Settings of inference, decoder and engine; the defaults when None.
+        formats: Output formats; `jsonl` is always written.
+        fresh: Discard the results of an earlier run in the folder.
+        trust_model: Use a model whose files do not match its manifest.
+        on_engine: Called with the engine before the first file.
+        progress: Called after each file with the number done and the total.
+
+    Returns:
+        Counts and output files.
+
+    Raises:
+        ModelError: The model cannot be opened, or does not match its manifest.
+        ValueError: There are no such files, or a format is unknown.
+        RunJournalError: Another run writes to the folder, or its results were made with another
+            model or other settings.
+        OSError: The folder cannot be written.
+    """
+    config = resolve_config(config)
+    names = check_formats(formats, also=[PAGE])
+    skipped: list[str] = []
+    inputs = require_inputs(paths, skipped=skipped)
+    model = open_exported(model, trust=trust_model)
+    pipeline = pipeline_of(model, config)
+    engine = pipeline.choose_engine(inputs)
+    if on_engine:
+        on_engine(engine)
+    counts: Counter[str] = Counter()
+
+    def counted(journal: RunJournal) -> Iterator[Result]:
+        for result in journal.results():
+            counts[result.status] += 1
+            yield result
+
+    with RunJournal(
+        folder,
+        inputs,
+        setup=_setup(model, config, engine),
+        model=model.name,
+        fresh=fresh,
+        follow_links=config.media.follow_links,
+    ) as journal:
+        resumed = journal.done
+        complete = localize_into_journal(pipeline, journal, progress=progress)
+        try:
+            written = write_formats(with_jsonl(names), counted(journal), folder)
+            if PAGE in names:
+                written[PAGE] = write_results_report(Path(folder))
+        except OSError as error:
+            raise OSError(
+                f"The results cannot be written to {folder}: {error.strerror or error}. Fix that "
+                f"and run the same command again; the results so far are kept in the journal."
+            ) from error
+    return BatchSummary(len(inputs), counts, resumed, skipped, written, complete)
+
+
+def open_exported(model: str | Path | ExportedModel | None, *, trust: bool) -> ExportedModel:
+    """Open an exported model, the pretrained one when None, and check it unless trusted."""
+    if not isinstance(model, ExportedModel):
+        model = ExportedModel(find_pretrained() if model is None else model)
+    if not trust:
+        model.check()
+    return model
+
+
+def pipeline_of(model: ExportedModel, config: Config) -> InferencePipeline:
+    """The pipeline of a model with the settings of a configuration."""
+    return InferencePipeline(
+        model,
+        inference=config.inference,
+        data=config.data,
+        media=config.media,
+        engine=config.engine,
+    )
+
+
+def with_jsonl(names: Sequence[str]) -> tuple[str, ...]:
+    """Formats to write: `jsonl`, from which reports are made, and the others but the page."""
+    return ("jsonl", *(name for name in names if name not in ("jsonl", PAGE)))
+
+
+class LabelsFiles(Protocol):
+    """Interface of an `InferencePipeline` that a journal needs."""
+
+    def label_files(
         self,
         paths: Sequence[str],
         *,
@@ -30,21 +174,23 @@ class LocalizesFiles(Protocol):
 
 
 def localize_into_journal(
-    localizer: LocalizesFiles,
+    pipeline: LabelsFiles,
     journal: RunJournal,
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> bool:
-    """Label what a ledger says is missing; suspects one at a time, when all others are done.
+    """Label the files that a journal has no result of.
+
+    Files that were in progress when a process died are labelled last, one at a time.
 
     Args:
-        localizer: The model at work.
-        journal: An open ledger.
-        progress: Called after each file with how many inputs are done, and of how many.
+        pipeline: The model.
+        journal: An open journal.
+        progress: Called after each file with the number done and the total.
 
     Returns:
-        Whether all was done; `False` when a signal stopped it. The files in hand are finished
-        then, and no further one is opened. A second signal gives up those in hand as well.
+        True if all files are done, False if a signal stopped the run. The files in progress are
+        finished then, and no further one is opened. A second signal abandons those in progress.
     """
     done = journal.done
     chunks: list[Sequence[str]] = [
@@ -57,7 +203,7 @@ def localize_into_journal(
                 break
             try:
                 with contextlib.closing(
-                    localizer.localize_unordered(
+                    pipeline.label_files(
                         chunk, on_open=journal.attempt, should_stop=lambda: stop.asked
                     )
                 ) as results:
@@ -67,8 +213,23 @@ def localize_into_journal(
                         if progress:
                             progress(done, len(journal.inputs))
             except Exception as error:
-                # Whatever it led to, the user wants to read why the ledger could not be written.
+                # The failure to write the journal is the cause of any error that followed it.
                 if journal.failure is not None:
                     raise journal.failure from error
                 raise
     return done == len(journal.inputs)
+
+
+def _setup(model: ExportedModel, config: Config, engine: EngineChoice) -> dict[str, Any]:
+    """Settings that affect results and so must not change within a results folder."""
+    setup: dict[str, Any] = {
+        "avel_tf": __version__,
+        "model": model.name,
+        "model sha256": model.fingerprint,
+        "engine": engine.description,
+        "engine.batch_pictures": config.engine.batch_pictures,
+    }
+    for section, settings in (("inference", config.inference), ("media", config.media)):
+        for key, value in dataclasses.asdict(settings).items():
+            setup[f"{section}.{key}"] = value
+    return {key: value for key, value in setup.items() if key not in INDIFFERENT}

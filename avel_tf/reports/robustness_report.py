@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from avel_tf.reports.style import INK, MUTED, PALETTE, figure_to_svg, new_figure, style
+from avel_tf.reports.style import (
+    INK,
+    MUTED,
+    PALETTE,
+    figure_to_svg,
+    new_figure,
+    standing_alone,
+    style,
+)
+from avel_tf.utils.durable_files import atomic_text
 
 _COLUMNS = 4  # panels side by side on a page
 _MARKERS = "osD^v"
@@ -34,6 +45,14 @@ def robustness_table(found: Mapping[str, Any]) -> str:
             f"{'background' if each['truth'] == 'background' else 'as labelled'} |"
         )
     return "\n".join(lines)
+
+
+def write_robustness(found: Mapping[str, Any], folder: Path) -> None:
+    """Write `robustness.json` and the figure `robustness.svg` to a folder."""
+    with atomic_text(folder / "robustness.json") as file:
+        file.write(json.dumps(found, indent=2) + "\n")
+    with atomic_text(folder / "robustness.svg") as file:
+        file.write(standing_alone(draw_robustness(found)))
 
 
 def severity_text(condition: Mapping[str, Any]) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from avel_tf.config import Config, load_config
+from avel_tf.config import Config, Configuration, resolve_config
 from avel_tf.datasets import Dataset, Video, load_dataset
 from avel_tf.embeddings.extractor import load_extractor
 from avel_tf.embeddings.recipe import Recipe
@@ -54,31 +54,25 @@ class TrainedModel:
     config: Config
 
     @classmethod
-    def of_run(
-        cls,
-        folder: str | Path,
-        config: str | Path | None = None,
-        overrides: Iterable[str] = (),
-    ) -> TrainedModel:
-        """Open a training run.
+    def of_run(cls, run: Run, config: Configuration = None) -> TrainedModel:
+        """Load the model of a training run.
 
         Args:
-            folder: Folder of the run.
-            config: A configuration file; that of the run when None.
-            overrides: Settings on top of it, as `section.key=value`.
+            run: The run.
+            config: Settings instead of those of the run, or single ones on top of them.
         """
-        run = Run(folder)
         return cls(
             run.folder,
             probabilities_of(run.model(), run.postprocessing.temperature),
             run.recipe,
             run.labels,
             run.postprocessing,
-            load_config(config or run.folder / "config.yaml", overrides),
+            resolve_config(config, run.folder / "config.yaml"),
         )
 
 
-class Evaluation(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Evaluation:
     """Result of an evaluation.
 
     Attributes:
@@ -86,12 +80,23 @@ class Evaluation(NamedTuple):
         outcomes: Content of `predictions.jsonl`, one entry per video.
         labels: The classes.
         note: A sentence about segments with more labels than the model can give, or None.
+
+    Example:
+        >>> evaluation = avel_tf.evaluate("RUN", "DATA", split="validation")
+        >>> evaluation.metrics["segment_accuracy"]
+        0.94
+        >>> evaluation.write("EVALUATION")
     """
 
     metrics: dict[str, Any]
     outcomes: list[ClipOutcome]
     labels: Labels
     note: str | None = None
+
+    def __repr__(self) -> str:
+        keys = ("videos", "segment_accuracy", "segment_f1", "event_f1")
+        found = [f"{key}={self.metrics[key]!r}" for key in keys if key in self.metrics]
+        return f"<Evaluation: {', '.join(found)}>"
 
     def write(self, folder: str | Path) -> None:
         """Write `metrics.json` and `predictions.jsonl` to a folder."""

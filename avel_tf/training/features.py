@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from avel_tf.config import Config
+from avel_tf.config import Config, Configuration, resolve_config
 from avel_tf.datasets import Dataset, DatasetError, DatasetSettings, load_dataset
 from avel_tf.embeddings.extractor import load_extractor
 from avel_tf.features.annotation_changes import AnnotationChanges, annotation_changes, relabel
@@ -16,6 +16,55 @@ from avel_tf.features.feature_store import FeatureStore, is_feature_store
 
 # A data set, its features, or the path of either.
 Data = str | Path | Dataset | FeatureStore
+
+
+def extract(
+    dataset: str | Path | Dataset,
+    folder: str | Path,
+    config: Configuration = None,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> FeatureStore:
+    """Decode and embed every video of a data set, once.
+
+    An interrupted extraction resumes at the group of videos it was working on. A video that cannot
+    be read is left out and listed in `FeatureStore.skipped`.
+
+    Args:
+        dataset: A data set or its path.
+        folder: Folder of the feature store.
+        config: Settings of the data set, the decoder, the embeddings and the engine: a YAML file,
+            a `Config`, or a mapping such as `{"embeddings.visual.module": "compact"}`; the
+            defaults when None.
+        progress: Called after each video with the number done and the total.
+
+    Returns:
+        The feature store: visual float32 [T, Dv], audio float32 [T, Da] and labels of each video.
+
+    Raises:
+        ConfigError: A setting is unknown or out of range.
+        DatasetError: The annotations cannot be read.
+        ModuleUnavailableError: A backbone cannot be loaded.
+        ValueError: `dataset` is a feature store, or no video could be read.
+
+    Example:
+        >>> features = avel_tf.extract("DATA", "FEATURES", {"embeddings.visual.module": "compact"})
+        >>> features.count("train")
+        110
+    """
+    if isinstance(dataset, FeatureStore) or (
+        not isinstance(dataset, Dataset) and is_feature_store(dataset)
+    ):
+        name = dataset.folder if isinstance(dataset, FeatureStore) else dataset
+        raise ValueError(f"{name} is a feature store already. Expected a data set of video files.")
+    store = open_features(dataset, resolve_config(config), folder, progress=progress)
+    if not any(store.count(split) for split in store.manifest["splits"]):
+        name = dataset.root if isinstance(dataset, Dataset) else dataset
+        raise ValueError(
+            f"No video of {name} could be read. The first reason: "
+            f"{store.skipped[0]['reason'] if store.skipped else 'the data set is empty'}"
+        )
+    return store
 
 
 def open_features(

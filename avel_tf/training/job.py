@@ -7,11 +7,11 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 
-from avel_tf.config import Config, differences
+from avel_tf.config import Config, Configuration, differences, resolve_config
 from avel_tf.embeddings import compact
 from avel_tf.embeddings.recipe import Recipe
 from avel_tf.embeddings.settings import (
@@ -30,10 +30,10 @@ from avel_tf.events.postprocessing import Postprocessing
 from avel_tf.features.annotation_changes import AnnotationChanges
 from avel_tf.features.feature_store import SPLITS, FeatureStore, is_feature_store
 from avel_tf.models.settings import NO_MAPS
-from avel_tf.reports.training_figures import read_history, write_plots
+from avel_tf.reports.training_figures import write_plots
 from avel_tf.training.features import Data, open_features
+from avel_tf.training.fit import fit
 from avel_tf.training.run import Run, probabilities_of
-from avel_tf.training.train import train
 
 # Files that the best seed's run gives to the folder of a job with several seeds.
 RUN_FILES = (
@@ -43,24 +43,10 @@ RUN_FILES = (
 OnEpoch = Callable[[dict[str, float]], None]
 
 
-class TrainingResult(NamedTuple):
-    """Result of a training job.
-
-    Attributes:
-        run: The finished run.
-        metrics: Content of its `metrics.json`.
-        features: The features that it was trained on.
-    """
-
-    run: Run
-    metrics: dict[str, Any]
-    features: FeatureStore
-
-
-def train_run(
+def train(
     data: Data,
     folder: str | Path,
-    config: Config | None = None,
+    config: Configuration = None,
     *,
     seeds: int = 1,
     resume: bool = False,
@@ -68,7 +54,7 @@ def train_run(
     on_seed: Callable[[int], None] | None = None,
     on_relabel: Callable[[AnnotationChanges], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> TrainingResult:
+) -> Run:
     """Train a localizer, fit its postprocessing on validation, and evaluate it once on test.
 
     Nothing is printed. The folder receives the configuration, the model, the history, the fitted
@@ -78,8 +64,9 @@ def train_run(
     Args:
         data: A data set, a feature store, or the path of either.
         folder: Folder of the run.
-        config: Every setting; the defaults when None. If `data` is a feature store, the embedding
-            settings are taken from it.
+        config: Settings: a YAML file, a `Config`, or a mapping such as `{"training.epochs": 5}`;
+            the defaults when None. If `data` is a feature store, the embedding settings are taken
+            from it.
         seeds: Number of runs, with the seeds `training.seed`, `training.seed + 1` and so on. With
             more than one, each run has a folder `seed-N`, and the folder itself receives the model
             that is best on validation and the metrics of all.
@@ -91,18 +78,20 @@ def train_run(
         progress: Called after each extracted video with the number done and the total.
 
     Returns:
-        The run, its metrics and its features.
+        The finished run.
 
     Raises:
+        ConfigError: A setting is unknown or out of range.
+        DatasetError: The annotations cannot be read.
         ValueError: The folder holds something else or a run with other settings, the features do
             not suit the settings, or no split can be evaluated.
 
     Example:
-        >>> result = train_run("DATA", "RUN", load_config("pipelines/compact.yaml"))
-        >>> result.metrics["segment_accuracy"]
+        >>> run = avel_tf.train("DATA", "RUN", {"training.epochs": 5})
+        >>> run.metrics["segment_accuracy"]
         0.92
     """
-    config, folder = config or Config(), Path(folder)
+    config, folder = resolve_config(config), Path(folder)
     if isinstance(data, FeatureStore):
         config = with_recipe(config, data.recipe)
     elif isinstance(data, str | Path) and is_feature_store(data):
@@ -123,8 +112,8 @@ def train_run(
         data, config, folder / "features", reuse=resume, on_relabel=begin_anew, progress=progress
     )
     if seeds == 1:
-        metrics = _train_once(store, folder, config, resume=resume, on_epoch=on_epoch)
-        return TrainingResult(Run(folder), metrics, store)
+        _train_once(store, folder, config, resume=resume, on_epoch=on_epoch)
+        return Run(folder, features=store)
 
     # Written first, because a resumed job is checked against it.
     folder.mkdir(parents=True, exist_ok=True)
@@ -144,7 +133,7 @@ def train_run(
     metrics = aggregate_seeds(all_metrics)
     write_metrics(folder, metrics)
     write_plots(folder, metrics, store.labels)
-    return TrainingResult(Run(folder), metrics, store)
+    return Run(folder, features=store)
 
 
 def _train_once(
@@ -161,7 +150,7 @@ def _train_once(
         recipe=store.recipe,
         features=store.digests,
     )
-    model = train(
+    model = fit(
         store,
         folder,
         model_settings=config.model,
@@ -297,4 +286,4 @@ def _discard_training(folder: Path) -> None:
 
 
 def _rank_on_validation(folder: Path) -> float:
-    return max(rank(row)[0] for row in read_history(folder / "history.csv"))
+    return max(rank(row)[0] for row in Run(folder).history)

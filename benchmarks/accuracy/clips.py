@@ -15,8 +15,8 @@ from avel_tf.events.labels import Labels
 from avel_tf.features.examples import load_examples
 from avel_tf.features.feature_store import FeatureStore, FeatureStoreWriter
 from avel_tf.features.features import Features
+from avel_tf.training.fit import fit
 from avel_tf.training.run import probabilities_of
-from avel_tf.training.train import train
 
 # Clips in one call of the trained network.
 AT_ONCE = 256
@@ -101,7 +101,7 @@ def trained_probabilities(
     """
     config = load_config(overrides=[*overrides, f"training.seed={seed}"])
     before = time.process_time()
-    model = train(store, folder, model_settings=config.model, training=config.training)
+    model = fit(store, folder, model_settings=config.model, training=config.training)
     cost = time.process_time() - before
     predict = probabilities_of(model)
     parts = [

@@ -60,7 +60,7 @@ def records(out: Path) -> dict[bytes, dict]:
     return {os.path.basename(os.fsencode(record["video"])): record for record in found}
 
 
-def test_each_video_has_one_line_and_the_exit_says_that_some_failed(inferred):
+def test_each_video_has_one_line_and_failures_set_the_exit_code(inferred):
     code, out = inferred
     status = {name: record["status"] for name, record in records(out).items()}
     assert status == {
@@ -165,8 +165,8 @@ def test_what_was_found_is_said_and_there_is_a_page(tree, exported, tmp_path, mo
         assert (
             f"{event.label} {event.start:g}–{event.end:g} s ({event.score:.2f})" in said[paths[0]]
         )
-    assert result.events or "nothing that the model knows" in said[paths[0]]
-    assert said["To look at"] == "To look at: results/index.html"
+    assert result.events or "no known event detected" in said[paths[0]]
+    assert said["Report"] == "Report: results/index.html"
     assert "a.mp4" in (tmp_path / "results" / "index.html").read_text(encoding="utf-8")
 
 
@@ -202,18 +202,18 @@ def test_a_link_is_followed_when_asked(tree, exported, tmp_path):
 
 
 def test_an_interrupt_leaves_the_results_of_the_run_before(tree, exported, tmp_path, monkeypatch):
-    from avel_tf.inference import localizer
+    from avel_tf.inference.pipeline import InferencePipeline
 
     assert infer(tree / "a.mp4", model=exported, out=tmp_path) == 0
     before = (tmp_path / "results.jsonl").read_bytes()
-    finish = localizer.Localizer.result
+    finish = InferencePipeline.result
 
     def interrupted(self, path, *rest):
         if path.endswith("long.mp4"):
             raise KeyboardInterrupt
         return finish(self, path, *rest)
 
-    monkeypatch.setattr(localizer.Localizer, "result", interrupted)
+    monkeypatch.setattr(InferencePipeline, "result", interrupted)
     code = infer(tree / "a.mp4", tree / "long.mp4", model=exported, out=tmp_path)
     assert code == 130
     assert (tmp_path / "results.jsonl").read_bytes() == before

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from avel_tf.cli.live import forget_files, is_live
+from avel_tf.inference.live_run import discard_batch_run, live_source
 from avel_tf.inference.run_journal import RunJournal, RunJournalError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,7 +20,9 @@ import argparse, sys
 from pathlib import Path
 from types import SimpleNamespace
 import avel_tf.inference.live as live
+import avel_tf.inference.live_run as live_run
 from avel_tf.cli.live import run_live
+from avel_tf.config import Config
 from avel_tf.events.result import Result, Segment
 
 def localize_live(localizer, source, *, on_segment, should_stop):
@@ -32,11 +33,16 @@ def localize_live(localizer, source, *, on_segment, should_stop):
         on_segment(live.LiveSegment(second, 0.1))
     return Result(source, "ok", None, float(len(seconds)), tuple(seconds), model="demo/1")
 
-live.localize_live = localize_live
-localizer = SimpleNamespace(choose_engine=lambda _: SimpleNamespace(description="none"))
-options = argparse.Namespace(paths=["-"], out=Path(sys.argv[1]), fresh="fresh" in sys.argv)
+live_run.localize_live = localize_live
+live_run.open_exported = lambda model, trust: model
+live_run.pipeline_of = lambda model, config: SimpleNamespace(
+    choose_engine=lambda: SimpleNamespace(description="none")
+)
+options = argparse.Namespace(
+    model=Path("demo"), out=Path(sys.argv[1]), fresh="fresh" in sys.argv, trust_model=False
+)
 try:
-    code = run_live(options, localizer, ("jsonl",))
+    code = run_live(options, "-", ["jsonl"], Config())
 except OSError as error:
     print(type(error).__name__, error, file=sys.stderr)
     code = 1
@@ -65,24 +71,24 @@ def test_lines_on_a_full_disk_cost_no_labels(tmp_path):
 def test_a_closed_standard_input_is_told(monkeypatch):
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(ValueError, match="Standard input is closed"):
-        is_live(argparse.Namespace(paths=["-"], live=False))
+        live_source(["-"], allow_address=False)
 
 
 def test_what_files_left_does_not_stay_beside_a_stream(tmp_path):
     """Or the next run on files would go on from their ledger, and write over the stream."""
     with RunJournal(tmp_path, [], setup={}, model="demo/1"):
         with pytest.raises(RunJournalError, match="Another run is writing"):
-            forget_files(tmp_path)
+            discard_batch_run(tmp_path)
         assert (tmp_path / "ledger.jsonl").read_bytes()
     for name in ("results.jsonl", "vtt/deep/a.mp4.vtt", "vtt/notes.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("old")
-    forget_files(tmp_path)
+    discard_batch_run(tmp_path)
     left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")}
     assert left == {"results.jsonl", "vtt", "vtt/notes.txt"}
 
 
-def test_a_run_on_files_goes_not_on_from_a_ledger_older_than_the_stream(tmp_path):
+def test_a_run_on_files_does_not_resume_after_a_stream(tmp_path):
     with RunJournal(tmp_path, [], setup={}, model="demo/1"):
         (tmp_path / "results.jsonl").write_text("files\n")
     command = [sys.executable, "-c", SCRIPT, str(tmp_path), "fresh"]
@@ -100,5 +106,5 @@ def test_a_run_on_files_goes_not_on_from_a_ledger_older_than_the_stream(tmp_path
 def test_files_of_somebody_else_stay(tmp_path):
     (tmp_path / "vtt").mkdir()
     (tmp_path / "vtt" / "mine.vtt").write_text("WEBVTT")
-    forget_files(tmp_path)
+    discard_batch_run(tmp_path)
     assert (tmp_path / "vtt" / "mine.vtt").is_file()

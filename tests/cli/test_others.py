@@ -54,7 +54,7 @@ def test_extract_of_nothing_readable_is_one(clips, tmp_path, capsys):
 
 def test_extract_refuses_features_and_foreign_folders(clips, store, tmp_path, capsys):
     assert main(["extract", str(store.folder), "--out", str(tmp_path / "f"), *COMPACT]) == 1
-    assert "holds features already" in capsys.readouterr().err
+    assert "is a feature store already" in capsys.readouterr().err
     assert main(["extract", str(tmp_path), "--out", str(tmp_path / "f"), *COMPACT]) == 1
     assert "holds no annotations" in capsys.readouterr().err
     (tmp_path / "cat.jpg").touch()

@@ -191,7 +191,7 @@ def test_the_model_is_the_one_that_was_asked_for(store, whole, capsys, tmp_path)
 
 
 @pytest.mark.slow
-def test_a_run_on_features_can_be_exported_without_naming_the_backbones_again(store, tmp_path):
+def test_a_run_on_features_is_exported_without_naming_backbones(store, tmp_path):
     """The run's configuration takes over how the features were made."""
     run, exported = tmp_path / "run", tmp_path / "exported"
     assert main(["train", str(store.folder), "--out", str(run), *as_set(QUICK)]) == 0

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from avel_tf.embeddings import AudioSettings, EmbeddingSettings, VisualSettings, load_extractor
-from avel_tf.engines.engine import backbone_graphs
+from avel_tf.engines.engine import Graphs, backbone_graphs
 from avel_tf.engines.selection import EngineChoice, computes_in_bfloat16, make_engine
 from avel_tf.engines.settings import EngineSettings
 from avel_tf.events.result import Result
+from avel_tf.export.exported_model import ExportedModel
 from avel_tf.export.loading import load_graphs
-from avel_tf.inference.localizer import Localizer
 from tests.engines.streams import MadeStream
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -105,18 +105,19 @@ def test_real_networks_too(shared, choice):
 @by_choice
 @pytest.mark.parametrize("shape", [(1, 1), (3, 10), (16, 7)])
 def test_labels_are_computed_in_float32_by_all(exported, choice, shape):
-    localizer = Localizer(exported)
-    engine = make_engine(choice, localizer._graphs, EngineSettings())
+    model = ExportedModel(exported)
+    graphs = Graphs(model.fingerprint, model.recipe, model.load_graphs)
+    engine = make_engine(choice, graphs, EngineSettings())
     rng = np.random.default_rng(0)
     visual, audio = (
         rng.uniform(0, 2, (*shape, width)).astype("float32")
-        for width in (localizer.recipe.visual.width, localizer.recipe.audio.width)
+        for width in (model.recipe.visual.width, model.recipe.audio.width)
     )
     valid = np.ones(shape, bool)
     valid[-1, -1] = False
     probabilities = engine.label(visual, audio, valid)
-    assert probabilities.shape == (*shape, len(localizer.labels) + 1)
-    expected = load_graphs(localizer.folder).label(visual, audio, valid)
+    assert probabilities.shape == (*shape, len(model.labels) + 1)
+    expected = load_graphs(model.folder).label(visual, audio, valid)
     np.testing.assert_allclose(probabilities, expected, atol=2e-5)
 
 

@@ -13,7 +13,7 @@ from avel_tf.evaluation.summary import summary
 from avel_tf.events.event_postprocessor import EventPostprocessor
 from avel_tf.events.labels import Labels
 from avel_tf.events.postprocessing import Postprocessing
-from avel_tf.training.job import train_run
+from avel_tf.training.job import train
 from avel_tf.training.settings import TrainingSettings
 from tests.training import stores
 
@@ -81,7 +81,7 @@ def test_the_test_split_is_never_seen(tmp_path) -> None:
                 for video, features, rows, targets in records["test"]
             ]
         store = stores.write_store(tmp_path / name / "features", **records)
-        metrics = train_run(store, tmp_path / name / "run", config).metrics
+        metrics = train(store, tmp_path / name / "run", config).metrics
         found.append((metrics, (tmp_path / name / "run" / "decoder.json").read_bytes()))
     (clean, decoder), (poisoned, same) = found
     assert decoder == same
@@ -96,7 +96,7 @@ def test_without_a_validation_split_nothing_is_fitted(tmp_path) -> None:
         tmp_path / "features", train=stores.records("train", 8), test=stores.records("test", 4)
     )
     config = Config(model=stores.QUICKEST, training=TrainingSettings(epochs=1))
-    metrics = train_run(store, tmp_path / "run", config).metrics
+    metrics = train(store, tmp_path / "run", config).metrics
     assert metrics["decoder"]["fitted_on"] is None
     assert metrics["calibration"]["temperature"] == 1.0
     assert metrics["calibration"]["ece"] == metrics["calibration"]["uncalibrated"]["ece"]

@@ -94,7 +94,7 @@ def test_arrays_that_make_no_sense_are_refused(index, score, valid, sentence: st
         seconds_to_events(np.array(index), np.array(score), LABELS, valid)
 
 
-def test_the_score_of_a_second_that_could_not_be_decoded_is_not_looked_at() -> None:
+def test_the_score_of_an_invalid_segment_is_ignored() -> None:
     score, valid = np.array([0.5, np.nan]), np.array([True, False])
     assert seconds_to_events(np.zeros(2, int), score, LABELS, valid)[0].score == 0.5
 

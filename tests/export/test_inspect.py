@@ -127,7 +127,7 @@ def test_a_table_that_is_filled_from_a_file_is_found(tmp_path):
     assert reaches(tmp_path / "table") == {("InitializeTableFromTextFileV2", "files")}
 
 
-def test_an_op_that_tensorflow_does_not_know_is_a_foreign_library(tmp_path):
+def test_an_op_unknown_to_tensorflow_is_a_foreign_library(tmp_path):
     """And a graph that is no graph is a sentence."""
     from tensorflow.core.protobuf import saved_model_pb2
 
@@ -164,7 +164,7 @@ def test_a_changed_file_is_found(model, name, expected):
     assert ExportedModel(model).fingerprint != before
 
 
-def test_files_that_export_did_not_write_and_hashes_that_are_missing_are_found(model):
+def test_foreign_files_and_missing_hashes_are_found(model):
     (model / "saved_model.cpb").write_bytes(b"another graph")
     (model / "assets" / "labels.txt").unlink()
     manifest = json.loads((model / "assets" / "manifest.json").read_text())
@@ -227,7 +227,7 @@ def test_a_manifest_that_is_none_is_a_sentence(model, content):
         ExportedModel(model).mismatches()
 
 
-def test_the_latest_version_is_taken_and_a_folder_without_one_refused(model, tmp_path):
+def test_the_latest_version_is_taken_and_none_is_refused(model, tmp_path):
     shutil.copytree(model, model.parent / "10")
     assert find_version(model.parent) == model.parent / "10"
     with pytest.raises(ModelError, match="no exported model at"):
@@ -257,7 +257,7 @@ def test_doctor_says_what_a_model_is(model, capsys, tmp_path, monkeypatch):
     assert "Use it only if you trust who made it" in said.err
 
 
-def test_infer_refuses_a_changed_model_and_a_hostile_one_is_not_run(model, clips, tmp_path, capsys):
+def test_infer_refuses_a_changed_model_and_runs_no_hostile_one(model, clips, tmp_path, capsys):
     (model / "assets" / "labels.txt").write_text("Cat\nDog\n")
     words = ["infer", str(clips / "videos"), "--model", str(model), "--out", str(tmp_path / "out")]
     assert main(words) == 1

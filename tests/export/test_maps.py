@@ -17,6 +17,7 @@ from avel_tf.events.result import Result, Segment
 from avel_tf.export.manifest import read_manifest
 from avel_tf.features.feature_store import FeatureStore
 from avel_tf.inference.localizer import Localizer
+from avel_tf.inference.pipeline import InferencePipeline
 from avel_tf.inference.spatial_attention import spatial_attention_maps
 from avel_tf.models import attention_model
 from avel_tf.reports.timeline_picture import write_timeline_picture
@@ -66,6 +67,7 @@ def test_a_video_gets_the_labels_of_its_run(run_of_maps, exported_maps, clips, e
     assert "spatial_attention" in {layer.name for layer in run.model().layers}
     predict = probabilities_of(run.model(), run.postprocessing.temperature)
     localizer = Localizer(exported_maps, engine=EngineSettings(engine, "float32"))
+    pipeline = InferencePipeline(exported_maps, engine=EngineSettings(engine, "float32"))
     records = list(
         FeatureStore(run_of_maps.parent / "features").dataset("test").as_numpy_iterator()
     )
@@ -73,12 +75,12 @@ def test_a_video_gets_the_labels_of_its_run(run_of_maps, exported_maps, clips, e
     assert len(records) == len(videos) == 4
     found = {
         Path(result.video).stem: [(second.label, second.score) for second in result.seconds]
-        for result in localizer.localize_files([str(video) for video in videos])
+        for result in localizer.localize(videos)
     }
     for record in records:
         given = [record[key][None] for key in ("visual", "audio", "valid")]
         expected = predict(*given)[0]  # [T, C+1]
-        np.testing.assert_allclose(localizer.predict(*given)[0], expected, atol=1e-5)
+        np.testing.assert_allclose(pipeline.label_features(*given)[0], expected, atol=1e-5)
         name = Path(record["id"].decode()).stem
         assert [score for _, score in found[name]] == pytest.approx(expected.max(-1), abs=1e-4)
         assert [label for label, _ in found[name]] == [

@@ -10,8 +10,9 @@ from avel_tf.events.event_postprocessor import EventPostprocessor
 from avel_tf.events.formats import write_formats
 from avel_tf.events.postprocessing import Postprocessing
 from avel_tf.events.result import read_results
+from avel_tf.export.manifest import ModelError
 from avel_tf.export.saved_model import export_saved_model
-from avel_tf.inference.localizer import Localizer, ModelError
+from avel_tf.inference.localizer import Localizer
 from avel_tf.models import ModelSettings, build
 from avel_tf.reports.results_report import write_results_report
 from avel_tf.training.run import probabilities_of

@@ -79,7 +79,7 @@ def test_plain_tensorflow_gives_the_same_numbers(exported, run_folder, extractor
 
 
 @pytest.mark.slow
-def test_a_second_of_zeros_was_not_there_for_a_run_and_for_its_export_alike(model, run_folder):
+def test_a_run_and_its_export_treat_zero_segments_as_invalid(model, run_folder):
     rng = np.random.default_rng(0)
     specs = model.signatures["from_features"].structured_input_signature[1]
     visual, audio = (

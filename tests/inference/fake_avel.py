@@ -22,7 +22,7 @@ from avel_tf.engines.selection import EngineChoice
 from avel_tf.events.event import Event
 from avel_tf.events.result import Result, Segment
 from avel_tf.export.exported_model import ExportedModel
-from avel_tf.export.manifest import ModelError, with_hashes
+from avel_tf.export.manifest import with_hashes
 from avel_tf.utils import lazy_imports
 
 
@@ -38,17 +38,17 @@ def make_model(folder: Path) -> Path:
     return folder
 
 
-class FakeLocalizer:
+class FakePipeline:
     """Labels files after their bytes, in threads, in whatever order they end."""
 
     def __init__(self, model: ExportedModel, *, data: object, **_: object) -> None:
-        self.name = model.name
+        self.model = model
         self.workers = data.resolved_workers
 
     def choose_engine(self, paths: Sequence[str]) -> EngineChoice:
         return EngineChoice("fake", "float32")
 
-    def localize_unordered(
+    def label_files(
         self,
         paths: Sequence[str],
         *,
@@ -67,11 +67,11 @@ class FakeLocalizer:
             if content.startswith(b"cursed"):
                 raise RuntimeError("nobody expects this")
             if content.startswith(b"broken"):
-                return Result(path, "quarantined", "it is broken", model=self.name)
+                return Result(path, "quarantined", "it is broken", model=self.model.name)
             score = hashlib.sha256(content).digest()[0] / 255
             second = Segment(0.0, 1.0, "Bark", score)
             event = Event("Bark", 0.0, 1.0, score)
-            return Result(path, "ok", None, 1.0, (second,), (event,), self.name)
+            return Result(path, "ok", None, 1.0, (second,), (event,), self.model.name)
 
         with ThreadPoolExecutor(self.workers) as pool:
             jobs = {pool.submit(one, path): index for index, path in enumerate(paths)}
@@ -86,8 +86,8 @@ class FakeLocalizer:
 
 
 if __name__ == "__main__":
-    module = types.ModuleType("avel_tf.inference.localizer")
-    module.Localizer, module.ModelError = FakeLocalizer, ModelError  # type: ignore[attr-defined]
+    module = types.ModuleType("avel_tf.inference.pipeline")
+    module.InferencePipeline = FakePipeline  # type: ignore[attr-defined]
     sys.modules[module.__name__] = module
     lazy_imports.load_tensorflow = lambda: None
     from avel_tf.cli.main import main

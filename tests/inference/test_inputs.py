@@ -43,7 +43,7 @@ def test_a_file_with_two_spellings_is_listed_once(tmp_path, monkeypatch):
     assert find_inputs(["b.mp4", ".", "./a.mp4", str(tmp_path)]) == ["b.mp4", "./a.mp4"]
 
 
-def test_links_to_folders_are_not_entered_and_links_to_files_are_listed(tmp_path):
+def test_links_to_files_are_listed_and_those_to_folders_ignored(tmp_path):
     make(tmp_path / "outside", b"secret.mp4")
     make(tmp_path / "inside", b"a.mp4")
     (tmp_path / "inside" / "door").symlink_to(tmp_path / "outside")

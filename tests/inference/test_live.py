@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from avel_tf.cli.main import main
 from avel_tf.events.result import read_results
 from avel_tf.inference.live import LiveWindow, localize_live
-from avel_tf.inference.localizer import Localizer
+from avel_tf.inference.pipeline import InferencePipeline
 from avel_tf.inference.settings import InferenceSettings
 from avel_tf.video.decode_settings import DecodeSettings
 from tests.conftest import FLOAT32
@@ -39,17 +39,17 @@ def film(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def localizer(exported) -> Localizer:
+def pipeline(exported) -> InferencePipeline:
     """Labels a second when all of a window has come behind it."""
     inference = InferenceSettings(live_lookahead_seconds=9)
-    return Localizer(exported, inference=inference, media=SHORT, engine=FLOAT32)
+    return InferencePipeline(exported, inference=inference, media=SHORT, engine=FLOAT32)
 
 
 # Which window labels which second
 
 
 @given(seconds=st.integers(0, 30), window=st.integers(1, 12), data=st.data())
-def test_each_second_is_labelled_once_in_order_by_the_latest_window(seconds, window, data):
+def test_each_second_is_labelled_once_by_the_latest_window(seconds, window, data):
     lookahead = data.draw(st.integers(0, window - 1))
 
     def predict(visual: np.ndarray, audio: np.ndarray, valid: np.ndarray) -> np.ndarray:
@@ -80,11 +80,11 @@ def test_settings_have_limits():
 
 
 @pytest.mark.slow
-def test_a_stream_that_fits_a_window_is_labelled_as_the_file(localizer, film):
+def test_a_stream_that_fits_a_window_is_labelled_as_the_file(pipeline, film):
     told = []
     with piped(film.read_bytes()) as descriptor:
-        found = localize_live(localizer, "-", on_segment=told.append, descriptor=descriptor)
-    expected = localizer.localize(film)
+        found = localize_live(pipeline, "-", on_segment=told.append, descriptor=descriptor)
+    ((_, expected),) = pipeline.label_files([str(film)])
     assert (found.video, found.status, found.reason) == ("-", "ok", None)
     assert (found.duration, found.model) == (SECONDS, "tiny/1")
     assert [each.second.label for each in told] == [each.label for each in expected.seconds]
@@ -99,7 +99,7 @@ def test_a_stream_that_fits_a_window_is_labelled_as_the_file(localizer, film):
 @pytest.mark.slow
 def test_labels_come_while_the_stream_does(exported, film):
     """And the delay tells how long a second waited for those behind it."""
-    localizer = Localizer(exported, media=SHORT, engine=FLOAT32)
+    pipeline = InferencePipeline(exported, media=SHORT, engine=FLOAT32)
     content, told, gate = film.read_bytes(), [], threading.Event()
     half = int(len(content) * 5.3 / SECONDS)
     reading, writing = os.pipe()
@@ -118,7 +118,7 @@ def test_labels_come_while_the_stream_does(exported, film):
 
     thread = threading.Thread(target=feed)
     thread.start()
-    result = localize_live(localizer, "-", on_segment=on_segment, descriptor=reading)
+    result = localize_live(pipeline, "-", on_segment=on_segment, descriptor=reading)
     thread.join()
     os.close(reading)
     assert len(result.seconds) == SECONDS and result.status == "ok"
@@ -127,25 +127,25 @@ def test_labels_come_while_the_stream_does(exported, film):
 
 
 @pytest.mark.slow
-def test_a_stream_that_falls_silent(localizer, film):
+def test_a_stream_that_falls_silent(pipeline, film):
     part = film.read_bytes()[: int(film.stat().st_size * 4.3 / SECONDS)]
     with piped(part, then_close=False) as descriptor:
-        found = localize_live(localizer, "-", on_segment=lambda _: None, descriptor=descriptor)
+        found = localize_live(pipeline, "-", on_segment=lambda _: None, descriptor=descriptor)
     assert found.status == "partial" and len(found.seconds) == 4
     assert "othing came for 1.5 s, which counts as the end" in found.reason
 
 
-def test_what_is_no_stream(localizer):
+def test_what_is_no_stream(pipeline):
     with piped(b"garbage" * 500) as descriptor:
-        found = localize_live(localizer, "-", on_segment=lambda _: None, descriptor=descriptor)
+        found = localize_live(pipeline, "-", on_segment=lambda _: None, descriptor=descriptor)
     assert found.status == "quarantined" and "no supported container" in found.reason
 
 
-def test_stopped_before_anything_came(localizer):
+def test_stopped_before_anything_came(pipeline):
     began = time.monotonic()
     with piped(then_close=False) as descriptor:
         found = localize_live(
-            localizer,
+            pipeline,
             "-",
             on_segment=lambda _: None,
             should_stop=lambda: time.monotonic() > began + 0.3,

@@ -12,9 +12,9 @@ import tensorflow as tf
 
 import avel_tf
 from avel_tf.engines.tensorflow_engine import TensorFlowEngine
-from avel_tf.events.result import Result
+from avel_tf.export.manifest import ModelError, find_version
 from avel_tf.features.settings import DataSettings
-from avel_tf.inference.localizer import Localizer, ModelError, find_version
+from avel_tf.inference.localizer import Localizer
 from avel_tf.inference.settings import InferenceSettings
 from avel_tf.video.decode import decode_clip
 from tests.conftest import FLOAT32
@@ -32,12 +32,6 @@ def long_film(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("long") / "long.mp4"
     write_film(path, seconds=25, rate=4, sound=tone(25, 48_000))
     return path
-
-
-def test_public_names_are_handed_out_lazily():
-    assert avel_tf.Localizer is Localizer and avel_tf.Result is Result
-    with pytest.raises(AttributeError, match="no attribute 'laod'.*load"):
-        _ = avel_tf.laod
 
 
 @pytest.mark.slow
@@ -68,7 +62,7 @@ def test_seconds_are_what_the_signature_says_of_the_decoded_clip(localizer, clip
         frames_per_second=store.recipe.visual.frames_per_second,
         size=(store.recipe.visual.size,) * 2,
     )
-    model = tf.saved_model.load(str(localizer.folder))
+    model = tf.saved_model.load(str(localizer.model.folder))
     found = model.signatures["serving_default"](
         frames=tf.constant(clip.frames[None]), waveform=tf.constant(clip.waveform[None])
     )
@@ -112,21 +106,19 @@ def test_every_path_has_its_result_in_its_place(localizer, clips, long_film, tmp
         str(tmp_path),
         *videos[1:],
     ]
-    alone = [localizer.localize(path) for path in paths]
+    alone = [next(localizer.localize([path])) for path in paths]
     other = Localizer(
-        localizer.folder,
+        localizer.model.folder,
         inference=InferenceSettings(batch_clips=2),
         data=DataSettings(workers=3),
         engine=FLOAT32,
     )
-    done = []
-    together = list(other.localize_files(paths, progress=lambda n, of: done.append((n, of))))
+    together = list(other.localize(paths))
     assert [result.video for result in together] == paths
     statuses = [result.status for result in together]
     assert statuses == ["ok", "quarantined", "ok", "quarantined", "ok", "ok", "quarantined"] + (
         ["ok"] * 3
     )
-    assert done == [(n + 1, len(paths)) for n in range(len(paths))]
     assert "silence was assumed" in together[5].reason
     for one, same in zip(alone, together, strict=True):
         assert (one.status, one.reason, one.duration) == (same.status, same.reason, same.duration)
@@ -144,10 +136,11 @@ def test_results_come_while_later_files_wait(exported, clips):
         data=DataSettings(workers=1),
     )
     videos = [str(path) for path in sorted(clips.glob("videos/**/*.mp4"))]
-    done = []
-    results = localizer.localize_files(videos, progress=lambda n, of: done.append(n))
-    next(results)
-    assert len(done) < len(videos) / 2
+    opened = []
+    for paths in (videos, (opened.append(video) or video for video in videos)):
+        results = localizer.localize(paths)
+        assert next(results).video == videos[0]
+    assert len(opened) < len(videos) / 2  # of a generator
 
 
 def test_a_film_that_breaks_off_is_partial(localizer, tmp_path):

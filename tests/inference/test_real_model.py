@@ -28,7 +28,7 @@ def words(clips: Path, exported: Path, out: Path, workers: int) -> list[str]:
 
 
 @pytest.mark.slow
-def test_killed_and_with_any_number_of_workers_the_bytes_are_the_same(clips, exported, tmp_path):
+def test_bytes_are_the_same_after_kills_and_with_any_workers(clips, exported, tmp_path):
     results = {}
     for workers in (1, 2, 3):
         out = tmp_path / str(workers)
@@ -65,14 +65,14 @@ def test_what_lies_beside_a_file_does_not_change_its_result(clips, exported, tmp
 
     localizer = Localizer(exported)
     paths = sorted(str(path) for path in (clips / "videos").rglob("*.mp4"))
-    together = [each.to_json() for each in localizer.localize_files(paths)]
+    together = [each.to_json() for each in localizer.localize(paths)]
     assert [json.loads(each)["video"] for each in together] == paths
     assert [localizer.localize(path).to_json() for path in paths[:4]] == together[:4]
-    assert [each.to_json() for each in localizer.localize_files(paths[::-1])] == together[::-1]
+    assert [each.to_json() for each in localizer.localize(paths[::-1])] == together[::-1]
 
 
 def test_every_file_is_announced_before_it_is_opened(clips, exported, tmp_path):
-    from avel_tf.inference.localizer import Localizer
+    from avel_tf.inference.pipeline import InferencePipeline
 
     paths = sorted(str(path) for path in (clips / "videos").rglob("*.mp4"))[:3]
     later = str(tmp_path / "later.mp4")
@@ -83,26 +83,26 @@ def test_every_file_is_announced_before_it_is_opened(clips, exported, tmp_path):
         if path == later:  # were it opened already, it would be missing
             os.link(paths[0], later)
 
-    localizer = Localizer(exported)
-    results = dict(localizer.localize_unordered([*paths, later], on_open=on_open))
+    pipeline = InferencePipeline(exported)
+    results = dict(pipeline.label_files([*paths, later], on_open=on_open))
     assert sorted(announced) == sorted([*paths, later])
     assert results[3].status == "ok" and results[3].seconds == results[0].seconds
 
 
-def test_an_error_while_a_file_is_announced_stops_the_run_as_itself(clips, exported, tmp_path):
+def test_an_error_of_the_journal_stops_the_run_as_itself(clips, exported, tmp_path):
     """The decoding threads meet it; the sentence must still reach the user."""
     from avel_tf.inference.batch import localize_into_journal
-    from avel_tf.inference.localizer import Localizer
+    from avel_tf.inference.pipeline import InferencePipeline
     from avel_tf.inference.run_journal import RunJournal
     from avel_tf.utils.durable_files import JournalFile
 
-    localizer = Localizer(exported)
+    pipeline = InferencePipeline(exported)
     paths = [str(path) for path in (clips / "videos").rglob("*.mp4")][:3]
     with (
         pytest.raises(OSError, match=r"^\S+ cannot be written: No space left"),
-        RunJournal(tmp_path / "out", paths, setup={}, model=localizer.name) as journal,
+        RunJournal(tmp_path / "out", paths, setup={}, model=pipeline.model.name) as journal,
         pytest.MonkeyPatch.context() as patch,
     ):
         full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         patch.setattr(JournalFile, "append", Mock(side_effect=full))
-        localize_into_journal(localizer, journal)
+        localize_into_journal(pipeline, journal)

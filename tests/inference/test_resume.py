@@ -95,9 +95,7 @@ def test_every_input_has_one_line_in_order_whatever_its_name(videos, model, tmp_
 
 
 @pytest.mark.slow
-def test_the_same_folder_again_does_nothing_and_with_other_workers_gives_the_same(
-    videos, model, tmp_path
-):
+def test_a_repeated_run_does_nothing_also_with_other_workers(videos, model, tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
     assert infer(videos, model, first, "--set", "data.workers=1")[0] == 2
     journal = (first / "ledger.jsonl").read_bytes()
@@ -112,7 +110,7 @@ def test_the_same_folder_again_does_nothing_and_with_other_workers_gives_the_sam
 
 
 @pytest.mark.slow
-def test_killed_at_any_moment_the_next_run_ends_as_if_nothing_had_been(videos, model, tmp_path):
+def test_a_run_killed_at_any_moment_resumes_to_the_same_bytes(videos, model, tmp_path):
     whole = tmp_path / "whole"
     began = time.monotonic()
     run = start(videos, model, whole, seconds=0.01)
@@ -146,7 +144,7 @@ def test_killed_at_any_moment_the_next_run_ends_as_if_nothing_had_been(videos, m
 
 
 @pytest.mark.slow
-def test_a_file_that_kills_the_process_twice_is_quarantined_and_no_other(videos, model, tmp_path):
+def test_only_a_file_that_kills_the_process_twice_is_quarantined(videos, model, tmp_path):
     (videos / "10.mp4").write_bytes(b"poison")
     (videos / "20.mp4").write_bytes(b"poison too")
     out = tmp_path / "out"
@@ -169,7 +167,7 @@ def test_a_file_that_kills_the_process_twice_is_quarantined_and_no_other(videos,
 
 
 @pytest.mark.slow
-def test_an_error_that_nobody_expects_ends_a_run_but_not_for_ever(videos, model, tmp_path):
+def test_an_unexpected_error_ends_a_run_and_the_next_one_goes_on(videos, model, tmp_path):
     (videos / "10.mp4").write_bytes(b"cursed")
     out = tmp_path / "out"
     for _ in range(2):

@@ -138,7 +138,7 @@ def test_files_that_change_under_the_run_are_done_again(tmp_path, inputs):
         assert journal.waiting == [inputs[1]]
 
 
-def test_mended_permissions_give_a_quarantined_file_another_chance(tmp_path, inputs):
+def test_changed_permissions_let_a_quarantined_file_be_retried(tmp_path, inputs):
     with open_ledger(tmp_path, inputs) as journal:
         do(journal, inputs)  # the first is quarantined
     for path in inputs:
@@ -147,7 +147,7 @@ def test_mended_permissions_give_a_quarantined_file_another_chance(tmp_path, inp
         assert journal.waiting == inputs[:1]
 
 
-def test_a_missing_file_is_not_tried_for_ever_and_is_when_it_comes(tmp_path):
+def test_a_missing_file_is_tried_once_and_again_when_it_appears(tmp_path):
     missing = str(tmp_path / "later.mp4")
     with open_ledger(tmp_path, [missing]) as journal:
         journal.attempt(missing)
@@ -159,7 +159,7 @@ def test_a_missing_file_is_not_tried_for_ever_and_is_when_it_comes(tmp_path):
         assert journal.waiting == [missing]
 
 
-def test_two_at_once_and_another_setup_and_a_newer_ledger_are_refused(tmp_path, inputs):
+def test_a_second_run_another_setup_and_a_newer_ledger_are_refus(tmp_path, inputs):
     with open_ledger(tmp_path, inputs) as journal:
         do(journal, inputs[:1])
         with pytest.raises(RunJournalError, match=rf"Another run .*process {os.getpid()}"):

@@ -16,8 +16,8 @@ from avel_tf.features.feature_store import FeatureStore
 from avel_tf.models import ModelSettings
 from avel_tf.training.augmentation.settings import AugmentationSettings
 from avel_tf.training.checkpoint import EpochCheckpoint
+from avel_tf.training.fit import fit
 from avel_tf.training.settings import TrainingSettings
-from avel_tf.training.train import train
 from tests.training import stores
 
 # All that draws by chance or carries state from one step to the next.
@@ -59,9 +59,9 @@ from avel_tf.features.feature_store import FeatureStore
 from avel_tf.models import ModelSettings
 from avel_tf.training import checkpoint
 from avel_tf.training.settings import TrainingSettings
-from avel_tf.training.train import train
+from avel_tf.training.fit import fit
 {kill}
-train(FeatureStore(sys.argv[1]), sys.argv[2], model_settings={model}, training={training})
+fit(FeatureStore(sys.argv[1]), sys.argv[2], model_settings={model}, training={training})
 """
 
 
@@ -77,7 +77,7 @@ def features(tmp_path_factory) -> FeatureStore:
 @pytest.fixture(scope="module")
 def uninterrupted(features, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("resume") / "whole"
-    train(features, folder, model_settings=MODEL, training=TRAINING)
+    fit(features, folder, model_settings=MODEL, training=TRAINING)
     return folder
 
 
@@ -104,7 +104,7 @@ def test_a_killed_run_ends_bit_for_bit_like_one_that_was_not(
         assert [row["epoch"] for row in csv.DictReader(table)] == ["1", "2"]
 
     seen = []
-    train(
+    fit(
         features,
         tmp_path,
         model_settings=MODEL,
@@ -124,14 +124,14 @@ def test_a_killed_run_ends_bit_for_bit_like_one_that_was_not(
 @pytest.mark.slow
 def test_a_finished_run_resumes_to_itself(features, uninterrupted):
     before = arrays_of(uninterrupted)
-    train(features, uninterrupted, model_settings=MODEL, training=TRAINING, resume=True)
+    fit(features, uninterrupted, model_settings=MODEL, training=TRAINING, resume=True)
     after = arrays_of(uninterrupted)
     assert all(np.array_equal(before[name], after[name]) for name in before)
 
 
 @pytest.mark.slow
 def test_the_same_bytes_twice(features, uninterrupted, tmp_path):
-    train(features, tmp_path, model_settings=MODEL, training=TRAINING)
+    fit(features, tmp_path, model_settings=MODEL, training=TRAINING)
     history = (tmp_path / "history.csv").read_bytes()
     assert history == (uninterrupted / "history.csv").read_bytes()
     expected, found = arrays_of(uninterrupted), arrays_of(tmp_path)

@@ -11,9 +11,9 @@ import pytest
 from avel_tf.features.feature_store import FeatureStore
 from avel_tf.features.features import Features
 from avel_tf.models import ModelSettings, load_model
+from avel_tf.training.fit import augmentation_for, fit
 from avel_tf.training.run import probabilities_of
 from avel_tf.training.settings import TrainingSettings
-from avel_tf.training.train import augmentation_for, train
 from tests.training import stores
 
 # Four places; in each stands one of four things, and each thing is one of two classes.
@@ -76,7 +76,7 @@ def accuracy(store: FeatureStore, folder: Path, model_settings: ModelSettings) -
         label_smoothing=0.0,
         window_seconds=SECONDS,
     )
-    model = train(store, folder, model_settings=model_settings, training=training)
+    model = fit(store, folder, model_settings=model_settings, training=training)
     clips = list(store.dataset("validation").as_numpy_iterator())
     visual, audio, valid, targets = (
         np.stack([clip[key] for clip in clips]) for key in ("visual", "audio", "valid", "targets")
@@ -97,7 +97,7 @@ def test_a_killed_run_goes_on_exactly(store, tmp_path):
     short = {"batch_size": 50, "window_seconds": SECONDS}
 
     def run(folder: Path, **options: object) -> list[np.ndarray]:
-        train(
+        fit(
             store, folder, model_settings=settings(),
             training=TrainingSettings(epochs=2, **short), **options,
         )  # fmt: skip

@@ -18,9 +18,9 @@ from avel_tf.features.features import Features
 from avel_tf.features.overlaps import count_overlaps
 from avel_tf.models import ModelSettings, check_head
 from avel_tf.training.augmentation.settings import AugmentationSettings
+from avel_tf.training.fit import TrainingError, fit
 from avel_tf.training.run import probabilities_of
 from avel_tf.training.settings import TrainingSettings
-from avel_tf.training.train import TrainingError, train
 from tests.training.stores import AUDIO_WIDTH, LABELS, RECIPE, VISUAL_WIDTH, write_store
 
 SECONDS = 6
@@ -59,7 +59,7 @@ def store(tmp_path_factory) -> FeatureStore:
 
 @pytest.fixture(scope="module")
 def model(store, tmp_path_factory):
-    return train(store, tmp_path_factory.mktemp("run"), model_settings=SEVERAL, training=QUICK)
+    return fit(store, tmp_path_factory.mktemp("run"), model_settings=SEVERAL, training=QUICK)
 
 
 def test_the_record_holds_every_class_of_a_second(store) -> None:
@@ -125,10 +125,10 @@ def test_a_resumed_run_ends_like_an_uninterrupted_one(store, tmp_path) -> None:
         if row["epoch"] == 2:
             raise Killed
 
-    whole = train(store, tmp_path / "whole", model_settings=SEVERAL, training=training)
+    whole = fit(store, tmp_path / "whole", model_settings=SEVERAL, training=training)
     with pytest.raises(Killed):
-        train(store, tmp_path / "cut", model_settings=SEVERAL, training=training, on_epoch=kill)
-    again = train(store, tmp_path / "cut", model_settings=SEVERAL, training=training, resume=True)
+        fit(store, tmp_path / "cut", model_settings=SEVERAL, training=training, on_epoch=kill)
+    again = fit(store, tmp_path / "cut", model_settings=SEVERAL, training=training, resume=True)
     for one, other in zip(whole.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
     header = (tmp_path / "cut" / "history.csv").read_text().splitlines()[0]
@@ -138,7 +138,7 @@ def test_a_resumed_run_ends_like_an_uninterrupted_one(store, tmp_path) -> None:
 def test_one_label_a_second_says_what_it_leaves_out(store, tmp_path, caplog) -> None:
     single = replace(SEVERAL, head="per_second")
     with caplog.at_level(logging.WARNING):
-        train(store, tmp_path, model_settings=single, training=replace(QUICK, epochs=1))
+        fit(store, tmp_path, model_settings=single, training=replace(QUICK, epochs=1))
     overlaps = count_overlaps(store, "train")
     assert overlaps.seconds > 0
     assert f"{overlaps.seconds:,} of {overlaps.event_seconds:,} seconds" in caplog.text
@@ -148,7 +148,7 @@ def test_one_label_a_second_says_what_it_leaves_out(store, tmp_path, caplog) -> 
 @pytest.mark.slow
 def test_weak_supervision_names_several_events(store, tmp_path) -> None:
     weak = replace(QUICK, epochs=6, supervision="weak")
-    train(store, tmp_path, model_settings=SEVERAL, training=weak)
+    fit(store, tmp_path, model_settings=SEVERAL, training=weak)
     rows = (tmp_path / "history.csv").read_text().splitlines()
     place = rows[0].split(",").index("val_clip_f1")
     assert float(rows[-1].split(",")[place]) > 0.8
@@ -161,7 +161,7 @@ def test_labels_of_clips_are_not_trained_as_labels_of_seconds(tmp_path) -> None:
         for name in ("train", "validation", "test"):
             writer.write_split(name, records(name, 4), expected=4)
     with pytest.raises(TrainingError, match="training.supervision=weak"):
-        train(FeatureStore(tmp_path / "weak"), tmp_path / "run", model_settings=SEVERAL)
+        fit(FeatureStore(tmp_path / "weak"), tmp_path / "run", model_settings=SEVERAL)
 
 
 def test_the_factorised_head_names_both_ways_out() -> None:

@@ -15,9 +15,9 @@ from avel_tf.features.feature_store import FeatureStore
 from avel_tf.features.features import Features
 from avel_tf.models import ModelSettings, build
 from avel_tf.training.checkpoint import EpochCheckpoint
+from avel_tf.training.fit import TrainingError, compile_model, fit
 from avel_tf.training.run import probabilities_of
 from avel_tf.training.settings import TrainingSettings
-from avel_tf.training.train import TrainingError, compile_model, train
 from tests.training import stores
 
 QUICK = TrainingSettings(epochs=3, batch_size=8, window_seconds=6)
@@ -48,7 +48,7 @@ def test_what_one_sense_tells_is_learned(tmp_path, informative, network):
         validation=stores.records("validation", 16, informative=informative),
         test=stores.records("test", 24, informative=informative, seed=1),
     )
-    model = train(
+    model = fit(
         store,
         tmp_path / "run",
         model_settings=replace(stores.TINY, name=network),
@@ -71,7 +71,7 @@ def trained(splits, tmp_path_factory) -> tuple[keras.Model, Path]:
     """A run of three epochs on `splits`."""
     folder = tmp_path_factory.mktemp("trained")
     store = stores.write_store(folder / "features", **splits)
-    return train(store, folder / "run", model_settings=stores.QUICKEST, training=QUICK), folder
+    return fit(store, folder / "run", model_settings=stores.QUICKEST, training=QUICK), folder
 
 
 @pytest.mark.slow
@@ -83,7 +83,7 @@ def test_the_test_split_has_no_say(splits, trained, tmp_path):
         for name, f, _, targets in splits["test"] * 3
     ]
     store = stores.write_store(tmp_path / "features", **{**splits, "test": spoiled})
-    again = train(store, tmp_path / "run", model_settings=stores.QUICKEST, training=QUICK)
+    again = fit(store, tmp_path / "run", model_settings=stores.QUICKEST, training=QUICK)
     assert same_weights(model, again)
     history = (tmp_path / "run" / "history.csv").read_bytes()
     assert history == (folder / "run" / "history.csv").read_bytes()
@@ -93,7 +93,7 @@ def test_the_validation_split_chooses_and_does_not_teach(splits, trained, tmp_pa
     _, folder = trained
     spoiled = [(name, f, (), 3 - targets) for name, f, _, targets in splits["validation"]]
     store = stores.write_store(tmp_path / "features", **{**splits, "validation": spoiled})
-    train(store, tmp_path / "run", model_settings=stores.QUICKEST, training=QUICK)
+    fit(store, tmp_path / "run", model_settings=stores.QUICKEST, training=QUICK)
     plain, other = rows_of(folder / "run"), rows_of(tmp_path / "run")
     for row, changed in zip(plain, other, strict=True):
         assert row["loss"] == changed["loss"]
@@ -149,7 +149,7 @@ def test_seconds_that_are_not_there_teach_nothing(splits, tmp_path):
             **{name: spoil(records, *junk) for name, records in splits.items()},
         )
         folder = tmp_path / f"run{number}"
-        models.append(train(store, folder, model_settings=stores.QUICKEST, training=QUICK))
+        models.append(fit(store, folder, model_settings=stores.QUICKEST, training=QUICK))
     histories = [rows_of(tmp_path / f"run{number}") for number in range(2)]
     for one, other in zip(*histories, strict=True):
         assert one == pytest.approx(other, rel=1e-4)
@@ -160,7 +160,7 @@ def test_seconds_that_are_not_there_teach_nothing(splits, tmp_path):
 @pytest.mark.slow
 def test_features_beyond_memory_give_the_same_weights(trained, tmp_path):
     model, folder = trained
-    again = train(
+    again = fit(
         FeatureStore(folder / "features"),
         tmp_path,
         model_settings=stores.QUICKEST,
@@ -176,7 +176,7 @@ def test_without_validation_the_last_epoch_is_kept(splits, tmp_path, caplog):
     store = stores.write_store(tmp_path / "features", train=splits["train"])
     seen = []
     training = replace(QUICK, epochs=2)
-    model = train(
+    model = fit(
         store,
         tmp_path / "run",
         model_settings=stores.QUICKEST,
@@ -194,18 +194,18 @@ def test_without_validation_the_last_epoch_is_kept(splits, tmp_path, caplog):
 def test_nothing_to_learn_from(splits, tmp_path):
     empty = stores.write_store(tmp_path / "empty", test=splits["test"])
     with pytest.raises(TrainingError, match="empty. 0 videos"):
-        train(empty, tmp_path / "run")
+        fit(empty, tmp_path / "run")
     silent = [(n, f, (), np.full(6, stores.LABELS.background)) for n, f, _, _ in splits["train"]]
     store = stores.write_store(tmp_path / "silent", train=silent)
     with pytest.raises(TrainingError, match="are background. .*avel audit DATA"):
-        train(store, tmp_path / "run")
+        fit(store, tmp_path / "run")
 
 
 def test_one_event_for_clips_of_two_is_refused_before_training(splits, tmp_path):
     two = [(n, f, (), np.array([0, 0, 3, 1, 1, 3])) for n, f, _, _ in splits["train"]]
     store = stores.write_store(tmp_path / "features", train=two)
     with pytest.raises(ValueError, match="24 of 24 training clips hold several different events"):
-        train(store, tmp_path / "run", model_settings=ModelSettings(head="factorised"))
+        fit(store, tmp_path / "run", model_settings=ModelSettings(head="factorised"))
 
 
 @pytest.mark.parametrize("epochs", [1, 4])

@@ -14,8 +14,8 @@ from avel_tf.features.examples import clip_label, load_examples
 from avel_tf.models import ModelSettings
 from avel_tf.reports.training_figures import draw_curves, read_history
 from avel_tf.training.augmentation.settings import AugmentationSettings
+from avel_tf.training.fit import TrainingError, fit
 from avel_tf.training.settings import TrainingSettings
-from avel_tf.training.train import TrainingError, train
 from tests.training import stores
 
 WEAK = TrainingSettings(epochs=3, batch_size=8, window_seconds=4, supervision="weak")
@@ -32,7 +32,7 @@ def trained_on(
     folder: Path, splits, training: TrainingSettings, model: ModelSettings = MODEL
 ) -> tuple[keras.Model, bytes]:
     store = stores.write_store(folder / "features", **splits)
-    kept = train(store, folder / "run", model_settings=model, training=training)
+    kept = fit(store, folder / "run", model_settings=model, training=training)
     return kept, (folder / "run" / "history.csv").read_bytes()
 
 
@@ -96,7 +96,7 @@ def test_clips_of_background_alone_teach_nothing(tmp_path):
     silent = [(name, f, (), np.full(6, 3)) for name, f, _, _ in stores.records("train", 4)]
     store = stores.write_store(tmp_path / "features", train=silent)
     with pytest.raises(TrainingError, match="are background"):
-        train(store, tmp_path / "run", model_settings=MODEL, training=WEAK)
+        fit(store, tmp_path / "run", model_settings=MODEL, training=WEAK)
 
 
 @pytest.mark.parametrize("supervision", ["full", "weak"])
@@ -106,7 +106,7 @@ def test_one_event_a_clip_cannot_be_trained_on_clips_of_several(tmp_path, superv
     records[2] = (name, features, (), np.array([0, 0, 3, 2, 2, 2]))
     store = stores.write_store(tmp_path / "features", train=records)
     with pytest.raises(ValueError, match="'Bark' and 'Clock'.* model.head=per_second"):
-        train(
+        fit(
             store,
             tmp_path / "run",
             model_settings=replace(MODEL, head="factorised"),

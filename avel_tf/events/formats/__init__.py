@@ -1,34 +1,59 @@
-"""Output formats, one file each: `FORMATS` names them, `write_formats` writes several at once."""
+"""Output formats, one file each: `FORMATS` lists them."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from avel_tf.events.formats.csv import write_csv
 from avel_tf.events.formats.jsonl import write_jsonl
+from avel_tf.events.formats.mirror import Mirror
+from avel_tf.events.formats.srt import write_srt
 from avel_tf.events.formats.vtt import write_vtt
 from avel_tf.events.labels import did_you_mean
 from avel_tf.events.result import Result, read_results
+from avel_tf.utils.durable_files import atomic_text
 
-Writer = Callable[[Iterable[Result], Path], Path]
 
-FORMATS: dict[str, Writer] = {"jsonl": write_jsonl, "csv": write_csv, "vtt": write_vtt}
+@dataclass(frozen=True)
+class Format:
+    """An output format.
+
+    Args:
+        write: Writes results to a text file.
+        per_video: True if a file holds one result. A run then writes a folder with the name of the
+            format, in which the folders of the videos are mirrored; else `results.NAME`.
+    """
+
+    write: Callable[[Iterable[Result], TextIO], None]
+    per_video: bool = False
+
+
+FORMATS = {
+    "jsonl": Format(write_jsonl),
+    "csv": Format(write_csv),
+    "vtt": Format(write_vtt, per_video=True),
+    "srt": Format(write_srt, per_video=True),
+}
 
 
 def check_formats(names: Iterable[str], *, also: Sequence[str] = ()) -> tuple[str, ...]:
-    """The names of formats, each once, or an error before any work is done.
+    """Check the names of formats before any work is done.
 
     Args:
         names: Names from `FORMATS`.
-        also: Further names that the caller sees to.
+        also: Further names that the caller handles.
 
     Returns:
         The names in their order, each once.
 
     Raises:
-        ValueError: If a format is unknown.
+        ValueError: A format is unknown.
     """
     names, known = tuple(dict.fromkeys(names)), [*FORMATS, *also]
     for name in names:
@@ -45,19 +70,19 @@ def write_formats(
 ) -> dict[str, Path]:
     """Write the same results in several formats.
 
-    The results are taken once, as they come, and are never all in memory: the other formats are
-    written from the lines of `results.jsonl` (a temporary one where it is not asked for).
+    The results are read once and are never all in memory: the other formats are written from the
+    lines of `results.jsonl`, a temporary one if `jsonl` is not among the names.
 
     Args:
         names: Names from `FORMATS`.
-        results: The results; a generator will do.
-        folder: Where the files go; made when it is missing.
+        results: The results; may be a generator.
+        folder: Folder of the files; created if it is missing.
 
     Returns:
-        What each format wrote, by name.
+        The file or folder of each format, by name.
 
     Raises:
-        ValueError: If a format is unknown; nothing is written then.
+        ValueError: A format is unknown; nothing is written then.
 
     Example:
         >>> write_formats(["jsonl", "csv"], localizer.localize_directory("videos"), "RESULTS")
@@ -66,8 +91,55 @@ def write_formats(
     names = check_formats(names)
     folder = Path(folder)
     with tempfile.TemporaryDirectory() as scratch:
-        record = write_jsonl(results, folder if "jsonl" in names else Path(scratch))
+        lines = _write(results, folder if "jsonl" in names else Path(scratch), "jsonl")
         return {
-            name: record if name == "jsonl" else FORMATS[name](read_results(record), folder)
+            name: lines if name == "jsonl" else _write(read_results(lines), folder, name)
             for name in names
         }
+
+
+def write_result(result: Result, path: str | Path, name: str | None = None) -> Path:
+    """Write one result to a file; see `Result.save`."""
+    path = Path(path)
+    if name is None:
+        name = path.suffix.removeprefix(".").lower()
+        if not name:
+            raise ValueError(
+                f"The name {path} has no suffix that tells the format. Expected one of "
+                f"{', '.join(f'.{each}' for each in FORMATS)}, or an argument format."
+            )
+    (name,) = check_formats([name])
+    with atomic_text(path) as file:
+        FORMATS[name].write([result], file)
+    return path
+
+
+def remove_video_files(folder: Path) -> None:
+    """Remove the files that an earlier run wrote for each video; other files stay.
+
+    Args:
+        folder: The results folder.
+    """
+    for name, each in FORMATS.items():
+        if each.per_video:
+            for parent, _, files in os.walk(folder / name, topdown=False):
+                for file in files:
+                    if file.endswith(f".{name}"):
+                        os.unlink(os.path.join(parent, file))
+                with contextlib.suppress(OSError):  # the folder is not empty
+                    os.rmdir(parent)
+
+
+def _write(results: Iterable[Result], folder: Path, name: str) -> Path:
+    """Write `folder/results.NAME`, or a file per video below `folder/NAME`."""
+    write = FORMATS[name].write
+    if not FORMATS[name].per_video:
+        with atomic_text(folder / f"results.{name}") as file:
+            write(results, file)
+        return folder / f"results.{name}"
+    mirror = Mirror(f".{name}")
+    (folder / name).mkdir(parents=True, exist_ok=True)
+    for result in results:
+        with atomic_text(folder / name / mirror.place(result.video)) as file:
+            write([result], file)
+    return folder / name

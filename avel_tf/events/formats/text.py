@@ -1,4 +1,4 @@
-"""File names as text that any program can show."""
+"""File names and labels as text that any program can display."""
 
 from __future__ import annotations
 
@@ -23,5 +23,11 @@ def printable(name: str) -> str:
     try:
         return os.fsencode(name).decode("utf-8", "backslashreplace")
     except UnicodeEncodeError:
-        # A surrogate that stands for no byte: no file is called so, but a label may be.
+        # A surrogate that encodes no byte, which occurs in labels but not in file names.
         return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def one_line(text: str) -> str:
+    """Text for one line: white space becomes one space, unprintable characters a question mark."""
+    text = " ".join(printable(text).split())
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

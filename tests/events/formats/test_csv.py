@@ -5,10 +5,15 @@ from pathlib import Path
 
 from avel_tf.datasets import load_dataset
 from avel_tf.events.event import Event
-from avel_tf.events.formats.csv import COLUMNS, FORMULA_STARTS, write_csv
+from avel_tf.events.formats import write_formats
+from avel_tf.events.formats.csv import COLUMNS, FORMULA_STARTS
 from avel_tf.events.formats.text import printable
 from avel_tf.events.result import Result
 from tests.events.formats.samples import hostile_results
+
+
+def write_csv(results: list[Result], folder: Path) -> Path:
+    return write_formats(["csv"], results, folder)["csv"]
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:

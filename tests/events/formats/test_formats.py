@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from avel_tf.events.event import Event
 from avel_tf.events.formats import FORMATS, check_formats, write_formats
 from avel_tf.events.formats.text import printable
 from avel_tf.events.result import Result, read_results
@@ -69,7 +70,7 @@ def test_unknown_format_is_refused_before_anything_is_written(
 def test_a_format_named_twice_is_written_once() -> None:
     assert check_formats(["csv", "jsonl", "csv"]) == ("csv", "jsonl")
     assert check_formats(["html"], also=["html"]) == ("html",)
-    with pytest.raises(ValueError, match="expected one of jsonl, csv, vtt, html.*html"):
+    with pytest.raises(ValueError, match="expected one of jsonl, csv, vtt, srt, html.*html"):
         check_formats(["htm"], also=["html"])
 
 
@@ -112,3 +113,38 @@ def test_nothing_stands_under_the_name_before_all_is_written(tmp_path: Path) -> 
 def test_printable_is_valid_unicode(name: str, shown: str) -> None:
     assert printable(name) == shown
     printable(name).encode("utf-8")
+
+
+SRT = """1
+00:00:00,000 --> 00:00:02,500
+a --› ‹b› & c (0.93)
+
+2
+01:00:00,000 --> 01:01:01,250
+two lines (1.00)
+
+"""
+
+
+def test_subtitles_are_numbered_and_hold_no_tag(tmp_path: Path) -> None:
+    events = (Event("a --> <b> & c", 0, 2.5, 0.931), Event("two\n\nlines", 3600, 3661.25, 1))
+    result = Result("dog.mp4", "ok", None, 4000.0, (), events)
+    assert result.save(tmp_path / "dog.srt").read_text("utf-8") == SRT
+    written = write_formats(["srt"], [result, Result("cat.mp4", "ok")], tmp_path)["srt"]
+    assert (written / "dog.mp4.srt").read_text("utf-8") == SRT
+    assert (written / "cat.mp4.srt").read_bytes() == b""
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_one_result_is_saved_by_the_suffix(tmp_path: Path, name: str) -> None:
+    result = Result("dog.mp4", "ok", None, 4.0, (), (Event("Bark", 0, 2, 0.9),))
+    path = result.save(tmp_path / f"new/dog.{name}")
+    assert path == tmp_path / f"new/dog.{name}" and "Bark" in path.read_text("utf-8")
+    assert result.save(tmp_path / "dog.txt", name).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["dog", "dog.mp4", "dog.vtx"])
+def test_a_suffix_of_no_format_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match=r"xpected one of \.?jsonl, \.?csv, \.?vtt, \.?srt"):
+        Result("dog.mp4", "ok").save(tmp_path / name)
+    assert contents(tmp_path) == {}

@@ -8,12 +8,16 @@ import av
 import pytest
 
 from avel_tf.events.event import Event
+from avel_tf.events.formats import write_formats
 from avel_tf.events.formats.text import printable
-from avel_tf.events.formats.vtt import write_vtt
 from avel_tf.events.result import Result
 from tests.events.formats.samples import hostile_results
 
 TIMESTAMP = r"(\d{2,}):([0-5]\d):([0-5]\d)\.(\d{3})"
+
+
+def write_vtt(results: list[Result], folder: Path) -> Path:
+    return write_formats(["vtt"], results, folder)["vtt"]
 
 
 def parse(document: str) -> tuple[str, list[tuple[float, float, str]]]:
@@ -62,7 +66,7 @@ def test_the_file_of_a_video(tmp_path: Path) -> None:
     )
 
 
-def test_hostile_names_give_one_valid_file_each_inside_of_the_folder(tmp_path: Path) -> None:
+def test_hostile_names_give_one_valid_file_each_in_the_folder(tmp_path: Path) -> None:
     results = hostile_results()
     root = write_vtt(results, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -43,7 +43,7 @@ class TrainingError(ValueError):
     """Features that no model can be trained on."""
 
 
-def train(
+def fit(
     store: FeatureStore,
     folder: str | Path,
     *,

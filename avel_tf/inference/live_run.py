@@ -1,0 +1,140 @@
+"""Live runs: one stream into a results folder."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from avel_tf.config import Configuration, resolve_config
+from avel_tf.engines.selection import EngineChoice
+from avel_tf.events.formats import check_formats, write_formats
+from avel_tf.events.result import Result
+from avel_tf.export.exported_model import ExportedModel
+from avel_tf.inference.batch import PAGE, open_exported, pipeline_of, with_jsonl
+from avel_tf.inference.live import LiveSegment, localize_live
+from avel_tf.inference.run_journal import LEDGER, LOCK, RESULTS, RunJournal
+from avel_tf.video.decode_request import is_address, without_login
+from avel_tf.video.live import STDIN, check_source
+
+
+class LiveRun(NamedTuple):
+    """Outcome of a live run.
+
+    Attributes:
+        result: The result of the whole stream.
+        written: Output files and folders by format.
+    """
+
+    result: Result
+    written: dict[str, Path]
+
+
+def live_source(paths: Sequence[str], *, allow_address: bool) -> str | None:
+    """Find the live stream among the paths of a command line.
+
+    Args:
+        paths: Files, folders or one live stream.
+        allow_address: Open an address, and require that the path is a live stream.
+
+    Returns:
+        `-` for standard input, or an address; None if the paths are files.
+
+    Raises:
+        ValueError: There is more than one stream, it may not be opened, or standard input is
+            closed or a terminal.
+    """
+    streams = [path for path in paths if path == STDIN or is_address(path)]
+    if not (streams or allow_address):
+        return None
+    if len(paths) > 1:
+        raise ValueError(
+            "A live stream is labelled alone, without other files or streams. Received: "
+            f"{', '.join(map(without_login, paths))}"
+        )
+    (source,) = paths
+    if is_address(source) and not allow_address:
+        raise ValueError(
+            f"{without_login(source)} is an address, and none is opened unless --live is given."
+        )
+    check_source(source)
+    if source == STDIN:
+        closed = sys.stdin is None  # after the shell's `<&-`
+        if closed or sys.stdin.isatty():
+            raise ValueError(
+                f"Standard input is {'closed' if closed else 'a terminal'}. Send it a video, as in:"
+                " ffmpeg ... -f mpegts - | avel infer - --model ..."
+            )
+    return source
+
+
+def localize_live_to_folder(
+    source: str,
+    folder: str | Path,
+    model: str | Path | ExportedModel | None = None,
+    *,
+    on_segment: Callable[[LiveSegment], None],
+    should_stop: Callable[[], bool] = lambda: False,
+    config: Configuration = None,
+    formats: Sequence[str] = ("jsonl", "csv", "vtt"),
+    fresh: bool = False,
+    trust_model: bool = False,
+    on_engine: Callable[[EngineChoice], None] | None = None,
+) -> LiveRun:
+    """Label a live stream and write its result to a folder when it ends.
+
+    Args:
+        source: `-` for standard input, or an address.
+        folder: Results folder.
+        model: An exported model, or its folder; the pretrained one when None.
+        on_segment: Called with each segment as soon as it is labelled.
+        should_stop: Called several times a second; once it returns True, the stream is closed.
+        config: Settings of inference, decoder and engine; the defaults when None.
+        formats: Output formats; `jsonl` is always written, `html` never.
+        fresh: Discard the results of an earlier run in the folder.
+        trust_model: Use a model whose files do not match its manifest.
+        on_engine: Called with the engine before the stream is opened.
+
+    Raises:
+        ModelError: The model cannot be opened, or does not match its manifest.
+        ValueError: The folder holds results and `fresh` is False, or a format is unknown.
+    """
+    config, folder = resolve_config(config), Path(folder)
+    names = check_formats(formats, also=[PAGE])
+    for name in (RESULTS, LEDGER):
+        if (folder / name).exists() and not fresh:
+            raise ValueError(
+                f"{folder} holds results already ({name}). Give another --out, or write over them "
+                "with --fresh."
+            )
+    # Created now, so that an error is not raised after the stream is over.
+    folder.mkdir(parents=True, exist_ok=True)
+    pipeline = pipeline_of(open_exported(model, trust=trust_model), config)
+    if fresh:
+        discard_batch_run(folder)
+    engine = pipeline.choose_engine()
+    if on_engine:
+        on_engine(engine)
+    result = localize_live(pipeline, source, on_segment=on_segment, should_stop=should_stop)
+    return LiveRun(result, write_formats(with_jsonl(names), [result], folder))
+
+
+def discard_batch_run(folder: Path) -> None:
+    """Remove the journal and the per-video files of a batch run on files.
+
+    Without this a later run on files would resume from that journal and write over the results of
+    the stream. `results.jsonl` stays until it is replaced.
+
+    Raises:
+        RunJournalError: Another run is writing there.
+    """
+    from avel_tf.events.formats import remove_video_files
+
+    if any((folder / name).exists() for name in (RESULTS, LEDGER)):
+        # Opened, so that nothing is removed while another run writes there.
+        with RunJournal(folder, [], setup={}, model="", fresh=True):
+            for name in (LEDGER, LOCK):
+                os.unlink(folder / name)
+            remove_video_files(folder)
