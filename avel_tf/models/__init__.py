@@ -1,6 +1,6 @@
-"""The networks: features per second in, one logit per class and second out.
+"""Networks from features to logits per segment, with their layers, heads and losses.
 
-Names are handed out lazily, so that the settings can be read without loading Keras.
+Names are imported on first use, so that settings can be read without Keras.
 """
 
 from __future__ import annotations
@@ -9,13 +9,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from avel_tf.models.activation import is_multi_label, probabilities_from
     from avel_tf.models.attention import attention_model, attention_names
-    from avel_tf.models.head_check import check_head
+    from avel_tf.models.heads import check_head, is_multi_label, probabilities_from
     from avel_tf.models.layers.normalization import FeatureNormalization, fit_normalization
     from avel_tf.models.loading import load_model
-    from avel_tf.models.losses.multiple_instance_cross_entropy import MultipleInstanceCrossEntropy
-    from avel_tf.models.losses.segment_cross_entropy import SegmentCrossEntropy
+    from avel_tf.models.losses.clip_losses import MultipleInstanceCrossEntropy
+    from avel_tf.models.losses.segment_losses import SegmentCrossEntropy
     from avel_tf.models.networks import build
     from avel_tf.models.objectives import losses_for, training_outputs
     from avel_tf.models.settings import MODELS, ModelSettings
@@ -24,14 +23,14 @@ _HOMES = {
     "FeatureNormalization": "avel_tf.models.layers.normalization",
     "MODELS": "avel_tf.models.settings",
     "ModelSettings": "avel_tf.models.settings",
-    "MultipleInstanceCrossEntropy": "avel_tf.models.losses.multiple_instance_cross_entropy",
-    "SegmentCrossEntropy": "avel_tf.models.losses.segment_cross_entropy",
+    "MultipleInstanceCrossEntropy": "avel_tf.models.losses.clip_losses",
+    "SegmentCrossEntropy": "avel_tf.models.losses.segment_losses",
     "attention_model": "avel_tf.models.attention",
     "attention_names": "avel_tf.models.attention",
     "build": "avel_tf.models.networks",
-    "check_head": "avel_tf.models.head_check",
-    "is_multi_label": "avel_tf.models.activation",
-    "probabilities_from": "avel_tf.models.activation",
+    "check_head": "avel_tf.models.heads",
+    "is_multi_label": "avel_tf.models.heads",
+    "probabilities_from": "avel_tf.models.heads",
     "fit_normalization": "avel_tf.models.layers.normalization",
     "load_model": "avel_tf.models.loading",
     "losses_for": "avel_tf.models.objectives",

@@ -11,7 +11,7 @@ from avel_tf.models.layers import AudioGuidedSpatialAttention
 
 
 def attention_names(model: keras.Model) -> tuple[str, ...]:
-    """Names the attention layers of a model, from input to output.
+    """Names of the attention layers of a model, from input to output.
 
     Args:
         model: a model from `build` or `load_model`.
@@ -30,20 +30,20 @@ def attention_names(model: keras.Model) -> tuple[str, ...]:
 def attention_model(model: keras.Model, names: Sequence[str] | None = None) -> keras.Model:
     """Return a model with the same inputs and weights whose outputs are attention weights.
 
-    A row (one querying second) sums to one over the valid seconds and is 0 at the others; a clip
-    without a valid second has zeros only. Of `spatial_attention`, a second sums to one over the
-    places of its map, row by row of the picture.
+    A row (one query segment) sums to one over the valid segments and is 0 at the others; a clip
+    without a valid segment has zeros only. Weights of `spatial_attention` sum to one over the
+    places of the map in each segment, row by row of the frame.
 
     Args:
         model: a model from `build` or `load_model`.
-        names: some of `attention_names(model)`; all of them when left out.
+        names: some of `attention_names(model)`; all by default.
 
     Returns:
         A model from the same dict of inputs to `{name: float32 [B, heads, T, T]}`, queries first,
         and `{"spatial_attention": float32 [B, T, places]}`.
 
     Raises:
-        ValueError: a name is not that of an attention layer of this model, or there is none.
+        ValueError: If a name is not that of an attention layer, or the model has none.
 
     Example:
         >>> weights = attention_model(model)(features)["audio_to_visual_attention"]
@@ -64,8 +64,8 @@ def attention_model(model: keras.Model, names: Sequence[str] | None = None) -> k
 
 
 def _in_float32(name: str) -> keras.layers.Layer:
-    # Layers with names of their own, here and below: bare operations get theirs from a counter of
-    # the process, and a loaded model may have them already.
+    # Explicit names, here and below: default names come from a counter of the process, and a
+    # loaded model may use them already.
     return keras.layers.Activation("linear", dtype="float32", name=f"{name}_in_float32")
 
 
@@ -73,7 +73,7 @@ def _weights(layer: keras.layers.Layer) -> keras.KerasTensor:
     """Attention weights of a layer, as an output of its graph."""
     if isinstance(layer, AudioGuidedSpatialAttention):
         return _PlaceWeights(layer)(*layer.input)  # [B, T, places]
-    # A layer over time gives the mixture [B, T, D] and the weights [B, heads, T, T].
+    # MultiHeadAttention returns its output [B, T, D] and the weights [B, heads, T, T].
     return layer.output[1]
 
 

@@ -56,7 +56,7 @@ def avel(inputs: dict[str, Any], classes: int, settings: ModelSettings) -> Any:
         inputs: `visual` float `[B, T, Dv]` or `[B, T, places, Dv]`, `audio` float `[B, T, Da]`,
             `valid` bool `[B, T]`.
         classes: C, without background.
-        settings: sizes, dropout, pieces and head.
+        settings: sizes, dropout, optional layers and head.
 
     Returns:
         Logits float32 `[B, T, C+1]`, background last.
@@ -216,20 +216,20 @@ def build(
     LSTM about 200 times slower.
 
     Args:
-        settings: network, sizes and pieces.
+        settings: network, sizes and optional layers.
         visual_width: Dv, visual features per segment.
         audio_width: Da, audio features per segment.
         classes: C, the event classes without background.
         visual_places: number of places of a visual map; the visual features are then the places
             one after the other (`recipe.visual.places`).
-        seed: of weights and dropout. The global random generators are neither used nor changed.
+        seed: of weights and dropout. Global random generators are neither used nor changed.
 
     Returns:
         A functional model: `{"visual": float32 [B, T, Dv], "audio": float32 [B, T, Da],
         "valid": bool [B, T]}` to logits float32 `[B, T, C+1]`, background last, any T.
 
     Raises:
-        ValueError: a width or a number is below 1, the places do not divide the width, or spatial
+        ValueError: If a width or number is below 1, the places do not divide the width, or spatial
             attention is requested without maps.
 
     Example:

@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from avel_tf.models.activation import is_multi_label
+from avel_tf.models.heads import is_multi_label
 from avel_tf.models.layers import (
     BackgroundContrast,
     ClassActivation,
@@ -39,10 +39,10 @@ class _Auxiliary:
     """An output that only training needs.
 
     Attributes:
-        layer: type of the layers that it is computed from.
-        output: computes it from the model and these layers, in the order of the graph.
-        loss: makes its loss from the number of classes.
-        needs_times: whether the loss needs the times of events.
+        layer: type of the layers it is computed from.
+        output: function of the model and these layers, in the order of the graph.
+        loss: function of the number of classes that creates the loss.
+        needs_times: True if the loss needs the times of events.
     """
 
     layer: type[keras.layers.Layer]
@@ -84,16 +84,15 @@ def training_outputs(model: keras.Model, names: Sequence[str] | None = None) -> 
 
     Args:
         model: a model from `build` or `load_model`.
-        names: which outputs, such as the keys of `losses_for`; all that the model has when left
-            out.
+        names: outputs, such as the keys of `losses_for`; all by default.
 
     Returns:
-        A model to a dict: `logits` float32 `[B, T, C+1]` and, of a model with these pieces,
+        A model to a dict: `logits` float32 `[B, T, C+1]` and, with these layers,
         `background_gate` `[B, T, 1]`, `class_activation` `[B, C]`, `similarity` `[B, T]` and
         `contrast` `[B, T, 2, D]`.
 
     Raises:
-        ValueError: the model has no output of a name.
+        ValueError: If the model has no output of a given name.
 
     Example:
         >>> losses, weights = losses_for(model, label_smoothing=0.1)
@@ -130,16 +129,16 @@ def losses_for(
 
     Args:
         model: a model from `build` or `load_model`.
-        supervision: `full`: the targets of every second; `weak`: only which events a clip holds.
-            Auxiliary losses that need the times of events are then left out.
-        label_smoothing: share of the target that is spread evenly over the classes, for the logits.
-        auxiliary_weight: weight of each loss beside that of the logits.
+        supervision: `full`: targets per segment; `weak`: only the set of events of a clip is used,
+            and auxiliary losses that need times are left out.
+        label_smoothing: share of the target spread evenly over the classes, for the logits.
+        auxiliary_weight: weight of each auxiliary loss.
 
     Returns:
-        Losses and weights by the name of the output; `logits` is always there.
+        Losses and weights by the name of the output; `logits` is always included.
 
     Raises:
-        ValueError: supervision or label_smoothing is out of its range.
+        ValueError: If supervision or label_smoothing is invalid.
     """
     if supervision not in SUPERVISION:
         near = difflib.get_close_matches(str(supervision), SUPERVISION, n=1, cutoff=0.0)[0]

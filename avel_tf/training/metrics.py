@@ -11,7 +11,7 @@ import keras
 from keras import ops
 
 from avel_tf.evaluation.history import CLIP_ACCURACY, CLIP_F1, SEGMENT_ACCURACY, SEGMENT_F1
-from avel_tf.models.losses.multiple_instance_binary_cross_entropy import pooled_probabilities
+from avel_tf.models.losses.clip_losses import pooled_probabilities
 from avel_tf.models.losses.targets import clip_distribution, clip_labels, target_distribution
 
 

@@ -31,7 +31,7 @@ def test_loads_in_a_process_that_imports_only_the_models(tmp_path: Path) -> None
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"no model file at .*none\.keras"):
+    with pytest.raises(FileNotFoundError, match=r"No model file at .*none\.keras"):
         load_model(tmp_path / "none.keras")
 
 
@@ -49,14 +49,14 @@ def test_damaged_file(tmp_path: Path) -> None:
     middle = len(damaged) // 3
     damaged[middle : middle + 2000] = bytes(2000)
     path.write_bytes(damaged)
-    with pytest.raises(ValueError, match=r"model\.keras cannot be read"):
+    with pytest.raises(ValueError, match=r"model\.keras cannot be loaded"):
         load_model(path)
 
 
 def test_another_keras_model(tmp_path: Path) -> None:
     path = tmp_path / "other.keras"
     keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)], name="other").save(path)
-    with pytest.raises(ValueError, match=r"holds the Keras model 'other'"):
+    with pytest.raises(ValueError, match=r"contains the Keras model 'other'"):
         load_model(path)
 
 

@@ -204,7 +204,7 @@ def test_nothing_to_learn_from(splits, tmp_path):
 def test_one_event_for_clips_of_two_is_refused_before_training(splits, tmp_path):
     two = [(n, f, (), np.array([0, 0, 3, 1, 1, 3])) for n, f, _, _ in splits["train"]]
     store = stores.write_store(tmp_path / "features", train=two)
-    with pytest.raises(ValueError, match="24 of 24 training clips hold several different events"):
+    with pytest.raises(ValueError, match="24 of 24 training clips have events of several classes"):
         fit(store, tmp_path / "run", model_settings=ModelSettings(head="factorised"))
 
 

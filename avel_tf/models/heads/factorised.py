@@ -10,25 +10,25 @@ from keras import layers, ops
 from avel_tf.models.layers.blocks import dropout
 from avel_tf.models.settings import ModelSettings
 
-# Far below every log-probability that float32 arithmetic reaches, and finite: where no second is
-# valid a softmax of -inf alone would be NaN.
+# Far below every log-probability in float32, and finite: the softmax of a clip without a valid
+# segment would otherwise be NaN.
 _NEVER = -1e9
 
 
 def factorised_head(
-    seconds: Any,
+    segments: Any,
     features: Sequence[Any],
     valid: Any,
     classes: int,
     settings: ModelSettings,
     class_activation_logits: Any = None,
 ) -> Any:
-    """Event relevance per second times event class per clip, as log-probabilities.
+    """Event relevance per segment times event class per clip, as log-probabilities.
 
-        seconds [B,T,U]             normalised features [B,T,D] each
+        segments [B,T,U]            normalised features [B,T,D] each
            |         |                         |
         relevance    |  weights                |
-         r [B,T,1] --+------> pooled over the valid seconds
+         r [B,T,1] --+------> pooled over valid segments
            |                 |                 |
            |            Dense [B,C]    dropout, Dense [B,C]  (linear path)
            |                 '------- + -------'
@@ -36,15 +36,15 @@ def factorised_head(
          event: log sigmoid(r) + log softmax(class)      background: log sigmoid(-r)
 
     The softmax of these logits is the product, so losses, calibration and export need no special
-    case. It cannot represent a second event in a clip.
+    case. A clip has events of one class at most.
 
-    The linear path is a logistic regression on the clip's mean features, which a few clips per
-    class cannot overfit far; it begins at zero, so it takes part as far as training finds it
-    useful. Its input is divided by the root of its width: Adam moves every weight equally, and a
-    sum over thousands of features would outrun the rest of the network.
+    The linear path is a logistic regression on the mean features of the clip, which overfits little
+    with few clips per class. Its weights start at zero. Its input is divided by the root of its
+    width, because Adam moves every weight equally and a sum over thousands of features would
+    dominate the rest of the network.
 
     Args:
-        seconds: float `[B, T, any width]`.
+        segments: float `[B, T, any width]`.
         features: normalised features, float32 `[B, T, Dv or Da]` each.
         valid: bool `[B, T]`.
         classes: C, without background.
@@ -61,9 +61,9 @@ def factorised_head(
         hard decisions; pooling by relevance: Ilse et al., Attention-based Deep Multiple Instance
         Learning, ICML 2018 (https://arxiv.org/abs/1802.04712).
     """
-    relevance = layers.Dense(1, dtype="float32", name="event_relevance")(seconds)  # [B, T, 1]
+    relevance = layers.Dense(1, dtype="float32", name="event_relevance")(segments)  # [B, T, 1]
     weights = relevance_weights(relevance, valid)  # [B, T, 1]
-    pooled = ops.sum(weights * ops.cast(seconds, "float32"), axis=1)  # [B, U]
+    pooled = ops.sum(weights * ops.cast(segments, "float32"), axis=1)  # [B, U]
     logits = layers.Dense(classes, dtype="float32", name="clip_class")(pooled)  # [B, C]
     if settings.linear_path:
         # [B, Dv + Da], or one of them
@@ -79,27 +79,27 @@ def factorised_head(
 
 
 def relevance_weights(relevance: Any, valid: Any) -> Any:
-    """Shares of the seconds in a clip's mean: sigmoid(relevance) over its sum.
+    """Weights of the segments in the mean of a clip: sigmoid(relevance) over its sum.
 
     Args:
         relevance: float32 `[B, T, 1]`, logits.
         valid: bool `[B, T]`.
 
     Returns:
-        float32 `[B, T, 1]`: sums to one over the valid seconds and is exactly 0 at the others.
+        float32 `[B, T, 1]`: sums to one over the valid segments and is exactly 0 at the others.
     """
     present = ops.expand_dims(valid, -1)  # [B, T, 1]
-    # A softmax of logarithms divides safely, however unlikely every second of the clip is.
+    # A softmax of logarithms avoids division by zero for improbable events.
     logs = ops.where(present, ops.log_sigmoid(relevance), _NEVER)
     return ops.where(present, ops.softmax(logs, axis=1), 0.0)  # [B, T, 1]
 
 
 def product_logits(relevance: Any, logits: Any) -> Any:
-    """Log of (event or not) x (which event).
+    """Logarithm of P(event or background) x P(class).
 
     Args:
-        relevance: float32 `[B, T, 1]`, logits of a second being an event.
-        logits: float32 `[B, C]`, of the clip's class.
+        relevance: float32 `[B, T, 1]`, event logits of the segments.
+        logits: float32 `[B, C]`, class logits of the clip.
 
     Returns:
         float32 `[B, T, C+1]`, background last.

@@ -9,10 +9,10 @@ import keras
 import numpy as np
 from keras import ops
 
-# Beyond ten deviations lies what the training split never showed: a unit behind a ReLU that was
-# almost always 0 there. Without the limit one such value outweighs the 2,000 others.
+# A feature behind a ReLU that was almost always 0 in training can exceed ten deviations later.
+# Without the limit one such value outweighs the 2,000 others.
 LIMIT = 10.0
-# A variance below this share of the average one is float32 rounding of a constant feature.
+# A variance below this share of the mean variance is float32 rounding of a constant feature.
 CONSTANT_SHARE = 1e-6
 
 
@@ -20,13 +20,13 @@ CONSTANT_SHARE = 1e-6
 class FeatureNormalization(keras.layers.Layer):
     """Centres and scales each feature, ignores constant ones, and limits outliers.
 
-    `keras.layers.Normalization` keeps its statistics in constants beside its weights, which
-    `set_weights` and checkpoints do not reach, and magnifies a feature that was constant in
-    training by 10^7; here the weights are the only copy and such a feature becomes 0. It computes
-    in float32 under every policy, because raw features need not fit into half precision.
+    Unlike in `keras.layers.Normalization`, statistics are stored in weights only, so that
+    `set_weights` and checkpoints restore them, and a feature that was constant in training becomes
+    0 instead of being magnified by 10^7. It computes in float32 under every policy, because raw
+    features may exceed half precision.
 
     Args:
-        limit: the largest magnitude that leaves the layer, in standard deviations.
+        limit: largest magnitude of the output, in standard deviations.
         **kwargs: as for every Keras layer.
 
     Returns:
@@ -37,7 +37,7 @@ class FeatureNormalization(keras.layers.Layer):
         >>> layer = FeatureNormalization()
         >>> layer.build((None, 2))
         >>> layer.fit(np.array([[1.0, 5.0], [3.0, 5.0]], "float32"))
-        >>> layer(np.array([[3.0, 9.0]], "float32"))  # the second feature never moved
+        >>> layer(np.array([[3.0, 9.0]], "float32"))  # the second feature was constant
         <tf.Tensor: shape=(1, 2), dtype=float32, numpy=array([[1., 0.]], dtype=float32)>
     """
 
@@ -59,11 +59,11 @@ class FeatureNormalization(keras.layers.Layer):
         """Fit mean and variance to the rows of arrays.
 
         Args:
-            features: float `[N, D]`, the valid seconds of the training split; or several such
-                arrays, of which only one needs to be in memory at a time.
+            features: float `[N, D]`, the valid segments of the training split; or an iterable of
+                such arrays, of which only one needs to be in memory at a time.
 
         Raises:
-            ValueError: an array has another shape, no row, or values that are not finite.
+            ValueError: If an array has another shape, no row, or values that are not finite.
 
         Reference:
             Chan, Golub, LeVeque 1979, Updating Formulae and a Pairwise Algorithm for Computing
@@ -77,7 +77,7 @@ class FeatureNormalization(keras.layers.Layer):
                     f"{self.name} needs arrays [N, {width}] of at least one "
                     f"row. Received: shape={part.shape}."
                 )
-            # float64: a sum over 33,390 seconds (AVE) loses three digits in float32.
+            # float64: a sum over 33,390 segments (AVE) loses three digits in float32.
             step = part.mean(axis=0, dtype=np.float64) - mean  # [D]
             total = rows + len(part)
             squares += part.var(axis=0, dtype=np.float64) * len(part)  # [D]
@@ -117,13 +117,13 @@ def fit_normalization(
     """Fit the normalisation layers of a model to the training features.
 
     Args:
-        model: a model from `build`; one of a single modality ignores the other array.
-        visual: float `[N, Dv]`, the valid seconds of the training split and no others; or several
-            such arrays. Of maps, every place is a row for the statistics of its channels.
+        model: a model from `build`; unimodal models ignore the other array.
+        visual: float `[N, Dv]`, the valid segments of the training split; or an iterable of such
+            arrays. Each place of a map is a row for the statistics of the channels.
         audio: float `[N, Da]`, likewise.
 
     Raises:
-        ValueError: the model has no such layer, or an array does not fit it.
+        ValueError: If the model has no such layer, or an array does not fit it.
 
     Example:
         >>> fit_normalization(model, visual[valid], audio[valid])
@@ -132,7 +132,7 @@ def fit_normalization(
     layers = [layer for layer in model.layers if isinstance(layer, FeatureNormalization)]
     if not layers:
         raise ValueError(
-            f"The model {model.name!r} holds no FeatureNormalization layer. Use a model from "
+            f"The model {model.name!r} has no FeatureNormalization layer. Use a model from "
             "avel_tf.models.build."
         )
     for layer in layers:
@@ -143,7 +143,7 @@ def fit_normalization(
 def _rows(
     features: np.ndarray | Iterable[np.ndarray], given: int, width: int
 ) -> Iterator[np.ndarray]:
-    """Arrays [N, D] of arrays [N, Dv]; the places of a map are rows of their own."""
+    """Arrays [N, D] from arrays [N, Dv], with a row for each place of a map."""
     for part in [features] if isinstance(features, np.ndarray) else features:
-        # The layer refuses other shapes.
+        # The layer itself refuses other shapes.
         yield part.reshape(-1, width) if part.shape[1:] == (given,) else part

@@ -1,4 +1,4 @@
-"""Positive-sample propagation between the seconds of two modalities."""
+"""Positive-sample propagation between the segments of two modalities."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-# The authors' published code drops 0.1 inside this module and cuts at 0.099 in clips of ten
-# seconds, where an even split gives each pair 0.1: at 0.99 of an even split.
+# The authors' published code uses dropout 0.1 and a threshold of 0.099 for clips of ten segments,
+# where an even split is 0.1, so the threshold is 0.99 of an even split.
 DROPOUT = 0.1
 THRESHOLD = 0.99
 
@@ -26,7 +26,7 @@ class PositiveSamplePropagation(layers.Layer):
         width: D, of both inputs and both outputs.
         threshold: share of an even split below which a pair is cut.
         dropout: share of values dropped inside.
-        seed: of dropout; drawn from Python's generator when left out.
+        seed: of dropout; drawn from Python's generator by default.
         **kwargs: as for every Keras layer.
 
     Returns:
@@ -35,7 +35,7 @@ class PositiveSamplePropagation(layers.Layer):
 
     Example:
         >>> layer = PositiveSamplePropagation(8)
-        >>> seen, heard = layer(np.ones((2, 10, 8)), np.ones((2, 10, 8)), np.ones((2, 10), bool))
+        >>> visual, audio = layer(np.ones((2, 10, 8)), np.ones((2, 10, 8)), np.ones((2, 10), bool))
 
     Reference:
         Zhou et al., Positive Sample Propagation along the Audio-Visual Event Line, CVPR 2021
@@ -98,11 +98,11 @@ class PositiveSamplePropagation(layers.Layer):
         """Weights with which each segment receives the segments of the other modality.
 
         Args:
-            scores: float32 `[B, T, T]`, the receiving seconds first.
-            valid: bool `[B, T]`, the seconds that may give.
+            scores: float32 `[B, T, T]`, receiving segments first.
+            valid: bool `[B, T]`, segments that are propagated.
 
         Returns:
-            float32 `[B, T, T]`; a row sums to one, or is zero where no pair is left.
+            float32 `[B, T, T]`; a row sums to one, or is zero without a similar pair.
         """
         present = ops.expand_dims(ops.cast(valid, "float32"), 1)  # [B, 1, T]
         scores = ops.relu(ops.where(present > 0, scores, 0.0))  # [B, T, T]

@@ -17,8 +17,8 @@ class AudioGuidedSpatialAttention(layers.Layer):
     """Averages the places of visual maps, weighted by their relevance to the audio.
 
     Args:
-        width: what sound and places are projected to before they are compared.
-        units: of the layer in which they are compared.
+        width: width of the projections of audio and places.
+        units: width of the layer that compares them.
         **kwargs: as for every Keras layer.
 
     Returns:
@@ -26,7 +26,7 @@ class AudioGuidedSpatialAttention(layers.Layer):
         `[B, T, Da]`, to float `[B, T, Dv]`.
 
     Raises:
-        ValueError: the maps have another rank.
+        ValueError: If the maps have another rank.
 
     Example:
         >>> layer = AudioGuidedSpatialAttention(128)
@@ -78,11 +78,13 @@ class AudioGuidedSpatialAttention(layers.Layer):
             audio: float `[B, T, Da]`.
 
         Returns:
-            Float `[B, T, places]`, row by row of the picture; sums to one over the places.
+            Float `[B, T, places]`, row by row of the frame; sums to one over the places.
         """
-        seen = self.place_comparison(self.place_projection(_places(maps)))  # [B, T, places, units]
-        heard = self.sound_comparison(self.sound_projection(audio))  # [B, T, units]
-        scores = self.score(ops.tanh(seen + ops.expand_dims(heard, 2)))  # [B, T, places, 1]
+        places = self.place_comparison(
+            self.place_projection(_places(maps))
+        )  # [B, T, places, units]
+        sound = self.sound_comparison(self.sound_projection(audio))  # [B, T, units]
+        scores = self.score(ops.tanh(places + ops.expand_dims(sound, 2)))  # [B, T, places, 1]
         # float32, because half precision rounds the small weights of many places.
         weights = ops.softmax(ops.cast(scores[..., 0], "float32"), axis=-1)  # [B, T, places]
         return ops.cast(weights, self.compute_dtype)

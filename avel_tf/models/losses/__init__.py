@@ -3,15 +3,17 @@
 `avel_tf.losses` is the public name of this package.
 """
 
-from avel_tf.models.losses.clip_cross_entropy import ClipCrossEntropy
-from avel_tf.models.losses.contrast_loss import ContrastLoss
-from avel_tf.models.losses.event_cross_entropy import EventCrossEntropy
-from avel_tf.models.losses.multiple_instance_binary_cross_entropy import (
+from avel_tf.models.losses.clip_losses import (
+    ClipCrossEntropy,
     MultipleInstanceBinaryCrossEntropy,
+    MultipleInstanceCrossEntropy,
 )
-from avel_tf.models.losses.multiple_instance_cross_entropy import MultipleInstanceCrossEntropy
-from avel_tf.models.losses.segment_binary_cross_entropy import SegmentBinaryCrossEntropy
-from avel_tf.models.losses.segment_cross_entropy import SegmentCrossEntropy
+from avel_tf.models.losses.contrast_loss import ContrastLoss
+from avel_tf.models.losses.segment_losses import (
+    EventCrossEntropy,
+    SegmentBinaryCrossEntropy,
+    SegmentCrossEntropy,
+)
 from avel_tf.models.losses.similarity_loss import SimilarityLoss
 
 __all__ = [

@@ -19,13 +19,13 @@ _NEVER = -1e9
 class ContrastLoss(ValidSecondsLoss):
     """Supervised contrast between event and background within each clip.
 
-    Every second comes in two views, one of them disturbed. Event seconds of a clip are to be alike,
-    in both views; a background second is to be like its other view only, for background is
-    everything that is not the event.
+    Each segment has two views, one with noise. Positives of an event segment are both views of all
+    event segments of the clip. The only positive of a background segment is its other view, because
+    background is everything but the event.
 
     Args:
         classes: C, without background.
-        temperature: what similarities are divided by.
+        temperature: divisor of the similarities.
         name: as for every Keras loss.
         **kwargs: as for every Keras loss.
 
@@ -55,11 +55,11 @@ class ContrastLoss(ValidSecondsLoss):
         seconds = ops.shape(targets)[1]
         itself = ops.eye(2 * seconds)  # [2T, 2T]
         others = _pairs(present) * (1.0 - itself)  # [B, 2T, 2T]
-        # The other view of the same second, whatever it shows.
+        # The other view of the same segment.
         twin = ops.roll(itself, seconds, axis=1) * others  # [B, 2T, 2T]
         events = _pairs(_twice(event_share(targets))) * others  # [B, 2T, 2T]
         wanted = ops.maximum(twin, events)
-        # The mean over what is wanted lies inside the logarithm, as in the paper.
+        # The mean over positives is inside the logarithm, as in the paper.
         number = ops.maximum(ops.sum(wanted, axis=-1), 1.0)  # [B, 2T]
         values = _log_sum(alike, others) - _log_sum(alike, wanted) + ops.log(number)
         weights = _twice(valid)  # [B, 2T]

@@ -14,11 +14,11 @@ from avel_tf.models.losses.targets import ValidSecondsLoss, event_share
 class SimilarityLoss(ValidSecondsLoss):
     """Squared error between the similarity of both modalities and the presence of an event.
 
-    The clip's similarities, those below 0 taken for 0, are divided by their sum, and its event
-    seconds likewise. The paper compares these shares and weighs the loss by 100 for clips of ten
-    seconds; here shares are counted in those of an even split (1/10 there), which is the same for
-    ten seconds at weight 1, and does not fade as clips grow longer. Clips without an event have no
-    shares and cost nothing.
+    The similarities of a clip, with negative ones set to 0, are divided by their sum, and so are
+    its event segments. The paper compares these shares with a weight of 100 for clips of ten
+    segments. Here shares are multiplied by the number of segments, which is the same for ten
+    segments at weight 1 and does not decrease for longer clips. Clips without an event have no
+    loss.
 
     Args:
         classes: C, without background.
@@ -39,7 +39,7 @@ class SimilarityLoss(ValidSecondsLoss):
     def loss_and_weights(self, targets: Any, outputs: Any, valid: Any) -> tuple[Any, Any]:
         present = ops.cast(valid > 0, "float32")  # [B, T]
         events = event_share(targets) * present  # [B, T]
-        even = ops.sum(present, axis=1, keepdims=True)  # [B, 1], the seconds of the clip
+        even = ops.sum(present, axis=1, keepdims=True)  # [B, 1], valid segments of the clip
         alike = even * _shares(ops.relu(outputs) * present)  # [B, T]
         wanted = even * _shares(events)  # [B, T]
         has_event = ops.cast(ops.sum(events, axis=1, keepdims=True) > 0, "float32")  # [B, 1]

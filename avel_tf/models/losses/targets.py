@@ -9,12 +9,12 @@ from keras import ops
 
 
 def target_distribution(targets: Any, width: int) -> Any:
-    """Targets as a distribution over classes, however they were given.
+    """Targets as a distribution over classes.
 
     Args:
-        targets: int `[B, T]`, anything out of range where a second is not valid; or float
-            `[B, T, C+1]`, which mixup makes; or of several labels, 1 for each class of a second
-            and in the last column where it has none.
+        targets: int `[B, T]`, out of range at invalid segments; or float `[B, T, C+1]`, from
+            mixup; or multi-label, 1 for each class of a segment and in the last column for a
+            segment without one.
         width: C+1.
 
     Returns:
@@ -22,7 +22,7 @@ def target_distribution(targets: Any, width: int) -> Any:
         stays finite.
 
     Raises:
-        ValueError: targets of another shape.
+        ValueError: If targets have another shape.
     """
     shape = tuple(ops.shape(targets))
     if len(shape) == 2:
@@ -30,7 +30,7 @@ def target_distribution(targets: Any, width: int) -> Any:
     if len(shape) == 3 and shape[-1] == width:
         return ops.cast(targets, "float32")
     raise ValueError(
-        f"Targets are class indices [B, T] or distributions [B, T, {width}]. "
+        f"Targets must be class indices [B, T] or distributions [B, T, {width}]. "
         f"Received: shape={shape}."
     )
 
@@ -42,10 +42,8 @@ def event_share(targets: Any) -> Any:
         targets: float `[B, T, C+1]`.
 
     Returns:
-        Float `[B, T]`: 1 at an event, 0 at background; between them after mixup. Where a second
-        has several labels it is still 1.
+        Float `[B, T]`: 1 for an event (or several), 0 for background, in between after mixup.
     """
-    # The last column is what remains, of one label and of several.
     return ops.where(
         ops.any(targets != 0, axis=-1), 1.0 - targets[..., -1], 0.0
     )  # [B, T], 0 for padding
@@ -56,11 +54,11 @@ def clip_distribution(targets: Any, valid: Any) -> Any:
 
     Args:
         targets: float `[B, T, C+1]`.
-        valid: float `[B, T]`, above 0 at valid seconds.
+        valid: float `[B, T]`, above 0 at valid segments.
 
     Returns:
-        Float `[B, C+1]`: shared evenly by the clip's events; all background for a clip without
-        one. The number and the place of an event's seconds do not show.
+        Float `[B, C+1]`: uniform over the events of the clip; background for a clip without one.
+        Independent of the times of the events.
     """
     present = ops.expand_dims(ops.cast(valid > 0, targets.dtype), -1)  # [B, T, 1]
     events = ops.max(targets[..., :-1] * present, axis=1)  # [B, C]
@@ -74,11 +72,11 @@ def clip_labels(targets: Any, valid: Any) -> Any:
 
     Args:
         targets: float `[B, T, C+1]`.
-        valid: float `[B, T]`, above 0 at valid seconds.
+        valid: float `[B, T]`, above 0 at valid segments.
 
     Returns:
         Float `[B, C+1]`: 1 for each event of the clip, and in the last column for a clip without
-        one. The number and the place of an event's seconds do not show.
+        one. Independent of the times of the events.
     """
     present = ops.expand_dims(ops.cast(valid > 0, targets.dtype), -1)  # [B, T, 1]
     events = ops.max(targets[..., :-1] * present, axis=1)  # [B, C]
@@ -95,12 +93,11 @@ def check_label_smoothing(label_smoothing: float) -> float:
     """Return `label_smoothing`, or refuse a value outside [0, 1).
 
     Raises:
-        ValueError: it is not a share.
+        ValueError: If it is outside [0, 1).
     """
     if not 0.0 <= label_smoothing < 1.0:
         raise ValueError(
-            "label_smoothing is a share and must be at least 0 and below 1. "
-            f"Received: {label_smoothing!r}."
+            f"label_smoothing must be at least 0 and below 1. Received: {label_smoothing!r}."
         )
     return label_smoothing
 
@@ -136,8 +133,8 @@ class ValidSecondsLoss(keras.losses.Loss):
 
         Args:
             targets: float32 `[B, T, C+1]`.
-            outputs: float32, as the loss's own docstring says.
-            valid: float32 `[B, T]`, the sample weight; 0 at seconds that do not exist.
+            outputs: float32, of the shape in the docstring of the loss.
+            valid: float32 `[B, T]`, the sample weight; 0 at invalid segments.
 
         Returns:
             Values and weights, both `[B, T]` or both `[B]`.
@@ -145,7 +142,7 @@ class ValidSecondsLoss(keras.losses.Loss):
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
-        # The reduction is always the weighted mean, so it is no part of the configuration.
+        # The reduction is always the weighted mean and not configurable.
         config = {**super().get_config(), "classes": self.classes}
         config.pop("reduction")
         return config

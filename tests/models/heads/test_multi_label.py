@@ -15,11 +15,11 @@ from avel_tf.models import (
     losses_for,
     probabilities_from,
 )
-from avel_tf.models.losses.multiple_instance_binary_cross_entropy import (
+from avel_tf.models.losses.clip_losses import (
     MultipleInstanceBinaryCrossEntropy,
     pooled_probabilities,
 )
-from avel_tf.models.losses.segment_binary_cross_entropy import SegmentBinaryCrossEntropy
+from avel_tf.models.losses.segment_losses import SegmentBinaryCrossEntropy
 from avel_tf.models.losses.targets import event_share
 from avel_tf.training.metrics import ClipF1, SegmentF1
 

@@ -8,11 +8,9 @@ import pytest
 from scipy.special import expit, log_softmax, logsumexp, softmax
 from sklearn.metrics import log_loss
 
-from avel_tf.models.losses.clip_cross_entropy import ClipCrossEntropy
+from avel_tf.models.losses.clip_losses import ClipCrossEntropy, MultipleInstanceCrossEntropy
 from avel_tf.models.losses.contrast_loss import ContrastLoss
-from avel_tf.models.losses.event_cross_entropy import EventCrossEntropy
-from avel_tf.models.losses.multiple_instance_cross_entropy import MultipleInstanceCrossEntropy
-from avel_tf.models.losses.segment_cross_entropy import SegmentCrossEntropy
+from avel_tf.models.losses.segment_losses import EventCrossEntropy, SegmentCrossEntropy
 from avel_tf.models.losses.similarity_loss import SimilarityLoss
 from tests.models.losses.clips import (
     CLASSES,
