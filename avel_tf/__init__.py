@@ -109,7 +109,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
-        from avel_tf.events.labels import did_you_mean
+        from avel_tf.utils.text import did_you_mean
 
         raise AttributeError(
             f"module 'avel_tf' has no attribute {name!r}.{did_you_mean(name, __all__)} It offers "

@@ -130,11 +130,11 @@ def _files(count: int) -> str:
 
 def format_result(result: Result) -> str:
     """One-line summary of a file's result."""
-    from avel_tf.reports.video_names import shown_name
     from avel_tf.reports.video_view import span_text
+    from avel_tf.utils.text import printable
 
     found = [
-        f"{shown_name(event.label)} {span_text(event.start, event.end)} ({event.score:.2f})"
+        f"{printable(event.label)} {span_text(event.start, event.end)} ({event.score:.2f})"
         for event in result.events[:MOST_EVENTS_SHOWN]
     ]
     if len(result.events) > MOST_EVENTS_SHOWN:
@@ -142,5 +142,5 @@ def format_result(result: Result) -> str:
     if not found and result.status != "quarantined":
         found.append("no known event detected")
     if result.reason:
-        found.append(f"{result.status}: {shown_name(result.reason)}")
-    return f"{shown_name(result.video)}: {'; '.join(found)}"
+        found.append(f"{result.status}: {printable(result.reason)}")
+    return f"{printable(result.video)}: {'; '.join(found)}"

@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser(chosen)
     try:
         if chosen is not None and chosen not in COMMANDS:
-            from avel_tf.events.labels import did_you_mean
+            from avel_tf.utils.text import did_you_mean
 
             hint = did_you_mean(chosen, tuple(COMMANDS))
             parser.error(f"there is no command {chosen!r}.{hint} There are: {', '.join(COMMANDS)}.")
@@ -85,9 +85,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _sentence(error: Exception) -> str:
     """The message of an error, without the number that the operating system gives it."""
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
-        from avel_tf.video.errors import printable
+        from avel_tf.utils.text import printable
 
-        return f"{printable(error.filename)} cannot be read or written: {error.strerror}."
+        return f'"{printable(error.filename)}" cannot be read or written: {error.strerror}.'
     return str(error)
 
 

@@ -25,7 +25,7 @@ class CommandParser(argparse.ArgumentParser):
         # Python 3.12 gives a list of readings, 3.11 a single one; the first entry is the option.
         reading = found[0] if isinstance(found, list) else found
         if reading is not None and reading[0] is None:
-            from avel_tf.events.labels import did_you_mean
+            from avel_tf.utils.text import did_you_mean
 
             word = arg_string.partition("=")[0]
             options = [name for name in self._option_string_actions if name.startswith("--")]

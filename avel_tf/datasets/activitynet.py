@@ -25,7 +25,8 @@ from avel_tf.datasets.reading import (
 )
 from avel_tf.datasets.settings import DatasetSettings
 from avel_tf.datasets.splits import assign_splits
-from avel_tf.events.labels import Labels, did_you_mean
+from avel_tf.events.labels import Labels
+from avel_tf.utils.text import did_you_mean
 from avel_tf.video.video_files import AmbiguousNameError, VideoFolder
 
 _SUBSETS = {

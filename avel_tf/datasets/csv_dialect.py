@@ -12,7 +12,7 @@ from pathlib import Path
 
 from avel_tf.datasets.dataset import SPLITS, DatasetError
 from avel_tf.datasets.reading import decode_text, parse_seconds, read_bytes
-from avel_tf.events.labels import did_you_mean
+from avel_tf.utils.text import did_you_mean
 
 REQUIRED = ("video", "label", "start", "end")
 FORM = ",".join(REQUIRED) + "[,split]"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from avel_tf.events.labels import Labels, did_you_mean
+from avel_tf.events.labels import Labels
+from avel_tf.utils.text import did_you_mean
 
 
 class DatasetError(ValueError):

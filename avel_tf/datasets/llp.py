@@ -20,7 +20,7 @@ from avel_tf.datasets.reading import (
     read_bytes,
     sort_annotations,
 )
-from avel_tf.events.labels import did_you_mean
+from avel_tf.utils.text import did_you_mean
 from avel_tf.video.video_files import AmbiguousNameError, VideoFolder
 
 SPLIT_FILES = {

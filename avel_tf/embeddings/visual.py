@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from typing import Any
 
@@ -11,6 +10,7 @@ import tensorflow as tf
 from avel_tf.embeddings import compact
 from avel_tf.embeddings.hub_module import load_module, sha256_of_folder
 from avel_tf.embeddings.settings import COMPACT, VisualSettings
+from avel_tf.utils.text import did_you_mean
 
 
 class EndpointMap(tf.Module):
@@ -89,9 +89,9 @@ def find_map(module: Any, name: str, size: int, endpoint: str | None = None) -> 
         )
     if endpoint not in maps:
         what = f"has the shape {shapes[endpoint]}" if endpoint in shapes else "is not there"
-        near = difflib.get_close_matches(endpoint, maps, n=1, cutoff=0.0)[0]
         raise ValueError(
-            f"The end point {endpoint!r} of the module {name} {what}; the nearest map is {near!r}. "
+            f"The end point {endpoint!r} of the module {name} {what}."
+            f"{did_you_mean(endpoint, maps)} "
             f"Maps of the module: {', '.join(f'{key} {maps[key][1:]}' for key in sorted(maps))}."
         )
     return EndpointMap(module, endpoint)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 import numpy as np
 
 from avel_tf.synthesis.corruptions import CORRUPTIONS, Corruption, generator_for
+from avel_tf.utils.text import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,9 @@ def conditions(names: str) -> list[Condition]:
     chosen = list(CORRUPTIONS) if names == "all" else [name.strip() for name in names.split(",")]
     for name in chosen:
         if name not in CORRUPTIONS:
-            near = get_close_matches(name, CORRUPTIONS, n=1, cutoff=0.4)
-            hint = f"Did you mean {near[0]!r}? " if near else ""
             raise ValueError(
-                f"There is no corruption {name!r}. {hint}Known: all, {', '.join(CORRUPTIONS)}."
+                f"There is no corruption {name!r}.{did_you_mean(name, CORRUPTIONS)} "
+                f"Known: all, {', '.join(CORRUPTIONS)}."
             )
     return [CLEAN] + [
         Condition(CORRUPTIONS[name], severity)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import operator
 import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import SupportsIndex
+
+from avel_tf.utils.text import did_you_mean
 
 BACKGROUND = "background"
 
@@ -47,29 +48,6 @@ AVE_CLASSES: tuple[str, ...] = (
 # Control characters, halves of surrogate pairs, line and paragraph separators: none of them
 # survives a text file that holds one name per line.
 _UNWRITABLE = {"Cc", "Cs", "Zl", "Zp"}
-
-
-def did_you_mean(name: str, options: Sequence[str]) -> str:
-    """Ends an error sentence with the nearest right name.
-
-    Args:
-        name: The name that was received.
-        options: The names that would have been right.
-
-    Returns:
-        `" Did you mean 'Bark'?"`, or an empty string when nothing is near.
-
-    Example:
-        >>> did_you_mean("val", ["train", "validation", "test"])
-        " Did you mean 'validation'?"
-    """
-    folded: dict[str, str] = {}
-    for option in options:
-        folded.setdefault(option.casefold(), option)
-    wanted = name.casefold()
-    near = [known for known in folded if wanted and known.startswith(wanted)]
-    near = near or difflib.get_close_matches(wanted, folded, n=1)
-    return f" Did you mean {folded[near[0]]!r}?" if near else ""
 
 
 class Labels:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from avel_tf.events.event import TIME_DECIMALS, Event, check_span, checked_seconds, second_spans
-from avel_tf.events.labels import Labels, did_you_mean
+from avel_tf.events.labels import Labels
+from avel_tf.utils.text import did_you_mean
 
 if TYPE_CHECKING:
     import pandas

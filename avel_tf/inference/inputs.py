@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from avel_tf.reports.video_names import shown_name
+from avel_tf.utils.text import printable
 from avel_tf.video.video_files import is_sidecar_name, is_video_name, similar_name
 
 
@@ -43,7 +43,7 @@ def require_inputs(paths: list[str], *, skipped: list[str] | None = None) -> lis
     Raises:
         ValueError: None of the paths exists, or no folder among them holds a video.
     """
-    named = ", ".join(map(shown_name, paths))
+    named = ", ".join(map(printable, paths))
     if not any(os.path.lexists(path) for path in paths):
         near = similar_name(paths[0])
         hint = f". The nearest name there is {near!r}." if near else ""

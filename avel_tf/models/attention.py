@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 
 import keras
 
 from avel_tf.models.layers import AudioGuidedSpatialAttention
+from avel_tf.utils.text import did_you_mean
 
 
 def attention_names(model: keras.Model) -> tuple[str, ...]:
@@ -54,10 +54,9 @@ def attention_model(model: keras.Model, names: Sequence[str] | None = None) -> k
         raise ValueError(f"The model {model.name!r} has no attention layer.")
     for name in names:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
             raise ValueError(
-                f"The model {model.name!r} has no attention layer {name!r}; the nearest is "
-                f"{near!r}. It offers {', '.join(known)}."
+                f"The model {model.name!r} has no attention layer {name!r}."
+                f"{did_you_mean(name, known)} It has {', '.join(known)}."
             )
     weights = {name: _in_float32(name)(_weights(model.get_layer(name))) for name in names}
     return keras.Model(model.input, weights, name=f"{model.name}_attention")

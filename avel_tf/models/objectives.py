@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +28,7 @@ from avel_tf.models.losses import (
     SegmentCrossEntropy,
     SimilarityLoss,
 )
+from avel_tf.utils.text import did_you_mean
 
 LOGITS = "logits"
 SUPERVISION = ("full", "weak")
@@ -103,10 +103,9 @@ def training_outputs(model: keras.Model, names: Sequence[str] | None = None) -> 
     known = (LOGITS, *auxiliaries)
     for name in names or ():
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
             raise ValueError(
-                f"The model {model.name!r} has no training output {name!r}; the nearest is "
-                f"{near!r}. It offers {', '.join(known)}."
+                f"The model {model.name!r} has no training output {name!r}."
+                f"{did_you_mean(name, known)} It has {', '.join(known)}."
             )
     outputs = {
         name: model.output if name == LOGITS else auxiliaries[name]
@@ -141,10 +140,9 @@ def losses_for(
         ValueError: If supervision or label_smoothing is invalid.
     """
     if supervision not in SUPERVISION:
-        near = difflib.get_close_matches(str(supervision), SUPERVISION, n=1, cutoff=0.0)[0]
         raise ValueError(
-            f"There is no supervision {supervision!r}; the nearest is {near!r}. "
-            f"Choose one of {', '.join(SUPERVISION)}."
+            f"supervision must be one of {', '.join(SUPERVISION)}. Received: {supervision!r}."
+            f"{did_you_mean(str(supervision), SUPERVISION)}"
         )
     classes = model.output.shape[-1] - 1
     weak = supervision == "weak"

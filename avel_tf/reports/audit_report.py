@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from avel_tf.datasets.audit.report import AuditReport, printable
+from avel_tf.datasets.audit.report import AuditReport
 from avel_tf.reports.html import render_page
 from avel_tf.reports.style import GRID, INK, MUTED, PALETTE, figure_to_svg, new_figure, style
 from avel_tf.utils.durable_files import atomic_text
+from avel_tf.utils.text import printable
 
 # Number of rows that fit a printed page.
 _MOST_CLASSES = 40

@@ -14,9 +14,10 @@ from avel_tf.datasets import Annotation
 from avel_tf.events.labels import BACKGROUND
 from avel_tf.events.result import STATUSES, Result, read_results
 from avel_tf.reports.html import render_page
-from avel_tf.reports.video_names import absolute, relative_url, shown_name
+from avel_tf.reports.video_names import absolute, relative_url
 from avel_tf.reports.video_view import MOST_SECONDS, VideoView, clock_text, lanes, span_text
 from avel_tf.utils.durable_files import atomic_text
+from avel_tf.utils.text import printable
 
 # More players make browsers slow. The page names the file with the others.
 MOST_VIDEOS = 500
@@ -82,8 +83,8 @@ def write_results_report(
     if truths and not annotated:
         raise ValueError(
             f"The annotations match none of the videos in {record}. Received: "
-            f"{shown_name(next(iter(reference or ())))!r} among others; expected paths such as "
-            f"{shown_name(cards[0].result.video) if cards else 'those of the results'!r}."
+            f"{printable(next(iter(reference or ())))!r} among others; expected paths such as "
+            f"{printable(cards[0].result.video) if cards else 'those of the results'!r}."
         )
     with atomic_text(page) as file:
         file.write(_render(cards, summary, page, record, title))
@@ -169,7 +170,7 @@ def _render(
         record=record.name,
         background=BACKGROUND,
         url=lambda result: _player_url(result, page.parent),
-        shown=shown_name,
+        shown=printable,
         lanes=lanes,
         span=span_text,
         clock=clock_text,

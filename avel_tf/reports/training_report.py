@@ -24,8 +24,8 @@ from avel_tf.reports.training_figures import (
     draw_reliability,
     read_history,
 )
-from avel_tf.reports.video_names import shown_name
 from avel_tf.utils.durable_files import atomic_text
+from avel_tf.utils.text import printable
 
 FILES = ("metrics.json", "history.csv", "config.yaml", "labels.txt", "manifest.json")
 
@@ -118,7 +118,7 @@ def write_training_report(run_folder: Path, *, beside: Sequence[Path] = ()) -> P
         recipe=_recipe(folder / "manifest.json"),
         skipped=metrics["skipped"][:MOST_SKIPPED],
         config=config,
-        shown=shown_name,
+        shown=printable,
         number=_number,
         percent=_percent,
     )

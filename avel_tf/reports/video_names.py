@@ -6,33 +6,6 @@ import os
 from pathlib import Path
 from urllib.parse import quote
 
-from avel_tf.events.formats.text import printable
-
-# Joiners of letters and emoji. Unlike U+202E they cannot reverse the text direction.
-_JOINERS = "\u200c\u200d"
-
-
-def shown_name(name: str) -> str:
-    """A file name, label or reason as printable text.
-
-    Args:
-        name: Untrusted text, possibly with surrogates from `os.fsdecode`.
-
-    Returns:
-        The text with escapes for bytes that are not UTF-8, control characters and marks that
-        change the text direction.
-
-    Example:
-        >>> shown_name("two\\nlines.mp4")
-        'two\\\\nlines.mp4'
-    """
-    return "".join(
-        letter
-        if letter.isprintable() or letter in _JOINERS
-        else letter.encode("unicode_escape").decode("ascii")
-        for letter in printable(name)
-    )
-
 
 def absolute(video: str, page_folder: Path) -> str:
     """Absolute path of a video named in results.

@@ -14,7 +14,6 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,7 @@ from avel_tf.synthesis.event_classes import ALL_CLASSES, EVENT_CLASSES, valid_de
 from avel_tf.synthesis.scene import Scene
 from avel_tf.synthesis.writer import write_video
 from avel_tf.utils.durable_files import atomic_text
+from avel_tf.utils.text import did_you_mean
 
 logger = logging.getLogger(__name__)
 
@@ -107,9 +107,10 @@ class SynthesisSettings:
             raise ValueError(f"occlusion is a share in [0, 1). Received: {self.occlusion}.")
         for name in self.classes:
             if name not in ALL_CLASSES:
-                near = get_close_matches(name, ALL_CLASSES, n=1, cutoff=0.4)
-                hint = f"Did you mean {near[0]!r}?" if near else f"Known: {list(ALL_CLASSES)}."
-                raise ValueError(f"There is no synthetic event class {name!r}. {hint}")
+                raise ValueError(
+                    f"There is no synthetic event class {name!r}.{did_you_mean(name, ALL_CLASSES)} "
+                    f"Known: {', '.join(ALL_CLASSES)}."
+                )
         if len(set(self.classes)) < 2:
             raise ValueError(
                 "Decoys need a second class to borrow from: name at least two different classes. "

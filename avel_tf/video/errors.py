@@ -4,20 +4,7 @@ from __future__ import annotations
 
 import os
 
-
-def printable(path: str | bytes | os.PathLike) -> str:
-    """Spells a file name so that it can be shown, whatever bytes it is made of.
-
-    Args:
-        path: A file name; bytes that are not UTF-8 may stand as surrogate escapes.
-
-    Returns:
-        The name in quotes, with `\\xNN` for bytes that are not UTF-8 and escapes for line
-        breaks and other control characters.
-    """
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    shown = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return '"' + "".join(shown) + '"'
+from avel_tf.utils.text import printable
 
 
 class MediaError(Exception):
@@ -39,4 +26,4 @@ class MediaError(Exception):
         self.cause = cause
 
     def __str__(self) -> str:
-        return f"Cannot read {printable(self.path)}: {self.cause}."
+        return f'Cannot read "{printable(self.path)}": {self.cause}.'

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avel_tf.events.labels import AVE_CLASSES, BACKGROUND, Labels, did_you_mean
+from avel_tf.events.labels import AVE_CLASSES, BACKGROUND, Labels
 
 NAMES = st.lists(
     st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")), min_size=1, max_size=20)
@@ -107,10 +107,3 @@ def test_load_refuses_other_files(tmp_path, content: str, sentence: str) -> None
     with pytest.raises(ValueError, match=sentence) as caught:
         Labels.load(path)
     assert str(path) in str(caught.value)
-
-
-def test_hints() -> None:
-    splits = ("train", "validation", "test")
-    assert did_you_mean("val", splits) == " Did you mean 'validation'?"
-    assert did_you_mean("Trian", splits) == " Did you mean 'train'?"
-    assert did_you_mean("xyz", splits) == did_you_mean("", splits) == ""

@@ -79,7 +79,7 @@ def test_half_precision_weights_come_as_float32() -> None:
 
 
 def test_wrong_name_is_refused() -> None:
-    with pytest.raises(ValueError, match="nearest is 'audio_to_visual_attention'"):
+    with pytest.raises(ValueError, match="no attention layer 'audio_visual'"):
         attention_model(small_model("bi_avatt"), ["audio_visual"])
 
 

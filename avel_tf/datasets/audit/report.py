@@ -10,6 +10,7 @@ from pathlib import Path
 from avel_tf.datasets import Dataset
 from avel_tf.datasets.audit.balance import Balance
 from avel_tf.datasets.audit.file_facts import FileFacts
+from avel_tf.utils.text import printable
 
 SEVERITIES = ("error", "warning", "note")
 
@@ -165,23 +166,6 @@ class AuditReport:
         left_out = (f"… {len(order) - 2 * half:,} classes …", *("" for _ in self.balances))
         ends = [rows[i] for i in order[:half]], [rows[i] for i in order[-half:]]
         return [header, *ends[0], left_out, *ends[1], rows[-1]]
-
-
-def printable(text: str) -> str:
-    """Escapes characters that control a terminal or cannot be displayed.
-
-    Args:
-        text: A file name or a label, of any origin.
-
-    Returns:
-        The text, with escapes for control characters and for bytes that are not UTF-8.
-    """
-    return "".join(
-        character
-        if character.isprintable()
-        else character.encode("unicode_escape", "surrogatepass").decode("ascii")
-        for character in text
-    )
 
 
 def _table(rows: Sequence[Sequence[str]], numbers: bool = True) -> list[str]:

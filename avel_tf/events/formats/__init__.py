@@ -15,9 +15,9 @@ from avel_tf.events.formats.jsonl import write_jsonl
 from avel_tf.events.formats.mirror import Mirror
 from avel_tf.events.formats.srt import write_srt
 from avel_tf.events.formats.vtt import write_vtt
-from avel_tf.events.labels import did_you_mean
 from avel_tf.events.result import Result, read_results
 from avel_tf.utils.durable_files import atomic_text
+from avel_tf.utils.text import did_you_mean
 
 
 @dataclass(frozen=True)

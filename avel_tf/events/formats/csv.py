@@ -6,8 +6,8 @@ import csv
 from collections.abc import Iterable
 from typing import TextIO
 
-from avel_tf.events.formats.text import printable
 from avel_tf.events.result import Result
+from avel_tf.utils.text import valid_unicode
 
 # The first four are those of an annotations.csv, so results can be corrected in a spreadsheet and
 # used for training.
@@ -48,5 +48,5 @@ def _safe(cells: list[str]) -> list[str]:
     # original.
     return [
         f"'{cell}" if cell.startswith((*FORMULA_STARTS, "'")) else cell
-        for cell in map(printable, cells)
+        for cell in map(valid_unicode, cells)
     ]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TextIO
 
-from avel_tf.events.formats.text import one_line
 from avel_tf.events.result import Result
+from avel_tf.utils.text import one_line
 
 
 def write_vtt(results: Iterable[Result], file: TextIO) -> None:

@@ -7,8 +7,8 @@ from avel_tf.datasets import load_dataset
 from avel_tf.events.event import Event
 from avel_tf.events.formats import write_formats
 from avel_tf.events.formats.csv import COLUMNS, FORMULA_STARTS
-from avel_tf.events.formats.text import printable
 from avel_tf.events.result import Result
+from avel_tf.utils.text import valid_unicode
 from tests.events.formats.samples import hostile_results
 
 
@@ -29,7 +29,7 @@ def test_a_row_per_event_and_every_video(tmp_path: Path) -> None:
     videos = {row["video"].removeprefix("'") for row in rows if row["video"][0] == "'"} | {
         row["video"] for row in rows if row["video"][0] != "'"
     }
-    assert videos == {printable(result.video) for result in results}
+    assert videos == {valid_unicode(result.video) for result in results}
 
 
 def test_no_cell_is_a_formula(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ import pytest
 
 from avel_tf.events.event import Event
 from avel_tf.events.formats import FORMATS, check_formats, write_formats
-from avel_tf.events.formats.text import printable
 from avel_tf.events.result import Result, read_results
 from avel_tf.utils.durable_files import atomic_text
 from tests.events.formats.samples import hostile_results
@@ -100,19 +99,6 @@ def test_nothing_stands_under_the_name_before_all_is_written(tmp_path: Path) -> 
     finally:
         os.umask(previous)
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
-
-
-@pytest.mark.parametrize(
-    ("name", "shown"),
-    [
-        ("dög.mp4", "dög.mp4"),
-        (os.fsdecode(b"dog\xff.mp4"), "dog\\xff.mp4"),
-        ("\ud800", "\\ud800"),
-    ],
-)
-def test_printable_is_valid_unicode(name: str, shown: str) -> None:
-    assert printable(name) == shown
-    printable(name).encode("utf-8")
 
 
 SRT = """1

@@ -9,8 +9,8 @@ import pytest
 
 from avel_tf.events.event import Event
 from avel_tf.events.formats import write_formats
-from avel_tf.events.formats.text import printable
 from avel_tf.events.result import Result
+from avel_tf.utils.text import valid_unicode
 from tests.events.formats.samples import hostile_results
 
 TIMESTAMP = r"(\d{2,}):([0-5]\d):([0-5]\d)\.(\d{3})"
@@ -77,7 +77,7 @@ def test_hostile_names_give_one_valid_file_each_in_the_folder(tmp_path: Path) ->
     notes = [parse(path.read_bytes().decode("utf-8"))[0] for path in files]
     for result in results:
         # White space is shown as one space, the rest of the unprintable as a question mark.
-        shown = " ".join(printable(result.video).split())
+        shown = " ".join(valid_unicode(result.video).split())
         shown = "".join(letter if letter.isprintable() else "?" for letter in shown)
         assert any(f"\nvideo: {shown}\n" in note for note in notes), result.video
 
