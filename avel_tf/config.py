@@ -24,7 +24,7 @@ from avel_tf.features.settings import DataSettings
 from avel_tf.inference.settings import InferenceSettings
 from avel_tf.models.settings import ModelSettings
 from avel_tf.training.settings import TrainingSettings
-from avel_tf.video.decode import DecodeSettings
+from avel_tf.video.decode_settings import DecodeSettings
 
 # A number that YAML 1.1 takes for text, because it has an exponent and no dot: 1e-3.
 _EXPONENT = re.compile(r"[-+]?\d+[eE][-+]?\d+")

@@ -55,7 +55,7 @@ class Video:
     media_id: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Dataset:
     """Annotated videos with their classes and splits.
 
@@ -76,6 +76,10 @@ class Dataset:
     videos: tuple[Video, ...]
     notes: tuple[str, ...] = ()
     weak_splits: frozenset[str] = frozenset()
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{len(self.split(name))} {name}" for name in SPLITS)
+        return f"<Dataset {str(self.root)!r} ({self.layout}): {counts}; {len(self.labels)} classes>"
 
     def split(self, name: str) -> tuple[Video, ...]:
         """Hands out the examples of one split.

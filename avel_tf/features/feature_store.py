@@ -98,6 +98,13 @@ class FeatureStore:
             )
         self._leaks: list[str] = self.manifest["leaks"] if deleaked else []
 
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{self.count(name)} {name}" for name in self._splits)
+        return (
+            f"<FeatureStore {str(self.folder)!r}: {counts}; {len(self.labels)} classes; "
+            f"visual [{self.recipe.visual.width}], audio [{self.recipe.audio.width}]>"
+        )
+
     @property
     def digests(self) -> dict[str, str | None]:
         """Hash of the records of each split, by its name; None in stores of older versions."""
