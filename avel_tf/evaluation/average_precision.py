@@ -1,4 +1,4 @@
-"""Mean average precision of events: how well scores put right ones before wrong ones."""
+"""Mean average precision of events."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from avel_tf.evaluation.event_metrics import intersection_over_union, spans
 from avel_tf.evaluation.ratios import mean_of
 from avel_tf.events.event import Event
 
-# Overlaps at which detections in time are compared, from almost any to almost all.
+# Overlaps at which average precision is computed.
 IOU_THRESHOLDS = tuple(tenths / 10 for tenths in range(1, 10))
 
 
@@ -19,7 +19,7 @@ def event_map(
     predicted: Sequence[Sequence[Event]],
     thresholds: Sequence[float] = IOU_THRESHOLDS,
 ) -> dict[float, float | None]:
-    """Mean over the classes of the average precision of their events, at several overlaps.
+    """Mean average precision of events over the classes, at several overlaps.
 
     Args:
         reference: True events of each video.
@@ -27,8 +27,8 @@ def event_map(
         thresholds: Smallest intersection over union of a match, each in (0, 1].
 
     Returns:
-        By threshold a number in [0, 1]; None if there is no true event. Classes without a true
-        event take no part.
+        Value in [0, 1] by threshold; None without a true event. Classes without a true event are
+        left out.
 
     Reference:
         Caba Heilbron et al., ActivityNet: A Large-Scale Video Benchmark for Human Activity
@@ -44,14 +44,14 @@ def event_map(
 
 
 def interpolated_average_precision(score: np.ndarray, right: np.ndarray, reference: int) -> float:
-    """Area under the curve of precision over recall, made monotone from the right.
+    """Area under the interpolated precision-recall curve.
 
-    The precision at a recall is the greatest that is reached at this recall or a higher one.
-    Predictions of one score enter the curve together: nothing orders them.
+    The precision at a recall is the maximum at this recall or beyond. Predictions with equal scores
+    enter the curve together.
 
     Args:
         score: Score of each prediction, float `[N]`.
-        right: Whether it found a true event, bool `[N]`.
+        right: True for predictions that match a true event, bool `[N]`.
         reference: Number of true events, at least 1.
 
     Returns:
@@ -80,7 +80,7 @@ def _average_precisions(
     for all_truths, all_guesses in zip(reference, predicted, strict=True):
         truths = [event for event in all_truths if event.label == name]
         guesses = [event for event in all_guesses if event.label == name]
-        # The surest takes first; of equals the earlier one.
+        # By descending score, then by start.
         guesses.sort(key=lambda event: (-event.score, event.start))
         count += len(truths)
         scores += [event.score for event in guesses]

@@ -1,7 +1,7 @@
 """Baseline predictions that need no model.
 
-All three are predictions over the same seconds, scored by the same code as the model. Where a
-second may have several classes, reference and prediction are bool `[T, C]`.
+They are evaluated by the same code as the model. For multi-label data, reference and prediction are
+bool `[T, C]`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from avel_tf.events.labels import Labels
 
 
 def all_background(reference: np.ndarray, labels: Labels) -> np.ndarray:
-    """Background at every second: what a model scores that never finds an event.
+    """Background in every segment.
 
     Args:
-        reference: True class of each second of a clip, int `[T]`.
+        reference: True class of each segment of a clip, int `[T]`.
         labels: The class vocabulary.
 
     Returns:
@@ -27,28 +27,28 @@ def all_background(reference: np.ndarray, labels: Labels) -> np.ndarray:
 
 
 def majority_class(reference: np.ndarray, labels: Labels, train_counts: np.ndarray) -> np.ndarray:
-    """The most frequent event class of the training split at every second.
+    """The most frequent event class of the training split in every segment.
 
-    The background takes no part, also where it is the most frequent of all: that would be
-    `all_background` once more.
+    Background is left out even if it is the most frequent class, because that would equal
+    `all_background`.
 
     Args:
-        reference: True class of each second of a clip, int `[T]`.
+        reference: True class of each segment of a clip, int `[T]`.
         labels: The class vocabulary.
-        train_counts: Seconds of each class in the training split, `[C+1]`, background last; of
-            equals the first counts.
+        train_counts: Segments of each class in the training split, `[C+1]`, background last. Ties:
+            the first class.
 
     Returns:
-        int64 `[T]`; background if the training split has no event at all.
+        int64 `[T]`; background if the training split has no event.
 
     Raises:
-        ValueError: If there is not one count per class and one for the background.
+        ValueError: If there is not one count per class and one for background.
     """
     train_counts = np.asarray(train_counts)
     if train_counts.shape != (len(labels) + 1,):
         raise ValueError(
-            f"train_counts must hold the seconds of each of {len(labels)} classes, then those of "
-            f"the background: shape ({len(labels) + 1},). Received: shape={train_counts.shape}."
+            f"train_counts must have one count for each of {len(labels)} classes and one for "
+            f"background: shape ({len(labels) + 1},). Received: shape={train_counts.shape}."
         )
     best = _most_frequent_event(train_counts)
     if reference.ndim == 2:
@@ -57,18 +57,18 @@ def majority_class(reference: np.ndarray, labels: Labels, train_counts: np.ndarr
 
 
 def right_class_everywhere(reference: np.ndarray, labels: Labels) -> np.ndarray:
-    """The clip's own class at every second: a perfect classifier that localizes nothing.
+    """The true class of the clip in every segment: a perfect classifier that localizes nothing.
 
-    On AVE this scores 82 % segment accuracy: most of its clips are one event from end to end.
+    On AVE its segment accuracy is 82 %, because most clips are one event from end to end.
 
     Args:
-        reference: True class of each second of a clip, int `[T]`.
+        reference: True class of each segment of a clip, int `[T]`.
         labels: The class vocabulary.
 
     Returns:
-        int64 `[T]`: the clip's most frequent event class (of equals the first in the vocabulary);
-        background for a clip without an event. Of several classes bool `[T, C]`: every class that
-        occurs in the clip.
+        int64 `[T]`: the most frequent event class of the clip (ties: the first in the vocabulary);
+        background for a clip without an event. For multi-label data bool `[T, C]`: every class of
+        the clip.
     """
     if reference.ndim == 2:
         return np.broadcast_to(reference.any(axis=0), reference.shape)

@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-# What each clip adds to a numerator and to a denominator, [V] each.
+# Numerator and denominator of each clip, [V] each.
 Counts = tuple[Sequence[float] | np.ndarray, Sequence[float] | np.ndarray]
 
-# On 402 clips the ends of the interval move from seed to seed by 1.6 % of its width (one standard
-# deviation, measured over 50 seeds). Efron and Tibshirani ask for 1,000 draws or more.
+# With 402 clips the interval ends vary between seeds by 1.6 % of its width (standard deviation over
+# 50 seeds). Efron and Tibshirani recommend at least 1,000 draws.
 DRAWS = 2_000
 CONFIDENCE = 0.95
 
-# Picks that are held in memory at once (8 bytes each): a split of any size fits.
+# Drawn indices in memory at once (8 bytes each), so that a split of any size fits.
 PICKS_AT_ONCE = 4_000_000
 
 
@@ -24,24 +24,24 @@ def ratio_ci95(
     seed: int = 0,
     draws: int = DRAWS,
 ) -> list[float] | None:
-    """95 % interval of a ratio of sums over clips, by drawing whole clips again and again.
+    """95 % bootstrap interval of a ratio of sums over clips.
 
-    Clips are drawn, not segments: the seconds of one clip are right or wrong together, and
-    drawing them one by one would give an interval that is far too narrow.
+    Clips are drawn rather than segments: the segments of a clip are correlated, and drawing them
+    one by one would give an interval that is far too narrow.
 
     Args:
-        part: What each clip adds to the numerator, as the number of right segments, `[V]`.
-        whole: What it adds to the denominator, as the number of its segments, `[V]`.
-        seed: Seed of the draws; ratios of the same clips and seed are of the same draws.
-        draws: How often a split of as many clips is drawn, with replacement.
+        part: Numerator of each clip, such as its number of correct segments, `[V]`.
+        whole: Denominator of each clip, such as its number of segments, `[V]`.
+        seed: Seed of the draws. The same clips and seed give the same draws.
+        draws: Number of splits drawn, with replacement.
 
     Returns:
-        The 2.5 % and the 97.5 % percentile of the ratio over the draws, or None for fewer than
-        two clips.
+        The 2.5 % and 97.5 % percentiles of the ratio over the draws, or None for fewer than two
+        clips.
 
     Reference:
         Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13 (the percentile
-        interval) and chapter 8 (drawing the units that are independent).
+        interval) and chapter 8 (drawing independent units).
     """
     ratios = drawn_ratios({"ratio": (part, whole)}, seed=seed, draws=draws)["ratio"]
     return None if ratios is None else interval(ratios)
@@ -50,17 +50,17 @@ def ratio_ci95(
 def drawn_ratios(
     counts: Mapping[str, Counts], *, seed: int, draws: int
 ) -> dict[str, np.ndarray | None]:
-    """Ratios of sums over clips, for splits that are drawn from the clips with replacement.
+    """Ratios of sums over clips, for splits drawn from the clips with replacement.
 
     Args:
-        counts: By name what each clip adds to the numerator and to the denominator, `[V]` each,
-            all of the same clips in the same order.
+        counts: Numerator and denominator of each clip by name, `[V]` each, in the same order of
+            clips.
         seed: Seed of the draws, which are the same for all names.
-        draws: How many splits of as many clips are drawn.
+        draws: Number of splits drawn.
 
     Returns:
-        By name float `[draws]`, NaN where the drawn clips have no denominator; None for fewer than
-        two clips or where no clip has one.
+        float `[draws]` by name, NaN where the denominator of the drawn clips is 0; None for fewer
+        than two clips, or if all denominators are 0.
     """
     arrays = {name: np.asarray(pair, np.float64) for name, pair in counts.items()}  # [2, V]
     clips = max((pair.shape[1] for pair in arrays.values()), default=0)
@@ -73,13 +73,13 @@ def drawn_ratios(
         picks = generator.integers(clips, size=(min(at_once, draws - first), clips))  # [draws, V]
         for name, ratios in found.items():
             part, whole = (each[picks].sum(axis=1) for each in arrays[name])  # [draws]
-            # A draw of clips without any valid second has no accuracy.
+            # A draw of clips without a valid segment has no accuracy.
             ratios.append(part / np.where(whole > 0, whole, np.nan))
     return {name: np.concatenate(found[name]) if name in found else None for name in arrays}
 
 
 def interval(values: np.ndarray) -> list[float]:
-    """The 2.5 % and the 97.5 % percentile of what was drawn, NaN left out.
+    """The 2.5 % and 97.5 % percentiles of drawn values, without NaN.
 
     Args:
         values: float `[draws]`.

@@ -10,27 +10,27 @@ from scipy.special import expit
 
 from avel_tf.evaluation.ratios import ratio
 
-# As in Guo et al., and in most papers since.
+# As in Guo et al. and most later papers.
 BINS = 15
-# A split in which every second is right asks for a temperature of zero, one in which none is for an
-# endless one. Trained networks ask for 0.5 to 3 (Guo et al., table 3 of the supplement, and label
-# smoothing below one); two octaves around one leave room on both sides.
+# The likelihood of a split without errors has its maximum at temperature zero, that of a split
+# without a correct segment at infinity. Trained networks have 0.5 to 3 (Guo et al., table 3 of the
+# supplement, and label smoothing below one), well within these limits.
 LOWEST, HIGHEST = 0.25, 4.0
-# Below this a probability counts as zero: the least that a float32 softmax writes with all digits.
+# Smaller probabilities count as zero: the smallest normal number of a float32 softmax.
 _SMALLEST = float(np.finfo(np.float32).tiny)
-# The complement of a sigmoid in float32 has no more digits than this.
+# Precision of the complement of a sigmoid in float32.
 _LEAST_OF_SIGMOID = float(np.finfo(np.float32).eps)
 
 
 def with_temperature(
     probabilities: np.ndarray, temperature: float, *, multi_label: bool = False
 ) -> np.ndarray:
-    """Apply a temperature to probabilities, as if their logits had been divided by it.
+    """Apply a temperature to probabilities, equivalent to dividing their logits by it.
 
     Args:
         probabilities: float `[N, C+1]`.
-        temperature: Above one flattens, below one sharpens; the order of classes stays.
-        multi_label: Whether each class has a sigmoid of its own instead.
+        temperature: Above one flattens, below one sharpens. The order of classes is unchanged.
+        multi_label: True for a sigmoid per class instead of a softmax.
 
     Returns:
         float64 `[N, C+1]`; rows sum to one, unless `multi_label`.
@@ -49,11 +49,11 @@ def negative_log_likelihood(probabilities: np.ndarray, reference: np.ndarray) ->
 
     Args:
         probabilities: float `[N, C+1]`.
-        reference: True class of each second, int `[N]`, or its classes, bool `[N, C]`. Of several
-            classes it is the mean over the classes as well, each of which is there or not.
+        reference: True class of each segment, int `[N]`; or its classes, bool `[N, C]`, with the
+            mean over the classes as well.
 
     Returns:
-        The mean; None without a second.
+        The mean; None without a segment.
     """
     if not len(reference):
         return None
@@ -66,7 +66,7 @@ def negative_log_likelihood(probabilities: np.ndarray, reference: np.ndarray) ->
 
 
 def fit_temperature(probabilities: np.ndarray, reference: np.ndarray) -> float:
-    """The temperature under which a validation split is most likely.
+    """Temperature with the maximum likelihood of a validation split.
 
     Args:
         probabilities: Of a softmax without temperature, float `[N, C+1]`, background last.
@@ -94,17 +94,18 @@ def fit_temperature(probabilities: np.ndarray, reference: np.ndarray) -> float:
 
 
 def reliability(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> dict[str, Any]:
-    """Expected calibration error of the top label, and what a reliability diagram shows.
+    """Expected calibration error of the top label, and the bins of a reliability diagram.
 
     Args:
-        confidence: Probability of the predicted class of each second, float `[N]` in [0, 1].
-        right: Whether it is right, bool `[N]`.
-        bins: Bins of equal width over [0, 1], each with its lower end; the last with both.
+        confidence: Probability of the predicted class of each segment, float `[N]` in [0, 1].
+        right: True for correct predictions, bool `[N]`.
+        bins: Number of bins of equal width over [0, 1]. Each includes its lower end, the last
+            one both ends.
 
     Returns:
-        `ece`, the mean over all seconds of the distance between confidence and accuracy of their
-        bin (None without a second), and `bins`: by bin `low`, `high`, `segments`, mean `confidence`
-        and `accuracy` (None where it is empty).
+        `ece`, the mean over segments of the distance between confidence and accuracy of their bin
+        (None without a segment), and `bins`: `low`, `high`, `segments`, mean `confidence` and
+        `accuracy` (None if empty).
 
     Reference:
         Naeini et al., Obtaining Well Calibrated Probabilities Using Bayesian Binning, AAAI 2015.
@@ -132,16 +133,16 @@ def reliability(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> 
 def calibration(
     probabilities: np.ndarray, reference: np.ndarray, temperature: float
 ) -> dict[str, Any]:
-    """Calibration figures of `metrics.json`.
+    """Calibration entry of `metrics.json`.
 
     Args:
-        probabilities: As users get them, float `[N, C+1]`, background last.
-        reference: True class of each second, int `[N]`; or its classes, bool `[N, C]`, and then
-            each class of each second is one prediction, which comes true or not.
-        temperature: The one that is in the probabilities, taken out again for `uncalibrated`.
+        probabilities: After temperature scaling, float `[N, C+1]`, background last.
+        reference: True class of each segment, int `[N]`; or its classes, bool `[N, C]`, where each
+            class of each segment is one binary prediction.
+        temperature: The applied temperature, removed for `uncalibrated`.
 
     Returns:
-        `temperature`, `ece`, `nll`, the same two under `uncalibrated`, and the `bins` of
+        `temperature`, `ece`, `nll`, the latter two also under `uncalibrated`, and the `bins` of
         `reliability`.
     """
 

@@ -20,20 +20,19 @@ class ClipOutcome:
     """Labels and predictions of one clip, segment by segment.
 
     Attributes:
-        video: The clip's name.
-        reference: True class of each second, int64 `[T]`, background last; or, where a second may
-            have several, which classes it has, bool `[T, C]`.
-        predicted: Predicted class of each second, int64 `[T]`: the argmax; or bool `[T, C]`.
+        video: Name of the clip.
+        reference: True class of each segment, int64 `[T]`, background last; multi-label bool
+            `[T, C]`.
+        predicted: Predicted class of each segment (argmax), int64 `[T]`; or bool `[T, C]`.
         score: Probability of the (most probable) predicted class, float64 `[T]`.
-        valid: Which seconds are counted, bool `[T]`.
-        true_class: The event class with the most counted seconds, of equals the first; None without
+        valid: Mask of the counted segments, bool `[T]`.
+        true_class: The event class with the most counted segments (ties: the first); None without
             an event.
-        predicted_class: The event class with the highest probability over all counted seconds
-            together; None where it has none, as in a clip that is labelled background throughout
-            by a rule without probabilities.
-        true_events: The events of the reference.
-        plain_events: Predicted events: seconds of one argmax in a row.
-        events: Predicted events as users get them, by the model's own decoder.
+        predicted_class: The event class with the largest sum of probabilities over the counted
+            segments; None if all are zero, as for the baseline `all_background`.
+        true_events: Events of the reference.
+        plain_events: Predicted events by plain postprocessing: runs of one argmax.
+        events: Predicted events by the model's postprocessing, as users get them.
     """
 
     video: str
@@ -49,7 +48,7 @@ class ClipOutcome:
 
     @property
     def segments(self) -> int:
-        """Seconds that are counted."""
+        """Number of counted segments."""
         return int(self.valid.sum())
 
     @property
@@ -59,17 +58,17 @@ class ClipOutcome:
 
     @property
     def is_right(self) -> np.ndarray:
-        """Mask of the segments whose set of classes is right, bool [T]."""
+        """Mask of the segments with the correct set of classes, bool [T]."""
         same = self.reference == self.predicted
         return same.all(axis=1) if self.multi_label else same
 
     @property
     def right(self) -> int:
-        """Counted seconds whose class is right."""
+        """Number of counted segments that are correct."""
         return int((self.is_right & self.valid).sum())
 
     def active(self, classes: int) -> tuple[np.ndarray, np.ndarray]:
-        """The true and the predicted event classes of the counted seconds, bool `[n, C]` each.
+        """True and predicted event classes of the counted segments, bool `[n, C]` each.
 
         Args:
             classes: C.
@@ -80,7 +79,7 @@ class ClipOutcome:
         return active_classes(truth, classes), active_classes(guess, classes)
 
     def to_record(self, labels: Labels) -> dict[str, Any]:
-        """As a line of `predictions.jsonl` holds it, classes by their names.
+        """Convert to a line of `predictions.jsonl`, with class names.
 
         Args:
             labels: The class vocabulary.
@@ -111,21 +110,21 @@ class ClipOutcome:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any], labels: Labels) -> ClipOutcome:
-        """Read one back.
+        """Create from a line of `predictions.jsonl`.
 
         Args:
-            record: What `to_record` gave, perhaps by way of JSON.
+            record: Result of `to_record`.
             labels: The class vocabulary.
 
         Raises:
-            KeyError, TypeError, ValueError: If it is no such record.
+            KeyError, TypeError, ValueError: If the record is invalid.
         """
 
         def index(name: str | None) -> int | None:
             return None if name is None else labels.index(name)
 
         def indices(key: str) -> np.ndarray:
-            # A second of several labels is a list of names.
+            # A multi-label segment is a list of names.
             if any(isinstance(names, list) for names in record[key]):
                 classes = np.zeros((len(record[key]), len(labels)), bool)  # [T, C]
                 for row, names in zip(classes, record[key], strict=True):
@@ -151,22 +150,22 @@ class ClipOutcome:
 
 
 def clip_class(weights: np.ndarray) -> int | None:
-    """The class that a clip as a whole is called by.
+    """Class of a clip as a whole.
 
     Args:
-        weights: What speaks for each event class, `[C]`: seconds, or probabilities summed.
+        weights: Weight of each event class, `[C]`: number of segments, or sum of probabilities.
 
     Returns:
-        The class of the greatest weight, of equals the first; None where nothing speaks for any.
+        The class with the largest weight (ties: the first); None if all weights are zero.
     """
     return int(weights.argmax()) if weights.any() else None
 
 
 def active_classes(index: np.ndarray, classes: int) -> np.ndarray:
-    """One class a second as a set of classes: bool `[T, C]`, none for background.
+    """Convert class indices to sets of classes: bool `[T, C]`, empty for background.
 
     Args:
-        index: Class of each second, int `[T]`.
+        index: Class of each segment, int `[T]`.
         classes: C.
     """
     return index[:, None] == np.arange(classes)
@@ -176,12 +175,12 @@ def true_events(reference: np.ndarray, valid: np.ndarray, labels: Labels) -> tup
     """The events of a reference.
 
     Args:
-        reference: True class of each second, int `[T]`, or its classes, bool `[T, C]`.
-        valid: Which seconds are counted, bool `[T]`.
+        reference: True class of each segment, int `[T]`, or its classes, bool `[T, C]`.
+        valid: Mask of the counted segments, bool `[T]`.
         labels: The class vocabulary.
 
     Returns:
-        The events, each with the score 1.
+        The events, with scores of 1.
     """
     sure = np.ones(len(reference))
     if reference.ndim == 1:

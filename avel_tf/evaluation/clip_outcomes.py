@@ -1,4 +1,4 @@
-"""The outcomes of a whole split, and what each clip adds to a number that is a ratio of sums."""
+"""Outcomes of all clips of a split, and their contributions to metrics that are ratios of sums."""
 
 from __future__ import annotations
 
@@ -30,26 +30,25 @@ def clip_outcomes(
     decoder: EventPostprocessor = PLAIN,
     thresholds: Sequence[float] | None = None,
 ) -> list[ClipOutcome]:
-    """Hold what was predicted against the truth, clip by clip.
+    """Compare predictions with the reference, clip by clip.
 
     Args:
-        reference: True class of each second by clip, int `[T]` each, the background last; or, where
-            a second may have several, which it has, bool `[T, C]` each.
-        predicted: The same clips' probabilities, float `[T, C+1]` each, or only the class of each
-            second, int `[T]`, or its classes, bool `[T, C]`, which count as certain.
+        reference: True class of each segment by clip, int `[T]` each, background last; multi-label
+            bool `[T, C]` each.
+        predicted: Probabilities of the same clips, float `[T, C+1]` each; or classes, int `[T]` or
+            bool `[T, C]`, which get probability 1.
         labels: The class vocabulary.
-        valid: Which seconds are counted, by clip, bool `[T]` each; a clip that is missing is valid
-            throughout.
-        decoder: What makes events of probabilities.
-        thresholds: Of a model of several labels: from which probability on a second has each class,
-            `[C]`.
+        valid: Mask of the counted segments by clip, bool `[T]` each; all segments of other clips
+            are valid.
+        decoder: Postprocessing of scores into events.
+        thresholds: Smallest probability for each class of a multi-label model, `[C]`.
 
     Returns:
-        The outcomes in the order of the clips' names.
+        The outcomes, sorted by the name of the clip.
 
     Raises:
-        ValueError: If the clips or their lengths differ, an index is not in the vocabulary or a
-            probability is none.
+        ValueError: If clips or lengths differ, an index is not in the vocabulary, or a probability
+            is outside [0, 1].
     """
     _check_names(set(reference), set(predicted))
     postprocessing = Postprocessing(
@@ -73,7 +72,7 @@ def clip_counts(
         labels: The class vocabulary.
 
     Returns:
-        By the name of the number two arrays int64 `[V]`; their sums' quotient is the number.
+        Two arrays int64 `[V]` by metric. The metric is the ratio of their sums.
     """
     rows: dict[str, list[tuple[int, int]]] = {
         name: []
@@ -92,12 +91,12 @@ def clip_counts(
         rows["segment_accuracy"].append((right.sum(), len(truth)))
         rows["segment_f1"].append((2 * (truth & guess).sum(), truth.sum() + guess.sum()))
         rows["event_f1"].append((2 * len(matched), len(clip.true_events) + len(clip.events)))
-        # A clip without an event has no class that could be named.
+        # Clips without an event have no class.
         named = clip.true_class is not None
         best = clip.predicted_class
         hit = clip.true_class == best
         if clip.multi_label and best is not None:
-            hit = bool(truth[:, best].any())  # any class that the clip holds is right
+            hit = bool(truth[:, best].any())  # any class of the clip is correct
         rows["clip_accuracy"].append((named and hit, named))
         rows["background_recall"].append(((right & background).sum(), background.sum()))
     counts = {name: np.array(pairs, np.int64).reshape(-1, 2).T for name, pairs in rows.items()}
@@ -115,10 +114,10 @@ def _outcome(
     try:
         truth, usable = _checked_reference(reference, labels, valid)
     except ValueError as error:
-        raise ValueError(f"The reference of {name!r} cannot be used. {error}") from error
+        raise ValueError(f"Invalid reference for {name!r}. {error}") from error
     if len(truth) != len(predicted):
         raise ValueError(
-            f"The reference and the prediction of {name!r} must have as many seconds. "
+            f"Reference and prediction of {name!r} must have the same number of segments. "
             f"Received: {len(truth)} and {len(predicted)}."
         )
     try:
@@ -128,7 +127,7 @@ def _outcome(
         decoder = postprocessing.events
         events = plain if decoder == PLAIN else decoder.decode(scores, labels, usable)
     except ValueError as error:
-        raise ValueError(f"The prediction of {name!r} cannot be used. {error}") from error
+        raise ValueError(f"Invalid prediction for {name!r}. {error}") from error
     several = truth.ndim == 2
     seconds = truth[usable] if several else active_classes(truth[usable], len(labels))  # [n, C]
     return ClipOutcome(
@@ -148,13 +147,13 @@ def _outcome(
 def _checked_reference(
     reference: np.ndarray, labels: Labels, valid: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The truth, int64 `[T]` or bool `[T, C]`, and which seconds are counted, bool `[T]`."""
+    """Reference, int64 `[T]` or bool `[T, C]`, and mask of the counted segments, bool `[T]`."""
     reference = np.asarray(reference)
     index = reference
     if reference.ndim == 2:
         if reference.dtype != bool or reference.shape[1] != len(labels):
             raise ValueError(
-                f"The classes of each second must be bool [T, {len(labels)}]. Received: "
+                f"Classes per segment must be bool [T, {len(labels)}]. Received: "
                 f"{reference.dtype} of shape {reference.shape}."
             )
         index = np.zeros(len(reference), np.int64)
@@ -163,7 +162,7 @@ def _checked_reference(
 
 
 def as_probabilities(predicted: np.ndarray, labels: Labels) -> np.ndarray:
-    """Probabilities as they are, or those of a rule that is always certain.
+    """Probabilities, or classes converted to probabilities of 1.
 
     Args:
         predicted: Probabilities float `[T, C+1]`, or classes int `[T]` or bool `[T, C]`.
@@ -173,7 +172,7 @@ def as_probabilities(predicted: np.ndarray, labels: Labels) -> np.ndarray:
         float64 `[T, C+1]`.
 
     Raises:
-        ValueError: If it is neither.
+        ValueError: If the prediction is neither.
     """
     predicted = np.asarray(predicted)
     classes = len(labels) + 1
@@ -184,13 +183,13 @@ def as_probabilities(predicted: np.ndarray, labels: Labels) -> np.ndarray:
         return np.column_stack([predicted, ~predicted.any(axis=1)]).astype(np.float64)
     if predicted.ndim != 2 or predicted.shape[1] != classes:
         raise ValueError(
-            f"A prediction must hold the class of each second, [T], or its probabilities, [T, "
-            f"{classes}]. Received: shape={predicted.shape}."
+            f"A prediction must be classes [T] or probabilities [T, {classes}]. "
+            f"Received: shape={predicted.shape}."
         )
     if not ((predicted >= 0) & (predicted <= 1.0 + SCORE_ROUNDING_ERROR)).all():
         raise ValueError(
-            "Probabilities must lie in [0, 1]. Values that are not numbers usually come from a "
-            "model whose training diverged."
+            "Probabilities must be in [0, 1]. NaN usually comes from a model whose training "
+            "diverged."
         )
     return predicted.astype(np.float64)
 
@@ -200,7 +199,7 @@ def _check_names(reference: set[str], predicted: set[str]) -> None:
     for what, names in differences.items():
         if names:
             raise ValueError(
-                f"Reference and prediction must be about the same clips. Received: {what} for "
-                f"{len(names)} of them, {min(names)!r} among them. Leave out on both sides what "
-                "could not be used, and name it in `skipped`."
+                f"Reference and prediction must have the same clips. Received: {what} for "
+                f"{len(names)} of them, such as {min(names)!r}. Leave out unusable clips on both "
+                "sides and list them in `skipped`."
             )

@@ -16,8 +16,8 @@ class Condition:
     """One corruption at one severity.
 
     Args:
-        corruption: None leaves clips as they are.
-        severity: in the corruption's unit.
+        corruption: None for unchanged clips.
+        severity: In the unit of the corruption.
     """
 
     corruption: Corruption | None
@@ -31,10 +31,10 @@ class Condition:
     def apply(
         self, values: np.ndarray, clip: str, seed: int, others: Sequence[np.ndarray] = ()
     ) -> np.ndarray:
-        """Spoil the frames uint8 `[T,F,H,W,3]` or the waveform float32 `[T*16000]` of a clip."""
+        """Corrupt the frames uint8 `[T,F,H,W,3]` or the waveform float32 `[T*16000]` of a clip."""
         if self.corruption is None:
             return values
-        # The same noise at each severity, only louder: the curve is not blurred by chance.
+        # The same random numbers at each severity, so that severities differ in nothing else.
         rng = generator_for(clip, self.corruption.name, seed)
         return self.corruption.apply(values, self.severity, rng, others)
 
@@ -43,19 +43,19 @@ CLEAN = Condition(None)
 
 
 def conditions(names: str) -> list[Condition]:
-    """The conditions that a comma-separated list of corruptions names, after the clean one.
+    """Conditions of a comma-separated list of corruptions, after the clean one.
 
     Args:
-        names: `all`, or names out of `CORRUPTIONS`.
+        names: `all`, or names from `CORRUPTIONS`.
 
     Raises:
-        ValueError: There is no such corruption.
+        ValueError: If a name is unknown.
     """
     chosen = list(CORRUPTIONS) if names == "all" else [name.strip() for name in names.split(",")]
     for name in chosen:
         if name not in CORRUPTIONS:
             raise ValueError(
-                f"There is no corruption {name!r}.{did_you_mean(name, CORRUPTIONS)} "
+                f"Unknown corruption {name!r}.{did_you_mean(name, CORRUPTIONS)} "
                 f"Known: all, {', '.join(CORRUPTIONS)}."
             )
     return [CLEAN] + [

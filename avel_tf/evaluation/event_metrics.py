@@ -1,4 +1,4 @@
-"""Numbers about whole events: which were found, and how far off their ends are."""
+"""Event-based metrics: F1 by overlap or collars, and boundary errors."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from scipy.optimize import linear_sum_assignment
 from avel_tf.evaluation.ratios import f1
 from avel_tf.events.event import Event
 
-# Half of the union is the threshold that temporal localization reports first (THUMOS 14,
-# ActivityNet), and that PASCAL VOC brought into use.
+# The usual threshold of temporal localization (THUMOS 14, ActivityNet), introduced by PASCAL VOC.
 IOU_THRESHOLD = 0.5
 
-# May a predicted span [M, 2] stand for a true one [N, 2]? Answers bool [N, M].
+# True spans [N, 2] and predicted spans [M, 2] to admissible matches, bool [N, M].
 Criterion = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
@@ -27,8 +26,8 @@ class EventScores:
         matched: Number of pairs of a true and a predicted event.
         reference: Number of true events.
         predicted: Number of predicted events.
-        onset_error_s: Mean distance of the starts over the pairs, s; None without a pair.
-        offset_error_s: Mean distance of the ends over the pairs, s; None without a pair.
+        onset_error_s: Mean absolute error of the starts, s; None without a pair.
+        offset_error_s: Mean absolute error of the ends, s; None without a pair.
     """
 
     matched: int
@@ -53,10 +52,10 @@ def event_scores(
     Args:
         reference: True events of each video.
         predicted: Predicted events of each video, in the same order.
-        criterion: Which spans may stand for each other: `iou_at_least` or `within_collars`.
+        criterion: Admissible matches: `iou_at_least` or `within_collars`.
 
     Returns:
-        Counts over all videos together (micro), and the errors of the matched events' ends.
+        Counts over all videos (micro), and boundary errors of matched events.
     """
     pairs = [
         pair
@@ -81,7 +80,7 @@ def event_f1(
     predicted: Sequence[Sequence[Event]],
     threshold: float = IOU_THRESHOLD,
 ) -> float | None:
-    """F1 of events that overlap: right class, and intersection over union of the threshold.
+    """F1 of events with the correct class and sufficient intersection over union.
 
     Args:
         reference: True events of each video.
@@ -105,15 +104,14 @@ def event_f1_collar(
     collar_s: float = 1.0,
     share_of_length: float = 0.2,
 ) -> float | None:
-    """F1 of events whose ends are near: right class, onset and offset within a collar.
+    """F1 of events with the correct class, and onset and offset within a collar.
 
     Args:
         reference: True events of each video.
         predicted: Predicted events of each video, in the same order.
-        collar_s: How far an end may be off, s. The default is the grid of whole seconds: less
-            asks for the very second.
-        share_of_length: The offset may also be off by this share of the true event's length,
-            whichever is more; 0.2 as in the DCASE challenges.
+        collar_s: Tolerance of both ends, s. The default is the grid of whole seconds.
+        share_of_length: The tolerance of the offset is at least this share of the true event's
+            length; 0.2 as in the DCASE challenges.
 
     Returns:
         A number in [0, 1]; None if neither side has an event.
@@ -128,15 +126,15 @@ def event_f1_collar(
 def match_events(
     reference: Sequence[Event], predicted: Sequence[Event], criterion: Criterion
 ) -> list[tuple[Event, Event]]:
-    """Pair true and predicted events of one video: as many pairs as can be.
+    """Maximum matching of true and predicted events of one video.
 
-    Only events of one class are paired, each once. Among the pairings with the most pairs the one
-    with the largest overlap is taken, so that the errors of the ends do not hang on the order.
+    Only events of one class are paired, each once. Of the maximum matchings the one with the
+    largest overlap is used, so that boundary errors do not depend on the order.
 
     Args:
         reference: True events.
         predicted: Predicted events.
-        criterion: Which spans may stand for each other.
+        criterion: Admissible matches.
 
     Returns:
         Pairs (true event, predicted event).
@@ -147,7 +145,7 @@ def match_events(
         guesses = [event for event in predicted if event.label == label]
         allowed = criterion(spans(truths), spans(guesses))  # [N, M]
         overlap = intersection_over_union(spans(truths), spans(guesses))  # [N, M]
-        # All overlaps together weigh less than one pair more: first the number, then the fit.
+        # The overlaps sum to less than one pair, so the number of pairs comes first.
         gain = allowed * (1.0 + overlap / (1 + min(overlap.shape)))  # [N, M]
         for row, column in zip(*linear_sum_assignment(gain, maximize=True), strict=True):
             if allowed[row, column]:
@@ -156,7 +154,7 @@ def match_events(
 
 
 def intersection_over_union(reference: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Overlap of every pair of spans: the time they share by the time they cover.
+    """Intersection over union of every pair of spans.
 
     Args:
         reference: Start and end in seconds, float `[N, 2]`.
@@ -173,7 +171,7 @@ def intersection_over_union(reference: np.ndarray, predicted: np.ndarray) -> np.
 
 
 def iou_at_least(threshold: float) -> Criterion:
-    """The criterion that two spans overlap by a share of their union.
+    """Criterion for a minimum intersection over union.
 
     Args:
         threshold: Smallest intersection over union, in (0, 1].
@@ -182,19 +180,19 @@ def iou_at_least(threshold: float) -> Criterion:
         The criterion.
 
     Raises:
-        ValueError: If the threshold lies outside of (0, 1].
+        ValueError: If the threshold is outside (0, 1].
     """
     if not 0.0 < threshold <= 1.0:
-        raise ValueError(f"The threshold of an overlap must lie in (0, 1]. Received: {threshold}.")
+        raise ValueError(f"An overlap threshold must be in (0, 1]. Received: {threshold}.")
     return lambda reference, predicted: intersection_over_union(reference, predicted) >= threshold
 
 
 def within_collars(collar_s: float, share_of_length: float) -> Criterion:
-    """The criterion that both ends of two spans are near each other.
+    """Criterion for both ends to be within a tolerance.
 
     Args:
-        collar_s: How far an end may be off, s.
-        share_of_length: The offset may also be off by this share of the true span's length.
+        collar_s: Tolerance of both ends, s.
+        share_of_length: The tolerance of the offset is at least this share of the true length.
 
     Returns:
         The criterion.
@@ -204,7 +202,7 @@ def within_collars(collar_s: float, share_of_length: float) -> Criterion:
     """
     if collar_s < 0 or share_of_length < 0:
         raise ValueError(
-            "A collar and a share of length must not be negative. "
+            "collar_s and share_of_length must not be negative. "
             f"Received: {collar_s} and {share_of_length}."
         )
 

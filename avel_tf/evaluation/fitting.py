@@ -1,4 +1,4 @@
-"""The temperature, the thresholds and the decoder of events, fitted on a validation split."""
+"""Fitting of temperature, thresholds and event postprocessing on a validation split."""
 
 from __future__ import annotations
 
@@ -17,30 +17,28 @@ from avel_tf.events.event import Event
 from avel_tf.events.event_postprocessor import EventPostprocessor
 from avel_tf.events.postprocessing import Postprocessing
 
-# A coarse grid: with a finer one, a validation split of some hundred clips chooses by chance.
+# A coarse grid: a finer one would overfit a validation split of some hundred clips.
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)
 GAPS_S = (0, 1, 2)
-# Numbers that float32 and the text of a file hold exactly, so that every place that compares a
-# probability with one decides alike.
+# Exact in float32 and in text, so that every comparison with a probability gives the same result.
 CLASS_THRESHOLDS = tuple(number / 64 for number in range(1, 64))
 # No event of the AVE dataset is shorter than two seconds (Tian et al., ECCV 2018, section 3).
 SHORTEST_S = (1, 2, 3)
 
 
 def fit_postprocessing(predictions: SplitPredictions) -> Postprocessing:
-    """Fit what stands between a model's logits and the events that users see.
+    """Fit the postprocessing of logits into events.
 
-    First the temperature, by the likelihood of the seconds; then, on the probabilities that it
-    gives, of several labels the threshold of each class, by the F1 of its seconds; then the decoder
-    with the highest event F1. Of equals the one that is nearest to the plain
-    decoder is taken, the plain one before all.
+    In this order: the temperature by maximum likelihood; for multi-label models the threshold of
+    each class by the F1 of its segments; the event postprocessing by event F1. Ties are broken in
+    favour of the settings nearest to plain postprocessing.
 
     Args:
-        predictions: Of a model without a temperature, on a split that no figure will be reported
-            of: `validation`. Where its truth has several labels a second, so has the model.
+        predictions: Of a model without temperature, on a split that is not reported, such as
+            `validation`. A multi-label reference requires a multi-label model.
 
     Returns:
-        The temperature, the thresholds and the decoder.
+        Temperature, thresholds and event postprocessing.
 
     Reference:
         Guo et al., On Calibration of Modern Neural Networks, ICML 2017 (the temperature).
@@ -57,15 +55,15 @@ def fit_postprocessing(predictions: SplitPredictions) -> Postprocessing:
 
 
 def fit_thresholds(probabilities: np.ndarray, reference: np.ndarray) -> tuple[float, ...]:
-    """The threshold of each class with the highest F1 of its seconds.
+    """Threshold of each class with the highest F1 over its segments.
 
     Args:
-        probabilities: Of each class by itself, float `[N, C]`.
-        reference: Which classes each second has, bool `[N, C]`.
+        probabilities: Independent probabilities of the classes, float `[N, C]`.
+        reference: Classes of each segment, bool `[N, C]`.
 
     Returns:
-        `[C]`, from `CLASS_THRESHOLDS`; of equals the nearest to one half, which a class without a
-        true second keeps.
+        `[C]`, from `CLASS_THRESHOLDS`. Ties: nearest to 0.5, which is also the value for classes
+        without a true segment.
 
     Reference:
         Lipton, Elkan and Narayanaswamy, Optimal Thresholding of Classifiers to Maximize F1 Measure,
@@ -83,7 +81,7 @@ def fit_thresholds(probabilities: np.ndarray, reference: np.ndarray) -> tuple[fl
 
 
 def decoders() -> Iterator[EventPostprocessor]:
-    """The grid, from the plain decoder outwards."""
+    """The grid, by increasing distance from plain postprocessing."""
     plain = EventPostprocessor()
     grid = [
         EventPostprocessor(onset, sustain, gap, shortest)
@@ -116,7 +114,7 @@ def _best_decoder(predictions: SplitPredictions, fitted: Postprocessing) -> Even
         )
         scores = fitted.scores(probabilities)
         clips.append((true_events(reference, valid, labels), scores, valid))
-    # Most decoders find the same events in a clip.
+    # Most settings give the same events in a clip.
     known: dict[tuple[int, tuple[Event, ...]], int] = {}
     best, highest = EventPostprocessor(), -1.0
     for decoder in decoders():

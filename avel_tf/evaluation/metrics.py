@@ -20,9 +20,9 @@ from avel_tf.events.event import Event
 from avel_tf.events.labels import Labels
 from avel_tf.events.postprocessing import Postprocessing
 
-# The key of the mean over the classes among `per_class`.
+# Key of the mean over classes in `per_class`.
 MACRO = "macro average"
-# Numbers that get an interval, all from the same draws of clips.
+# Metrics with an interval, all from the same draws of clips.
 WITH_INTERVAL = ("segment_accuracy", "event_f1", "clip_accuracy")
 
 
@@ -40,28 +40,27 @@ def evaluate(
     """Compute the content of metrics.json for a split.
 
     Args:
-        reference: True class of each second by clip, int `[T]` each, the background last; or, where
-            a second may have several, which it has, bool `[T, C]` each.
-        predicted: Of the same clips the probabilities, float `[T, C+1]` each, or the class of each
-            second alone, int `[T]` each, which counts as certain.
+        reference: True class of each segment by clip, int `[T]` each, background last; multi-label
+            bool `[T, C]` each.
+        predicted: Probabilities of the same clips, float `[T, C+1]` each; or classes, int `[T]`
+            each, which get probability 1.
         labels: The class vocabulary.
-        train_counts: Seconds of each class in the training split, `[C+1]`, background last, for
-            the baseline `majority_class`; None where there is no training split, which leaves
-            that baseline None.
-        valid: Which seconds could be decoded, by clip, bool `[T]` each; a clip that is missing is
-            valid throughout. Other seconds are not counted, and end events on both sides.
-        skipped: The clips of the split that could not be used: `video` and `reason` of each.
+        train_counts: Segments of each class in the training split, `[C+1]`, background last, for
+            the baseline `majority_class`; None without a training split.
+        valid: Mask of the decoded segments by clip, bool `[T]` each; all segments of other clips
+            are valid. Invalid segments are not counted, and end events on both sides.
+        skipped: Clips of the split that could not be used, with `video` and `reason`.
         seed: Seed of the confidence intervals.
-        postprocessing: What was fitted on the validation split: the temperature that is in the
-            probabilities, and what makes events of them; the plain decoder when None.
+        postprocessing: Fitted on the validation split; its temperature is already applied to the
+            probabilities. None for plain postprocessing.
 
     Returns:
-        A dictionary that `json.dumps` takes, with None where a number has no value. The order of
-        the clips does not change a byte of it.
+        A dictionary for `json.dumps`, with None for undefined values. It does not depend on the
+        order of the clips.
 
     Raises:
-        ValueError: If the clips or their lengths differ, an index is not in the vocabulary or a
-            probability is none.
+        ValueError: If clips or lengths differ, an index is not in the vocabulary, or a probability
+            is outside [0, 1].
 
     Example:
         >>> truth, guess = {"dog": np.array([0, 1])}, {"dog": np.array([0, 0])}
@@ -121,7 +120,7 @@ def evaluate(
 
 
 def _confusion(clips: Sequence[ClipOutcome], labels: Labels) -> np.ndarray:
-    # Imported here, because reports read metrics without computing any.
+    # Imported here, because reports read metrics without computing them.
     from sklearn.metrics import confusion_matrix
 
     size = len(labels) + 1
@@ -171,7 +170,7 @@ def _per_class_of_counts(
 ) -> dict[str, dict[str, float | int | None]]:
     """Precision, recall, F1 and support of the segments of each event class.
 
-    They are computed from counts, which single-label and multi-label segments have alike.
+    Counts apply to single-label and multi-label segments alike.
 
     Args:
         matched: Segments of each class that were predicted as it, int `[C]`.
@@ -180,9 +179,9 @@ def _per_class_of_counts(
         labels: The class vocabulary.
 
     Returns:
-        By class name, `precision`, `recall`, `f1` (None without a value) and `support`, the number
-        of true segments. "macro average" has their unweighted means over the classes with a value,
-        and the support of all.
+        `precision`, `recall`, `f1` (None if undefined) and `support` (number of true segments) by
+        class name. "macro average" has their means over the classes with a value, and the total
+        support.
 
     Reference:
         Mesaros et al., Metrics for Polyphonic Sound Event Detection, Applied Sciences 2016:
@@ -220,7 +219,7 @@ def _add_average_precision(
         labels: The class vocabulary.
 
     Returns:
-        Mean over the classes that have a true segment; None if none has one.
+        Mean over the classes with a true segment; None without one.
 
     Reference:
         scikit-learn's `average_precision_score`; the mean is that of AudioSet (Gemmeke et al.,
@@ -275,12 +274,12 @@ def _calibration(
     predicted: Mapping[str, np.ndarray],
     postprocessing: Postprocessing,
 ) -> dict[str, Any] | None:
-    """None without a second, or where classes alone were predicted, which have no probabilities."""
+    """None without a segment, or if only classes were predicted."""
     if any(_is_certain(predicted[clip.video]) for clip in clips):
         return None
     if not any(clip.segments for clip in clips):
         return None
-    # One label held against several: its probabilities are not about the same question.
+    # Probabilities of single-label models do not apply to multi-label references.
     if any(clip.multi_label != postprocessing.multi_label for clip in clips):
         return None
     return calibration(

@@ -13,7 +13,7 @@ from avel_tf.evaluation.split_predictions import SplitPredictions
 from avel_tf.events.postprocessing import Postprocessing
 from avel_tf.features.feature_store import FeatureStore, FeatureStoreError
 
-# Features in memory at once: 143 MB of ResNet-152 and VGGish. AVE's test split is one group.
+# Segments in memory at once: 143 MB of ResNet-152 and VGGish features. AVE's test split fits.
 GROUP_SECONDS = 16_384
 
 
@@ -36,17 +36,17 @@ def evaluate_features(
         store: The features.
         split: `train`, `validation` or `test`.
         window_seconds: Longer videos are labelled in windows of this length.
-        hop_seconds: From one window's start to the next.
+        hop_seconds: Distance between window starts.
         seed: Seed of the confidence intervals.
         keep: Called with each video's id and its probabilities [T, C+1].
-        postprocessing: What was fitted on the validation split; its temperature is already in what
-            `predict` gives.
+        postprocessing: Fitted on the validation split; its temperature is already applied by
+            `predict`.
 
     Returns:
-        What `metrics.json` holds; see `avel_tf.evaluation.metrics.evaluate`.
+        Content of `metrics.json`; see `avel_tf.evaluation.metrics.evaluate`.
 
     Raises:
-        FeatureStoreError: When the split holds no video.
+        FeatureStoreError: If the split has no video.
     """
     predictions = predict_split(
         predict,
@@ -75,26 +75,26 @@ def predict_split(
     """Predict every video of a split.
 
     Args:
-        predict: As of `evaluate_features`.
+        predict: As in `evaluate_features`.
         store: The features.
         split: `train`, `validation` or `test`.
         window_seconds: Longer videos are labelled in windows of this length.
-        hop_seconds: From one window's start to the next.
-        multi_label: Whether the model gives each class a probability of its own.
-        all_labels: Whether the truth is every class of a second, rather than that of the event
-            which began last; as `multi_label` when None. A model of one label can be measured so
-            as well, to compare it with one of several.
+        hop_seconds: Distance between window starts.
+        multi_label: True for a multi-label model.
+        all_labels: True for a reference with every class of a segment, False for the class of the
+            event that began last; `multi_label` if None. Single-label models can be evaluated with
+            all labels, for comparison with multi-label models.
 
     Returns:
-        Truth and probabilities, the videos in the order of the store.
+        Reference and probabilities, in the order of the store.
 
     Raises:
-        FeatureStoreError: When the split holds no video.
+        FeatureStoreError: If the split has no video.
     """
     if split in store.weak_splits:
         raise FeatureStoreError(
-            f"The split {split!r} of {store.folder} has no times of events, "
-            "so its segments cannot be evaluated. Choose another with --split."
+            f"The split {split!r} of {store.folder} has no event times, "
+            "so its segments cannot be evaluated. Choose another split with --split."
         )
     if all_labels is None:
         all_labels = multi_label
@@ -116,14 +116,15 @@ def predict_split(
             probabilities[name] = one  # [T, C+1]
     if not reference:
         raise FeatureStoreError(
-            f"The split {split!r} of {store.folder} has no videos. Choose another with --split."
+            f"The split {split!r} of {store.folder} has no videos. Choose another split "
+            "with --split."
         )
     return SplitPredictions(
         split=split,
         labels=store.labels,
         reference=reference,
         probabilities=probabilities,
-        # AVE's protocol counts all ten segments of every clip, also where a file is shorter.
+        # AVE's protocol counts ten segments per clip, even if the file is shorter.
         valid=None if store.layout == "ave" else valid,
         train_counts=_class_seconds(store, all_labels),
         skipped=[
@@ -135,7 +136,7 @@ def predict_split(
 
 
 def _groups(store: FeatureStore, split: str) -> Iterator[list[dict[str, Any]]]:
-    """The records of a split in groups, so that one of any size can be measured."""
+    """Records of a split in groups of bounded size."""
     group: list[dict[str, Any]] = []
     seconds = 0
     for record in store.dataset(split).as_numpy_iterator():
@@ -149,7 +150,7 @@ def _groups(store: FeatureStore, split: str) -> Iterator[list[dict[str, Any]]]:
 
 
 def _class_seconds(store: FeatureStore, all_labels: bool) -> np.ndarray | None:
-    """Seconds of each class in the training split, [C+1]."""
+    """Number of segments of each class in the training split, [C+1]."""
     if "train" not in store.manifest["splits"] or not store.count("train"):
         return None
     counts = np.zeros(len(store.labels) + 1, np.int64)

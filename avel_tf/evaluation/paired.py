@@ -27,24 +27,23 @@ def paired_bootstrap(
 ) -> dict[str, Any]:
     """Differences between the metrics of two models, with confidence intervals over clips.
 
-    Each draw takes the same clips for both models, so the difficulty of a clip cancels out, and the
-    interval is that of the difference.
+    Each draw has the same clips for both models, so that the difficulty of clips cancels out.
 
     Args:
         ours: Outcomes of the first model, such as from `read_predictions`.
         theirs: Outcomes of the second model on the same clips.
         labels: The class vocabulary.
         seed: Seed of the draws.
-        draws: How often a split of as many clips is drawn, with replacement.
+        draws: Number of splits drawn, with replacement.
 
     Returns:
         `clips`, `draws`, and under `numbers` for each of segment accuracy, segment F1, event F1,
-        clip accuracy and background recall: `ours`, `theirs`, `difference` (the first less the
-        second), its `ci95`, and `p`, twice the share of draws in which the difference has not the
-        sign it has, at most 1. None where a number has no value.
+        clip accuracy and background recall: `ours`, `theirs`, `difference` (ours - theirs), its
+        `ci95`, and `p`, twice the share of draws in which the difference is zero or has the other
+        sign, at most 1. Undefined values are None.
 
     Raises:
-        ValueError: If the two are not about the same clips.
+        ValueError: If the clips or their references differ.
 
     Example:
         >>> paired_bootstrap(ours, theirs, labels)["numbers"]["segment_accuracy"]["ci95"]
@@ -73,7 +72,7 @@ def paired_bootstrap(
 
 
 def _two_sided(differences: np.ndarray) -> float:
-    """Twice the smaller tail beyond no difference; the draw that was seen counts as one more."""
+    """Two-sided p-value; the observed split counts as one more draw."""
     known = differences[~np.isnan(differences)]
     tail = min((known <= 0).sum(), (known >= 0).sum())
     return float(min(1.0, 2 * (tail + 1) / (len(known) + 1)))
@@ -86,15 +85,14 @@ def _in_pairs(
     alone = sorted(first.keys() ^ second.keys())
     if alone:
         raise ValueError(
-            "Two models can be compared in pairs on the same clips only. Received: "
-            f"{len(alone)} clips of which one of the two has no prediction, {alone[0]!r} among "
-            "them."
+            "Paired comparison requires the same clips for both models. Received: "
+            f"{len(alone)} clips with a prediction of only one model, such as {alone[0]!r}."
         )
     names = sorted(first)
     for name in names:
         if not np.array_equal(first[name].reference, second[name].reference):
             raise ValueError(
-                f"The truth about {name!r} is not the same for both models. Measure both on one "
-                "data set, annotated once."
+                f"The reference of {name!r} differs between the models. Evaluate both on the same "
+                "data set with the same annotations."
             )
     return [first[name] for name in names], [second[name] for name in names]

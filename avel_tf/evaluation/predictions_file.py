@@ -1,4 +1,4 @@
-"""`predictions.jsonl`: what a model made of every clip of a split, one line each."""
+"""Reading and writing of `predictions.jsonl`, with one line per clip of a split."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ FILE = "predictions.jsonl"
 
 
 def write_predictions(folder: str | Path, outcomes: Iterable[ClipOutcome], labels: Labels) -> Path:
-    """Write `predictions.jsonl`, whole or not at all; docs/reference/metrics.md describes it.
+    """Write `predictions.jsonl` as a whole. docs/reference/metrics.md describes it.
 
     Args:
-        folder: Where it shall lie.
+        folder: Folder of the file.
         outcomes: The clips.
         labels: The class vocabulary.
 
     Returns:
-        The file; the same outcomes give the same bytes.
+        Path of the file. The same outcomes give the same bytes.
     """
     path = Path(folder) / FILE
     with atomic_text(path) as file:
@@ -33,7 +33,7 @@ def write_predictions(folder: str | Path, outcomes: Iterable[ClipOutcome], label
 
 
 def read_predictions(path: str | Path, labels: Labels) -> list[ClipOutcome]:
-    """Read it back.
+    """Read `predictions.jsonl`.
 
     Args:
         path: The file.
@@ -43,7 +43,7 @@ def read_predictions(path: str | Path, labels: Labels) -> list[ClipOutcome]:
         The clips, in the order of the file.
 
     Raises:
-        ValueError: If a line is no such record; the sentence names file and line.
+        ValueError: If a line is invalid. The message names file and line.
         OSError: If the file cannot be read.
     """
     outcomes = []
@@ -53,8 +53,8 @@ def read_predictions(path: str | Path, labels: Labels) -> list[ClipOutcome]:
                 outcomes.append(ClipOutcome.from_record(json.loads(line), labels))
             except (KeyError, TypeError, ValueError, RecursionError) as error:
                 raise ValueError(
-                    f"Line {number} of {path} is no prediction of a clip "
+                    f"Line {number} of {path} is not a prediction of a clip "
                     f"({type(error).__name__}: {error}). avel train and avel evaluate --out "
-                    "write the file."
+                    "write this file."
                 ) from error
     return outcomes

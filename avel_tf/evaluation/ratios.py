@@ -1,6 +1,6 @@
-"""Ratios without a value where the denominator is zero.
+"""Ratios that are None if the denominator is zero.
 
-These functions return None for it, never 0, 1 or NaN, and a mean leaves it out.
+None means undefined, never 0, 1 or NaN. Means leave it out.
 """
 
 from __future__ import annotations

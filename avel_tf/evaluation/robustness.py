@@ -22,9 +22,9 @@ from avel_tf.video.decode import clip_of
 from avel_tf.video.decode_settings import DecodeSettings
 from avel_tf.video.errors import MediaError
 
-# Clips whose audio serves as "other clips": enough for different babbles, and 20 MB.
+# Clips whose audio is used for babble and `other_sound` (20 MB).
 POOL_CLIPS = 32
-# Clips that every model predicts at once.
+# Clips per prediction.
 _GROUP_CLIPS = 32
 
 
@@ -45,31 +45,29 @@ def measure_robustness(
 ) -> dict[str, Any]:
     """Evaluate models on clips whose frames or audio are corrupted.
 
-    Every clip is decoded once. An embedding depends on one modality, so corrupted frames and
-    corrupted audio are embedded in one pass, and each is combined with the clean features of the
-    other modality.
+    Each clip is decoded once. Corrupted frames and corrupted audio are embedded in one pass, and
+    each is combined with the clean features of the other modality.
 
     Args:
-        models: By name, visual [B, T, Dv], audio [B, T, Da], valid [B, T] to probabilities
-            [B, T, C+1]; all of the same recipe.
+        models: Functions by name, from visual [B, T, Dv], audio [B, T, Da] and valid [B, T] to
+            probabilities [B, T, C+1]; all of the same recipe.
         videos: The clips.
         labels: The class vocabulary.
-        wanted: The conditions, as `conditions` gives them.
-        recipe: How the features are made.
-        engine: What embeds.
-        seconds: T to which clips are cut or padded, all of which count; None takes the seconds
-            that there are.
-        media: Limits of the decoder.
+        wanted: Result of `conditions`.
+        recipe: Recipe of the features.
+        engine: Engine of the backbones.
+        seconds: T to which clips are cut or padded, all counted; None for their own length.
+        media: Decoder settings.
         window_seconds: Longer videos are labelled in windows of this length.
-        hop_seconds: From one window's start to the next.
-        seed: Seed of noise, of what other clips give, and of the intervals.
-        progress: Called with how many clips are done, and of how many.
+        hop_seconds: Distance between window starts.
+        seed: Seed of noise, choice of other clips, and intervals.
+        progress: Called with the number of finished clips and of all clips.
 
     Returns:
         Content of `robustness.json`, described in docs/design/robustness.md.
 
     Raises:
-        ValueError: No clip could be read.
+        ValueError: If no clip could be read.
     """
 
     def decode(video: Video) -> Clip:
@@ -114,7 +112,9 @@ def measure_robustness(
     if group:
         label()
     if len(skipped) == len(videos):
-        raise ValueError(f"None of {len(videos)} clips could be read, so nothing was measured.")
+        raise ValueError(
+            f"None of the {len(videos)} clips could be read. The first: {skipped[0]['reason']}"
+        )
     return {
         "videos": len(videos) - len(skipped),
         "skipped": skipped,
@@ -150,7 +150,7 @@ class _CorruptedClip:
 
 
 class _Tally:
-    """By condition and clip: seconds, those labelled as annotated, those labelled background."""
+    """Segments, correct ones and background predictions, by condition and clip."""
 
     def __init__(self, count: int) -> None:
         self._clips: list[list[tuple[int, int, int]]] = [[] for _ in range(count)]
@@ -213,15 +213,15 @@ def _embed(
     sounds = [CLEAN] + [each for each in wanted if _sense(each) == "sound"]
     visual: dict[Condition, np.ndarray] = {}
     audio: dict[Condition, np.ndarray] = {}
-    # An engine always embeds both, so that each pass serves a picture and a sound.
+    # An engine embeds both modalities in each pass.
     for picture, sound in itertools.zip_longest(pictures, sounds, fillvalue=CLEAN):
-        seen, heard = _embed_seconds(
+        frames_embedded, audio_embedded = _embed_seconds(
             picture.apply(clip.frames, name, seed),
             sound.apply(clip.waveform, name, seed, others).reshape(-1, SAMPLE_RATE),
             engine,
         )
-        visual.setdefault(picture, seen)
-        audio.setdefault(sound, heard)
+        visual.setdefault(picture, frames_embedded)
+        audio.setdefault(sound, audio_embedded)
     return [(visual.get(each, visual[CLEAN]), audio.get(each, audio[CLEAN])) for each in wanted]
 
 
@@ -232,7 +232,7 @@ def _sense(condition: Condition) -> str | None:
 def _embed_seconds(
     frames: np.ndarray, waveform: np.ndarray, engine: Engine
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Visual [T, Dv] and audio [T, Da] of seconds, in the batches that the engine takes."""
+    """Visual [T, Dv] and audio [T, Da] features of segments, in batches of the engine."""
     parts = []
     for first in range(0, len(frames), engine.batch_seconds):
         part = slice(first, first + engine.batch_seconds)

@@ -1,4 +1,4 @@
-"""One set of metrics from several: the same training with different seeds."""
+"""Aggregation of metrics over seeds."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ HEADLINE = (
     "offset_error_s",
 )
 
-# And of models that give a second any number of labels.
+# The same for multi-label models.
 OF_SEVERAL_LABELS = ("segment_f1_macro", "segment_map")
 
-# What belongs to the split and not to the model, and is taken over as it is.
+# Properties of the split, copied from the first seed.
 OF_THE_SPLIT = ("split", "segments", "videos", "clips_with_events", "skipped")
 
-# What every seed has of its own, and no mean.
+# Listed for each seed instead of averaged.
 OF_EACH_SEED = ("decoder",)
 
 
@@ -35,30 +35,29 @@ def aggregate_seeds(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Mean and standard deviation of the metrics of several seeds.
 
     Args:
-        runs: What `evaluate` returned for each seed, on one and the same split.
+        runs: Result of `evaluate` for each seed, on the same split.
 
     Returns:
-        The keys of `evaluate`, every number the mean over the seeds that have a value there (also
-        those of `confusion`, and the two ends of each interval) but for `decoder`, which is a list
-        of all; and besides `seeds`, how many there are, and `standard_deviation`: that of each
-        headline number and of `ece` over the seeds (of a sample, n - 1; None where fewer than two
-        have a value).
+        The keys of `evaluate`, with the mean over the seeds with a value (including `confusion` and
+        interval ends), and a list for `decoder`. In addition `seeds`, their number, and
+        `standard_deviation` of each headline metric and of `ece` (sample, n - 1; None for fewer
+        than two values).
 
     Raises:
-        ValueError: If there is no run, or the runs are not about the same split.
+        ValueError: If there is no run, or the splits differ.
 
     Example:
         >>> aggregate_seeds([metrics_of_seed_0, metrics_of_seed_1])["standard_deviation"]
         {'segment_accuracy': 0.004, ...
     """
     if not runs:
-        raise ValueError("There must be the metrics of at least one seed. Received: none.")
+        raise ValueError("Metrics of at least one seed are required. Received: none.")
     first = runs[0]
     for number, run in enumerate(runs):
         for key in ("segments", "videos"):
             if run[key] != first[key]:
                 raise ValueError(
-                    f"All seeds must be measured on the same split. Received: {key}={run[key]} "
+                    f"All seeds must be evaluated on the same split. Received: {key}={run[key]} "
                     f"for run {number} and {key}={first[key]} for run 0."
                 )
         if list(run["per_class"]) != list(first["per_class"]):
@@ -85,7 +84,7 @@ def _mean(values: Sequence[Any]) -> Any:
         return {key: _mean([value[key] for value in present]) for key in present[0]}
     if present and isinstance(present[0], list):
         return [_mean(items) for items in zip(*present, strict=True)]
-    # A count that is the same for all stays a whole number.
+    # Equal counts stay integers.
     return present[0] if len(set(present)) == 1 else mean_of(present)
 
 

@@ -16,16 +16,16 @@ from avel_tf.events.postprocessing import Postprocessing
 
 @dataclass(frozen=True, eq=False)
 class SplitPredictions:
-    """The truth and the probabilities of a split, by clip.
+    """Reference and probabilities of a split, by clip.
 
     Attributes:
         split: `train`, `validation` or `test`.
         labels: The class vocabulary.
-        reference: True class of each second, int `[T]` each; or its classes, bool `[T, C]` each.
+        reference: True class of each segment, int `[T]` each; or its classes, bool `[T, C]` each.
         probabilities: float `[T, C+1]` each, background last.
-        valid: Which seconds are counted, bool `[T]` each; None where all are.
-        train_counts: Seconds of each class in the training split, `[C+1]`; None without one.
-        skipped: The clips that could not be used: `video` and `reason` of each.
+        valid: Mask of the counted segments, bool `[T]` each; None for all.
+        train_counts: Segments of each class in the training split, `[C+1]`; None without one.
+        skipped: Clips that could not be used, with `video` and `reason`.
     """
 
     split: str
@@ -42,8 +42,8 @@ class SplitPredictions:
         """Compute the content of `metrics.json`; see `avel_tf.evaluation.metrics.evaluate`.
 
         Args:
-            postprocessing: What was fitted on the validation split; its temperature is already
-                in the probabilities.
+            postprocessing: Fitted on the validation split; its temperature is already applied to
+                the probabilities.
             seed: Seed of the confidence intervals.
         """
         measured = evaluate(
@@ -59,10 +59,10 @@ class SplitPredictions:
         return {"split": self.split, **measured}
 
     def outcomes(self, postprocessing: Postprocessing | None = None) -> list[ClipOutcome]:
-        """The clips one by one, as `predictions.jsonl` holds them.
+        """Outcomes of the clips, as in `predictions.jsonl`.
 
         Args:
-            postprocessing: As of `metrics`.
+            postprocessing: As in `metrics`.
         """
         return clip_outcomes(
             self.reference,
@@ -79,7 +79,7 @@ class SplitPredictions:
         return next(iter(self.reference.values())).ndim == 2
 
     def counted_seconds(self) -> tuple[np.ndarray, np.ndarray]:
-        """All seconds that are counted, in one row.
+        """All counted segments, concatenated.
 
         Returns:
             Probabilities float `[N, C+1]` and true classes, int `[N]` or bool `[N, C]`.

@@ -1,4 +1,4 @@
-"""The headline of `metrics.json` as a few lines of text."""
+"""Text summary of `metrics.json`."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _FIRST = 24  # characters of the first column
 
 
 def summary(metrics: Mapping[str, Any]) -> str:
-    """Table of the metrics and the baselines, with remarks.
+    """Table of metrics and baselines, with remarks.
 
     Args:
-        metrics: What `metrics.json` holds.
+        metrics: Content of `metrics.json`.
 
     Returns:
         Lines of text.
@@ -89,7 +89,7 @@ def _fitted(metrics: Mapping[str, Any]) -> list[str]:
 
 
 def against_sentences(against: Mapping[str, Any]) -> list[str]:
-    """One sentence for each number that two models were compared in.
+    """One line for each compared metric.
 
     Args:
         against: The entry of `metrics.json`.
@@ -97,7 +97,7 @@ def against_sentences(against: Mapping[str, Any]) -> list[str]:
     Returns:
         The sentences.
     """
-    sentences = [f"against {against['model']}, {against['clips']} clips in pairs:"]
+    sentences = [f"compared with {against['model']} on the same {against['clips']} clips:"]
     for name, one in against["numbers"].items():
         if one["difference"] is None or one["ci95"] is None:
             continue

@@ -49,7 +49,7 @@ def test_two_models_on_the_same_clips(exported, rival, store, tmp_path, capsys):
     found = paired_bootstrap(*files, store.labels)
     assert found["numbers"] == against["numbers"]
     shown = capsys.readouterr().out
-    assert f"against {rival}, 4 clips in pairs:" in shown
+    assert f"compared with {rival} on the same 4 clips:" in shown
     assert "segment accuracy:" in shown and "difference" in shown
 
 

@@ -135,7 +135,7 @@ def test_no_event_means_no_value() -> None:
 
 @pytest.mark.parametrize("threshold", [0.0, -1.0, 1.5, float("nan")])
 def test_a_threshold_that_matches_everything_is_refused(threshold: float) -> None:
-    with pytest.raises(ValueError, match=r"must lie in \(0, 1\]"):
+    with pytest.raises(ValueError, match=r"must be in \(0, 1\]"):
         event_f1([], [], threshold)
 
 

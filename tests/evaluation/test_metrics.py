@@ -206,14 +206,14 @@ def test_seed_moves_the_interval_only() -> None:
 @pytest.mark.parametrize(
     ("truth", "guess", "sentence"),
     [
-        ({"a": [0], "b": [0]}, {"a": [0]}, "no prediction for 1 of them, 'b'"),
-        ({"a": [0]}, {"a": [0], "b": [0]}, "no reference for 1 of them, 'b'"),
-        ({"a": [0, 0]}, {"a": [0]}, "of 'a' must have as many seconds. Received: 2 and 1"),
-        ({"a": [4]}, {"a": [0]}, "reference of 'a' cannot be used.*0 ... 3.*Received: 4"),
-        ({"a": [0]}, {"a": [-1]}, "prediction of 'a' cannot be used.*Received: -1"),
-        ({"a": [0]}, {"a": [[0, 0, 0, np.nan]]}, r"must lie in \[0, 1\].*diverged"),
+        ({"a": [0], "b": [0]}, {"a": [0]}, "no prediction for 1 of them, such as 'b'"),
+        ({"a": [0]}, {"a": [0], "b": [0]}, "no reference for 1 of them, such as 'b'"),
+        ({"a": [0, 0]}, {"a": [0]}, "of 'a' must have the same number.*Received: 2 and 1"),
+        ({"a": [4]}, {"a": [0]}, "reference for 'a'.*0 ... 3.*Received: 4"),
+        ({"a": [0]}, {"a": [-1]}, "prediction for 'a'.*Received: -1"),
+        ({"a": [0]}, {"a": [[0, 0, 0, np.nan]]}, r"must be in \[0, 1\].*diverged"),
         ({"a": [0]}, {"a": [0.5]}, "whole numbers. Received: dtype=float64"),
-        ({"a": [0]}, {"a": [[0]]}, r"or its probabilities, \[T, 4\].*\(1, 1\)"),
+        ({"a": [0]}, {"a": [[0]]}, r"or probabilities \[T, 4\].*\(1, 1\)"),
     ],
 )
 def test_what_does_not_fit_is_refused(truth: dict, guess: dict, sentence: str) -> None:

@@ -118,7 +118,7 @@ def test_clips_that_cannot_be_read_are_named(dataset, tmp_path, measure) -> None
     gone = replace(dataset.split("test")[0], id="gone", path=tmp_path / "gone.mp4")
     found = measure([CLEAN], [gone, *dataset.split("test")])
     assert [each["video"] for each in found["skipped"]] == ["gone"]
-    with pytest.raises(ValueError, match="None of 1 clips"):
+    with pytest.raises(ValueError, match="None of the 1 clips"):
         measure([CLEAN], [gone])
 
 
