@@ -14,7 +14,7 @@ def test_all_background() -> None:
     np.testing.assert_array_equal(all_background(np.array([0, 1, 3]), LABELS), [3, 3, 3])
 
 
-def test_majority_class_is_an_event_also_where_background_is_more() -> None:
+def test_majority_class_is_an_event_even_if_background_is_more() -> None:
     counts = np.array([2, 7, 7, 100])
     np.testing.assert_array_equal(majority_class(np.zeros(2, int), LABELS, counts), [1, 1])
 

@@ -37,7 +37,7 @@ def drawn(seed: int, seconds: int = 4000, classes: int = 5) -> tuple[np.ndarray,
 
 
 @given(seeds, temperatures)
-def test_a_temperature_is_that_of_the_logits_and_changes_no_label(seed: int, by: float) -> None:
+def test_a_temperature_divides_the_logits_and_changes_no_label(seed: int, by: float) -> None:
     logits, _ = drawn(seed, seconds=30)
     scaled = with_temperature(softmax(logits), by)
     np.testing.assert_allclose(scaled, softmax(logits / by), atol=1e-9)

@@ -98,7 +98,7 @@ def test_the_player_of_any_name_opens_exactly_that_file(tmp_path: Path, name: st
     assert len(page.find("script")) == 1 and "onerror" not in page.source
 
 
-def test_a_relative_path_is_meant_from_here_or_else_from_the_page(
+def test_relative_paths_start_here_or_else_at_the_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "here").mkdir()
