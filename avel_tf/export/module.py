@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -14,8 +15,8 @@ from avel_tf.export.signatures import WITH_VALID
 from avel_tf.models import is_multi_label, probabilities_from
 
 
-class LocalizerModule(tf.Module):
-    """From frames and sound to labelled seconds; what an exported SavedModel holds.
+class LocalizerModule:
+    """Signatures of an exported model: frames and audio to labelled segments.
 
     A second takes part when the caller's `valid` says so (where it is given), its numbers are
     finite, and its features are not all zero, which no backbone returns. Every other second is
@@ -24,7 +25,6 @@ class LocalizerModule(tf.Module):
     Args:
         extractor: The backbones.
         head: A model of `avel_tf.models`: features to logits.
-        assets: Files that travel with the SavedModel, in its `assets/`.
         temperature: What the logits are divided by before the activation.
         thresholds: Of a model of several labels: the probability from which on a second has each
             class, `[C]`; one half when None.
@@ -37,19 +37,15 @@ class LocalizerModule(tf.Module):
         self,
         extractor: FeatureExtractor,
         head: keras.Model,
-        assets: list[Path],
         temperature: float = 1.0,
         thresholds: Sequence[float] | None = None,
     ) -> None:
-        super().__init__(name="localizer")
         self.extractor = extractor
         self.head = head
         self.sharpness = 1.0 / temperature
         self.multi_label = is_multi_label(head)
         classes = head.output.shape[-1] - 1
-        # A constant: TensorFlow would track a list of numbers as state.
         self.thresholds = tf.constant(thresholds or [0.5] * classes, tf.float32)  # [C]
-        self.asset_files = [tf.saved_model.Asset(str(path)) for path in assets]
         recipe = extractor.recipe
         clips = (
             tf.TensorSpec(
@@ -62,17 +58,34 @@ class LocalizerModule(tf.Module):
             tf.TensorSpec([None, None, recipe.audio.width], tf.float32, "audio"),
         )
         valid = tf.TensorSpec([None, None], tf.bool, "valid")
-        # Not `signatures`: that name TensorFlow keeps for what it has loaded itself.
         self.served = {}
         for name, function, inputs in (
             ("serving_default", self.localize, clips),
             ("embed", self.embed, clips),
             ("from_features", self.from_features, features),
         ):
-            self.served[name] = function.get_concrete_function(*inputs)
-            self.served[name + WITH_VALID] = function.get_concrete_function(*inputs, valid)
+            traceable = tf.function(function, autograph=False)
+            self.served[name] = traceable.get_concrete_function(*inputs)
+            self.served[name + WITH_VALID] = traceable.get_concrete_function(*inputs, valid)
 
-    @tf.function(autograph=False)
+    def save(self, folder: str | Path, assets: Iterable[Path]) -> None:
+        """Write the SavedModel.
+
+        Only signatures and weights are stored. Were the functions and Keras models attributes of
+        the saved object, TensorFlow would trace each of them again and store those graphs, too.
+
+        Args:
+            folder: Folder of the SavedModel.
+            assets: Files that are copied to its `assets/`.
+        """
+        saved = tf.Module(name="localizer")
+        saved.asset_files = [tf.saved_model.Asset(str(path)) for path in assets]
+        saved.backbones = [
+            _stored_part(each.module) for each in (self.extractor.visual, self.extractor.audio)
+        ]
+        saved.head = _stored_part(self.head)
+        tf.saved_model.save(saved, str(folder), signatures=self.served)
+
     def localize(
         self, frames: tf.Tensor, waveform: tf.Tensor, valid: tf.Tensor | None = None
     ) -> dict[str, tf.Tensor]:
@@ -92,7 +105,6 @@ class LocalizerModule(tf.Module):
         """
         return self._label(*self._embed(frames, waveform, valid))
 
-    @tf.function(autograph=False)
     def embed(
         self, frames: tf.Tensor, waveform: tf.Tensor, valid: tf.Tensor | None = None
     ) -> dict[str, tf.Tensor]:
@@ -105,7 +117,6 @@ class LocalizerModule(tf.Module):
         visual, audio, valid = self._embed(frames, waveform, valid)
         return {"visual": visual, "audio": audio, "valid": valid}
 
-    @tf.function(autograph=False)
     def from_features(
         self, visual: tf.Tensor, audio: tf.Tensor, valid: tf.Tensor | None = None
     ) -> dict[str, tf.Tensor]:
@@ -178,6 +189,13 @@ class LocalizerModule(tf.Module):
             "score": tf.reduce_max(strongest, axis=-1),  # [B, T]
             "valid": valid,
         }
+
+
+def _stored_part(module: Any) -> Any:
+    """Weights of a Keras model; other modules whole, as they may own tables and files."""
+    if isinstance(module, keras.Model):
+        return [variable.value for variable in module.variables]
+    return module
 
 
 def _without_invalid(

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from avel_tf.embeddings.extractor import FeatureExtractor, load_extractor
 from avel_tf.events.labels import Labels
@@ -105,9 +104,9 @@ def export_saved_model(
                 Path(assets_folder), labels, config_yaml, manifest, postprocessing
             )
             module = LocalizerModule(
-                extractor, head, assets, postprocessing.temperature, postprocessing.thresholds
+                extractor, head, postprocessing.temperature, postprocessing.thresholds
             )
-            tf.saved_model.save(module, str(partial), signatures=module.served)
+            module.save(partial, assets)
         write_warmup_request(partial, name=folder.name, recipe=extractor.recipe)
         # Graph and weights can be hashed only now; they do not contain the manifest's text.
         _write_json(partial / "assets" / "manifest.json", with_hashes(manifest, partial))

@@ -64,6 +64,7 @@ class SynthesisSettings:
         occlusion: least and most of the object's width that a pillar hides.
         music_probability: share of clips with music behind everything.
         crf: quality of the pictures, as x264 counts it.
+        preset: speed of x264; faster ones make larger files.
         audio_bit_rate: bits per second of the sound.
     """
 
@@ -85,6 +86,7 @@ class SynthesisSettings:
     occlusion: tuple[float, float] = (0.0, 0.0)
     music_probability: float = 0.0
     crf: int = 29
+    preset: str = "veryfast"
     audio_bit_rate: int = 48_000
 
     def __post_init__(self) -> None:
@@ -311,6 +313,7 @@ def _write_clip(
         waveform,
         frame_rate=settings.frame_rate,
         crf=settings.crf,
+        preset=settings.preset,
         audio_bit_rate=settings.audio_bit_rate,
     )
     if not events:
