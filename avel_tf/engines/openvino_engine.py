@@ -17,7 +17,7 @@ import numpy as np
 from avel_tf.embeddings.recipe import Recipe
 from avel_tf.engines.engine import Graphs, LoadedGraphs
 from avel_tf.utils.durable_files import exclusive_lock, publish
-from avel_tf.utils.lazy_imports import load_openvino, load_tensorflow
+from avel_tf.utils.lazy_imports import load_openvino, load_tensorflow, root_logger_restored
 from avel_tf.video.segment_loader import SegmentBatch, SegmentLoader, segments_per_batch
 
 logger = logging.getLogger(__name__)
@@ -176,7 +176,8 @@ class OpenVinoEngine:
         load_tensorflow()
         openvino = load_openvino()
         concrete = function_of(name, self._graphs.loaded, self._graphs.recipe)
-        model = openvino.convert_model(concrete)
+        with root_logger_restored():
+            model = openvino.convert_model(concrete)
         with tempfile.TemporaryDirectory(dir=self._cache) as folder:
             openvino.save_model(model, os.path.join(folder, f"{name}.xml"), compress_to_fp16=False)
             # The .xml last: where it is, all of it is, also after a power cut.

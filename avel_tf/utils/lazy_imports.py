@@ -44,6 +44,22 @@ def without_tensorflow_log() -> Iterator[None]:
         log.setLevel(level)
 
 
+@contextmanager
+def root_logger_restored() -> Iterator[None]:
+    """Undo changes of the root logger that are made inside.
+
+    OpenVINO's `convert_model` sets its level to ERROR and adds a handler and a filter
+    (`openvino/tools/ovc/logger.py`), which would drop the warnings of the whole process.
+    """
+    root = logging.getLogger()
+    level, handlers, filters = root.level, root.handlers[:], root.filters[:]
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.handlers[:], root.filters[:] = handlers, filters
+
+
 def load_openvino() -> ModuleType:
     """Import OpenVINO without letting it report to its makers.
 

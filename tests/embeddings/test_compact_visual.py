@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from avel_tf.embeddings.compact import VISUAL_SIZE, visual_network, visual_trunk
+from avel_tf.utils.lazy_imports import root_logger_restored
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def test_openvino_gives_the_same(network, pictures, tmp_path):
     import openvino
 
     network.export(tmp_path / "network", verbose=False)
-    compiled = openvino.Core().compile_model(
-        openvino.convert_model(tmp_path / "network"), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
-    )
+    with root_logger_restored():
+        converted = openvino.convert_model(tmp_path / "network")
+    compiled = openvino.Core().compile_model(converted, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     np.testing.assert_allclose(compiled(pictures)[0], network(pictures), rtol=1e-3, atol=1e-4)

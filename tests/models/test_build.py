@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from avel_tf.models import MODELS, ModelSettings, SegmentCrossEntropy, build
+from avel_tf.utils.lazy_imports import root_logger_restored
 from tests.models.conftest import (
     AUDIO_WIDTH,
     CLASSES,
@@ -208,6 +209,8 @@ def test_openvino_agrees(variant: str, tmp_path: Path) -> None:
     loaded = tf.saved_model.load(str(tmp_path / "model"))
     concrete = tf.function(loaded.logits, autograph=False).get_concrete_function(*specs)
     precise = {"INFERENCE_PRECISION_HINT": "f32"}
-    compiled = openvino.Core().compile_model(openvino.convert_model(concrete), "CPU", precise)
+    with root_logger_restored():
+        converted = openvino.convert_model(concrete)
+    compiled = openvino.Core().compile_model(converted, "CPU", precise)
     found = compiled([inputs["visual"], inputs["audio"]])[0]
     np.testing.assert_allclose(found, model(inputs), atol=1e-4)
