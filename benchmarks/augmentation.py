@@ -2,9 +2,9 @@
 
     python benchmarks/augmentation.py [--rounds 5] [--only feature_noise,weight_averaging]
 
-`avel` at its defaults on features in memory, as wide as ResNet-152 and VGGish. Each case trains in
-turn with plain training, in pairs, and is held against its own pair. Processor time is for shared
-machines, where wall clocks are noise. Expect at least 90 % of the steps of plain training
+`avel` at its defaults on features in memory, as wide as ResNet-152 and VGGish. Each case is
+paired with plain training and compared with its own pair. Use processor time on shared machines,
+where wall-clock times are noisy. Expect at least 90 % of the steps of plain training
 (docs/guide/training.md).
 """
 
@@ -28,10 +28,10 @@ from avel_tf.training.fit import augmentation_for, compile_model
 from avel_tf.training.settings import TrainingSettings
 
 SECONDS, VISUAL_WIDTH, AUDIO_WIDTH, CLASSES = 10, 2048, 128, 28
-# Steps of one measurement; a call of `fit` costs as much as one of them, in every case alike.
+# Steps of one measurement. A call of `fit` costs about one step in all cases.
 STEPS = 64
 PLAIN = TrainingSettings()
-# How strong a piece is changes nothing of its cost, except that a share draws which windows.
+# The strength does not affect the cost, except that a share selects windows at random.
 CASES = {
     **{
         f"{name} {strength}": replace(PLAIN, augmentation=AugmentationSettings(**{name: strength}))
@@ -77,7 +77,7 @@ def main() -> None:
 
 
 def random_examples() -> Examples:
-    """As many windows as `STEPS` need, features as sparse as those behind a ReLU."""
+    """Windows for `STEPS` steps, with features as sparse as after a ReLU."""
     rng = np.random.default_rng(0)
     count = STEPS * PLAIN.batch_size
     visual, audio = (
@@ -89,7 +89,7 @@ def random_examples() -> Examples:
 
 
 def trainer(settings: TrainingSettings, examples: Examples) -> Callable[[], object]:
-    """Trains for `STEPS` steps each time it is called; its graph is there already."""
+    """Trains for `STEPS` steps on each call, with a compiled graph."""
     model = build(
         ModelSettings(), visual_width=VISUAL_WIDTH, audio_width=AUDIO_WIDTH, classes=CLASSES
     )

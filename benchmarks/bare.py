@@ -2,7 +2,7 @@
 
     python benchmarks/bare.py SCRATCH tensorflow|openvino float32|bfloat16
 
-The yardstick for the embed stage: the module alone, pictures in memory, no pipeline around it.
+The upper bound of the embedding stage: the module alone, with images in memory.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from worker import serve
 
 SIZE = 224
 SAMPLE_RATE = 16_000
-# Pictures in one call at which each engine is fastest (docs/design/performance.md).
+# Images per call at which each engine is fastest (docs/design/performance.md).
 BATCH = {"tensorflow": 16, "openvino": 4}
 PATCHES = 10
 MATRIX = 2048
@@ -44,7 +44,7 @@ class TensorFlowEngine:
 
     def network(self, folder: Path, shape: list[int]) -> Embed:
         module = self.tf.saved_model.load(str(folder))
-        # An outer function: graph rewrites see calls only of functions, not of loaded ones.
+        # An outer function, because graph rewrites do not apply to loaded functions.
         call = self.tf.function(lambda x: module(x))
         return lambda arrays: [call(self.tf.constant(array)).numpy() for array in arrays]
 
@@ -57,7 +57,7 @@ class TensorFlowEngine:
 
 
 class OpenVinoEngine:
-    """OpenVINO's own settings for throughput, requests in flight."""
+    """OpenVINO with its throughput settings and asynchronous requests."""
 
     def __init__(self, precision: str) -> None:
         import openvino
@@ -72,7 +72,7 @@ class OpenVinoEngine:
     def network(self, folder: Path, shape: list[int]) -> Embed:
         import tensorflow as tf
 
-        # Read from disk, a module without signatures loses its variables.
+        # Without signatures a saved module loses its variables.
         module = tf.saved_model.load(str(folder))
         function = tf.function(lambda x: module(x), input_signature=[tf.TensorSpec(shape)])
         return self._compiled(self.openvino.convert_model(function.get_concrete_function()))
@@ -81,7 +81,7 @@ class OpenVinoEngine:
         ops, numpy = self.openvino.opset13, np.random.default_rng(0)
         array = numpy.normal(size=(MATRIX, MATRIX)).astype(np.float32)
         given = ops.parameter([MATRIX, MATRIX], np.float32)
-        # A chain, so that conversions at its ends weigh little.
+        # A chain, so that conversions at its ends are negligible.
         product = given
         for _ in range(8):
             product = ops.matmul(product, ops.constant(array / MATRIX**0.5), False, False)
@@ -90,7 +90,7 @@ class OpenVinoEngine:
 
     def _compiled(self, model: Any) -> Embed:
         compiled = self.core.compile_model(model, "CPU", self.hints)
-        queue = self.openvino.AsyncInferQueue(compiled)  # as many requests as it finds best
+        queue = self.openvino.AsyncInferQueue(compiled)  # the optimal number of requests
 
         def run(arrays: list[np.ndarray]) -> None:
             for array in arrays:

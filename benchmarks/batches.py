@@ -25,7 +25,7 @@ ROUNDS = 3
 
 
 def least(run: Callable[[], object]) -> float:
-    """Processor seconds of a run, the least of some; the first one warms up."""
+    """Processor seconds of a run, minimum of several after one warm-up."""
     run()
     found = []
     for _ in range(ROUNDS):

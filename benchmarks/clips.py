@@ -1,4 +1,4 @@
-"""The clips that are measured on: ten seconds, H.264 and AAC, drawn by `synthesis`."""
+"""Test clips of ten seconds, H.264 and AAC, drawn by `synthesis`."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from pathlib import Path
 from avel_tf.synthesis.dataset import SynthesisSettings, make_dataset
 
 WIDTHS = {360: 640, 720: 1280}
-DRAWN = 4  # different ones of each size; drawing one of 720p takes some ten seconds
+DRAWN = 4  # per size; drawing one at 720p takes about ten seconds
 
 
 def make_clips(scratch: Path, height: int, count: int) -> list[str]:
-    """Paths of `count` clips of 25 pictures per second, made where they are missing.
+    """Paths of `count` clips of 25 frames per second, created if missing.
 
-    Beyond the fourth they are the first four again, under other names: a decoder keeps nothing of
-    a file that it has read.
+    After the fourth they are copies of the first four, because decoders do not cache files.
     """
     folder = scratch / "clips" / f"{height}p"
     if not (folder / "annotations.csv").exists():

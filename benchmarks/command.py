@@ -1,4 +1,4 @@
-"""The `avel` command from start to end, each time in a process of its own.
+"""Run time of the `avel` command, each time in a new process.
 
 python benchmarks/command.py SCRATCH
 """
@@ -19,7 +19,7 @@ AVEL = (sys.executable, "-P", "-m", "avel_tf.cli")
 
 
 def run_command(command: Sequence[str]) -> float:
-    """Run to its end; the peak memory in MB of the largest process among it and its children."""
+    """Run to the end; returns the peak memory in MB of the largest process of its tree."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -48,9 +48,9 @@ class Infer:
         model: str | None = None,
         first: bool = False,
     ) -> Callable[[], Work]:
-        """Label files by one of our networks, or by what `avel infer` takes when none is named.
+        """Label files with one of our networks, or with the default of `avel infer`.
 
-        `first` begins with an empty cache, as a new machine does.
+        `first` starts with an empty cache, as on a new machine.
         """
 
         def run() -> Work:

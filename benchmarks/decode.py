@@ -2,12 +2,11 @@
 
     python benchmarks/decode.py [--rounds 5] [--against SOURCE]
 
-Makes 10 s clips (H.264 with AAC at 360p and 720p by `synthesis`; and those, coded again as HEVC,
-VP9 and AV1) and decodes them to 224 x 224 at F = 1, 2 and 16, in one process, by one thread.
-`--against` names the source tree of another version, which is measured in turn with this one,
-ABAB; `--threads` also measures numbers of decoder threads, with one and with two processes.
-Prints Markdown tables of the least processor time of all rounds, which is what a quiet machine
-would need. About two minutes.
+Creates 10 s clips (H.264 with AAC at 360p and 720p by `synthesis`, also encoded as HEVC, VP9 and
+AV1) and decodes them to 224 x 224 at F = 1, 2 and 16, in one process, by one thread.
+`--against` names the source tree of another version, measured alternately with this one.
+`--threads` also measures numbers of decoder threads, with one and two processes. Prints Markdown
+tables of the minimum processor time over all rounds. About two minutes.
 """
 
 from __future__ import annotations
@@ -70,7 +69,7 @@ def make_clips(folder: Path) -> dict[str, Path]:
 
 
 def recode(source: Path, target: Path, codec: str, options: dict[str, str]) -> Path:
-    """The same pictures in another format, with the same sound."""
+    """The same frames and audio in another format."""
     with av.open(str(source)) as old, av.open(str(target), "w") as new:
         picture, sound = old.streams.video[0], old.streams.audio[0]
         video = new.add_stream(codec, rate=25, options=options)
@@ -89,7 +88,7 @@ def recode(source: Path, target: Path, codec: str, options: dict[str, str]) -> P
         packets += video.encode(None)
         for packet in sorted(packets, key=lambda p: p.dts * p.time_base):
             new.mux(packet)
-    # SVT-AV1, run by root, leaves the process real-time priority.
+    # SVT-AV1 leaves a process of root with real-time priority.
     os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
     return target
 
@@ -157,7 +156,7 @@ def child(version: Path, **job: object) -> list[float]:
 
 
 def decode_all(paths: list[str], rate: int, threads: int, times: int) -> list[float]:
-    """The least processor time and waiting of several passes, after one that warms up."""
+    """Minimum processor and waiting time of several passes, after a warm-up."""
     from avel_tf.video.decode import DecodeSettings, decode_clip
 
     passes = []

@@ -3,10 +3,10 @@
     python benchmarks/feature_store.py [--clips 3339] [--rounds 3] [--folder FOLDER]
     python benchmarks/feature_store.py --metrics FEATURES [--seeds 3] [--epochs 40]
 
-The first form makes a store of clips of ten seconds as wide as ResNet-152 and VGGish, as many as
-AVE has for training, reads it, and trains `avel` from it, in turn with `model.fit` on the same
-arrays in memory. Processor time is for shared machines, where wall clocks are noise. The second
-form trains on a store of yours as it is and on its float16 copy. Expect at least 90 % of the steps
+The first form creates a store of clips of ten seconds with the widths of ResNet-152 and VGGish, by
+default as many as AVE has for training, reads it, and trains `avel` from it, alternating with
+`model.fit` on the same arrays in memory. Use processor time on shared machines. The second form
+trains on a given store and on its float16 copy. Expect at least 90 % of the steps
 of arrays in memory, see docs/design/performance.md and docs/design/embeddings.md.
 """
 
@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def make_store(folder: Path, clips: int, dtype: str) -> FeatureStore:
-    """A store of random features, as sparse as those behind a ReLU, written and timed."""
+    """A store of random features, as sparse as after a ReLU; measures writing."""
     rng = np.random.default_rng(0)
 
     def records():
@@ -125,7 +125,7 @@ def compare_reading(stores: dict[str, FeatureStore], scratch: Path, rounds: int)
 def in_turn(
     work: dict[tuple[str, str], Callable[[], object]], rounds: int
 ) -> dict[tuple[str, str], list[tuple[float, float]]]:
-    """Times of each piece of work, ABCABC, after one round that does not count."""
+    """Times of each task, alternating, after a warm-up round."""
     found: dict[tuple[str, str], list[tuple[float, float]]] = {key: [] for key in work}
     for number in range(rounds + 1):
         for key, one in work.items():
@@ -136,7 +136,7 @@ def in_turn(
 
 
 def compare_training(stores: dict[str, FeatureStore], scratch: Path, rounds: int) -> None:
-    """One row for each source of batches: a first epoch, reading included, and a later one."""
+    """One row per source of batches: the first epoch with reading, and a later one."""
     settings = TrainingSettings()
     arrays = load_examples(stores["float32"], "train", seconds=SECONDS)
     steps = -(-len(arrays) // settings.batch_size)
@@ -218,7 +218,7 @@ def compare_training(stores: dict[str, FeatureStore], scratch: Path, rounds: int
 
 
 def compare_metrics(store: FeatureStore, folder: Path, options: argparse.Namespace) -> None:
-    """One row for each way to store what is learned from and what is measured on."""
+    """One row per data type of training and test features."""
     half = copy_as_float16(store, folder / "half")
     measured: dict[tuple[str, str], list[dict[str, float]]] = {}
     changed = []
@@ -251,7 +251,7 @@ def compare_metrics(store: FeatureStore, folder: Path, options: argparse.Namespa
 
 
 def copy_as_float16(store: FeatureStore, folder: Path) -> FeatureStore:
-    """The same records in half the space."""
+    """The same records in float16."""
 
     def records(split: str):
         for record in store.dataset(split).as_numpy_iterator():

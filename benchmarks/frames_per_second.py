@@ -3,7 +3,7 @@
     python benchmarks/frames_per_second.py DATA [--visual MODULE] [--audio MODULE] [--seeds 3]
 
 Every clip is embedded once at the largest F; the features of a smaller F are means over the
-pictures that it would have taken. A model is trained for each F and seed. Prints a Markdown table.
+frames it would sample. A model is trained for each F and seed. Prints a Markdown table.
 """
 
 import argparse
@@ -65,9 +65,9 @@ everything = {video.id: embed(video, max(EVERY_F))[0] for video in dataset.video
 
 
 def examples(split, frames_per_second):
-    """Features of a split as a smaller F would have made them, from those of the largest."""
+    """Features of a split for a smaller F, from those of the largest."""
     step = max(EVERY_F) // frames_per_second
-    # A smaller F looks in the middle of its share of the second: the picture nearest to it.
+    # A smaller F samples the middle of its part of the second: the nearest frame.
     chosen = np.arange(frames_per_second) * step + step // 2
     columns = zip(
         *(

@@ -3,7 +3,7 @@
     python benchmarks/isolation.py [--rounds 6] [--clips 12]
 
 Twelve synthetic clips of 10 s, 640 x 360, H.264 and AAC, are decoded to 224 x 224, by one reader
-and by two, in this process and isolated, ABAB. Expect between -10 % and +30 %.
+and by two, alternating between this process and worker processes. Expect between -10 % and +30 %.
 """
 
 from __future__ import annotations

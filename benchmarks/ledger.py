@@ -2,8 +2,8 @@
 
     python benchmarks/ledger.py [--results 1000000] [--folder FOLDER]
 
-Labels nothing: writes an attempt and a result of ten seconds for each of so many names, half of
-them in a first run that is then taken for killed, and reads all of them back. Expect 0.13 ms to
+Writes an attempt and a result of ten seconds for each name, half of them in a first run that ends
+as if killed, and reads all of them. Expect 0.13 ms to
 write a result, 0.08 ms to read one and 0.1 KB of memory, see docs/guide/inference.md.
 """
 
@@ -60,12 +60,12 @@ def main() -> None:
 
 
 def ledger_of(folder: Path, inputs: list[str]) -> RunJournal:
-    """The ledger in a folder, not yet open."""
+    """The journal in a folder, not yet open."""
     return RunJournal(folder, inputs, setup={"model": "demo/1"}, model="demo/1")
 
 
 def label(journal: RunJournal, paths: list[str]) -> None:
-    """Writes what a run on these files would."""
+    """Writes the journal of a run on these files."""
     for path in paths:
         journal.attempt(path)
         seconds = tuple(Segment(s, s + 1, "Church bell", 0.876543) for s in range(10))
@@ -77,7 +77,7 @@ def label(journal: RunJournal, paths: list[str]) -> None:
 
 @contextmanager
 def phase(name: str) -> Iterator[None]:
-    """Measures what happens within."""
+    """Measures the body of the context."""
     wall, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF)
     yield
     wall, after = time.perf_counter() - wall, resource.getrusage(resource.RUSAGE_SELF)

@@ -18,7 +18,7 @@ PACKAGES = (
 
 
 def describe(peer_python: str) -> dict[str, Any]:
-    """Processor, memory and versions; the peer's as its own interpreter has them."""
+    """Processor, memory and versions, those of the peer from its own interpreter."""
     processor = _processor()
     flags = processor.get("flags", "").split()
     return {
@@ -38,7 +38,7 @@ def describe(peer_python: str) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Of the packages that matter, those that are installed here."""
+    """Versions of the relevant packages that are installed."""
     installed = {}
     for name in PACKAGES:
         try:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 MEGABYTE = 2**20
-# In /proc/PID/stat, counted behind the name, which may hold anything: the parent's id, and what
-# the process and its children that have ended have worked, in user and in system mode.
+# Fields of /proc/PID/stat after the name, which may contain anything: parent id, and user and
+# system time of the process and of its ended children.
 _PARENT, _WORK = 1, slice(11, 15)
 
 
@@ -18,8 +18,8 @@ class Work(NamedTuple):
     """Measurements of a run.
 
     Attributes:
-        amount: How many of the case's unit: clips, images, steps.
-        memory_mb: Peak memory, where the run knows better than the process that started it.
+        amount: Number of clips, images or steps.
+        memory_mb: Peak memory, if measured by the run itself.
     """
 
     amount: float
@@ -27,10 +27,10 @@ class Work(NamedTuple):
 
 
 def measure(run: Callable[[], Work]) -> dict[str, Any]:
-    """Run once, and say what it took.
+    """Run once and measure.
 
     Returns:
-        `amount`, `wall_s`, `cpu_s` (this process and all below it), `memory_mb` (peak of this
+        `amount`, `wall_s`, `cpu_s` (this process and its descendants), `memory_mb` (peak of this
         process during the run) and `children_mb` (sum of the peaks of the children still there).
     """
     _forget_peak()
@@ -61,7 +61,7 @@ def processor_seconds() -> float:
 
 
 def process_tree() -> list[int]:
-    """This process, then all below it that are there."""
+    """This process and its living descendants."""
     below: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal() and (fields := _stat(int(entry.name))):
@@ -73,7 +73,7 @@ def process_tree() -> list[int]:
 
 
 def _stat(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat behind the name; none when the process is gone."""
+    """Fields of /proc/PID/stat after the name; empty if the process has ended."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
@@ -90,8 +90,8 @@ def _peak(pid: int) -> float:
 
 
 def _forget_peak() -> None:
-    """Set the peak of this process's memory back to what it holds now (proc(5), clear_refs)."""
+    """Reset the peak memory of this process (proc(5), clear_refs)."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except PermissionError:
-        return  # in some containers; the peak then includes what went before
+        return  # not permitted in some containers; the peak then includes earlier use

@@ -2,8 +2,8 @@
 
     python benchmarks/networks.py SCRATCH
 
-What an engine takes does not depend on the values of weights, so nothing has to be downloaded.
-Biases and normalisations are drawn, too: an engine would leave out the addition of a zero.
+Speed does not depend on the values of weights, so nothing is downloaded. Biases and normalisations
+are random as well, because engines remove additions of zero.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ import numpy as np
 SIZE = 224
 # The F of the exported models, by their backbones.
 RATES = {"large": (1, 16), "compact": (1, 2)}
-# A residual branch that adds a 25th of the variance: the sum stays bounded over 50 blocks.
+# A residual branch with a 25th of the variance keeps the sum bounded over 50 blocks.
 BRANCH_SCALE = 0.2
 
 
 def build(scratch: Path) -> None:
-    """Write what is missing of `modules/`, `weights/`, `flops.json` and `models/`."""
+    """Create what is missing of `modules/`, `weights/`, `flops.json` and `models/`."""
     if (scratch / "models" / "ready").exists():
         return
     for name in ("modules", "weights", "models"):
@@ -58,7 +58,7 @@ def _write_modules(scratch: Path) -> None:
 
     @tf.function(input_signature=[tf.TensorSpec([None, SIZE, SIZE, 3], tf.float32)])
     def embed(pictures: tf.Tensor) -> tf.Tensor:
-        """[B, 224, 224, 3] in [0, 1] to [B, 2048]; V2 networks want [-1, 1] inside."""
+        """[B, 224, 224, 3] in [0, 1] to [B, 2048]; V2 networks use [-1, 1] inside."""
         return resnet(2 * pictures - 1, training=False)
 
     visual.__call__ = embed
@@ -142,7 +142,7 @@ def _export(scratch: Path, backbones: str, rate: int) -> None:
 
 
 def _compile(scratch: Path, backbones: str, rate: int) -> None:
-    """Fill OpenVINO's cache, so that no process that is measured has to load TensorFlow for it."""
+    """Fill OpenVINO's cache, so that measured processes need not load TensorFlow."""
     from ours import Model
 
     if importlib.util.find_spec("openvino") is None:

@@ -14,7 +14,7 @@ SECONDS = 10
 
 
 def decode(paths: list[str], rate: int, isolated: bool, readers: int) -> Callable[[], Work]:
-    """Decodes files in worker processes, as `avel infer` does, or in this one."""
+    """Decodes files in worker processes, as `avel infer` does, or in this process."""
     settings = DecodeSettings(isolated=isolated)
 
     def read(path: str) -> int:

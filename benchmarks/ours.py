@@ -1,4 +1,4 @@
-"""avel-tf by its public doors: embedding, whole pipeline, head.
+"""avel-tf by its public API: embedding, whole pipeline, localizer.
 
 python benchmarks/ours.py SCRATCH [ENGINE PRECISION F BACKBONES]
 """
@@ -43,7 +43,7 @@ class Model:
         return self._pipeline
 
     def embed(self, images: int) -> Callable[[], Work]:
-        """The embed stage on seconds in memory; the amount is in images."""
+        """The embedding stage on segments in memory; the amount is in images."""
         from avel_tf.engines.engine import Graphs
         from avel_tf.engines.selection import EngineChoice, make_engine
         from avel_tf.export.exported_model import ExportedModel
@@ -102,7 +102,7 @@ class Model:
 
 
 def in_memory(seconds: int, rate: int, pixels: int) -> Any:
-    """A stream whose seconds need no decoding."""
+    """A loader of segments without decoding."""
     from avel_tf.video.segment_loader import SegmentBatch, SegmentLoader
 
     generator = np.random.default_rng(0)
@@ -130,7 +130,7 @@ def features(clips: int, visual: int = VISUAL, audio: int = AUDIO) -> tuple[np.n
 
 
 def train(clips: int) -> Callable[[], Work]:
-    """Training steps of the head, from arrays in memory."""
+    """Training steps of the localizer, from arrays in memory."""
     from avel_tf.features.examples import Examples
     from avel_tf.models import ModelSettings, build
     from avel_tf.training.fit import compile_model
@@ -152,7 +152,7 @@ def train(clips: int) -> Callable[[], Work]:
 
 
 def read_features(clips: int) -> Callable[[], Work]:
-    """Examples out of a feature store, all of them, as training begins."""
+    """Reading of all examples of a feature store, as at the start of training."""
     from avel_tf.datasets import Annotation
     from avel_tf.embeddings.recipe import AudioRecipe, Recipe, VisualRecipe
     from avel_tf.events.labels import AVE_CLASSES, Labels
@@ -186,7 +186,7 @@ def read_features(clips: int) -> Callable[[], Work]:
 
 
 if __name__ == "__main__":
-    # Without an engine only what needs none can be asked for.
+    # Without an engine only cases that need none are available.
     words = sys.argv[1:]
     words += ["tensorflow", "float32", "1", "large"][len(words) - 1 :]
     scratch, engine, precision, rate, backbones = words

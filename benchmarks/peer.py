@@ -1,10 +1,10 @@
-"""The PyTorch way from mp4 to labels, at its best setting.
+"""PyTorch pipeline from mp4 to labels, at its best settings.
 
-    PEER_PYTHON benchmarks/peer.py SCRATCH --tune      prints what was tried, as JSON
+    PEER_PYTHON benchmarks/peer.py SCRATCH --tune      prints all tried settings as JSON
     PEER_PYTHON benchmarks/peer.py SCRATCH --settings JSON
 
-Needs torch, av, opencv and numpy, and neither TensorFlow nor avel-tf: it may run in a virtual
-environment of its own. What it computes agrees with the exported model to rounding.
+Needs torch, av, opencv and numpy, but not TensorFlow or avel-tf, so it can run in its own virtual
+environment. Its outputs agree with the exported model up to rounding.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from peer_networks import Head, LogMel, ResNet152V2, Vggish
 from worker import serve
 
 CORES = len(os.sched_getaffinity(0))
-# torch.jit watches two runs before it makes its faster code.
+# torch.jit profiles two runs before it optimises.
 WARM_UP = 3
 MATRIX = 2048  # beyond it, rates of matrix products no longer rise here
 
@@ -85,7 +85,7 @@ class Networks:
         return torch.autocast("cpu", torch.bfloat16, self.settings.precision == "autocast")
 
     def embed(self, frames: np.ndarray, waveform: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        """Frames uint8 [N, F, H, W, 3] and sound [N*16000] to [N, 2048] and [N, 128], float32."""
+        """Frames uint8 [N, F, H, W, 3] and audio [N*16000] to [N, 2048] and [N, 128], float32."""
         seconds, rate = frames.shape[:2]
         # The same bytes, seen as [N*F, 3, H, W] in channels-last order: no copy.
         pictures = torch.from_numpy(frames).flatten(0, 1).permute(0, 3, 1, 2)
@@ -104,7 +104,7 @@ class Networks:
 def decoded(
     paths: Sequence[str], rate: int, settings: Settings
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Clips in order; the next ones are decoded meanwhile, by a pool of threads."""
+    """Clips in order; a pool of threads decodes ahead."""
     read = READERS[settings.reader]
     waiting: deque = deque()
     files = iter(paths)
@@ -122,7 +122,7 @@ def decoded(
 
 @torch.inference_mode()
 def label(networks: Networks, paths: Sequence[str], rate: int) -> np.ndarray:
-    """The label of every second: int [N, T]. Pictures of several clips share a batch."""
+    """Label of every second, int [N, T]. Frames of several clips share a batch."""
     clips = decoded(paths, rate, networks.settings)
     per_group = max(1, networks.settings.batch // (SECONDS * rate))
     labels = []
@@ -145,7 +145,7 @@ class Cases:
         self._networks: Networks | None = None
 
     def networks(self, **changes) -> Networks:
-        """The networks, made anew only when another form of them is asked for."""
+        """The networks, created again only for another form."""
         wanted = replace(self.settings, **changes)
         found = self._networks
         kept = ("precision", "form")
@@ -202,13 +202,13 @@ def tune(cases: Cases, paths: list[str], images: int) -> dict[str, Any]:
     """Find the best setting, one group of settings after the other.
 
     Args:
-        cases: With the settings to begin with.
-        paths: Clips, for how decoding and embedding share the cores; at one frame per second,
-            where decoding weighs most.
-        images: In one measurement of embedding alone.
+        cases: Cases with the initial settings.
+        paths: Clips for the division of cores between decoding and embedding, at one frame per
+            second, where decoding has the largest share.
+        images: Number of images in a measurement of embedding alone.
 
     Returns:
-        `tried`, a row of setting and rate each, and the `best` settings.
+        `tried`, rows of setting and rate, and the `best` settings.
     """
     tried: list[dict[str, Any]] = []
     best: dict[str, Any] = {}

@@ -1,6 +1,6 @@
-"""mp4 to pictures and sound as users of PyAV and of OpenCV write it: in order, without a seek.
+"""Typical decoding with PyAV and OpenCV: mp4 to frames and audio in order, without seeking.
 
-As a script it serves the cases of decoding alone.
+As a script it runs the cases of decoding alone.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Reader = Callable[[str, int, int], tuple[np.ndarray, np.ndarray]]
 
 
 class _Sampler:
-    """Keeps the picture on screen at (k + 0.5) / F; only those that are kept are converted."""
+    """Samples the frame on screen at (k + 0.5) / F; only sampled frames are converted."""
 
     def __init__(self, rate: int, convert: Callable) -> None:
         self.pictures = np.empty((SECONDS * rate, SIZE, SIZE, 3), np.uint8)  # [T*F, H, W, 3]
@@ -47,11 +47,11 @@ class _Sampler:
 
 
 def read_pyav(path: str, rate: int, threads: int) -> tuple[np.ndarray, np.ndarray]:
-    """Picture and sound in one pass; FFmpeg scales and converts in one step."""
+    """Frames and audio in one pass; FFmpeg scales and converts in one step."""
     reformatter = VideoReformatter()
 
     def convert(frame: av.VideoFrame) -> np.ndarray:
-        # Averaging areas: what ours does, and faster than PyAV's default.
+        # Area averaging, as in avel-tf; faster than PyAV's default.
         small = reformatter.reformat(frame, SIZE, SIZE, "rgb24", interpolation="AREA", threads=1)
         return small.to_ndarray()
 
@@ -72,7 +72,7 @@ def read_pyav(path: str, rate: int, threads: int) -> tuple[np.ndarray, np.ndarra
 
 
 def read_cv2(path: str, rate: int, threads: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures by OpenCV, which reads no sound; that comes by PyAV in a second pass."""
+    """Frames by OpenCV; audio by PyAV in a second pass."""
     capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, threads])
     frame_rate = capture.get(cv2.CAP_PROP_FPS)
 
@@ -80,7 +80,7 @@ def read_cv2(path: str, rate: int, threads: int) -> tuple[np.ndarray, np.ndarray
         small = cv2.resize(frame, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
         return cv2.cvtColor(small, cv2.COLOR_BGR2RGB)
 
-    # retrieve() converts a whole picture to BGR, so only those on screen at an instant are fetched.
+    # retrieve() converts a whole frame to BGR, so only sampled frames are retrieved.
     wanted = np.round((np.arange(SECONDS * rate) + 0.5) / rate * frame_rate - 0.5).astype(int)
     pictures, number = [], -1
     for place in wanted:
@@ -115,7 +115,7 @@ def decode(
 
     def run() -> Work:
         with ThreadPoolExecutor(readers) as pool:
-            # The pictures are dropped at once, as the pipeline does when they are embedded.
+            # Frames are dropped at once, as in the pipeline after embedding.
             shapes = set(pool.map(lambda path: read(path, rate, threads)[0].shape, paths))
         assert shapes == {(SECONDS, rate, SIZE, SIZE, 3)}
         return Work(len(paths))

@@ -112,7 +112,7 @@ class Vggish(nn.Module):
 
 
 class Head(nn.Module):
-    """Attention within and across both streams, and a BiLSTM, of the sizes of `avel`."""
+    """Self-attention, cross-attention and a bidirectional LSTM with the sizes of `avel`."""
 
     def __init__(self, width: int = 128, heads: int = 4, classes: int = 28) -> None:
         super().__init__()
@@ -138,7 +138,7 @@ class Head(nn.Module):
 
 
 class LogMel(nn.Module):
-    """Seconds of sound [N, 16000] to patches [N, 1, 96, 64], as VGGish wants them."""
+    """Seconds of audio [N, 16000] to patches [N, 1, 96, 64] for VGGish."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -152,7 +152,7 @@ class LogMel(nn.Module):
 
 
 def fill(layer: nn.Module, arrays: np.lib.npyio.NpzFile, name: str) -> None:
-    """Copy one Keras layer's weights; TensorFlow keeps the outputs' axis last."""
+    """Copy the weights of a Keras layer, whose output axis is last."""
     names = {"running_mean": "moving_mean", "running_var": "moving_variance"}
     names |= {"weight": "gamma" if isinstance(layer, nn.BatchNorm2d) else "kernel"}
     names |= {"bias": "beta" if isinstance(layer, nn.BatchNorm2d) else "bias"}

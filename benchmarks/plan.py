@@ -11,12 +11,12 @@ from typing import Any
 ENGINES = tuple(itertools.product(("openvino", "tensorflow"), ("bfloat16", "float32")))
 HEIGHTS = (360, 720)
 RATES = (1, 16)
-# In this order: the first fills the caches that the others use.
+# In this order, because the first fills the caches for the others.
 KINDS = ("start", "matmul", "bare", "embed", "decode", "head", "pipeline", "compact", "command")
-# Of the compact backbones: the quick recipe, and the default, which the shipped model has.
+# F of the compact backbones: the quick recipe and the default, which the pretrained model uses.
 COMPACT_RATES = (1, 2)
 
-# What tables say of the peer's settings.
+# Text for the peer's settings in tables.
 ABOUT = ("precision", "form", "reader")
 # Paths of so many clips of a height.
 Clips = Callable[[int, int], list[str]]
@@ -24,14 +24,14 @@ Clips = Callable[[int, int], list[str]]
 
 @dataclass(frozen=True)
 class Case:
-    """One row: what a worker is asked for.
+    """One row of a table: a request to a worker.
 
     Args:
-        label: What the table calls it.
-        unit: Of the amount.
-        worker: Script and arguments behind SCRATCH.
+        label: Name in the table.
+        unit: Unit of the amount.
+        worker: Script and arguments after SCRATCH.
         request: See `serve`.
-        peer: Whether it runs in the peer's interpreter, which needs torch.
+        peer: True to run in the peer's interpreter, which needs torch.
     """
 
     label: str
@@ -42,7 +42,7 @@ class Case:
 
     @property
     def needs(self) -> str | None:
-        """The package without which it cannot run."""
+        """The required package."""
         if self.peer:
             return "torch"
         asked = (*self.worker, self.request.get("engine"))
@@ -51,7 +51,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Contest:
-    """Cases that are measured in turn, in no more rounds than `rounds`."""
+    """Cases that are measured alternately, in at most `rounds` rounds."""
 
     name: str
     kind: str
@@ -84,7 +84,7 @@ def contests(
     cores: int,
     peer_settings: dict[str, Any],
 ) -> Iterator[Contest]:
-    """Everything of these kinds, in the order in which it is measured."""
+    """All contests of these kinds, in order of measurement."""
     peer = _peer(peer_settings)
     if "start" in kinds:
         yield from _start(clips)
@@ -101,7 +101,7 @@ def contests(
     if "head" in kinds:
         yield from _head(amounts)
     if "pipeline" in kinds:
-        # F outside: the workers of one F are not needed for the other.
+        # F is the outer loop, because workers of one F are not needed for the other.
         for rate, height in itertools.product(RATES, HEIGHTS):
             yield _pipeline(clips, height, rate, amounts, peer, peer_settings)
     if "compact" in kinds:
@@ -133,7 +133,7 @@ def _start(clips: Clips) -> Iterator[Contest]:
 
 
 def _first(name: str, case: Case) -> Contest:
-    """Networks are converted and compiled, and engines proven: once."""
+    """Convert and compile networks and prove engines, once."""
     first = Case(case.label, case.unit, case.worker, {**case.request, "first": True})
     return Contest(name, "start", [first], rounds=1)
 
@@ -171,7 +171,7 @@ def _embed(rate: int, amounts: Amounts, peer: tuple[str, ...]) -> Contest:
     ]
     if rate == 1:
         cases.append(Case("PyTorch, best", "images", peer, request, peer=True))
-        # A worker of its own: making the networks anew must not be measured.
+        # A separate worker, so that creating the networks is not measured.
         plain = _peer({"precision": "float32"})
         cases.append(Case("PyTorch float32", "images", plain, request, peer=True))
         cases.append(Case("TensorFlow float32", "images", ("tensorflow_path.py",), request))
@@ -180,7 +180,7 @@ def _embed(rate: int, amounts: Amounts, peer: tuple[str, ...]) -> Contest:
 
 def _decode(paths: list[str], height: int, rate: int, cores: int) -> Contest:
     common = {"case": "decode", "paths": paths, "rate": rate, "readers": cores}
-    # A worker each, because children that wait count as memory.
+    # A worker each, because waiting child processes count as memory.
     ways = {"avel-tf, isolated": True, "avel-tf, in this process": False}
     cases = [
         Case(label, "clips", ("our_decoding.py", label), {**common, "isolated": isolated})
@@ -242,11 +242,11 @@ def _compact(clips: Clips, amounts: Amounts) -> Iterator[Contest]:
             )
             for engine in ("openvino", "tensorflow")
         ]
-        if rate == 1:  # what they are held against
+        if rate == 1:  # the reference
             large = ("ours.py", "openvino", "bfloat16", "1")
             slow = {**request, "paths": clips(height, amounts.clips[1])}
             cases.append(Case("ResNet-152, openvino bfloat16", "clips", large, slow))
-        else:  # the F of the shipped model
+        else:  # the F of the pretrained model
             cases.append(_pretrained(clips(height, many), f"{many} clips"))
         yield Contest(contest_name("compact", height, rate), "compact", cases)
     start = _pretrained(clips(360, 1), "one clip")

@@ -1,4 +1,4 @@
-"""Medians, ratios and rooflines out of measurements, and their Markdown."""
+"""Medians, ratios and rooflines of measurements, in Markdown."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from plan import HEIGHTS, RATES, contest_name, per_second
 
 SECONDS = 10
 COSTS = ("s of processor each", "memory, MB", "children, MB")
-# Rivals of the figures that the project wants to reach: how often faster, for each F.
+# Speed-ups over the peers that the project aims at, for each F.
 WANTED = {
     "PyTorch": {1: 2.5, 16: 2.0},
     "TensorFlow": {1: 6.0, 16: 6.0},
@@ -19,7 +19,7 @@ WANTED = {
 
 
 def row_of(label: str, unit: str, samples: list[dict[str, Any]]) -> dict[str, Any]:
-    """The row of one case; `absent` or `failed` instead of numbers where there are none."""
+    """Row of one case, with `absent` or `failed` instead of missing numbers."""
     row: dict[str, Any] = {"label": label, "unit": unit}
     for sample in samples:
         for reason in ("absent", "failed"):
@@ -38,12 +38,12 @@ def row_of(label: str, unit: str, samples: list[dict[str, Any]]) -> dict[str, An
 
 
 def summarize(found: dict[str, dict[str, Any]], flops: dict[str, int], cores: int) -> dict:
-    """Ratios and rooflines; only what was measured.
+    """Ratios and rooflines of the measured cases.
 
     Args:
-        found: For each contest's name its rows by label.
-        flops: Of one image and of one second of sound; empty where there are no networks.
-        cores: That the process may use.
+        found: Rows by label for each contest.
+        flops: Operations per image and per second of audio; empty without networks.
+        cores: Number of available cores.
     """
     return {
         "ratios": list(_ratios(found)),
@@ -63,7 +63,7 @@ def _ratios(found):
                 continue
             if "rates" not in mine or "rates" not in other:
                 continue
-            # Rounds lie side by side in time, so what disturbs one disturbs its neighbour.
+            # Cases of one round are adjacent in time and share disturbances.
             each = [a / b for a, b in zip(mine["rates"], other["rates"], strict=True)]
             yield {
                 "contest": name,
@@ -94,7 +94,7 @@ def _rooflines(found, flops, cores):
                 "decode alone": decode["median"],
                 "embed alone": embed["median"] / images,
                 "matmul peak": peak / work,
-                # Both on the same cores: what they work in sum, spread evenly.
+                # Both share the cores: their total work, spread evenly.
                 "shared cores": cores / (decode["cpu_s"] + images * embed["cpu_s"]),
             }
             yield {
@@ -115,7 +115,7 @@ def _embed_against_bare(found):
             ]
             if engine == label or not all("median" in each for each in (row, *bare)):
                 continue
-            # An image, and the share of a second of sound that goes with it.
+            # An image, and its share of a second of audio.
             bound = 1 / (1 / bare[0]["median"] + 1 / rate / bare[1]["median"])
             yield {
                 "label": label,

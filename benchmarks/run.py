@@ -1,12 +1,12 @@
-"""Everything measured, in turn, in one run: decode, embed, pipeline, head, start, memory; peers.
+"""All benchmarks in one run: decode, embed, pipeline, head, start, memory, with peers.
 
     python benchmarks/run.py [--peer-python PATH] [--rounds 3] [--only KIND,...] [--quick]
     make bench
 
 Writes `results.json` and `results.md` to `--out`. Needs PyTorch for the peer, either here
 (`pip install -e .[bench]`) or in the interpreter that `--peer-python` names, with av, numpy and
-opencv beside it. Rows whose libraries are not installed say so. The full run takes half an hour on
-two cores with bfloat16, and 3 GB for networks with random weights, kept in `--scratch`.
+opencv. Rows without their libraries are marked. The full run takes half an hour on two cores with
+bfloat16, and 3 GB for networks with random weights in `--scratch`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ logger = logging.getLogger("benchmarks")
 
 
 def main() -> None:
-    """Measure, and write after every contest what there is."""
+    """Measure, and write all results after every contest."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default=",".join(plan.KINDS), help="some of the default")
@@ -97,7 +97,7 @@ def tune(options: argparse.Namespace, scratch: Path, clips: Callable) -> dict[st
 def measure(
     contest: Contest, workers: Workers, rounds: int, installed: Collection[str]
 ) -> dict[str, Any]:
-    """Every case once a round, each round beginning with the next case."""
+    """Every case once per round; each round starts with the next case."""
     samples: dict[str, list[dict[str, Any]]] = {case.label: [] for case in contest.cases}
     for number in range(min(rounds, contest.rounds or rounds)):
         first = number % len(contest.cases)
@@ -105,7 +105,7 @@ def measure(
             found = samples[case.label]
             if case.needs and case.needs not in installed:
                 found.append({"absent": f"{case.needs} is not installed"})
-            elif all("amount" in sample for sample in found):  # what failed is not tried again
+            elif all("amount" in sample for sample in found):  # failed cases are not repeated
                 found.append(workers.ask(case))
     return {
         case.label: row_of(case.label, case.unit, samples[case.label]) for case in contest.cases
@@ -122,7 +122,7 @@ def write(results: dict[str, Any], out: Path, scratch: Path) -> None:
 
 
 class Workers:
-    """Processes by what they run, started when they are first asked."""
+    """Worker processes by command, started on first use."""
 
     def __init__(self, peer_python: str, scratch: Path) -> None:
         self._peer_python = peer_python
@@ -137,7 +137,7 @@ class Workers:
         self.keep([])
 
     def ask(self, case: Case) -> dict[str, Any]:
-        """One measurement of a case; a worker that failed is not asked again."""
+        """One measurement of a case; failed workers are not used again."""
         answer = self._of(case).ask(case.request)
         if "failed" in answer:
             self._running.pop(case.worker).close()
@@ -155,7 +155,7 @@ class Workers:
         return self._running[case.worker]
 
     def keep(self, contests: Iterable[Contest]) -> None:
-        """End those that no contest to come wants: their memory is needed."""
+        """End workers that no later contest needs, to free memory."""
         wanted = {case.worker for contest in contests for case in contest.cases}
         for name in set(self._running) - wanted:
             self._running.pop(name).close()

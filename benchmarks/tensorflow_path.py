@@ -1,4 +1,4 @@
-"""The plain TensorFlow way from mp4 to labels: a loop around OpenCV, and modules in float32."""
+"""Plain TensorFlow pipeline from mp4 to labels: a loop around OpenCV, and modules in float32."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BATCH = 32  # images in one call; 10 to 64 differ by less than the noise
 
 
 class TensorFlowPath:
-    """Modules as `hub.load` gives them, and the head of the exported model."""
+    """Modules from `hub.load`, and the localizer of the exported model."""
 
     def __init__(self, scratch: Path) -> None:
         self.visual = tf.saved_model.load(str(scratch / "modules" / "visual"))
@@ -28,7 +28,7 @@ class TensorFlowPath:
         self.head = exported.signatures["from_features"]
 
     def embed(self, frames: np.ndarray, waveform: np.ndarray) -> tuple[tf.Tensor, tf.Tensor]:
-        """Frames uint8 [T, F, H, W, 3] and sound [T*16000] to [T, 2048] and [T, 128]."""
+        """Frames uint8 [T, F, H, W, 3] and audio [T*16000] to [T, 2048] and [T, 128]."""
         seconds, rate = frames.shape[:2]
         pictures = frames.reshape(-1, SIZE, SIZE, 3)  # [T*F, H, W, 3]
         parts = [
@@ -40,7 +40,7 @@ class TensorFlowPath:
         return tf.reduce_mean(visual, 1), audio
 
     def embed_case(self, images: int) -> Callable[[], Work]:
-        """Both backbones on seconds in memory, one image each."""
+        """Both backbones on segments in memory, one image each."""
         generator = np.random.default_rng(0)
         frames = generator.integers(0, 256, (images, 1, SIZE, SIZE, 3)).astype(np.uint8)
         waveform = generator.uniform(-0.5, 0.5, images * SAMPLE_RATE).astype(np.float32)

@@ -1,4 +1,4 @@
-"""VGGish with random weights: its published structure and TF-Hub's interface, written anew."""
+"""VGGish with random weights: the published architecture with TF-Hub's interface."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PATCH = 96  # spectra, 0.96 s
 
 
 class Vggish(tf.Module):
-    """Sound to one vector for each whole 0.96 s.
+    """Audio to one vector per complete 0.96 s.
 
     Reference:
         Hershey et al., CNN Architectures for Large-Scale Audio Classification, 2017

@@ -1,4 +1,4 @@
-"""Long-lived processes that measure on request, so that rivals can be measured in turn, warm."""
+"""Worker processes that measure on request, so that warm competitors can alternate."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ Prepare = Callable[..., Callable[[], Work]]
 def serve(cases: Mapping[str, Prepare]) -> None:
     """Answer requests until standard input ends.
 
-    A request is a line of JSON: `case`, and the parameters of its `Prepare`. What one prepared is
-    kept, so a second request with the same parameters is only run.
+    A request is a line of JSON: `case`, and the parameters of its `Prepare`. Prepared cases are
+    kept for further requests with the same parameters.
     """
-    # Whatever libraries print must not get between the answers.
+    # Output of libraries must not mix with the replies.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     prepared: dict[str, Callable[[], Work]] = {}
@@ -39,7 +39,7 @@ class Worker:
 
     Args:
         command: The interpreter, the script and its arguments.
-        log: Where its standard error goes.
+        log: File for its standard error.
     """
 
     def __init__(self, command: Sequence[str], log: Path) -> None:
@@ -50,7 +50,7 @@ class Worker:
             )
 
     def ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """One measurement, or `failed`, which says why there is none."""
+        """One measurement, or `failed` with the reason."""
         assert self._process.stdin and self._process.stdout
         try:
             print(json.dumps(request), file=self._process.stdin, flush=True)

@@ -1,12 +1,12 @@
-"""The default network without each of its pieces, with others, and its rivals, on one feature set.
+"""Ablation of the default network, with added components and baselines, on one feature set.
 
     python benchmarks/accuracy/ablation.py FEATURES --seeds 5 --out ablation.json
 
 Each row is trained on the training split, keeps the epoch that is best on validation (under weak
-supervision by what each clip holds, for training knows no more), and is measured on test once.
-Finished runs are kept in the JSON file and not repeated. Prints a Markdown table: mean and standard
-deviation over seeds, an interval over clips of the mean over seeds, and the paired difference to
-the default.
+supervision by clip accuracy), and is evaluated once on test.
+Finished runs are stored in the JSON file and not repeated. Prints a Markdown table: mean and
+standard deviation over seeds, an interval over clips of the mean over seeds, and the paired
+difference to the default.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from avel_tf.features.feature_store import FeatureStore
 from avel_tf.models import networks
 
 DEFAULT = "avel"
-# Row: settings after --set, and the network in `networks.py` that stands in for the default.
+# Row: settings after --set, and the network of `networks.py` that replaces the default.
 ROWS = {
     DEFAULT: ([], None),
     "bi_avatt": (["model.name=bi_avatt"], None),
@@ -67,7 +67,7 @@ parser.add_argument("--out", type=Path, required=True, help="a JSON file for the
 
 @contextmanager
 def standing_in(name):
-    """Lets a network of `networks.py` be built as `avel`."""
+    """Replaces `avel` by a network of `networks.py`."""
     known = dict(networks.NETWORKS)
     if name:
         networks.NETWORKS["avel"] = NETWORKS[name]
@@ -78,7 +78,7 @@ def standing_in(name):
 
 
 def measure(store, clips, row, seed, overrides):
-    """Share of right seconds of each clip, [N], and the processor time of training."""
+    """Segment accuracy of each clip, [N], and the processor time of training."""
     own, network = ROWS[row]
     with tempfile.TemporaryDirectory() as folder, standing_in(network):
         probabilities, cost = trained_probabilities(
@@ -90,7 +90,7 @@ def measure(store, clips, row, seed, overrides):
 
 
 def accuracy(runs):
-    """Right seconds of each clip by the mean length of a clip, averaged over seeds, [N].
+    """Correct segments of each clip / mean length of a clip, averaged over seeds, [N].
 
     Its mean over clips is the segment accuracy.
     """

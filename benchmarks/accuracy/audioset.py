@@ -1,10 +1,10 @@
-"""Sound alone on real AudioSet clips: the network beside a logistic regression, in five folds.
+"""Audio alone on real AudioSet clips: the network against a logistic regression, in five folds.
 
     python benchmarks/accuracy/audioset.py ../shared/audioset_vggish/bal_train_ave28.npz
 
-Every second of a clip has the clip's class; there is no background. The regression knows a clip's
-mean features and names single seconds as it names clips. Both learn from the same four folds; the
-network gets no validation split, so its last epoch counts. Prints a Markdown table.
+Every second of a clip has the clip's class; there is no background. The regression is trained on
+the mean features of clips and predicts single seconds as well. Both are trained on the same four folds;
+the network has no validation split, so its last epoch is used. Prints a Markdown table.
 """
 
 import argparse
@@ -29,7 +29,7 @@ parser.add_argument("--out", type=Path, help="a JSON file for the figures")
 options = parser.parse_args()
 
 data = np.load(options.data)
-# Google's 8 bits: 0 to 255 stands for -2 to 2.
+# Google's 8-bit quantisation: 0 to 255 is -2 to 2.
 audio = (data["embedding"] / 255 * 4 - 2).astype("float32")  # [N, T, 128]
 classes, names = data["label"], [str(name) for name in data["classes"]]
 targets = np.repeat(classes[:, None], audio.shape[1], axis=1)  # [N, T]

@@ -1,4 +1,4 @@
-"""A labelled set of features in memory, and the way from it through the project's own trainer."""
+"""Labelled features in memory, and training on them with the project's own trainer."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ def split_of(store: FeatureStore, split: str) -> Clips:
 
 
 def write_store(folder: Path, names: Sequence[str], splits: dict[str, Clips]) -> FeatureStore:
-    """The clips as `avel extract` would have left them, so that `train` takes them.
+    """Write the clips as a feature store for training.
 
     Args:
-        folder: Where.
+        folder: Folder of the store.
         names: The C classes.
-        splits: Clips of `train`, `validation` and `test`; an empty one may be left out.
+        splits: Clips of `train`, `validation` and `test`; empty ones may be left out.
     """
     some = next(iter(splits.values()))
     recipe = Recipe(
@@ -87,17 +87,17 @@ def write_store(folder: Path, names: Sequence[str], splits: dict[str, Clips]) ->
 def trained_probabilities(
     store: FeatureStore, clips: Clips, folder: Path, *, seed: int, overrides: Sequence[str] = ()
 ) -> tuple[np.ndarray, float]:
-    """Trains as `avel train` does and labels clips.
+    """Train as `avel train` does and label clips.
 
     Args:
         store: Training and validation split.
-        clips: What to label.
-        folder: The run's folder.
+        clips: Clips to label.
+        folder: Folder of the run.
         seed: Seed of the run.
         overrides: `section.key=value`, as after `--set`.
 
     Returns:
-        Probabilities float32 [N, T, C+1], and the seconds of processor time that training took.
+        Probabilities float32 [N, T, C+1], and the processor seconds of training.
     """
     config = load_config(overrides=[*overrides, f"training.seed={seed}"])
     before = time.process_time()
@@ -115,11 +115,11 @@ def trained_probabilities(
 
 
 def clip_classes(targets: np.ndarray, classes: int) -> np.ndarray:
-    """The event of each clip that holds one event only, int [N]; -1 where there is none."""
+    """Event class of each clip with a single class, int [N]; -1 otherwise."""
     held = np.stack([(targets == event).any(axis=1) for event in range(classes)], axis=1)  # [N, C]
     return np.where(held.any(axis=1), held.argmax(axis=1), -1)
 
 
 def pooled_classes(probabilities: np.ndarray) -> np.ndarray:
-    """The event that a clip's seconds name together, int [N]."""
+    """Class with the largest sum of probabilities over the segments, int [N]."""
     return probabilities[..., :-1].mean(axis=1).argmax(axis=-1)

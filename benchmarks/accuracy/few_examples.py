@@ -1,10 +1,10 @@
-"""Four training clips per class: the default recipe beside a logistic regression on mean features.
+"""Four training clips per class: the default recipe against a logistic regression on mean features.
 
     python benchmarks/accuracy/few_examples.py few.npz --seeds 3
 
-`few_features.py` makes few.npz. The regression reads the mean of both modalities over a clip and
-gives every second of it the clip's class. `--validation` lets the network choose its epoch on the
-validation split; without it the last epoch counts. Prints a Markdown table.
+`few_features.py` creates few.npz. The regression reads the mean of both modalities over a clip and
+predicts one class for all its segments. With `--validation` the epoch is chosen on the validation
+split; otherwise the last epoch is used. Prints a Markdown table.
 """
 
 import argparse

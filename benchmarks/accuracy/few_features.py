@@ -1,13 +1,12 @@
-"""Clips of 80 classes out of labelled pictures and sounds, as features of pre-trained networks.
+"""Features of composed clips of 80 classes, from labelled images and sounds.
 
     python benchmarks/accuracy/few_features.py ../shared --out few.npz
 
-A clip is one picture and one sound recording: its ten seconds are ten crops of the picture and the
-recording's seconds, repeated where it is shorter. No picture or recording is in two clips. Classes
-are 80 drawn from those with enough pictures; sounds of a class are of one label, and two or three
-classes share a label where there are fewer (38 labels). 35.6 % of the clips have background, as in
-AVE, about 17 % of all seconds: there the picture, the sound or both are of nothing that is a
-class.
+A clip is one image and one recording: ten crops of the image, and ten seconds of the recording,
+repeated if it is shorter. No image or recording is in two clips. 80 classes are drawn from those
+with enough images. Sounds of a class have one label, and two or three classes share a label, since
+there are 38. As in AVE, 35.6 % of the clips have background, about 17 % of all seconds, in which
+image, sound or both are of no class.
 """
 
 import argparse
@@ -27,7 +26,7 @@ from avel_tf.embeddings import load_audio, load_visual
 CLASSES, SECONDS, RATE, SIDE = 80, 10, 16_000, 224
 TRAIN, VALIDATION, TEST = 4, 1, 6
 EACH = TRAIN + VALIDATION + TEST
-# AVE's own: 66 % of its clips are event from beginning to end, and 17.8 % of the seconds are not.
+# As in AVE: 66 % of clips are one event from end to end, and 17.8 % of the seconds are background.
 WITH_BACKGROUND = 0.356
 FOREIGN_PICTURES, FOREIGN_SOUNDS = 600, 200
 
@@ -45,7 +44,7 @@ sounds = zipfile.ZipFile(options.shared / "corpora/audio.zip")
 
 
 def crops(name, count):
-    """uint8 [count, H, W, 3]: 70 to 100 % of a picture's sides, mirrored, more or less light."""
+    """uint8 [count, H, W, 3]: random crops (70 to 100 % of the sides), mirrored, brightened."""
     picture = np.asarray(Image.open(io.BytesIO(images.read(name))).convert("RGB"))
     found = []
     for _ in range(count):
@@ -71,9 +70,9 @@ with open(options.shared / "corpora/manifest.tsv", newline="") as table:
     for row in csv.DictReader(table, delimiter="\t"):
         key = (row["source_repo"], row["label"].lower())
         if row["file"].startswith("audio/"):
-            # Sound packs of a game: effects and weather, none of them a class here.
+            # Sound packs of a game: effects and weather, of no class here.
             effects = row["source_repo"] == "Fris0uman/CDDA-Soundpacks"
-            # A recording below a second repeats itself within one window of YAMNet.
+            # Recordings below one second repeat within a window of YAMNet.
             if effects or float(row["size"]) >= 1:
                 (noises if effects else sounds_of[key]).append(row["file"])
         elif row["split"] == "train" and "BACKGROUND" not in row["label"]:
@@ -98,7 +97,7 @@ foreign_audio = np.concatenate(
 
 columns = defaultdict(list)
 for number, key in enumerate(chosen):
-    # Labels with few recordings serve fewer classes: the fullest one is next.
+    # Labels with few recordings serve fewer classes; the largest is next.
     source = max(sounds_of, key=lambda label: len(sounds_of[label]))
     if number < len(sounds_of):
         source = list(sounds_of)[number]

@@ -1,4 +1,4 @@
-"""Makes the harder synthetic set: 35 classes, decoys, noise (docs/design/robustness.md).
+"""Create the harder synthetic set: 35 classes, decoys, noise (docs/design/robustness.md).
 
     python benchmarks/accuracy/hard_set.py hard
     avel extract hard --out hard-features --set embeddings.visual.frames_per_second=2
@@ -16,7 +16,7 @@ from avel_tf.synthesis.dataset import hard_settings, make_dataset
 
 
 def main() -> None:
-    """Make the set that the command line asks for."""
+    """Create the set."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path, help="folder for annotations.csv and videos/")
     parser.add_argument("--train", type=int, default=900)

@@ -10,7 +10,7 @@ DRAWS = 10_000
 def interval(per_clip: np.ndarray, seed: int = 0) -> list[float]:
     """95 % interval of the mean of a value per clip, float [N], by drawing clips.
 
-    Given the difference of two systems on each clip, it is the paired interval.
+    For differences of two systems on each clip this is the paired interval.
     """
     generator = np.random.default_rng(seed)
     picks = generator.integers(len(per_clip), size=(DRAWS, len(per_clip)))
@@ -23,7 +23,7 @@ def summary(per_clip: np.ndarray) -> dict[str, object]:
 
 
 def percent(figure: dict[str, object], *, sign: bool = False) -> str:
-    """A summary as `61.5 (59.2 to 63.8)`, in per cent."""
+    """A summary as `61.5 (59.2 to 63.8)`, in percent."""
     low, high = figure["ci95"]
     form = "+.1f" if sign else ".1f"
     return f"{100 * figure['mean']:{form}} ({100 * low:{form}} to {100 * high:{form}})"
@@ -34,7 +34,7 @@ def compared(right: dict[str, np.ndarray], title: str) -> dict[str, dict[str, ob
 
     Args:
         right: `regression_clip`, `regression_second`, `network_clip` and `network_second`, each the
-            share that is right of every clip, float [N].
+            accuracy on every clip, float [N].
         title: Heading of the table's first column.
     """
     figures = {name: summary(values) for name, values in right.items()}

@@ -1,4 +1,4 @@
-"""One vector per second against the map of a second, whose places sound picks.
+"""Visual vectors against visual maps with audio-guided spatial attention.
 
     avel extract hard --out hard-vectors --config pipelines/compact.yaml \\
         --set data.feature_dtype=float16
@@ -7,11 +7,11 @@
     python benchmarks/accuracy/maps.py hard-vectors hard-maps --set training.epochs=40 \\
         --out maps.json
 
-Both stores hold the same clips (benchmarks/accuracy/hard_set.py makes them). Each row is trained on
-the training split, keeps the epoch that is best on validation, and is measured on test once.
-Finished runs are kept in the JSON file and not repeated. Prints a Markdown table: right seconds
-with an interval over clips of the mean over seeds, the paired difference to vectors, the processor
-time of a training, and the size of the features.
+Both stores have the same clips (benchmarks/accuracy/hard_set.py). Each row is trained on the
+training split, keeps the epoch that is best on validation, and is evaluated once on test. Finished
+runs are stored in the JSON file and not repeated. Prints a Markdown table: segment accuracy with an
+interval over clips of the mean over seeds, the paired difference to vectors, the processor time of
+a training, and the size of the features.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The default network without one of its pieces, for the ablation alone."""
+"""The default network without one of its components, for the ablation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from avel_tf.models.settings import ModelSettings
 
 
 def _without(piece: str, inputs: dict[str, Any], classes: int, settings: ModelSettings) -> Any:
-    """`avel` (avel_tf/models/networks.py) without `piece`; settings decide on the rest."""
+    """`avel` (avel_tf/models/networks.py) without `piece`; settings determine the rest."""
     valid = inputs["valid"]
     features = [normalise(inputs[name], valid, name) for name in ("visual", "audio")]
     visual, audio = (

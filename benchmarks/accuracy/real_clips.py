@@ -1,11 +1,10 @@
-"""The 40 real clips, in groups of one kind of event: what is seen, heard, and both.
+"""Accuracy on the 40 real clips by visual, audio and both, in groups of similar labels.
 
     avel extract ../shared/clips --out real-features --config pipelines/YOURS.yaml
     python benchmarks/accuracy/real_clips.py real-features
 
-Forty clips of 35 labels are no data set. Labels of one kind make a group, groups of one clip are
-left out, and the rest is divided into four folds so that each group has a clip in training. The
-intervals say how little this shows.
+Similar labels form a group, groups of one clip are left out, and the rest is divided into four
+folds so that each group has a clip in training. Forty clips of 35 labels are few: mind the intervals.
 """
 
 import argparse
@@ -56,7 +55,7 @@ clips = Clips(
 )
 names, background = list(GROUPS), len(GROUPS)
 group_of = {label: number for number, labels in enumerate(GROUPS.values()) for label in labels}
-# Of a label to its group, of background to background, of an ended clip to itself.
+# Label to group, background to background, ended clip unchanged.
 numbers = [group_of.get(label, -2) for label in store.labels.names] + [background, -1]
 targets = np.array(numbers)[clips.targets]  # [N, T]
 kept = ~(targets == -2).any(axis=1)  # [N]

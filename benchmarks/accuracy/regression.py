@@ -1,4 +1,4 @@
-"""The reference to beat: a logistic regression on the mean features of a clip."""
+"""Baseline: a logistic regression on the mean features of a clip."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-# Half decades, from where 2,304 features of 320 clips need it to where 128 of 1,370 do.
+# Half decades that cover 2,304 features of 320 clips as well as 128 features of 1,370.
 STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
 
 
 def fit_regression(means: np.ndarray, classes: np.ndarray, seed: int = 0) -> Pipeline:
-    """Standardises, then regresses; C is chosen by cross-validation within the training clips.
+    """Standardise, then regress; C is chosen by cross-validation within the training clips.
 
     Args:
-        means: float [N, D], a clip's mean features.
+        means: float [N, D], mean features of each clip.
         classes: int [N].
         seed: Seed of the inner folds.
     """
-    # A class of one clip is then missing in a fold, which costs that fold a clip.
+    # A class of one clip is missing in the training part of one fold.
     folds = max(2, min(5, int(np.unique(classes, return_counts=True)[1].min())))
     search = GridSearchCV(
         make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
@@ -31,5 +31,5 @@ def fit_regression(means: np.ndarray, classes: np.ndarray, seed: int = 0) -> Pip
 
 
 def strength(regression: Pipeline) -> float:
-    """The C that was chosen."""
+    """The chosen C."""
     return regression[-1].C
