@@ -3,8 +3,8 @@
     python benchmarks/accuracy/audioset.py ../shared/audioset_vggish/bal_train_ave28.npz
 
 Every second of a clip has the clip's class; there is no background. The regression is trained on
-the mean features of clips and predicts single seconds as well. Both are trained on the same four folds;
-the network has no validation split, so its last epoch is used. Prints a Markdown table.
+the mean features of clips and predicts single seconds as well. Both are trained on the same
+four folds; the network has no validation split, so its last epoch is used. Prints a Markdown table.
 """
 
 import argparse

@@ -4,7 +4,7 @@
     python benchmarks/accuracy/real_clips.py real-features
 
 Similar labels form a group, groups of one clip are left out, and the rest is divided into four
-folds so that each group has a clip in training. Forty clips of 35 labels are few: mind the intervals.
+folds so that each group has a clip in training. Forty clips are few: mind the intervals.
 """
 
 import argparse
