@@ -216,7 +216,7 @@ def test_seed_moves_the_interval_only() -> None:
         ({"a": [0]}, {"a": [[0]]}, r"or probabilities \[T, 4\].*\(1, 1\)"),
     ],
 )
-def test_what_does_not_fit_is_refused(truth: dict, guess: dict, sentence: str) -> None:
+def test_mismatched_clips_are_refused(truth: dict, guess: dict, sentence: str) -> None:
     arrays = [{name: np.array(clip) for name, clip in side.items()} for side in (truth, guess)]
     with pytest.raises(ValueError, match=sentence):
         measure(*arrays)

@@ -195,7 +195,7 @@ def test_thresholds_have_the_best_f1_of_their_class() -> None:
     assert nothing == HALF
 
 
-def test_what_is_fitted_on_validation_undoes_a_temperature() -> None:
+def test_the_fitted_temperature_undoes_a_given_one() -> None:
     truth, found = split(7, clips=80)
     sharp = {name: with_temperature(one, 1 / 3, multi_label=True) for name, one in found.items()}
 

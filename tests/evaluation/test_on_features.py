@@ -52,7 +52,7 @@ def test_a_perfect_localizer(tmp_path):
     assert kept["b"].argmax(-1).tolist() == [3, 1, 1, 2] and kept["a"].shape == (4, 4)
 
 
-def test_the_split_that_was_asked_for_is_measured(tmp_path):
+def test_the_requested_split_is_evaluated(tmp_path):
     store = stores.write_store(
         tmp_path / "features",
         train=[told("t", [0, 3])],
@@ -118,7 +118,7 @@ def test_majority_is_counted_on_the_training_split(tmp_path):
     assert metrics["baselines"]["all_background"]["segment_accuracy"] == 0.0
 
 
-def test_what_was_left_out_of_this_split_is_told(tmp_path):
+def test_skipped_videos_of_the_split_are_listed(tmp_path):
     with FeatureStoreWriter(
         tmp_path / "features", recipe=stores.RECIPE, labels=stores.LABELS, layout="table"
     ) as writer:

@@ -90,8 +90,8 @@ def test_agrees_with_scipy() -> None:
     assert found == pytest.approx(list(expected), abs=0.05 * (expected.high - expected.low))
 
 
-def test_pairs_tell_apart_what_two_intervals_do_not() -> None:
-    """One second more in a third of the clips: small beside how clips differ, and certain."""
+def test_paired_intervals_are_narrower_than_separate_ones() -> None:
+    """One more correct segment in a third of the clips: small compared with the spread of clips."""
     theirs = {
         name: np.where(np.arange(10) < 1 + number % 9, truth, (truth + 1) % 4)
         for number, (name, truth) in enumerate(TRUTH.items())

@@ -137,7 +137,7 @@ def test_conditions_are_named_and_wrong_names_refused() -> None:
 
 
 @pytest.mark.slow
-def test_the_table_and_the_drawing_tell_what_was_found(measure) -> None:
+def test_the_table_and_the_figure_have_the_results(measure) -> None:
     found = measure(conditions("occlusion,muted"))
     table = robustness_table(found)
     lines = table.splitlines()

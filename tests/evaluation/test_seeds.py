@@ -45,7 +45,7 @@ def test_mean_and_standard_deviation() -> None:
     json.dumps(metrics, allow_nan=False)
 
 
-def test_what_belongs_to_the_split_stays_as_it_is() -> None:
+def test_properties_of_the_split_are_not_averaged() -> None:
     first = run(0)
     metrics = aggregate_seeds([first, run(1)])
     assert list(metrics) == [*first, "seeds", "standard_deviation"]

@@ -18,7 +18,7 @@ def there(targets: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(
     ("head", "targets"), [("per_second", ONE), ("per_second", SEVERAL), ("factorised", ONE)]
 )
-def test_a_head_that_can_say_it_passes(head: str, targets: np.ndarray) -> None:
+def test_a_head_that_represents_the_labels_passes(head: str, targets: np.ndarray) -> None:
     check_head(ModelSettings(head=head), targets, there(targets), LABELS)
 
 

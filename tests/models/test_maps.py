@@ -80,7 +80,7 @@ def test_places_share_the_statistics_of_their_channel() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", GUIDED)
-def test_where_it_looks_can_be_seen(name: str, tmp_path: Path) -> None:
+def test_spatial_attention_weights_are_an_output(name: str, tmp_path: Path) -> None:
     model = normalised(small_model(name, visual_places=PLACES, spatial_attention=True))
     model.save(tmp_path / "model.keras")
     keras.backend.clear_session()  # as in a process that built nothing: names are counted anew
@@ -97,7 +97,7 @@ def test_where_it_looks_can_be_seen(name: str, tmp_path: Path) -> None:
     assert np.abs(other - shares)[HOLES].max() > 1e-4  # sound has a say
 
 
-def test_vectors_cannot_be_looked_at_by_place() -> None:
+def test_spatial_attention_refuses_vectors() -> None:
     with pytest.raises(ValueError, match="one vector per segment.*visual.maps=true"):
         small_model("avel", spatial_attention=True)
 
@@ -108,6 +108,6 @@ def test_places_share_the_width_evenly() -> None:
 
 
 @pytest.mark.parametrize("name", ["audio_only", "visual_only"])
-def test_one_sense_cannot_guide_the_other(name: str) -> None:
+def test_unimodal_models_refuse_spatial_attention(name: str) -> None:
     with pytest.raises(ValueError, match=f"the baseline {name} has one of the two"):
         ModelSettings(name, spatial_attention=True)

@@ -56,7 +56,7 @@ def test_losses_by_supervision(model: keras.Model) -> None:
     assert type(weak["logits"]) is not type(losses["logits"])
 
 
-def test_only_the_outputs_asked_for(model: keras.Model) -> None:
+def test_only_the_requested_outputs(model: keras.Model) -> None:
     assert set(training_outputs(model, ("logits", "contrast")).output) == {"logits", "contrast"}
 
 

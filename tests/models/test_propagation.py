@@ -63,7 +63,7 @@ def test_shares_agree_with_plain_loops(threshold: float) -> None:
         )
 
 
-def test_streams_receive_what_the_shares_say() -> None:
+def test_streams_receive_the_weighted_segments() -> None:
     layer = PositiveSamplePropagation(4)
     seen, heard = map(np.asarray, layer(VISUAL, AUDIO, VALID))
     weights = {each.path.split("/")[-2]: np.asarray(each) for each in layer.weights}

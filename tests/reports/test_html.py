@@ -8,7 +8,7 @@ import pytest
 from avel_tf.reports.html import render_page
 
 
-def test_a_value_that_nobody_gave_is_an_error() -> None:
+def test_a_missing_template_value_is_an_error() -> None:
     with pytest.raises(jinja2.UndefinedError, match="name|printable"):
         render_page("audit.html")
 

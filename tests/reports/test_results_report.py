@@ -203,7 +203,7 @@ def test_a_quarantined_file_has_its_reason_and_no_player(tmp_path: Path) -> None
     assert page.find("article")[0].attributes["data-status"] == "quarantined"
 
 
-def test_classes_are_told_apart_by_hue_and_texture(tmp_path: Path) -> None:
+def test_classes_differ_in_hue_and_texture(tmp_path: Path) -> None:
     events = [Event(f"class {i}", float(i), i + 1.0, 0.5) for i in range(29)]
     seconds = [Segment(e.start, e.end, e.label, 0.5) for e in events]
     page = page_of(tmp_path, [result("a.mp4", events=events, seconds=seconds)])
@@ -276,7 +276,7 @@ def several(*sets: str) -> Result:
     return Result("/v/a.mp4", "ok", duration=4.0, seconds=tuple(seconds), events=events)
 
 
-def test_overlapping_events_lie_one_below_the_other(tmp_path: Path) -> None:
+def test_overlapping_events_are_in_parallel_lanes(tmp_path: Path) -> None:
     reference = {"/v/a.mp4": [("Bark", 0, 2), ("Clock", 1, 4)]}
     page = page_of(tmp_path, [several("B", "BC", "C", "")], reference=reference)
     cells = page.find("button", "s")

@@ -28,7 +28,7 @@ def texts(svg: str) -> list[str]:
     ]
 
 
-def test_three_files_that_stand_alone(tmp_path: Path) -> None:
+def test_plots_are_three_standalone_files(tmp_path: Path) -> None:
     metrics = write_run(tmp_path)
     write_plots(tmp_path, metrics, LABELS)
     files = sorted((tmp_path / "plots").iterdir())
@@ -118,7 +118,7 @@ def test_short_and_diverged_trainings_are_drawn(history: list[dict[str, float]])
 
 
 @pytest.mark.parametrize("content", [None, "", "loss\n1\n", "epoch\n1,2\n", "epoch\nfirst\n"])
-def test_what_is_no_history_is_refused_by_name(tmp_path: Path, content: str | None) -> None:
+def test_an_invalid_history_is_refused_by_name(tmp_path: Path, content: str | None) -> None:
     path = tmp_path / "history.csv"
     if content is not None:
         path.write_text(content)

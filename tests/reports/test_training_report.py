@@ -17,7 +17,7 @@ def cells(page: Page, row: int) -> list[str]:
     return [each.text for each in page.find("td", inside=line)]
 
 
-def test_the_model_stands_beside_the_baselines(tmp_path: Path) -> None:
+def test_the_table_has_model_and_baselines(tmp_path: Path) -> None:
     metrics = write_run(tmp_path)
     page = Page(write_training_report(tmp_path))
     low, high = metrics["segment_accuracy_ci95"]
@@ -34,7 +34,7 @@ def test_the_model_stands_beside_the_baselines(tmp_path: Path) -> None:
     assert cells(page, 5)[0] == f"{100 * told:.1f} %"
 
 
-def test_what_the_fitted_decoder_adds_can_be_seen(tmp_path: Path) -> None:
+def test_the_page_shows_plain_and_fitted_postprocessing(tmp_path: Path) -> None:
     write_run(tmp_path / "theirs", seed=5)
     metrics = write_run(tmp_path / "ours")
     metrics["plain_events"] |= {"event_f1": 0.125, "onset_error_s": 3.25}
@@ -49,7 +49,9 @@ def test_what_the_fitted_decoder_adds_can_be_seen(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("accuracy", "said"), [(0.999, ", above the"), (0.0, ", not above the")])
-def test_the_verdict_does_not_flatter(tmp_path: Path, accuracy: float, said: str) -> None:
+def test_the_verdict_compares_with_the_best_baseline(
+    tmp_path: Path, accuracy: float, said: str
+) -> None:
     metrics = write_run(tmp_path)
     (tmp_path / "metrics.json").write_text(json.dumps(metrics | {"segment_accuracy": accuracy}))
     assert said in Page(write_training_report(tmp_path)).find("p", "verdict")[0].text
@@ -62,7 +64,7 @@ def test_several_seeds_show_their_spread(tmp_path: Path) -> None:
     assert f"± {100 * metrics['standard_deviation']['segment_f1']:.1f} %" in cells(page, 1)[1]
 
 
-def test_the_recipe_is_told(tmp_path: Path) -> None:
+def test_the_page_has_the_recipe(tmp_path: Path) -> None:
     write_run(tmp_path)
     page = Page(write_training_report(tmp_path))
     values = [each.text for each in page.find("dd")]
@@ -115,7 +117,7 @@ def test_the_worst_clips_come_first_with_wrong_segments_marked(tmp_path: Path) -
     assert missed and missed <= marked
 
 
-def test_a_run_without_predictions_says_what_makes_them(tmp_path: Path) -> None:
+def test_a_run_without_predictions_names_the_command(tmp_path: Path) -> None:
     write_run(tmp_path)
     (tmp_path / "predictions.jsonl").unlink()
     page = Page(write_training_report(tmp_path))
@@ -123,7 +125,7 @@ def test_a_run_without_predictions_says_what_makes_them(tmp_path: Path) -> None:
     assert any("has no predictions.jsonl" in each.text for each in page.find("p", "muted"))
 
 
-def test_other_runs_stand_beside_it_with_what_differs(tmp_path: Path) -> None:
+def test_other_runs_are_compared_with_their_settings(tmp_path: Path) -> None:
     write_run(tmp_path / "ours")
     theirs = write_run(tmp_path / "theirs", seed=5)
     config = tmp_path / "theirs" / "config.yaml"

@@ -54,7 +54,7 @@ def test_clips_are_pooled_by_a_linear_softmax() -> None:
     np.testing.assert_allclose(pooled, [[0.68, 0.5, 0.32]], rtol=1e-5)
 
 
-def test_weak_labels_do_not_say_when() -> None:
+def test_weak_losses_ignore_the_times_of_events() -> None:
     loss = MultipleInstanceBinaryCrossEntropy(2)
     weights = np.ones((4, 5), "float32")
     assert float(loss(TARGETS, LOGITS, weights)) == pytest.approx(

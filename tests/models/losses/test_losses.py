@@ -102,7 +102,7 @@ def test_weak_pools_the_seconds() -> None:
 
 
 @pytest.mark.parametrize("kind", ["weak", "clip"])
-def test_weak_losses_know_no_times(kind: str) -> None:
+def test_weak_supervision_has_no_losses_that_need_times(kind: str) -> None:
     """Other seconds and another number of them, the same events: the same loss."""
     loss, outputs = CASES[kind]
     moved = np.array([[0, 3, 3, 3], [2, 1, 3, 3], [3, 3, 3, 3], [3, 2, 3, 3], [-1, -1, -1, -1]])
