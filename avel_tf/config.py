@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
-import re
-import types
-import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import Field
 
 from avel_tf.datasets import DatasetSettings
 from avel_tf.datasets.audit.settings import AuditSettings
@@ -24,60 +19,53 @@ from avel_tf.features.settings import DataSettings
 from avel_tf.inference.settings import InferenceSettings
 from avel_tf.models.settings import ModelSettings
 from avel_tf.training.settings import TrainingSettings
+from avel_tf.utils.settings import (
+    ConfigError,
+    Settings,
+    expected,
+    fields_of,
+    metadata,
+    section_of,
+)
 from avel_tf.video.decode_settings import DecodeSettings
 
-# A number that YAML 1.1 takes for text, because it has an exponent and no dot: 1e-3.
-_EXPONENT = re.compile(r"[-+]?\d+[eE][-+]?\d+")
 
-# How much of the machine a run takes: it may go on with another share of it.
-CHANGE_NO_RESULT = frozenset(
-    {"training.memory_gb", "data.workers", "media.threads", "engine.cache"}
-)
+class Config(Settings):
+    """Every setting, by section; docs/reference/config.md lists them."""
 
-
-class ConfigError(ValueError):
-    """A configuration that cannot be used; the message says which key and what to write."""
-
-
-@dataclass(frozen=True)
-class Config:
-    """Everything that can be set, by section."""
-
-    dataset: DatasetSettings = field(default_factory=DatasetSettings)
-    audit: AuditSettings = field(default_factory=AuditSettings)
-    media: DecodeSettings = field(default_factory=DecodeSettings)
-    embeddings: EmbeddingSettings = field(default_factory=EmbeddingSettings)
-    engine: EngineSettings = field(default_factory=EngineSettings)
-    data: DataSettings = field(default_factory=DataSettings)
-    model: ModelSettings = field(default_factory=ModelSettings)
-    training: TrainingSettings = field(default_factory=TrainingSettings)
-    inference: InferenceSettings = field(default_factory=InferenceSettings)
+    dataset: DatasetSettings = Field(default_factory=DatasetSettings)
+    audit: AuditSettings = Field(default_factory=AuditSettings)
+    media: DecodeSettings = Field(default_factory=DecodeSettings)
+    embeddings: EmbeddingSettings = Field(default_factory=EmbeddingSettings)
+    engine: EngineSettings = Field(default_factory=EngineSettings)
+    data: DataSettings = Field(default_factory=DataSettings)
+    model: ModelSettings = Field(default_factory=ModelSettings)
+    training: TrainingSettings = Field(default_factory=TrainingSettings)
+    inference: InferenceSettings = Field(default_factory=InferenceSettings)
 
     def to_yaml(self) -> str:
-        """The resolved configuration, every key spelled out."""
+        """The whole configuration as YAML, defaults included."""
         return yaml.safe_dump(dataclasses.asdict(self), sort_keys=False, allow_unicode=True)
 
 
 def load_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -> Config:
-    """The configuration of a file, with settings from the command line on top.
+    """Loads a configuration from a YAML file and single settings.
 
     Args:
-        path: A YAML file; `None` takes every default.
-        overrides: `a.b=c` each; the value is read as YAML.
-
-    Returns:
-        The configuration.
+        path: A YAML file; None takes every default.
+        overrides: Settings such as `training.epochs=20`, which replace those of the file. The
+            value is read as YAML.
 
     Raises:
-        ConfigError: For a file that cannot be read, an unknown key (with the nearest right
-            name), a value of the wrong type or out of its range.
+        ConfigError: The file cannot be read, a key is unknown, or a value has the wrong type or is
+            out of range.
     """
     content: dict[str, Any] = {}
     if path is not None:
         content = _read_yaml(Path(path))
     for override in overrides:
         _apply(content, override)
-    return _build(Config, content, "")
+    return Config(**{str(section): values for section, values in content.items()})
 
 
 # A configuration as functions take it: a YAML file, a `Config`, or single settings on top of the
@@ -114,43 +102,87 @@ def resolve_config(config: Configuration, base: str | Path | None = None) -> Con
 
 
 def differences(began: str, now: Config) -> list[str]:
-    """The settings in which a run that began earlier would go on otherwise than it began.
+    """Compares the configuration of an interrupted run with the one that it is to resume with.
 
-    What changes no result may differ. A setting that the run's version did not have yet is held
-    against what that version did: `before` in the setting's metadata, its default otherwise.
+    Settings that are `resource_only` may differ. If the version that began the run did not have a
+    setting, its value is `before` in the metadata of the field, or else the default.
 
     Args:
-        began: What `Config.to_yaml` wrote when the run began.
-        now: The configuration that it is to go on with.
+        began: The YAML of the run's configuration, from `Config.to_yaml`.
+        now: The configuration to resume with.
 
     Returns:
-        A line for each such setting, with both values; none when the run may go on.
+        A line with both values for each setting that differs. The run can resume if there is none.
 
     Raises:
-        ConfigError: The run's configuration is no YAML.
+        ConfigError: The run's configuration is not valid YAML.
     """
     try:
         content = yaml.safe_load(began)
     except yaml.YAMLError as error:
         raise ConfigError(f"The run's configuration is not valid YAML: {error}") from error
-    return list(_differences(content if isinstance(content, dict) else {}, now, ""))
+    return list(_differences(content, now, ""))
 
 
-def _differences(began: dict[str, Any], now: Any, prefix: str) -> Iterator[str]:
-    known = dataclasses.fields(now)
-    for name in began.keys() - {each.name for each in known}:
+def _differences(began: Any, now: Settings, prefix: str) -> Iterator[str]:
+    began = began if isinstance(began, dict) else {}
+    fields = fields_of(type(now))
+    for name in began.keys() - fields.keys():
         yield f"{prefix}{name}: {began[name]!r} then, which this version does not know"
-    for each in known:
-        key, value = prefix + each.name, getattr(now, each.name)
-        if dataclasses.is_dataclass(value):
-            section = began.get(each.name, {})
-            yield from _differences(section if isinstance(section, dict) else {}, value, key + ".")
+    for name, field in fields.items():
+        value = getattr(now, name)
+        if isinstance(value, Settings):
+            yield from _differences(began.get(name), value, f"{prefix}{name}.")
             continue
         if isinstance(value, tuple):
-            value = list(value)  # as YAML has it
-        then = began.get(each.name, each.metadata.get("before", each.default))
-        if then != value and key not in CHANGE_NO_RESULT:
-            yield f"{key}: {then!r} then, {value!r} now"
+            value = list(value)  # as in YAML
+        then = began.get(name, metadata(field).get("before", field.default))
+        if then != value and not metadata(field).get("resource_only"):
+            yield f"{prefix}{name}: {then!r} then, {value!r} now"
+
+
+def reference() -> str:
+    """Generates docs/reference/config.md, a table of the settings of each section."""
+    return _REFERENCE + "".join(_section_table(Config))
+
+
+_REFERENCE = """\
+# Configuration
+
+Every command takes `--config FILE.yaml` and `--set section.key=value`. Python functions take
+`config=`: a path, a `Config`, or a mapping such as `{"training.epochs": 20}`. Settings that are
+missing have their defaults. Values are YAML; types are strict, and unknown keys are refused.
+
+```yaml
+training:
+  epochs: 20
+embeddings:
+  visual:
+    module: compact
+```
+
+A run resumes only with the settings that it began with, except those marked *, which do not change
+its results.
+
+This page is generated: `python -m avel_tf.config > docs/reference/config.md`.
+"""
+
+
+def _section_table(cls: type[Settings]) -> Iterator[str]:
+    fields = fields_of(cls)
+    values = {name: field for name, field in fields.items() if not section_of(field)}
+    if values:
+        summary = (cls.__doc__ or "").splitlines()[0]
+        yield f"\n## {cls.section}\n\n{summary}\n\n| key | default | expected | description |\n"
+        yield "|---|---|---|---|\n"
+    for name, field in values.items():
+        mark = " *" if metadata(field).get("resource_only") else ""
+        default = "one per processor" if field.default_factory else f"`{json.dumps(field.default)}`"
+        if isinstance(field.default, tuple):
+            default = f"`{', '.join(field.default)}`"
+        yield f"| `{name}`{mark} | {default} | {expected(field)} | {field.description} |\n"
+    for section in filter(None, map(section_of, fields.values())):
+        yield from _section_table(section)
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -188,45 +220,5 @@ def _apply(content: dict[str, Any], override: str) -> None:
     content[last] = value
 
 
-def _build(cls: Any, content: dict[str, Any], prefix: str) -> Any:
-    hints = typing.get_type_hints(cls)
-    names = [each.name for each in dataclasses.fields(cls)]
-    values = {}
-    for key, value in content.items():
-        if key not in names:
-            near = difflib.get_close_matches(str(key), names, n=1)
-            meant = f" Did you mean {prefix}{near[0]}?" if near else ""
-            raise ConfigError(
-                f"Unknown setting {prefix}{key}.{meant} "
-                f"{'Under ' + prefix[:-1] if prefix else 'At the top'} there are: "
-                f"{', '.join(names)}."
-            )
-        values[key] = _value(hints[key], value, f"{prefix}{key}")
-    try:
-        return cls(**values)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
-
-
-def _value(hint: Any, value: Any, key: str) -> Any:
-    if dataclasses.is_dataclass(hint):
-        if not isinstance(value, dict):
-            raise ConfigError(f"{key} is a section with keys of its own. Received: {value!r}")
-        return _build(hint, value, key + ".")
-    if hint is float and isinstance(value, str) and _EXPONENT.fullmatch(value):
-        value = float(value)
-    try:
-        return TypeAdapter(hint, config=ConfigDict(strict=True)).validate_python(
-            tuple(value) if isinstance(value, list) else value
-        )
-    except ValidationError as error:
-        raise ConfigError(
-            f"{key} must be {_describe(hint)}. Received: {value!r} ({type(value).__name__})"
-        ) from error
-
-
-def _describe(hint: Any) -> str:
-    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
-        return " or ".join(_describe(each) for each in typing.get_args(hint))
-    words = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
-    return "null" if hint is type(None) else words.get(hint, str(hint))
+if __name__ == "__main__":
+    print(reference(), end="")

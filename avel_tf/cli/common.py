@@ -51,14 +51,13 @@ class SetOption(argparse.Action):
 
 def add_engine_argument(parser: argparse.ArgumentParser) -> None:
     """`--engine`."""
-    from avel_tf.engines.settings import ENGINES
-
     parser.add_argument(
         "--engine",
         action=SetOption,
         setting="engine.name",
-        choices=ENGINES,
-        help="what runs the networks (default: auto, the fastest that is proven on this machine)",
+        metavar="ENGINE",
+        help="auto (default: the fastest that gives the same labels on this machine), tensorflow "
+        "or openvino",
     )
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from avel_tf.utils.settings import Settings
 
 # AVE's features were made with ResNet-152 and VGGish (Tian et al. 2018); these are their
 # counterparts on TF-Hub.
@@ -10,72 +14,69 @@ RESNET_V2_152 = "https://tfhub.dev/google/imagenet/resnet_v2_152/feature_vector/
 VGGISH = "https://tfhub.dev/google/vggish/1"
 COMPACT = "compact"
 
-ACTIVATIONS = ("relu", "none")
 
+class VisualSettings(Settings, section="embeddings.visual"):
+    """Settings of the visual embedding."""
 
-@dataclass(frozen=True)
-class VisualSettings:
-    """Settings of the visual embedding: its module and the frames per second.
+    module: str = Field(
+        default=RESNET_V2_152,
+        description="A TF-Hub or Kaggle handle, the path of a SavedModel, or `compact`.",
+    )
+    frames_per_second: int = Field(
+        default=2,
+        ge=1,
+        le=60,
+        description="F, frames sampled in each second. AVE's published features average 16; the "
+        "default is explained in docs/design/embeddings.md.",
+    )
+    size: int | None = Field(
+        default=None,
+        ge=16,
+        le=1024,
+        description="Height and width in pixels to which frames are resized, for modules that "
+        "accept several sizes. null: the module's own size, or 224.",
+    )
+    maps: bool = Field(
+        default=False,
+        description="Extract a map with one vector per place, for `model.spatial_attention`, "
+        "instead of one vector per frame. Features grow by the number of places "
+        "(docs/design/models.md).",
+    )
+    endpoint: str | None = Field(
+        default=None,
+        description="The end point of a TF-Hub module that is used as the map. null: the smallest "
+        "map with the most channels, such as `block4` of a ResNet.",
+    )
 
-    Args:
-        module: A TF-Hub or Kaggle handle, the path of a SavedModel, or `compact`.
-        frames_per_second: F. AVE's published features average 16 pictures per second; why the
-            default is what it is stands in `docs/design/embeddings.md`, with the measurement.
-        size: Height and width in pixels that pictures are resized to, for modules whose signature
-            leaves it open; `None` takes the module's own, or 224.
-        maps: Give the map of each picture, one vector per place, in the place of one vector for
-            all of it; `model.spatial_attention` picks places by the sound. It takes as many times
-            the room as there are places (docs/design/models.md).
-        endpoint: The end point of a TF-Hub module that is the map; `None` takes the smallest map
-            that has the most channels, `.../block4` of a ResNet.
-    """
-
-    module: str = RESNET_V2_152
-    frames_per_second: int = 2
-    size: int | None = None
-    maps: bool = False
-    endpoint: str | None = None
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.frames_per_second <= 60:
-            raise ValueError(
-                "embeddings.visual.frames_per_second must lie between 1 and 60. "
-                f"Received: {self.frames_per_second}"
-            )
-        if self.size is not None and not 16 <= self.size <= 1024:
-            raise ValueError(
-                f"embeddings.visual.size must lie between 16 and 1024. Received: {self.size}"
-            )
+    @model_validator(mode="after")
+    def _require_maps_for_an_endpoint(self) -> VisualSettings:
         if self.endpoint is not None and not self.maps:
             raise ValueError(
-                "embeddings.visual.endpoint names a map, and embeddings.visual.maps is false. Set "
-                f"it to true, or leave the end point out. Received: endpoint={self.endpoint!r}"
+                "embeddings.visual.endpoint requires embeddings.visual.maps=true. "
+                f"Received: endpoint={self.endpoint!r} and maps=false."
             )
+        return self
 
 
-@dataclass(frozen=True)
-class AudioSettings:
-    """Settings of the audio embedding.
+class AudioSettings(Settings, section="embeddings.audio"):
+    """Settings of the audio embedding."""
 
-    Args:
-        module: A TF-Hub or Kaggle handle, the path of a SavedModel, or `compact`.
-        activation: What is applied to each vector: `relu` or `none`. `None` means `relu` for a
-            module (AVE's features are VGGish after its last ReLU, which TF-Hub's VGGish leaves
-            out) and `none` for `compact`.
-        output: Which output holds the embedding, for modules that return several; `None` takes
-            the widest one of rank 2 (YAMNet: its embeddings, not its scores or its spectrogram).
-    """
-
-    module: str = VGGISH
-    activation: str | None = None
-    output: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.activation is not None and self.activation not in ACTIVATIONS:
-            raise ValueError(
-                f"embeddings.audio.activation must be one of {', '.join(ACTIVATIONS)}. "
-                f"Received: {self.activation!r}"
-            )
+    module: str = Field(
+        default=VGGISH,
+        description="A TF-Hub or Kaggle handle, the path of a SavedModel, or `compact`.",
+    )
+    # AVE's features are VGGish after its last ReLU, which TF-Hub's VGGish omits.
+    activation: Literal["relu", "none"] | None = Field(
+        default=None,
+        description="Activation applied to each vector. null: `relu` for a module, `none` for "
+        "`compact`.",
+    )
+    output: int | None = Field(
+        default=None,
+        description="Index of the output with the embedding, for modules that return several. "
+        "null: the widest one of rank 2, which for YAMNet is the embedding, not the scores or "
+        "the spectrogram.",
+    )
 
     @property
     def resolved_activation(self) -> str:
@@ -83,9 +84,8 @@ class AudioSettings:
         return self.activation or ("none" if self.module == COMPACT else "relu")
 
 
-@dataclass(frozen=True)
-class EmbeddingSettings:
-    """Both embeddings, as they stand under `embeddings:` in a configuration file."""
+class EmbeddingSettings(Settings, section="embeddings"):
+    """Settings of both embeddings."""
 
-    visual: VisualSettings = field(default_factory=VisualSettings)
-    audio: AudioSettings = field(default_factory=AudioSettings)
+    visual: VisualSettings = Field(default_factory=VisualSettings)
+    audio: AudioSettings = Field(default_factory=AudioSettings)

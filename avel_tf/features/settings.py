@@ -3,38 +3,37 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from typing import Literal, get_args
 
-FEATURE_DTYPES = ("float32", "float16")
+from pydantic import Field
+
+from avel_tf.utils.settings import Settings
+
+FeatureDtype = Literal["float32", "float16"]
 
 
-@dataclass(frozen=True)
-class DataSettings:
-    """Decoding side by side, and augmentation.
+class DataSettings(Settings, section="data"):
+    """Settings of feature extraction: worker processes, SpecAugment copies and the dtype."""
 
-    Args:
-        workers: Files decoded at the same time, each in a process of its own; `None` takes one
-            per processor, as measured in `docs/design/performance.md`.
-        spec_augment_copies: How many further copies of each training clip `avel train` embeds
-            with masked bands and masked moments in their log-mel (SpecAugment, Park et al. 2019).
-            Works with the compact audio backbone, whose log-mel is ours.
-        feature_dtype: `float32`, or `float16` for a feature store of half the size; what it does
-            to metrics stands in docs/design/embeddings.md.
-    """
-
-    workers: int | None = None
-    spec_augment_copies: int = 0
-    feature_dtype: str = "float32"
-
-    def __post_init__(self) -> None:
-        if self.workers is not None and self.workers < 1:
-            raise ValueError(f"data.workers must be at least 1. Received: {self.workers}")
-        if self.spec_augment_copies < 0:
-            raise ValueError(
-                "data.spec_augment_copies must not be negative. "
-                f"Received: {self.spec_augment_copies}"
-            )
-        known_dtype(self.feature_dtype)
+    workers: int | None = Field(
+        default=None,
+        ge=1,
+        description="Files decoded at the same time, each in a worker process. null: one per "
+        "processor (docs/design/performance.md).",
+        json_schema_extra={"resource_only": True},
+    )
+    spec_augment_copies: int = Field(
+        default=0,
+        ge=0,
+        description="Additional copies of each training clip that `avel train` embeds with masked "
+        "bands and times in their log-mel spectrogram (SpecAugment, Park et al. 2019). Requires "
+        "the compact audio backbone.",
+    )
+    feature_dtype: FeatureDtype = Field(
+        default="float32",
+        description="`float16` halves a feature store; its effect on the metrics is in "
+        "docs/design/embeddings.md.",
+    )
 
     @property
     def resolved_workers(self) -> int:
@@ -43,13 +42,14 @@ class DataSettings:
 
 
 def known_dtype(name: str) -> str:
-    """The name, when features can be stored so.
+    """Returns the name of a dtype if features can be stored in it.
 
     Raises:
-        ValueError: When they cannot.
+        ValueError: They cannot.
     """
-    if name not in FEATURE_DTYPES:
+    known = get_args(FeatureDtype)
+    if name not in known:
         raise ValueError(
-            f"data.feature_dtype must be one of {', '.join(FEATURE_DTYPES)}. Received: {name!r}"
+            f"data.feature_dtype must be one of {', '.join(known)}. Received: {name!r}"
         )
     return name

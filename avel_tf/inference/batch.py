@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import itertools
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -30,8 +29,6 @@ from avel_tf.reports.results_report import write_results_report
 CHUNK_FILES = 1_024
 # The page of `avel report`, as a format beside those of `avel_tf.events.formats`.
 PAGE = "html"
-# Settings that affect no result, so an interrupted run may resume with other values.
-INDIFFERENT = ("media.threads", "inference.live_lookahead_seconds")
 
 
 @dataclass(frozen=True)
@@ -230,6 +227,6 @@ def _setup(model: ExportedModel, config: Config, engine: EngineChoice) -> dict[s
         "engine.batch_pictures": config.engine.batch_pictures,
     }
     for section, settings in (("inference", config.inference), ("media", config.media)):
-        for key, value in dataclasses.asdict(settings).items():
+        for key, value in settings.result_settings().items():
             setup[f"{section}.{key}"] = value
-    return {key: value for key, value in setup.items() if key not in INDIFFERENT}
+    return setup

@@ -286,7 +286,7 @@ def _draw(dataset: Dataset, split: str, clips: int | None, seed: int) -> list[Vi
 
 def _names(models: Sequence[TrainedModel]) -> list[str]:
     """Names of models in the report: those of their networks if unique, else their paths."""
-    networks = [model.config.model.name for model in models]
+    networks: list[str] = [model.config.model.name for model in models]
     if len(set(networks)) == len(models):
         return networks
     return [str(model.path) for model in models]

@@ -239,7 +239,7 @@ def with_recipe(config: Config, recipe: Recipe) -> Config:
             ),
             AudioSettings(
                 module=module(recipe.audio.module),
-                activation=recipe.audio.activation,
+                activation=recipe.audio.activation,  # type: ignore[arg-type]
                 output=config.embeddings.audio.output,
             ),
         ),

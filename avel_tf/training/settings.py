@@ -2,86 +2,73 @@
 
 from __future__ import annotations
 
-import difflib
-import math
-from dataclasses import dataclass, field
+from typing import Literal
+
+from pydantic import Field
 
 from avel_tf.training.augmentation.settings import AugmentationSettings
+from avel_tf.utils.settings import Settings
 
-SUPERVISION = ("full", "weak")
 
+class TrainingSettings(Settings, section="training"):
+    """Settings of one training run."""
 
-@dataclass(frozen=True)
-class TrainingSettings:
-    """One training run.
-
-    Args:
-        epochs: Passes over the training split.
-        batch_size: Windows in a step.
-        learning_rate: Peak rate of AdamW (Loshchilov and Hutter 2019); it rises over the first
-            epoch's steps and falls along a half cosine to zero.
-        weight_decay: Decoupled weight decay of AdamW; times the rate it is what a step takes of the
-            weights, so 0.01 was as good as none. 1.0: docs/design/accuracy.md.
-        label_smoothing: Share of the target that is spread over all classes (Szegedy et al. 2016).
-        weight_averaging: How much of the mean of the weights stays at each step; validation and the
-            kept model have that mean (Polyak and Juditsky 1992). 0: no mean. 0.99, Keras' default,
-            remembers about 100 steps.
-        augmentation: What happens to a batch before the network sees it.
-        supervision: `full`: labels of every second; `weak`: training, and the choice of its epoch,
-            use the events of a video without their times.
-        patience: After how many epochs without a better one on validation training ends; the rate
-            falls as if it did not. `None`: all epochs.
-        window_seconds: T, the length of a training window. AVE's clips last ten seconds.
-        seed: Seed of the weights, of dropout and of the order of examples.
-        memory_gb: How large features may be in memory, in 10^9 bytes. Larger ones are unpacked to a
-            file in the run's folder and read from there; the weights are the same. `None`: half of
-            what is available when training begins.
-    """
-
-    epochs: int = 60
-    batch_size: int = 16
-    learning_rate: float = 1e-3
-    weight_decay: float = 1.0
-    label_smoothing: float = 0.1
-    weight_averaging: float = field(default=0.0, metadata={"before": 0.0})
-    augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
-    supervision: str = "full"
-    patience: int | None = field(default=None, metadata={"before": None})
-    window_seconds: int = 10
-    seed: int = 0
-    memory_gb: float | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "window_seconds"):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"training.{name} must be at least 1. Received: {getattr(self, name)}"
-                )
-        # Written such that NaN, which is neither above nor below anything, is refused as well.
-        if not 0 < self.learning_rate < math.inf:
-            raise ValueError(
-                f"training.learning_rate must be above 0. Received: {self.learning_rate}"
-            )
-        if not 0 <= self.weight_decay < math.inf:
-            raise ValueError(
-                f"training.weight_decay must not be negative. Received: {self.weight_decay}"
-            )
-        for name in ("label_smoothing", "weight_averaging"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(
-                    f"training.{name} must lie in [0, 1). Received: {getattr(self, name)}"
-                )
-        if self.supervision not in SUPERVISION:
-            near = difflib.get_close_matches(str(self.supervision), SUPERVISION, n=1, cutoff=0)
-            raise ValueError(
-                f"training.supervision must be one of {', '.join(SUPERVISION)}. Did you mean "
-                f"{near[0]}? Received: {self.supervision!r}"
-            )
-        if self.patience is not None and self.patience < 1:
-            raise ValueError(
-                f"training.patience must be at least 1, or null. Received: {self.patience}"
-            )
-        if not 0 <= self.seed < 2**31:
-            raise ValueError(f"training.seed must lie in [0, 2^31). Received: {self.seed}")
-        if self.memory_gb is not None and not self.memory_gb >= 0:
-            raise ValueError(f"training.memory_gb must not be negative. Received: {self.memory_gb}")
+    epochs: int = Field(default=60, ge=1, description="Passes over the training split.")
+    batch_size: int = Field(default=16, ge=1, description="Windows in a step.")
+    learning_rate: float = Field(
+        default=1e-3,
+        gt=0,
+        description="Peak rate of AdamW (Loshchilov and Hutter 2019). It rises over the steps of "
+        "the first epoch and falls along a half cosine to zero.",
+    )
+    # Each step shrinks the weights by the rate times this, so 0.01 had no effect. 1.0:
+    # docs/design/accuracy.md.
+    weight_decay: float = Field(default=1.0, ge=0, description="Decoupled weight decay of AdamW.")
+    label_smoothing: float = Field(
+        default=0.1,
+        ge=0,
+        lt=1,
+        description="Share of the target that is spread over all classes (Szegedy et al. 2016).",
+    )
+    weight_averaging: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Momentum of the moving average of the weights (Polyak and Juditsky 1992), "
+        "which validation and the saved model use. 0: no average. 0.99, the default of Keras, "
+        "averages over about 100 steps.",
+        json_schema_extra={"before": 0.0},
+    )
+    augmentation: AugmentationSettings = Field(default_factory=AugmentationSettings)
+    supervision: Literal["full", "weak"] = Field(
+        default="full",
+        description="`full`: a label for every segment. `weak`: training and the choice of the "
+        "epoch use the events of a video without their times.",
+    )
+    patience: int | None = Field(
+        default=None,
+        ge=1,
+        description="Training ends after this many epochs without a better one on validation. The "
+        "schedule of the learning rate is unchanged. null: all epochs.",
+        json_schema_extra={"before": None},
+    )
+    window_seconds: int = Field(
+        default=10,
+        ge=1,
+        description="T, the length of a training window. AVE's clips have ten seconds.",
+    )
+    seed: int = Field(
+        default=0,
+        ge=0,
+        lt=2**31,
+        description="Seed of the weights, of dropout and of the order of the examples.",
+    )
+    memory_gb: float | None = Field(
+        default=None,
+        ge=0,
+        allow_inf_nan=True,
+        description="Size of features that are kept in memory, in 10^9 bytes. Larger ones are "
+        "unpacked to a file in the run's folder and read from there; the weights are the same. "
+        "null: half of the memory that is available when training begins.",
+        json_schema_extra={"resource_only": True},
+    )

@@ -1,11 +1,13 @@
-"""Limits and choices of opening and decoding."""
+"""Settings of decoding: limits, codecs and isolation."""
 
 from __future__ import annotations
 
-import difflib
-from dataclasses import dataclass, fields
+from pydantic import Field, model_validator
 
-# What phones, cameras, browsers, editors and old archives put into the containers that are read.
+from avel_tf.utils.settings import Settings
+from avel_tf.utils.text import did_you_mean
+
+# Codecs that phones, cameras, browsers, editors and old archives use.
 PICTURE_CODECS = (
     "h264", "hevc", "av1", "vp9", "vp8", "mpeg4", "mpeg2video", "mpeg1video", "h263", "flv1",
     "msmpeg4v2", "msmpeg4v3", "mjpeg", "prores", "dnxhd", "dvvideo", "vc1", "theora",
@@ -21,85 +23,100 @@ SOUND_CODECS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class DecodeSettings:
+class DecodeSettings(Settings, section="media"):
     """Limits and options of decoding a file.
 
-    The pixel limit is the one that Mastodon has long put on uploads (`MAX_VIDEO_MATRIX_LIMIT` in
-    its `media_attachment.rb`). Its limits on size (99 MB), frames (36,000) and frame rate (120) are
-    meant for web uploads and would turn away a film or a phone's slow motion, so they are set here
-    by what an archive holds. Time and memory are limited only where decoding
-    runs in child processes.
-
-    Args:
-        isolated: Whether files are decoded in child processes (`IsolatedDecoder`), so that one
-            that crashes or hangs its decoder costs nothing but itself.
-        max_pixels: Width x height of a stored picture.
-        max_frame_rate: Pictures per second of the film, on average, as counted; what the header
-            declares is not believed.
-        max_seconds: Declared length, and the time that any decoded picture may carry.
-        max_frames: Pictures in the file, declared or met.
-        max_file_bytes: Size of the file.
-        max_wall_seconds: Time spent on one file; waiting for whoever takes the seconds is free.
-        max_stall_seconds: Time spent until the next block of a file is there.
-        max_memory_mb: Megabytes (2**20 bytes) that decoding one file may take.
-        codecs: Formats of picture and sound that are decoded, by FFmpeg's names for them. Every
-            decoder left out is one that a file cannot attack.
-        follow_links: Whether a symbolic link may be opened.
-        every_picture: Whether pictures that no second shows, and that no other picture needs, are
-            decoded nevertheless. The clip is the same; damage in them is counted, too.
-        audio_track: The audio track to use, counted from 1; 0 chooses (docs/reference/media.md).
-        threads: Decoder threads of a file; 0 means one per core, shared with the files that are
-            decoded at the same time.
-
-    Raises:
-        ValueError: A limit is not a positive number.
+    The pixel limit is Mastodon's limit for uploads (`MAX_VIDEO_MATRIX_LIMIT` in its
+    `media_attachment.rb`). Its limits on size (99 MB), frames (36,000) and frame rate (120) are
+    meant for web uploads and would refuse a feature film or a phone's slow motion, so these limits
+    are chosen for archives. Time and memory are limited only in worker processes.
     """
 
-    max_pixels: int = 8_294_400  # 3840 x 2160, Mastodon
-    max_frame_rate: float = 300.0  # slow motion of a phone has 240, give or take its clock
-    max_seconds: float = 14_400.0  # 4 h: an E-240 video tape, two feature films
-    max_frames: int = 500_000  # 4 h at 30/s are 432,000, and so are 2 h at 60/s
-    max_file_bytes: int = 50_000_000_000  # a Blu-ray disc of two layers
-    max_wall_seconds: float = 1_800.0  # 4 h of 1080p at eight times its pace
-    max_stall_seconds: float = 120.0  # 10 s of 2160p60 AV1 took 40 s of one core
-    max_memory_mb: int = 2_048  # 2160p, 10 bits, 16 threads: 16 + 16 pictures of 25 MB, and as much
-    isolated: bool = True
-    codecs: tuple[str, ...] = PICTURE_CODECS + SOUND_CODECS
-    follow_links: bool = False
-    every_picture: bool = False
-    audio_track: int = 0
-    threads: int = 0
+    # 3840 x 2160, Mastodon.
+    max_pixels: int = Field(default=8_294_400, gt=0, description="Width x height of a frame.")
+    # Slow motion of a phone has 240, give or take its clock.
+    max_frame_rate: float = Field(
+        default=300.0,
+        gt=0,
+        allow_inf_nan=True,
+        description="Average frames per second, as counted. The declaration in the header is not "
+        "used.",
+    )
+    # 4 h: an E-240 video tape, two feature films.
+    max_seconds: float = Field(
+        default=14_400.0,
+        gt=0,
+        allow_inf_nan=True,
+        description="Declared duration, and largest time stamp of a decoded frame.",
+    )
+    # 4 h at 30/s are 432,000, and so are 2 h at 60/s.
+    max_frames: int = Field(
+        default=500_000, gt=0, description="Frames in the file, declared or counted."
+    )
+    # A Blu-ray disc of two layers.
+    max_file_bytes: int = Field(default=50_000_000_000, gt=0, description="Size of the file.")
+    # 4 h of 1080p at eight times its pace.
+    max_wall_seconds: float = Field(
+        default=1_800.0,
+        gt=0,
+        allow_inf_nan=True,
+        description="Decoding time of a file, without the time that the consumer takes.",
+    )
+    # 10 s of 2160p60 AV1 took 40 s of one core.
+    max_stall_seconds: float = Field(
+        default=120.0,
+        gt=0,
+        allow_inf_nan=True,
+        description="Time until the next block of a file is decoded.",
+    )
+    # 2160p, 10 bits, 16 threads: 16 + 16 frames of 25 MB, and as much again.
+    max_memory_mb: int = Field(
+        default=2_048,
+        gt=0,
+        description="Memory for decoding one file, in units of 2^20 bytes.",
+    )
+    isolated: bool = Field(
+        default=True,
+        description="Decode in worker processes. If a file crashes or blocks its decoder, only "
+        "that file fails.",
+    )
+    codecs: tuple[str, ...] = Field(
+        default=PICTURE_CODECS + SOUND_CODECS,
+        description="FFmpeg's names of the video and audio codecs that may be decoded. A decoder "
+        "that is not listed cannot be attacked by a file.",
+    )
+    follow_links: bool = Field(default=False, description="Open symbolic links.")
+    every_picture: bool = Field(
+        default=False,
+        description="Also decode frames that are neither sampled nor referenced by a sampled "
+        "frame. The clip is the same, but damage in them is reported.",
+    )
+    audio_track: int = Field(
+        default=0,
+        ge=0,
+        description="Audio track, counted from 1. 0: chosen by the rules in "
+        "docs/reference/media.md.",
+    )
+    threads: int = Field(
+        default=0,
+        ge=0,
+        description="Decoder threads of a file. 0: one per processor, shared by the files that "
+        "are decoded at the same time.",
+        json_schema_extra={"resource_only": True},
+    )
 
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name.startswith("max_") and not value > 0:
-                raise ValueError(f"media.{field.name} must be above 0. Received: {value!r}.")
-        if self.audio_track < 0:
-            raise ValueError(
-                "media.audio_track must be 0 (choose) or the number of a track, counted from 1. "
-                f"Received: {self.audio_track!r}."
-            )
-        if self.threads < 0:
-            raise ValueError(
-                f"media.threads must be 0 (one per core) or more. Received: {self.threads!r}."
-            )
-        unknown = [c for c in self.codecs if c not in PICTURE_CODECS + SOUND_CODECS]
-        # Checked against FFmpeg itself only where the usual ones do not hold the name: the import
-        # takes time, and settings are made by commands that decode nothing.
+    @model_validator(mode="after")
+    def _check_codecs(self) -> DecodeSettings:
+        unknown = [each for each in self.codecs if each not in PICTURE_CODECS + SOUND_CODECS]
         if unknown:
-            _check_codecs(unknown)
+            # Importing FFmpeg takes time, so the usual names are checked without it.
+            from avel_tf.video.codecs import decoders
 
-
-def _check_codecs(names: list[str]) -> None:
-    from avel_tf.video.codecs import decoders
-
-    known = decoders()
-    for name in names:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            meant = f" Did you mean {near[0]!r}?" if near else ""
-            raise ValueError(
-                f"media.codecs holds {name!r}, for which there is no decoder here.{meant}"
-            )
+            known = decoders()
+            for name in unknown:
+                if name not in known:
+                    raise ValueError(
+                        f"media.codecs contains {name!r}, which is no decoder of the installed "
+                        f"FFmpeg.{did_you_mean(name, known)}"
+                    )
+        return self

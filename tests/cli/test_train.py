@@ -187,7 +187,7 @@ def test_no_seed_at_all(store, tmp_path, capsys, seeds):
 def test_the_model_is_the_one_that_was_asked_for(store, whole, capsys, tmp_path):
     assert Run(whole).model().name == "audio_only"
     assert main(words(store.folder, tmp_path / "run", "--model", "bi_avat")) == 1
-    assert "the nearest is 'bi_avatt'" in capsys.readouterr().err
+    assert "Did you mean 'bi_avatt'?" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -106,17 +105,3 @@ def test_leaks_are_removed_and_the_stronger_split_stays_whole(pairs) -> None:
     assert [v for v in kept if v.split == "validation"] == [
         v for v in videos if v.split == "validation" and v.media_id not in in_test
     ]
-
-
-@pytest.mark.parametrize(
-    ("values", "sentence"),
-    [
-        ({"validation_fraction": -0.1}, r"validation_fraction must lie in \[0, 1\); received -0.1"),
-        ({"test_fraction": float("nan")}, "test_fraction must lie in"),
-        ({"test_fraction": 0.6, "validation_fraction": 0.4}, "leave nothing to train on"),
-        ({"split_seed": 1.5}, "split_seed must be a whole number"),
-    ],
-)
-def test_settings_are_checked(values, sentence: str) -> None:
-    with pytest.raises(ValueError, match=sentence):
-        DatasetSettings(**values)

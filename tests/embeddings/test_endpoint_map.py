@@ -165,11 +165,6 @@ def test_a_map_that_is_the_same_for_all_pictures_is_refused(tmp_path):
         load_visual(maps_of(tmp_path / "blind"))
 
 
-def test_an_end_point_without_maps_is_refused():
-    with pytest.raises(ValueError, match="maps is false. Set it to true.*endpoint='block4'"):
-        VisualSettings(endpoint="block4")
-
-
 def test_the_compact_backbone_has_no_end_points_to_choose():
     with pytest.raises(ValueError, match="one map and no end points.*endpoint='block4'"):
         load_visual(maps_of("compact", endpoint="block4"))

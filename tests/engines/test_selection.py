@@ -219,19 +219,6 @@ def test_where_the_cache_is(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
-    [
-        ({"name": "torch"}, "engine.name must be one of auto, tensorflow, openvino"),
-        ({"precision": "int8"}, "engine.precision must be one of"),
-        ({"batch_pictures": 0}, "engine.batch_pictures must be at least 1. Received: 0"),
-    ],
-)
-def test_settings_have_limits(wrong, said):
-    with pytest.raises(ValueError, match=said):
-        EngineSettings(**wrong)
-
-
-@pytest.mark.parametrize(
     ("limit", "expected"),
     [("AVX2", False), ("avx512_core", False), ("AVX512_CORE_BF16", True), ("", True)],
 )

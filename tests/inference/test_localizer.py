@@ -223,11 +223,3 @@ def test_a_saved_model_of_another_kind(exported, clips, tmp_path):
     shutil.copytree(exported / "assets", tmp_path / "1" / "assets", dirs_exist_ok=True)
     with pytest.raises(ModelError, match="no signature serving_default, embed, from_features"):
         avel_tf.load(tmp_path / "1").localize(next(clips.glob("videos/**/*.mp4")))
-
-
-def test_settings_have_limits():
-    for wrong in ({"window_seconds": 0}, {"hop_seconds": 0}, {"batch_clips": -1}):
-        with pytest.raises(ValueError, match="must be at least 1"):
-            InferenceSettings(**wrong)
-    with pytest.raises(ValueError, match="stay without a label. Received: 6 and 5"):
-        InferenceSettings(window_seconds=5, hop_seconds=6)

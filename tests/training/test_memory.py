@@ -6,7 +6,6 @@ import pytest
 
 from avel_tf.training import memory
 from avel_tf.training.memory import memory_for_features
-from avel_tf.training.settings import TrainingSettings
 
 
 @pytest.fixture
@@ -40,8 +39,3 @@ def test_what_is_set_counts(machine):
 
 def test_this_machine():
     assert 1e6 < memory_for_features(None) < 1e14
-
-
-def test_no_negative_memory():
-    with pytest.raises(ValueError, match="training.memory_gb must not be negative. Received: -1"):
-        TrainingSettings(memory_gb=-1)

@@ -376,8 +376,11 @@ def test_a_codec_that_was_never_wanted(decoder: OwnDecoder, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"codecs": ("h265",)}, r"media\.codecs holds 'h265'.*Did you mean"),
-        ({"max_file_bytes": 0}, r"media\.max_file_bytes must be above 0. Received: 0"),
+        ({"codecs": ("h265",)}, r"media\.codecs contains 'h265'.*Did you mean"),
+        (
+            {"max_file_bytes": 0},
+            r"media\.max_file_bytes .* Received: 0",
+        ),
         ({"max_wall_seconds": -1}, r"media\.max_wall_seconds"),
         ({"max_stall_seconds": 0}, r"media\.max_stall_seconds"),
         ({"max_memory_mb": 0}, r"media\.max_memory_mb"),

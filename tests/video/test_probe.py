@@ -116,11 +116,3 @@ def test_a_header_that_lies_about_the_size(film: Path, tmp_path: Path) -> None:
     for allowed in (WIDTH * HEIGHT - 1, 300):
         with pytest.raises(MediaError):
             decode_clip(liar, settings=DecodeSettings(max_pixels=allowed))
-
-
-@pytest.mark.parametrize(
-    "wrong", [{"max_pixels": 0}, {"max_seconds": -1}, {"max_frames": 0}, {"threads": -1}]
-)
-def test_settings_refuse_what_makes_no_sense(wrong: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match=f"media.{next(iter(wrong))}"):
-        DecodeSettings(**wrong)
