@@ -197,7 +197,7 @@ def test_settings_are_given_in_several_ways(tmp_path: Path) -> None:
         assert resolve_config(config).training.epochs == 7
     based = resolve_config({"training.learning_rate": 1e-5}, tmp_path / "a.yaml")
     assert (based.training.epochs, based.training.learning_rate) == (7, 1e-5)
-    with pytest.raises(ValueError, match="Did you mean training.epochs"):
+    with pytest.raises(ValueError, match="training.epoch. Did you mean 'epochs'"):
         resolve_config({"training.epoch": 7})
 
 

@@ -1,4 +1,4 @@
-"""`python -m avel_tf.cli` is the command `avel`."""
+"""Entry point of `python -m avel_tf.cli`, the same as `avel`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""avel audit: look for what is wrong with a data set."""
+"""avel audit: find defects of a data set."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "data", type=Path, metavar="DATA", help="a data set (docs/reference/datasets.md)"
     )
     parser.add_argument(
-        "--out", type=output_file, metavar="FILE.html", help="also a page with plots"
+        "--out", type=output_file, metavar="FILE.html", help="also write an HTML page with plots"
     )
     parser.add_argument(
         "--quick", action="store_true", help="read headers only, do not decode the files"
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Report every defect; 2 when there are errors among them."""
+    """Print every defect; returns 2 if there are errors among them."""
     from avel_tf.cli.common import Progress
     from avel_tf.datasets import load_dataset
     from avel_tf.datasets.audit import audit
@@ -40,5 +40,5 @@ def run(options: argparse.Namespace) -> int:
         from avel_tf.reports.audit_report import write_audit_report
 
         write_audit_report(report, options.out)
-        print(f"The page lies in {options.out}")
+        print(f"Report: {options.out}")
     return 2 if any(finding.severity == "error" for finding in report.findings) else 0

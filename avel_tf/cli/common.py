@@ -14,15 +14,20 @@ if TYPE_CHECKING:
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
-    """`--config` and `--set`."""
-    parser.add_argument("--config", type=Path, metavar="FILE.yaml", help="settings to start from")
+    """Adds `--config` and `--set`."""
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE.yaml",
+        help="YAML file of settings (docs/reference/config.md)",
+    )
     parser.add_argument(
         "--set",
         action="append",
         default=[],
         dest="overrides",
         metavar="a.b=c",
-        help="change one setting, as in training.epochs=20; may be repeated",
+        help="change one setting, such as training.epochs=20; may be repeated",
     )
 
 
@@ -50,7 +55,7 @@ class SetOption(argparse.Action):
 
 
 def add_engine_argument(parser: argparse.ArgumentParser) -> None:
-    """`--engine`."""
+    """Adds `--engine`."""
     parser.add_argument(
         "--engine",
         action=SetOption,
@@ -62,16 +67,16 @@ def add_engine_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def config_of(options: argparse.Namespace) -> Config:
-    """The configuration that `--config` and `--set` describe."""
+    """Loads the configuration that `--config` and `--set` describe."""
     from avel_tf.config import load_config
 
     return load_config(options.config, options.overrides)
 
 
 def user_errors() -> tuple[type[Exception], ...]:
-    """Errors whose message is a sentence for the user.
+    """Exceptions that a user can act on; their message is printed without a traceback.
 
-    Every room's own errors are `ValueError`s; the others name a file or a module.
+    Errors of avel-tf are `ValueError`s, except those about a file or a TF-Hub module.
     """
     from avel_tf.embeddings.hub_module import ModuleUnavailableError
     from avel_tf.video.errors import MediaError
@@ -80,7 +85,7 @@ def user_errors() -> tuple[type[Exception], ...]:
 
 
 class Progress:
-    """A bar on a terminal, a line every ten seconds in a log; both on standard error."""
+    """Progress on standard error: a bar on a terminal, else a line every ten seconds."""
 
     def __init__(self, what: str, unit: str) -> None:
         self.what = what
@@ -111,7 +116,7 @@ class Progress:
         elif time.monotonic() - self._last_line > 10 or done == total:
             print(f"{self.what}: {done} of {total} {self.unit}", file=sys.stderr, flush=True)
             self._last_line = time.monotonic()
-        # What follows on the terminal must not share the line of a finished bar.
+        # Later output must not continue on the line of a finished bar.
         if done == total:
             self._close()
         self._done = 0 if done == total else done

@@ -1,28 +1,28 @@
-"""avel demo: the whole path with no network, from made clips to labelled seconds."""
+"""avel demo: the whole pipeline offline, from synthetic clips to labelled segments."""
 
 from __future__ import annotations
 
 import argparse
-import importlib
 import shlex
 import shutil
 import time
 from pathlib import Path
 
+from avel_tf.cli.main import command_parser
 from avel_tf.cli.paths import output_folder
 
 # Enough clips for a small model, few enough for two minutes on two cores.
 TRAIN_CLIPS, VALIDATION_CLIPS, TEST_CLIPS = 110, 20, 30
 SEED = 0
-# Of the 80 pixels that the compact backbone sees, a third of the height is 27.
+# The compact backbone resizes frames to 80 pixels, a third of which is 27.
 OBJECT_HEIGHT = (0.35, 0.6)
-# Two pictures a second are looked at, and each of them is a new one.
+# Two frames are sampled per second, and each differs from the previous one.
 FRAME_RATE = 4.0
 MARKER = ".avel-demo"
 
 CONFIGURATION = """\
-# The settings of avel demo: the project's own small backbones, which need no download. TF-Hub's
-# ResNet-152 and VGGish know more of real video.
+# Settings of avel demo: the compact backbones, which need no download. TF-Hub's ResNet-152 and
+# VGGish are more accurate on real video.
 embeddings:
   visual:
     module: compact
@@ -36,11 +36,17 @@ training:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
-    parser.add_argument("--out", type=output_folder, default="demo", metavar="DIR")
+    parser.add_argument(
+        "--out",
+        type=output_folder,
+        default="demo",
+        metavar="DIR",
+        help="folder to write to (default: demo/)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Make clips, audit, train, evaluate, export, infer, report; each by the command for it."""
+    """Make clips, then run the commands audit, train, report, export and infer on them."""
     from avel_tf.datasets import load_dataset
     from avel_tf.events.result import read_results
     from avel_tf.reports.results_report import write_results_report
@@ -86,19 +92,19 @@ def run(options: argparse.Namespace) -> int:
         true = reference.get(str(Path(shown.video).resolve()))
         write_timeline_picture(shown, out / "picture.png", reference=true)
     print(
-        f"\nDone in {time.monotonic() - began:.0f} s. The clips are drawn: what it shows is the "
-        "path, not what the model can do with real video.\n"
-        f"Look at the test clips and their seconds: {page.resolve()}\n"
-        f"How well the model did: {(out / 'run' / 'report.html').resolve()}"
+        f"\nDone in {time.monotonic() - began:.0f} s. The clips are synthetic, so the "
+        "accuracy does not predict accuracy on real video.\n"
+        f"Results of the test clips: {page.resolve()}\n"
+        f"Training report: {(out / 'run' / 'report.html').resolve()}"
     )
     return max(codes)
 
 
 def _prepare(out: Path) -> None:
-    """Start anew, and touch no folder that a demo did not make."""
+    """Empties the folder of an earlier demo; refuses any other folder."""
     foreign = out.exists() and (not out.is_dir() or any(out.iterdir()))
     if foreign and not (out / MARKER).is_file():
-        raise ValueError(f"{out} exists and is no earlier demo. Choose another --out.")
+        raise ValueError(f"{out} exists and was not made by avel demo. Choose another --out.")
     if out.exists():
         shutil.rmtree(out)
     out.mkdir(parents=True)
@@ -106,10 +112,8 @@ def _prepare(out: Path) -> None:
 
 
 def _command(name: str, *arguments: str | Path) -> int:
-    """Run one command in this process, and show what to type for it."""
+    """Runs one command in this process, after printing it."""
     words = [str(argument) for argument in arguments]
     print(f"\n$ avel {name} {shlex.join(words)}", flush=True)
-    module = importlib.import_module(f"avel_tf.cli.{name}")
-    parser = argparse.ArgumentParser(prog=f"avel {name}")
-    module.add_arguments(parser)
-    return module.run(parser.parse_args(words))
+    options = command_parser(name).parse_args(words)
+    return options.run(options)

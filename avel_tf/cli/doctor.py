@@ -1,4 +1,4 @@
-"""avel doctor: what this machine and a model can do."""
+"""avel doctor: versions, engines, codecs and modules of this machine, and checks of a model."""
 
 from __future__ import annotations
 
@@ -22,11 +22,13 @@ LIBRARIES = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
-    parser.add_argument("--model", type=Path, metavar="SAVED_MODEL", help="look at a model, too")
+    parser.add_argument(
+        "--model", type=Path, metavar="SAVED_MODEL", help="also describe and check this model"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print versions, processors, codecs, where modules are found, and what a model is."""
+    """Print versions, engines, codecs, modules, the pretrained model and the given one."""
     from avel_tf.utils.lazy_imports import load_tensorflow
 
     load_tensorflow()
@@ -45,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     gpus = tf.config.list_physical_devices("GPU")
     print(f"GPUs: {', '.join(gpu.name for gpu in gpus) or 'none'}")
     engines = ", ".join(each.description for each in engines_for(EngineSettings()))
-    print(f"engines, the fastest first: {engines}")
+    print(f"engines, fastest first: {engines}")
     codecs = ("h264", "hevc", "vp9", "av1", "aac", "opus", "mp3")
     known = {name: name in av.codecs_available for name in codecs}
     print("codecs: " + ", ".join(f"{name} {'yes' if yes else 'NO'}" for name, yes in known.items()))
@@ -54,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
         try:
             print(f"module {handle}: {find_module(handle)}")
         except ModuleUnavailableError:
-            print(f"module {handle}: not found, and no network to fetch it from")
+            print(f"module {handle}: not found, and it cannot be downloaded")
     _describe_pretrained()
     if options.model:
         _describe(options.model)
@@ -62,23 +64,23 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _describe_pretrained() -> None:
-    """Print the model that `avel infer` uses when none is named."""
+    """Prints the model that `avel infer` uses by default."""
     from avel_tf.export.exported_model import ExportedModel
     from avel_tf.export.manifest import ModelError
     from avel_tf.pretrained import describe, find_pretrained
 
     try:
         model = find_pretrained()
-        print(f"shipped model: {model}")
+        print(f"pretrained model: {model}")
         print(*describe(model), sep="\n")
         if differences := ExportedModel(model).mismatches():
             print(f"  files DO NOT MATCH the manifest: {'; '.join(differences)}")
     except ModelError as error:
-        print(f"shipped model: {error}")
+        print(f"pretrained model: {error}")
 
 
 def _describe(folder: Path) -> None:
-    """Print a model's manifest and what its graph can reach, without running it."""
+    """Prints the manifest of a model and the unsafe operations of its graph, without running it."""
     from avel_tf.export.exported_model import ExportedModel
     from avel_tf.export.inspect import inspect_ops
 
@@ -86,7 +88,7 @@ def _describe(folder: Path) -> None:
     folder, manifest = model.folder, model.manifest
     differences = model.mismatches()
     print(f"model {model.name}: {manifest.get('model')}")
-    print(f"  classes: {', '.join(map(str, manifest.get('labels') or ['not named']))}")
+    print(f"  classes: {', '.join(map(str, manifest.get('labels') or ['none']))}")
     recipe = manifest.get("recipe")
     for name in ("visual", "audio"):
         print(f"  {name}: {recipe.get(name) if isinstance(recipe, dict) else 'no recipe'}")
@@ -94,16 +96,17 @@ def _describe(folder: Path) -> None:
     if differences:
         print(f"  files DO NOT MATCH the manifest: {'; '.join(differences)}")
     else:
-        print("  graph and weights match the manifest, and so do labels, configuration and recipe")
+        print("  graph, weights, labels, configuration and recipe match the manifest")
     uses = inspect_ops(folder)
     for use in uses:
         times = f", {use.count} times" if use.count > 1 else ""
-        print(f"  REACHES {use.reach}: {use.op} in {use.where}{times}")
+        print(f"  UNSAFE, accesses {use.reach}: {use.op} in {use.where}{times}")
     if not uses:
-        print("  graph: no op touches files, processes, the network or foreign libraries")
+        print("  graph: no operation accesses files, processes, the network or other libraries")
     if uses:
         raise ValueError(
-            f"The graph of {folder} does more than compute. Use it only if you trust who made it."
+            f"The graph of {folder} has unsafe operations, listed above. Use the model only "
+            "if you trust its author."
         )
     if differences:
         raise ValueError(f"{folder} was changed after its export.")

@@ -19,8 +19,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model", type=input_folder, metavar="RUN|SAVED_MODEL", help="a run or an exported model"
     )
-    parser.add_argument("data", type=Path, metavar="DATA|FEATURES")
-    parser.add_argument("--split", default="test", help="train, validation or test (default)")
+    parser.add_argument(
+        "data", type=Path, metavar="DATA|FEATURES", help="a data set, or features from avel extract"
+    )
+    parser.add_argument(
+        "--split", metavar="SPLIT", default="test", help="train, validation or test (default)"
+    )
     parser.add_argument(
         "--against",
         type=input_folder,

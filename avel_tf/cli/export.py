@@ -13,7 +13,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "run_folder", type=input_folder, metavar="RUN", help="a run that avel train wrote"
     )
-    parser.add_argument("--out", type=output_folder, required=True, metavar="saved_models/NAME")
+    parser.add_argument(
+        "--out",
+        type=output_folder,
+        required=True,
+        metavar="MODEL",
+        help="folder of the model; each export adds a version, as in saved_models/NAME/1",
+    )
 
 
 def run(options: argparse.Namespace) -> int:

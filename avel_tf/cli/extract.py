@@ -1,4 +1,4 @@
-"""avel extract: mp4 files to features."""
+"""avel extract: extract features from the videos of a data set."""
 
 from __future__ import annotations
 
@@ -15,13 +15,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "data", type=Path, metavar="DATA", help="a data set (docs/reference/datasets.md)"
     )
-    parser.add_argument("--out", type=output_folder, required=True, metavar="FEATURES")
+    parser.add_argument(
+        "--out",
+        type=output_folder,
+        required=True,
+        metavar="FEATURES",
+        help="folder of the feature store",
+    )
     add_engine_argument(parser)
     add_config_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Embed every video of a data set."""
+    """Extract the features of every video; returns 2 if some are skipped or partial."""
     with Progress("embedding", "videos") as progress:
         store = avel_tf.extract(options.data, options.out, config_of(options), progress=progress)
     counts = ", ".join(f"{store.count(split)} {split}" for split in store.manifest["splits"])
@@ -30,5 +36,5 @@ def run(options: argparse.Namespace) -> int:
         f"audio {store.recipe.audio.module}"
     )
     for each in store.skipped:
-        print(f"left out: {each['video']}: {each['reason']}")
+        print(f"skipped: {each['video']}: {each['reason']}")
     return 2 if store.skipped or store.manifest["remarks"] else 0

@@ -23,15 +23,15 @@ INTERRUPTED = 130
 
 # Each command is the module of that name in avel_tf.cli.
 COMMANDS = {
-    "demo": "offline: make clips, audit, train, evaluate, export, infer, report",
-    "audit": "look for what is wrong with a data set",
-    "extract": "mp4 files to features",
-    "train": "mp4 files or features to a trained model",
-    "evaluate": "measure a model on a split",
-    "export": "a trained model to one SavedModel",
-    "infer": "label every second of files and folders",
-    "report": "results or a training run as a page to look at",
-    "doctor": "what this machine and a model can do",
+    "demo": "run the whole pipeline offline on synthetic clips",
+    "audit": "find defects of a data set",
+    "extract": "extract features from videos",
+    "train": "train a localizer on videos or features",
+    "evaluate": "evaluate a model on a split",
+    "export": "export a training run as a SavedModel",
+    "infer": "label every second of videos",
+    "report": "write an HTML page of results or of a training run",
+    "doctor": "show versions, engines and codecs, and check a model",
 }
 
 
@@ -42,10 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The command line without the program's name; `None` takes this process's.
 
     Returns:
-        0 all good; 1 usage, configuration, or nothing could be done; 2 finished, but some files
-        are partial or quarantined; 130 interrupted.
+        0 success; 1 usage or configuration error, or nothing could be done; 2 finished, but some
+        files are partial or quarantined; 130 interrupted.
     """
-    # TensorFlow's start-up messages are about GPUs that are not there.
+    # TensorFlow's start-up messages report missing GPUs.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     chosen = next((each for each in arguments if not each.startswith("-")), None)
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(
         level=logging.DEBUG if options.verbose else logging.WARNING, format="%(message)s"
     )
-    # What a user can mend is said in a sentence; anything else is a bug and keeps its traceback.
+    # Errors that users can act on are printed as a sentence; others are bugs and keep a traceback.
     from avel_tf.cli.common import user_errors
 
     try:
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("Interrupted.", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has gone; Python would complain again when it flushes at exit.
+        # The reader of standard output has closed it. Python must not fail again when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except user_errors() as error:
@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _sentence(error: Exception) -> str:
-    """The message of an error, without the number that the operating system gives it."""
+    """Message of an error; an `OSError` without its errno."""
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         from avel_tf.utils.text import printable
 
@@ -93,12 +93,12 @@ def _sentence(error: Exception) -> str:
 
 @contextlib.contextmanager
 def _sigterm_interrupts() -> Iterator[None]:
-    """Within, SIGTERM does what Ctrl-C does.
+    """Makes SIGTERM interrupt the command, as Ctrl-C does.
 
-    It is how a cluster takes a machine back, and no fault of the file in hand; a process that
-    ended by it unheard would look as if that file had killed it.
+    Clusters send it to reclaim a machine. If it ended the process directly, the next run would
+    assume that the current file had crashed it.
     """
-    # Python takes signals in the main thread only. Who ignores it, or has a handler, means it so.
+    # Python handles signals in the main thread only. A handler that is already set is kept.
     ours = (
         threading.current_thread() is threading.main_thread()
         and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
@@ -117,13 +117,13 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _parser(chosen: str | None) -> argparse.ArgumentParser:
-    """The command line; only the chosen command's own options are loaded."""
+    """Builds the parser; only the module of the chosen command is imported."""
     parser = argparse.ArgumentParser(
         prog="avel",
-        description="Audio-visual event localization: which event is both heard and seen, for "
-        "every second of a video.",
-        epilog="Exit status: 0 all good; 1 usage, configuration, or nothing could be done; 2 "
-        "finished, but some files are partial or quarantined; 130 interrupted.",
+        description="Audio-visual event localization: labels every second of a video with the "
+        "event that is both audible and visible.",
+        epilog="Exit status: 0 success; 1 usage or configuration error, or nothing could be done; "
+        "2 finished, but some files are partial or quarantined; 130 interrupted.",
     )
     parser.add_argument("--version", action="version", version=f"avel-tf {__version__}")
     commands = parser.add_subparsers(
@@ -131,11 +131,22 @@ def _parser(chosen: str | None) -> argparse.ArgumentParser:
     )
     for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=f"avel {name}: {summary}.")
-        command.add_argument(
-            "--verbose", action="store_true", help="say more, and show where an error came from"
-        )
         if name == chosen:
-            module = importlib.import_module(f"avel_tf.cli.{name}")
-            module.add_arguments(command)
-            command.set_defaults(run=module.run)
+            _add_arguments(command, name)
     return parser
+
+
+def command_parser(name: str) -> CommandParser:
+    """Builds the parser of one command alone."""
+    parser = CommandParser(prog=f"avel {name}")
+    _add_arguments(parser, name)
+    return parser
+
+
+def _add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
+    parser.add_argument(
+        "--verbose", action="store_true", help="print more, and a traceback with errors"
+    )
+    module = importlib.import_module(f"avel_tf.cli.{name}")
+    module.add_arguments(parser)
+    parser.set_defaults(run=module.run)

@@ -1,4 +1,4 @@
-"""The command line of one command: file names that look like options, and options spelt wrong."""
+"""Argument parser that accepts file names beginning with a dash and suggests options."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any
 
 
 class CommandParser(argparse.ArgumentParser):
-    """An argument parser for file names of any kind.
+    """Argument parser of one command.
 
-    A word that begins with a dash is a file where it is no option and such a file exists, or where
-    it ends as a video does: identifiers of YouTube may begin with a dash, and a shell's `*` hands
-    out names as they are. A word that is neither is refused with the option that it is most like,
-    before anything is said about options that are missing.
+    A word that begins with a dash and is no option is a file name if such a file exists or if it
+    has the ending of a video: YouTube identifiers may begin with a dash, and shells expand `*` to
+    bare names. Any other such word is an error, which suggests the most similar option and is
+    reported before missing options.
     """
 
     def _parse_optional(self, arg_string: str) -> Any:
-        # The one place where argparse decides between options and other words; it has no public
-        # way to ask for it. None means: no option.
+        # argparse distinguishes options from other words here; there is no public method. None:
+        # not an option.
         if self._is_file(arg_string):
             return None
         found: Any = super()._parse_optional(arg_string)
-        # Python 3.12 gives a list of readings, 3.11 a single one; the first entry is the option.
+        # A list of interpretations in Python 3.12, one in 3.11; its first entry is the option.
         reading = found[0] if isinstance(found, list) else found
         if reading is not None and reading[0] is None:
             from avel_tf.utils.text import did_you_mean

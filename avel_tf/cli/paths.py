@@ -1,4 +1,4 @@
-"""Types of the arguments that name files and folders, which check them before any work is done."""
+"""Argument types of files and folders, which are checked before any work is done."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 
 
 def output_folder(text: str) -> Path:
-    """A folder to write to, which may be missing yet."""
+    """A folder to write to, which need not exist."""
     _refuse_empty(text, "a folder")
     path = Path(text)
     if os.path.lexists(path) and not os.path.exists(path):
-        raise ArgumentTypeError(f"{text} is a link to nothing; expected a folder, or a new name.")
+        raise ArgumentTypeError(f"{text} is a broken link; expected a folder, or a new name.")
     if os.path.exists(path) and not os.path.isdir(path):
         raise ArgumentTypeError(f"{text} is a file; expected a folder, or a new name for one.")
     _check_writable(text, path)
@@ -20,7 +20,7 @@ def output_folder(text: str) -> Path:
 
 
 def output_file(text: str) -> Path:
-    """A file to write, which may be missing yet."""
+    """A file to write, which need not exist."""
     _refuse_empty(text, "a file")
     path = Path(text)
     if os.path.isdir(path) or text.endswith(os.sep):
@@ -32,7 +32,7 @@ def output_file(text: str) -> Path:
 
 
 def input_folder(text: str) -> Path:
-    """A folder to read, which must be there."""
+    """A folder to read, which must exist."""
     _refuse_empty(text, "a folder")
     path = Path(text)
     if os.path.isdir(path):
@@ -52,13 +52,13 @@ def _refuse_empty(text: str, expected: str) -> None:
 
 
 def _check_writable(text: str, path: Path) -> None:
-    """Refuses what cannot be made, because of what is there already."""
+    """Refuses a path that cannot be created or written."""
     there = Path(os.path.abspath(path))
     while not os.path.lexists(there):
         there = there.parent
     if not os.path.isdir(there):
-        raise ArgumentTypeError(f"{text} cannot be made, because {there} is a file.")
+        raise ArgumentTypeError(f"{text} cannot be created, because {there} is a file.")
     if not os.access(there, os.W_OK | os.X_OK, effective_ids=True):
         raise ArgumentTypeError(
-            f"{text} cannot be written, because you may not write to the folder {there}."
+            f"{text} cannot be written: no permission to write to the folder {there}."
         )

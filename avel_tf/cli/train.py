@@ -15,7 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "data", type=Path, metavar="DATA|FEATURES", help="a data set, or features from avel extract"
     )
-    parser.add_argument("--out", type=output_folder, required=True, metavar="RUN")
+    parser.add_argument(
+        "--out", type=output_folder, required=True, metavar="RUN", help="folder of the run"
+    )
     parser.add_argument(
         "--model",
         action=SetOption,

@@ -66,9 +66,9 @@ def test_a_wrong_command_line_is_one(words, capsys):
 
 
 WRONG_SETTINGS = {
-    "training.epohcs=3": "Did you mean training.epochs?",
-    "training.epochs=many": "training.epochs must be a whole number. Received: 'many'",
-    "modle.name=avel": "Did you mean model?",
+    "training.epohcs=3": "Unknown setting training.epohcs. Did you mean 'epochs'?",
+    "training.epochs=many": "training.epochs must be a whole number",
+    "modle.name=avel": "Did you mean 'model'?",
 }
 
 

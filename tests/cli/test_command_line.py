@@ -100,8 +100,8 @@ OUTPUT_FOLDERS = {
     ("out", "why"),
     [
         ("file", "file is a file; expected a folder"),
-        ("file/sub", "file/sub cannot be made, because .*file is a file"),
-        ("link", "link is a link to nothing"),
+        ("file/sub", "file/sub cannot be created, because .*file is a file"),
+        ("link", "link is a broken link"),
         ("", "expected the name of a folder; received ''"),
     ],
 )
@@ -116,7 +116,7 @@ def test_results_need_a_folder(command: str, out: str, why: str, capsys) -> None
     [
         (("audit", "data", "--out", "folder"), "folder is a folder; expected the name of a file"),
         (("audit", "data", "--out", "new/"), "new/ is a folder; expected the name of a file"),
-        (("audit", "data", "--out", "file/a.html"), "file/a.html cannot be made"),
+        (("audit", "data", "--out", "file/a.html"), "file/a.html cannot be created"),
         (("report", "file"), "file is a file; expected a folder"),
         (("report", "foldre"), "no folder foldre. The nearest name there is 'folder'"),
         (("report", "folder", "--beside", "none"), "there is no folder none"),
@@ -136,7 +136,7 @@ def test_a_folder_that_may_not_be_written() -> None:
     for kind, name in ((kinds.output_folder, "folder/new"), (kinds.output_file, "folder/a.html")):
         with (
             not_as_root(),
-            pytest.raises(argparse.ArgumentTypeError, match="may not write to the folder"),
+            pytest.raises(argparse.ArgumentTypeError, match="no permission to write to the folder"),
         ):
             kind(name)
 
@@ -166,3 +166,17 @@ def test_every_folder_to_write_is_checked() -> None:
         for action in parser._actions:
             if "--out" in action.option_strings:
                 assert action.type in (kinds.output_folder, kinds.output_file), name
+
+
+def test_the_reference_page_is_the_generated_one() -> None:
+    from avel_tf.cli.reference import reference
+
+    page = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
+    assert page.read_text("utf-8") == reference(), f"run python -m avel_tf.cli.reference > {page}"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_argument_has_a_help_text(name: str) -> None:
+    from avel_tf.cli.main import command_parser
+
+    assert all(action.help for action in command_parser(name)._actions)

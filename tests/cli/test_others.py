@@ -42,7 +42,7 @@ def test_extract_tells_what_was_left_out_and_exits_two(clips, tmp_path, capsys):
     first = (data / "annotations.csv").read_text().splitlines()[1].split(",")[0]
     (data / first).write_bytes(b"")
     assert main(["extract", str(data), "--out", str(tmp_path / "features"), *COMPACT]) == 2
-    assert f"left out: {first}: Cannot read" in capsys.readouterr().out
+    assert f"skipped: {first}: Cannot read" in capsys.readouterr().out
 
 
 def test_extract_of_nothing_readable_is_one(clips, tmp_path, capsys):
@@ -207,7 +207,7 @@ def test_doctor_knows_the_model_and_whether_it_is_whole(exported, tmp_path, caps
     shown = capsys.readouterr().out
     for piece in ("tensorflow 2.", "h264 yes", "aac yes", "not found", "model tiny/1", "Bark"):
         assert piece in shown
-    assert "'module': 'compact'" in shown and "graph and weights match" in shown
+    assert "'module': 'compact'" in shown and "recipe match the manifest" in shown
 
     copy = tmp_path / "copy" / "1"
     shutil.copytree(exported, copy)

@@ -130,7 +130,7 @@ def test_weak_supervision_is_measured_by_the_second_all_the_same(store, tmp_path
 
 def test_a_supervision_that_is_none(store, tmp_path, capsys):
     assert main(words(store.folder, tmp_path / "run", "--supervision", "week")) == 1
-    assert "one of full, weak. Did you mean weak? Received: 'week'" in capsys.readouterr().err
+    assert "one of full, weak. Received: 'week'. Did you mean 'weak'?" in capsys.readouterr().err
 
 
 def test_a_folder_of_something_else_is_left_alone(store, tmp_path, capsys):

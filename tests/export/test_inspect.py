@@ -244,7 +244,7 @@ def test_doctor_says_what_a_model_is(model, capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(tf.saved_model, "load", load)
     assert main(["doctor", "--model", str(model)]) == 0
     said = capsys.readouterr().out
-    assert "graph and weights match the manifest" in said and "graph: no op touches files" in said
+    assert "recipe match the manifest" in said and "graph: no operation accesses files" in said
     (model / "assets" / "labels.txt").write_text("Cat\nDog\n")
     assert main(["doctor", "--model", str(model)]) == 1
     said = capsys.readouterr()
@@ -253,7 +253,7 @@ def test_doctor_says_what_a_model_is(model, capsys, tmp_path, monkeypatch):
     shutil.copy(evil / "saved_model.pb", model / "saved_model.pb")
     assert main(["doctor", "--model", str(model)]) == 1
     said = capsys.readouterr()
-    assert "REACHES processes and code: EagerPyFunc in " in said.out
+    assert "UNSAFE, accesses processes and code: EagerPyFunc in " in said.out
     assert "Use it only if you trust who made it" in said.err
 
 

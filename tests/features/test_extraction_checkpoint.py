@@ -273,7 +273,7 @@ def test_a_file_that_kills_the_process_is_left_out(clips, tmp_path):
         run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
         ends.append(run.returncode)
     assert ends == [-signal.SIGKILL, -signal.SIGKILL, 2], run.stderr
-    assert run.stdout.count("left out: ") == 1 and "the run died twice" in run.stdout
+    assert run.stdout.count("skipped: ") == 1 and "the run died twice" in run.stdout
 
 
 @pytest.mark.slow
