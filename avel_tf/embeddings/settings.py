@@ -20,7 +20,8 @@ class VisualSettings(Settings, section="embeddings.visual"):
 
     module: str = Field(
         default=RESNET_V2_152,
-        description="A TF-Hub or Kaggle handle, the path of a SavedModel, or `compact`.",
+        description="A TF-Hub or Kaggle handle, the path of a SavedModel, `compact` or "
+        "`efficientnet-lite2`.",
     )
     frames_per_second: int = Field(
         default=2,

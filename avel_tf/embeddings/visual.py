@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
+import keras
 import tensorflow as tf
 
-from avel_tf.embeddings import compact
+from avel_tf.embeddings import compact, efficientnet_lite2
 from avel_tf.embeddings.hub_module import load_module, sha256_of_folder
 from avel_tf.embeddings.settings import COMPACT, VisualSettings
 from avel_tf.utils.text import did_you_mean
@@ -97,6 +99,11 @@ def find_map(module: Any, name: str, size: int, endpoint: str | None = None) -> 
     return EndpointMap(module, endpoint)
 
 
+# Backbones that need no module: the size of their images, and the network.
+BUILT_IN: dict[str, tuple[int, Callable[..., keras.Model]]] = {
+    COMPACT: (compact.VISUAL_SIZE, compact.visual_backbone),
+    efficientnet_lite2.NAME: (efficientnet_lite2.SIZE, efficientnet_lite2.backbone),
+}
 # The size of ResNet's and most other ImageNet modules, for signatures that leave it open.
 DEFAULT_SIZE = 224
 
@@ -165,8 +172,8 @@ def load_visual(module: str | VisualSettings = COMPACT) -> VisualEmbedding:
     """Load a visual embedding and check that it keeps the module contract.
 
     Args:
-        module: A TF-Hub or Kaggle handle, the path of a SavedModel, `compact`, or settings that
-            hold one.
+        module: A TF-Hub or Kaggle handle, the path of a SavedModel, `compact`,
+            `efficientnet-lite2`, or settings that hold one.
 
     Returns:
         A callable: uint8 [N, H, W, 3] -> float32 [N, Dv]. With `maps` in the settings, Dv is
@@ -181,25 +188,8 @@ def load_visual(module: str | VisualSettings = COMPACT) -> VisualEmbedding:
         TensorShape([5, 768])
     """
     settings = VisualSettings(module=module) if isinstance(module, str) else module
-    if settings.module == COMPACT:
-        if settings.size not in (None, compact.VISUAL_SIZE):
-            raise ValueError(
-                f"The compact visual backbone sees {compact.VISUAL_SIZE} x {compact.VISUAL_SIZE} "
-                f"pixels. Received: embeddings.visual.size={settings.size}"
-            )
-        if settings.endpoint is not None:
-            raise ValueError(
-                "The compact visual backbone has one map and no end points to choose from. "
-                f"Received: embeddings.visual.endpoint={settings.endpoint!r}"
-            )
-        model = compact.visual_backbone(maps=settings.maps)
-        return VisualEmbedding(
-            model,
-            module_name=compact.NAME,
-            sha256=compact.sha256_of(model),
-            size=compact.VISUAL_SIZE,
-            shape=model.output_shape[1:],
-        )
+    if settings.module in BUILT_IN:
+        return _load_built_in(settings)
     loaded, folder = load_module(settings.module)
     size = _module_size(loaded) or settings.size or DEFAULT_SIZE
     if settings.size not in (None, size):
@@ -216,6 +206,28 @@ def load_visual(module: str | VisualSettings = COMPACT) -> VisualEmbedding:
         size=size,
         shape=_checked_shape(loaded, settings.module, size, rank=4 if settings.maps else 2),
         endpoint=loaded.endpoint if settings.maps else None,
+    )
+
+
+def _load_built_in(settings: VisualSettings) -> VisualEmbedding:
+    size, network = BUILT_IN[settings.module]
+    if settings.size not in (None, size):
+        raise ValueError(
+            f"The visual backbone {settings.module} takes images of {size} x {size} pixels. "
+            f"Received: embeddings.visual.size={settings.size}"
+        )
+    if settings.endpoint is not None:
+        raise ValueError(
+            f"The visual backbone {settings.module} has one map and no end points to choose from. "
+            f"Received: embeddings.visual.endpoint={settings.endpoint!r}"
+        )
+    model = network(maps=settings.maps)
+    return VisualEmbedding(
+        model,
+        module_name=settings.module,
+        sha256=compact.sha256_of(model),
+        size=size,
+        shape=model.output_shape[1:],
     )
 
 
