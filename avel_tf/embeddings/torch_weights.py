@@ -132,7 +132,7 @@ def _load(file: io.BytesIO) -> Any:
         if opcode.name not in OPCODES:
             raise ValueError(f"the opcode {opcode.name} is not used by state dictionaries")
         # The unpickler allocates a table as long as the largest index.
-        if "PUT" in opcode.name and argument > file.tell():
+        if "PUT" in opcode.name and int(argument or 0) > file.tell():
             raise ValueError(f"an object has the number {argument}")
     file.seek(start)
     return _Unpickler(file).load()
