@@ -1,4 +1,4 @@
-"""From labelled seconds to events: consecutive seconds of one class become one event."""
+"""Events, and the conversion of labelled segments to events."""
 
 from __future__ import annotations
 
@@ -9,27 +9,26 @@ import numpy as np
 
 from avel_tf.events.labels import Labels
 
-# Times leave the program in milliseconds (a WebVTT cue has nothing finer), so nothing that is
-# shorter can be written down.
+# Times are written in milliseconds, the resolution of a WebVTT cue, so no span may be shorter.
 TIME_DECIMALS = 3
 SHORTEST_SPAN_S = 0.001
 
-# The softmax of a float32 model may end a rounding error above one.
+# The softmax of a float32 model may exceed one by a rounding error.
 SCORE_ROUNDING_ERROR = 1e-4
 
 
 @dataclass(frozen=True)
 class Event:
-    """One event that is both heard and seen, from a start to an end.
+    """An event that is both audible and visible, from a start to an end.
 
     Args:
-        label: Name of the class; never the background.
-        start: First moment in seconds from the beginning of the video.
-        end: First moment after the event, in seconds; later than `start`.
-        score: How sure the model is, in [0, 1].
+        label: Name of the class, not background.
+        start: Start in seconds from the beginning of the video.
+        end: End in seconds, exclusive; at least 1 ms after `start`.
+        score: Confidence of the model, in [0, 1].
 
     Raises:
-        ValueError: If a number is not finite or lies outside of its range.
+        ValueError: A number is not finite or out of range.
     """
 
     label: str
@@ -42,40 +41,40 @@ class Event:
 
 
 def check_span(what: str, start: float, end: float, score: float) -> None:
-    """Refuse a stretch of time that could not be written down and read back.
+    """Check that a span of time can be written to a file and read back.
 
     Args:
-        what: The thing that has the stretch, as the error shall call it.
-        start: Its first moment, s.
-        end: The first moment after it, s.
-        score: Its score.
+        what: Name of the span in the message.
+        start: Start, s.
+        end: End, s.
+        score: Score of the span.
 
     Raises:
-        ValueError: If a number is not finite or lies outside of its range.
+        ValueError: A number is not finite or out of range.
     """
     if not all(math.isfinite(value) for value in (start, end, score)):
         raise ValueError(
             f"Start, end and score of {what} must be finite numbers. "
             f"Received: start={start!r}, end={end!r}, score={score!r}. "
-            "A score that is not a number usually comes from a model whose training diverged."
+            "A score of NaN usually comes from a model whose training diverged."
         )
     if start < 0 or round(float(end), TIME_DECIMALS) <= round(float(start), TIME_DECIMALS):
         raise ValueError(
-            f"The end of {what} must come at least {SHORTEST_SPAN_S} s after its start, and the "
+            f"The end of {what} must be at least {SHORTEST_SPAN_S} s after its start, and the "
             f"start must not be negative. Received: start={start!r}, end={end!r}."
         )
     if not 0.0 <= score <= 1.0:
         raise ValueError(
-            f"The score of {what} must lie in [0, 1], as a probability does. Received: {score!r}."
+            f"The score of {what} must be a probability in [0, 1]. Received: {score!r}."
         )
 
 
 def second_spans(count: int, duration: float | None = None) -> list[tuple[float, float]]:
-    """Start and end of each second of a video, the last one cut at the video's end.
+    """Start and end of each segment of a video; the last one ends with the video.
 
     Args:
-        count: Number of seconds, T.
-        duration: Length of the video in seconds when it is known.
+        count: Number of segments, T.
+        duration: Length of the video in seconds, if known.
 
     Returns:
         T pairs (start, end) in seconds.
@@ -99,28 +98,25 @@ def seconds_to_events(
     *,
     duration: float | None = None,
 ) -> tuple[Event, ...]:
-    """Join consecutive seconds of one class into events.
+    """Join consecutive segments of one class into events.
 
-    The score of an event is the mean of the scores of its seconds. The mean does not depend on
-    how long the event is, as a product would, nor on one second alone, as the smallest or the
-    largest would; and where the seconds' scores are calibrated probabilities it is the share of
-    the event's seconds that is expected to be right.
+    The score of an event is the mean score of its segments. Unlike a product, the mean does not
+    depend on the length of the event, and unlike the minimum or the maximum not on one segment
+    alone. If the scores are calibrated, it is the expected share of correct segments.
 
     Args:
-        label_index: Class of each second, int `[T]`, the background being `labels.background`.
+        label_index: Class of each segment, int `[T]`; background is `labels.background`.
         score: Probability of that class, float `[T]`, in [0, 1].
         labels: The class vocabulary.
-        valid: Which seconds could be decoded, bool `[T]`; all when None. A second that could not
-            be decoded belongs to no event, and ends the one before it: nobody knows whether the
-            event went on.
-        duration: Length of the video in seconds, at which the last second is cut.
+        valid: Mask of the decoded segments, bool `[T]`; all when None. A segment that is not
+            valid belongs to no event and ends the one before it.
+        duration: Length of the video in seconds, at which the last segment ends.
 
     Returns:
-        The events in the order of time.
+        The events in order of time.
 
     Raises:
-        ValueError: If the shapes differ, an index is not one of the vocabulary, or a score is no
-            probability.
+        ValueError: The shapes differ, an index is out of range, or a score is not a probability.
 
     Example:
         >>> seconds_to_events(np.array([0, 0, 1]), np.array([0.9, 0.7, 0.8]), Labels(["Bark"]))
@@ -142,15 +138,15 @@ def seconds_to_events(
 
 
 def runs(label_index: np.ndarray, valid: np.ndarray, background: int) -> list[tuple[int, int]]:
-    """First and last second of every unbroken stretch of one event class.
+    """First and last segment of every run of one event class.
 
     Args:
-        label_index: Class of each second, int `[T]`.
-        valid: Which seconds count, bool `[T]`.
-        background: The index that is no event.
+        label_index: Class of each segment, int `[T]`.
+        valid: Mask of the segments that count, bool `[T]`.
+        background: Index of background.
 
     Returns:
-        Pairs (first, last) of seconds, both inside the stretch, in the order of time.
+        Pairs (first, last) of segments, both inclusive, in order of time.
     """
     nothing = -1
     active = np.where(valid & (label_index != background), label_index, nothing)  # [T]
@@ -167,31 +163,30 @@ def runs(label_index: np.ndarray, valid: np.ndarray, background: int) -> list[tu
 def checked_seconds(
     label_index: np.ndarray, score: np.ndarray, labels: Labels, valid: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The three per-second arrays of one video, with one length and sensible contents.
+    """Check the arrays of one video and convert them to common types.
 
     Args:
-        label_index: Class of each second, int `[T]`.
-        score: Score of each second, float `[T]`.
+        label_index: Class of each segment, int `[T]`.
+        score: Score of each segment, float `[T]`.
         labels: The class vocabulary.
-        valid: Which seconds could be decoded, bool `[T]`; all when None.
+        valid: Mask of the decoded segments, bool `[T]`; all when None.
 
     Returns:
         `label_index` int64 `[T]`, `score` float64 `[T]`, `valid` bool `[T]`.
 
     Raises:
-        ValueError: If the shapes differ, an index is not one of the vocabulary, or a score is no
-            probability.
+        ValueError: The shapes differ, an index is out of range, or a score is not a probability.
     """
     label_index, score = np.asarray(label_index), np.asarray(score, np.float64)
     valid = np.ones(label_index.shape, bool) if valid is None else np.asarray(valid, bool)
     if label_index.ndim != 1 or not label_index.shape == score.shape == valid.shape:
         raise ValueError(
-            "label_index, score and valid must each hold one value per second, [T]. Received: "
+            "label_index, score and valid must each hold one value per segment, [T]. Received: "
             f"shapes {label_index.shape}, {score.shape} and {valid.shape}."
         )
     if label_index.size and not np.issubdtype(label_index.dtype, np.integer):
         raise ValueError(
-            f"label_index must hold whole numbers. Received: dtype={label_index.dtype}; take the "
+            f"label_index must hold integers. Received: dtype={label_index.dtype}; take the "
             "argmax of the probabilities first."
         )
     outside = label_index[(label_index < 0) | (label_index > labels.background)]
@@ -200,11 +195,11 @@ def checked_seconds(
             f"label_index must lie in 0 ... {labels.background} ({len(labels)} classes, then the "
             f"background). Received: {int(outside[0])}; was the model trained with other labels?"
         )
-    # Here and not only in Event: a mean would hide one wrong score among right ones.
+    # Checked here as well as in Event, because a mean hides one wrong score among others.
     wrong = score[valid & ~((score >= 0) & (score <= 1 + SCORE_ROUNDING_ERROR))]
     if wrong.size:
         raise ValueError(
-            f"Scores must be probabilities in [0, 1]. Received: {wrong[0]}; a score that is not a "
-            "number usually comes from a model whose training diverged."
+            f"Scores must be probabilities in [0, 1]. Received: {wrong[0]}. A score of NaN usually "
+            "comes from a model whose training diverged."
         )
     return label_index.astype(np.int64), np.minimum(score, 1.0), valid

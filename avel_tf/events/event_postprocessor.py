@@ -1,4 +1,4 @@
-"""From the scores of seconds to events, by thresholds that were fitted on a validation split."""
+"""Postprocessing of segment scores into events, with thresholds fitted on validation."""
 
 from __future__ import annotations
 
@@ -15,27 +15,26 @@ from avel_tf.events.segment_scores import Scores, SegmentScores
 class EventPostprocessor:
     """Postprocessing of segment scores into events; by default, runs of equal argmax.
 
-    A second speaks for its best event class with the strength p(class) / (p(class) +
-    p(background)). At 0.5 class and background are equally probable, so with the default settings
-    events are exactly those of `seconds_to_events`. A model of several labels has a
-    sequence of its own for each class, in which the strength compares the odds of the class with
-    those of its threshold (0.5: the threshold), so events of different classes may overlap. The
-    steps, in this order:
+    The strength of a segment's best event class is p(class) / (p(class) + p(background)). At 0.5
+    class and background are equally probable, so with the default settings the events are those of
+    `seconds_to_events`. A multi-label model has one sequence per class, in which the strength
+    compares the odds of the class with the odds of its threshold (0.5 is the threshold), so events
+    of different classes may overlap. The steps, in this order:
 
-    1. Hysteresis: neighbouring seconds of one class whose strength reaches `sustain_threshold` are
-       a stretch; it is kept if one of them reaches `onset_threshold`.
-    2. Gaps: two stretches of one class with at most `fill_gap_seconds` between them are one event;
-       whatever was found in between is not. A second that could not be decoded is never bridged.
-    3. Length: what is shorter than `min_seconds` is dropped.
+    1. Hysteresis: a run of segments of one class whose strength reaches `sustain_threshold` is
+       kept if one of them reaches `onset_threshold`.
+    2. Gaps: two runs of one class with at most `fill_gap_seconds` between them become one event,
+       which replaces any run between them. A segment that is not valid is never bridged.
+    3. Length: events shorter than `min_seconds` are dropped.
 
     Args:
-        onset_threshold: Strength that one second of an event must reach, in (0, 1).
-        sustain_threshold: Strength that all of them must reach; at most `onset_threshold`.
+        onset_threshold: Strength that one segment of an event must reach, in (0, 1).
+        sustain_threshold: Strength that all segments must reach; at most `onset_threshold`.
         fill_gap_seconds: Longest gap that is bridged, s.
         min_seconds: Length of the shortest event, s.
 
     Raises:
-        ValueError: If a setting lies outside of its range.
+        ValueError: A setting is out of range.
 
     Example:
         >>> EventPostprocessor(min_seconds=2).decode(scores, labels)
@@ -74,18 +73,18 @@ class EventPostprocessor:
         """Find the events of one video.
 
         Args:
-            scores: Its seconds, `[T]`.
+            scores: Its segments, `[T]`.
             labels: The class vocabulary.
-            valid: Which seconds could be decoded, bool `[T]`; all when None.
-            duration: Length of the video in seconds, at which the last second is cut.
+            valid: Mask of the decoded segments, bool `[T]`; all when None.
+            duration: Length of the video in seconds, at which the last segment ends.
 
         Returns:
-            The events in the order of time; the score of one is the mean probability of its class
-            over its seconds, those of a bridged gap left out.
+            The events in order of time. The score of an event is the mean probability of its class
+            over its segments, without those of a bridged gap.
 
         Raises:
-            ValueError: If the shapes differ, an index is not one of the vocabulary, or a score is
-                no probability.
+            ValueError: The shapes differ, an index is out of range, or a score is not a
+                probability.
         """
         events = [
             event
@@ -129,12 +128,12 @@ class EventPostprocessor:
             if place is None:
                 joined.append(stretch)
             else:
-                # What lies in the gap is shorter than the gap, and gives way.
+                # Runs in the gap are shorter than it and are replaced.
                 joined[place:] = [joined[place].joined_with(stretch)]
         return joined
 
     def _joins(self, before: list[_Stretch], stretch: _Stretch, usable: np.ndarray) -> int | None:
-        """The place of the stretch that this one goes on with."""
+        """Index of the run that this one continues, if any."""
         for place in reversed(range(len(before))):
             gap = slice(before[place].last + 1, stretch.first)
             if gap.stop - gap.start > self.fill_gap_seconds:
@@ -146,12 +145,12 @@ class EventPostprocessor:
 
 @dataclass(frozen=True)
 class _Stretch:
-    """Seconds first to last, both inside, of which some may be a bridged gap."""
+    """Segments first to last, both inclusive; some may be a bridged gap."""
 
     label: int
     first: int
     last: int
-    total: float  # of the scores of its own seconds
+    total: float  # sum of the scores, without those of bridged gaps
     gaps: int = 0
 
     def joined_with(self, later: _Stretch) -> _Stretch:

@@ -23,17 +23,17 @@ class Postprocessing:
     """Calibration of logits to probabilities, and their postprocessing into events.
 
     Args:
-        temperature: What logits are divided by before they become probabilities; 1 leaves them. An
-            exported model has it in its graph.
-        events: Which seconds make an event.
-        fitted_on: The split that both were fitted on; None where they are the defaults.
-        clips: How many clips that split has.
-        thresholds: Of a model that gives a second any number of labels (`model.head=multi_label`):
-            the probability from which on a second has each class, `[C]`, in (0, 1). None for a
-            model that gives a second one label, the most probable.
+        temperature: Divisor of the logits before the activation; 1 has no effect. The graph of an
+            exported model applies it already.
+        events: Conversion of segment scores to events.
+        fitted_on: The split that both were fitted on; None for the defaults.
+        clips: Number of clips in that split.
+        thresholds: Smallest probability of each label, `[C]`, in (0, 1), of a model whose segments
+            have any number of labels (`model.head=multi_label`). None for a model whose segments
+            have one label, the most probable.
 
     Raises:
-        ValueError: If the temperature is not positive, or a threshold lies outside of its range.
+        ValueError: The temperature is not positive, or a threshold is out of range.
     """
 
     temperature: float = 1.0
@@ -48,7 +48,7 @@ class Postprocessing:
             wrong = [each for each in self.thresholds if not 0.0 < each < 1.0]
             if wrong:
                 raise ValueError(
-                    f"The threshold of a class must lie in (0, 1). Received: {wrong[0]}."
+                    f"The threshold of a class must be in (0, 1). Received: {wrong[0]}."
                 )
         if not 0.0 < self.temperature < float("inf"):
             raise ValueError(
@@ -56,10 +56,10 @@ class Postprocessing:
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """As `decoder.json` holds it."""
+        """Content of `decoder.json`."""
         content = {"schema": SCHEMA, **dataclasses.asdict(self)}
         if self.thresholds is None:
-            del content["thresholds"]  # as before there were such models
+            del content["thresholds"]  # as in files of versions without multi-label models
         return content
 
     @property
@@ -68,20 +68,20 @@ class Postprocessing:
         return self.thresholds is not None
 
     def scores(self, probabilities: np.ndarray) -> Scores:
-        """Scores that labels and events are made from.
+        """Convert probabilities to scores, the input of labels and events.
 
         Args:
             probabilities: A model's output for one video, float `[T, C+1]`.
 
         Raises:
-            ValueError: If there is not one threshold for each class.
+            ValueError: The number of thresholds is not the number of classes.
         """
         if self.thresholds is None:
             return SegmentScores.from_probabilities(probabilities)
         return MultiLabelScores.from_probabilities(probabilities, self.thresholds)
 
     def save(self, folder: str | Path) -> None:
-        """Write `decoder.json` into a folder, whole or not at all."""
+        """Write `decoder.json` to a folder, atomically."""
         with atomic_text(Path(folder) / FILE) as file:
             file.write(json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n")
 
@@ -93,10 +93,10 @@ class Postprocessing:
             folder: A run, or the `assets/` of an exported model.
 
         Returns:
-            What it holds; the defaults where there is none, as in models of before there was one.
+            Its content; the defaults if the file is missing, as in models of older versions.
 
         Raises:
-            ValueError: If the file is damaged or of a newer schema; the sentence names it.
+            ValueError: The file is damaged or of a newer schema.
         """
         path = Path(folder) / FILE
         if not path.exists():
@@ -108,6 +108,6 @@ class Postprocessing:
             return cls(**{**content, "events": EventPostprocessor(**content["events"])})
         except (OSError, AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise ValueError(
-                f"{path} is no description of how events are decoded "
+                f"{path} is not a valid postprocessing file "
                 f"({type(error).__name__}: {error}). avel train writes it beside the model."
             ) from error

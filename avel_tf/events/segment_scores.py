@@ -9,17 +9,16 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class SegmentScores:
-    """The seconds of one video, each with one label: the best event class or background.
+    """Segments of one video, each with one label: the best event class or background.
 
-    Whatever the number of classes, three numbers of a second decide: its label is the argmax of its
-    probabilities, and whether an event goes on there is a question between the best event class
-    and the background.
+    Three numbers per segment are enough for any number of classes. The label is the argmax of the
+    probabilities, and an event continues depending on the best event class and background alone.
 
     Attributes:
         event_index: The most probable event class, int64 `[T]`, 0 to C-1.
         event_score: Its probability, float64 `[T]`.
         background_score: That of the background, float64 `[T]`.
-        threshold: Share of the two probabilities at which class and background are even, in (0, 1).
+        threshold: Share p(class) / (p(class) + p(background)) at which strength is 0.5, in (0, 1).
     """
 
     event_index: np.ndarray
@@ -29,13 +28,13 @@ class SegmentScores:
 
     @classmethod
     def from_probabilities(cls, probabilities: np.ndarray) -> SegmentScores:
-        """Read them off a model's output.
+        """Convert the output of a model.
 
         Args:
             probabilities: float `[T, C+1]`, background last.
 
         Returns:
-            The scores; probabilities that rounding has lifted above one are one.
+            The scores.
 
         Example:
             >>> SegmentScores.from_probabilities(np.array([[0.7, 0.1, 0.2]])).event_index
@@ -51,10 +50,10 @@ class SegmentScores:
         )
 
     def label_index(self, background: int) -> np.ndarray:
-        """The argmax over all classes: int64 `[T]`; of equals the event, as it has the lower index.
+        """Argmax over all classes: int64 `[T]`. In a tie the event wins, as it has the lower index.
 
         Args:
-            background: The index of the background, C.
+            background: Index of background, C.
         """
         return np.where(self.event_score >= self.background_score, self.event_index, background)
 
@@ -65,7 +64,7 @@ class SegmentScores:
 
     @property
     def label_scores(self) -> None:
-        """No further labels: a second has one."""
+        """None, because a segment has one label."""
         return None
 
     def active(self, classes: int) -> np.ndarray:
@@ -80,23 +79,23 @@ class SegmentScores:
         """Segments with at least this strength against the background: bool `[T]`.
 
         Args:
-            strength: In (0, 1); 0.5 is where the second's label turns into the class.
+            strength: In (0, 1); at 0.5 the label of the segment becomes the class.
         """
-        # Written without a division, so that one half at a threshold of one half is exactly the
-        # argmax, and one half at any threshold exactly that threshold.
+        # Without a division, so that a strength of 0.5 is exactly the argmax at a threshold of
+        # 0.5, and exactly the threshold otherwise.
         class_side = self.event_score * (2 - 2 * self.threshold) * (1 - strength)  # [T]
         return class_side >= self.background_score * (2 * self.threshold) * strength
 
     def tracks(self, strength: float) -> tuple[SegmentScores, ...]:
-        """The sequences in which events are looked for independently: this one."""
+        """Sequences in which events are found independently: this one."""
         return (self,)
 
 
 @dataclass(frozen=True, eq=False)
 class MultiLabelScores:
-    """The seconds of one video, each with any number of labels.
+    """Segments of one video, each with any number of labels.
 
-    A second is labelled with every class whose probability reaches the threshold of the class.
+    A segment has every label whose probability reaches the threshold of its class.
 
     Attributes:
         class_scores: Probability of each event class, float64 `[T, C]`.
@@ -117,20 +116,20 @@ class MultiLabelScores:
     def from_probabilities(
         cls, probabilities: np.ndarray, thresholds: tuple[float, ...] | list[float] | np.ndarray
     ) -> MultiLabelScores:
-        """Read them off a model's output.
+        """Convert the output of a model.
 
         Args:
             probabilities: float `[T, C+1]`, that of no event last.
             thresholds: `[C]`.
 
         Raises:
-            ValueError: If there is not one threshold for each class.
+            ValueError: The number of thresholds is not the number of classes.
         """
         probabilities = np.asarray(probabilities, np.float64)  # [T, C+1]
         thresholds = np.asarray(thresholds, np.float64)  # [C]
         if thresholds.shape != (probabilities.shape[-1] - 1,):
             raise ValueError(
-                "Each class needs a threshold. Received: "
+                "Expected one threshold per class. Received: "
                 f"{thresholds.size} thresholds for {probabilities.shape[-1] - 1} classes."
             )
         return cls(probabilities[:, :-1], probabilities[:, -1], thresholds)
@@ -141,14 +140,14 @@ class MultiLabelScores:
 
     @property
     def label_scores(self) -> np.ndarray:
-        """Probability of each label that a second has, NaN for the other classes: `[T, C]`."""
+        """Probability of each label of a segment, NaN for the other classes: float64 `[T, C]`."""
         return np.where(self.active(), self.class_scores, np.nan)
 
     def label_index(self, background: int) -> np.ndarray:
-        """The most probable label of each second: int64 `[T]`.
+        """The most probable label of each segment: int64 `[T]`.
 
         Args:
-            background: The index for a second without a label, C.
+            background: Index of a segment without a label, C.
         """
         active = self.active()  # [T, C]
         best = np.where(active, self.class_scores, -1.0).argmax(axis=1)  # [T]
@@ -162,11 +161,11 @@ class MultiLabelScores:
         return np.where(active.any(axis=1), best, self.no_event_score)
 
     def tracks(self, strength: float) -> tuple[SegmentScores, ...]:
-        """One sequence for each class that is this strong somewhere, against its own absence.
+        """One sequence, class against its absence, for each class that reaches a strength.
 
         Args:
-            strength: As of `SegmentScores.reaches`: odds of the class over the odds of its
-                threshold, written as a share; 0.5 is the threshold.
+            strength: As of `SegmentScores.reaches`: odds of the class relative to the odds of its
+                threshold, as a share; 0.5 is the threshold.
         """
         everywhere = [
             SegmentScores(

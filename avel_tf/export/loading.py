@@ -7,8 +7,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from avel_tf.engines.engine import LoadedGraphs
-from avel_tf.export.manifest import ModelError
-from avel_tf.export.signatures import SIGNATURES, WITH_VALID
+from avel_tf.export.manifest import SIGNATURES, WITH_VALID, ModelError
 
 
 def load_graphs(folder: Path) -> LoadedGraphs:

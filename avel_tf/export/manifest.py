@@ -16,8 +16,13 @@ _LATER_ASSETS = {"decoder.json"}
 # What else the manifest says, the recipe of the frames above all, stands under this hash of it.
 OWN_HASH = "manifest_sha256"
 
-# What TensorFlow and avel export write at the top of a SavedModel. Anything else there is not
-# covered by a hash, and one name is a trap: a saved_model.cpb is a second graph.
+# Signatures of every exported model. Each has a variant with this suffix that also takes `valid`;
+# models of older versions have no variants.
+SIGNATURES = ("serving_default", "embed", "from_features")
+WITH_VALID = "_with_valid"
+
+# Files that TensorFlow and avel export write at the top of a SavedModel. Other files there have no
+# hash, and one of them would be dangerous: saved_model.cpb is read as a second graph.
 _EXPECTED = {"saved_model.pb", "fingerprint.pb", "variables", "assets", "assets.extra"}
 
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from avel_tf.embeddings.audio import SAMPLE_RATE
 from avel_tf.embeddings.extractor import FeatureExtractor, check_clips
-from avel_tf.export.signatures import WITH_VALID
+from avel_tf.export.manifest import WITH_VALID
 from avel_tf.models import is_multi_label, probabilities_from
 
 

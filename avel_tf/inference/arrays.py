@@ -15,7 +15,9 @@ _LARGEST_SAMPLE = 4.0
 
 def is_clip(item: Any) -> bool:
     """Return True for a pair (frames, waveform) of arrays or tensors."""
-    return isinstance(item, tuple | list) and len(item) == 2 and hasattr(item[0], "shape")
+    if not (isinstance(item, tuple | list) and len(item) == 2):
+        return False
+    return item[1] is None or any(hasattr(each, "shape") for each in item)
 
 
 def prepare_clip(frames: Any, waveform: Any, recipe: VisualRecipe) -> tuple[np.ndarray, np.ndarray]:
