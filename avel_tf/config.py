@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -94,9 +93,8 @@ def resolve_config(config: Configuration, base: str | Path | None = None) -> Con
         return load_config(config)
     if isinstance(config, Mapping):
         try:
-            # Every JSON text is YAML, the language of overrides.
-            config = [f"{key}={json.dumps(value)}" for key, value in config.items()]
-        except TypeError as error:
+            config = [f"{key}={yaml.safe_dump(value)}" for key, value in config.items()]
+        except yaml.YAMLError as error:
             raise ConfigError(f"A setting cannot be written as YAML: {error}") from error
     return load_config(base, config or ())
 

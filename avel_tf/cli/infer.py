@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--formats",
         default="jsonl,csv,vtt,html",
-        help="any of jsonl,csv,vtt,srt,html (default: all but srt); html is the page of avel report",
+        help="any of jsonl, csv, vtt, srt and html, the page of avel report (default: all but srt)",
     )
     parser.add_argument(
         "--live",

@@ -1,4 +1,4 @@
-"""The record of one video, and the line of JSON that it becomes."""
+"""Result of one video and its JSON line."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SCHEMA = 1
 STATUSES = ("ok", "partial", "quarantined")
 
-# What a float32 probability holds.
+# Precision of a float32 probability.
 SCORE_DECIMALS = 6
 
 _Span = TypeVar("_Span", "Segment", Event)
@@ -30,14 +30,14 @@ _Span = TypeVar("_Span", "Segment", Event)
 
 @dataclass(frozen=True)
 class LabelScore:
-    """One of several labels of a second.
+    """One of several labels of a segment.
 
     Args:
         label: Name of the class.
         score: Its probability, in [0, 1].
 
     Raises:
-        ValueError: If the score is no probability.
+        ValueError: The score is not a probability.
     """
 
     label: str
@@ -46,27 +46,27 @@ class LabelScore:
     def __post_init__(self) -> None:
         if not 0.0 <= self.score <= 1.0:
             raise ValueError(
-                f"The score of the label {self.label!r} must lie in [0, 1], as a probability does. "
+                f"The score of the label {self.label!r} must be a probability in [0, 1]. "
                 f"Received: {self.score!r}."
             )
 
 
 @dataclass(frozen=True)
 class Segment:
-    """One second of a video and the class that was found in it.
+    """One second of a video with its label.
 
-    Numbers are rounded to what a line of JSON holds, so that a second is equal to itself read back.
+    Numbers are rounded to the precision of a JSON line, so a segment equals itself read back.
 
     Args:
-        start: Its beginning in seconds.
-        end: Its end in seconds; less than a second later where the video ends.
-        label: Name of the class, or of the background.
+        start: Start in seconds.
+        end: End in seconds; one second later, or less at the end of the video.
+        label: Name of the class, or `background`.
         score: Probability of that class, in [0, 1].
-        labels: Of a model that gives a second any number of labels: all of them, the most probable
-            first, which is `label`; empty for background. None for a model that gives one.
+        labels: All labels of a multi-label model, the most probable, which is `label`, first;
+            empty for background. None for a single-label model.
 
     Raises:
-        ValueError: If a number is not finite or lies outside of its range.
+        ValueError: A number is not finite or out of range.
     """
 
     start: float
@@ -76,32 +76,32 @@ class Segment:
     labels: tuple[LabelScore, ...] | None = None
 
     def __post_init__(self) -> None:
-        check_span(f"the second at {self.start!r}", self.start, self.end, self.score)
+        check_span(f"the segment at {self.start!r}", self.start, self.end, self.score)
         _round_span(self)
 
 
 @dataclass(frozen=True, repr=False)
 class Result:
-    """Result of one input file; every input has exactly one.
+    """Result of one input; every input has exactly one.
 
-    Times are rounded to milliseconds and scores to six digits when it is made, so that
-    `Result.from_json(result.to_json()) == result` holds of every result.
+    Times are rounded to milliseconds and scores to six digits, so that
+    `Result.from_json(result.to_json()) == result`.
 
     Args:
-        video: The file's path as `os.fsdecode` gives it; any name a file can have is welcome.
-        status: "ok", "partial" (some seconds could not be decoded) or "quarantined" (nothing
-            came of the file).
-        reason: A sentence that says why, for partial and quarantined; with "ok" None, or a remark
-            such as "no audio track: silence was assumed".
-        duration: Length of the video in seconds; None where it is not known.
-        seconds: The seconds that could be decoded, in order. One that could not is left out.
+        video: Path of the file, as `os.fsdecode` gives it; any file name is allowed.
+        status: "ok", "partial" (some segments could not be decoded) or "quarantined" (none
+            could).
+        reason: A sentence for partial and quarantined. With "ok" None, or a remark such as "no
+            audio track: silence was assumed".
+        duration: Length of the video in seconds; None if unknown.
+        seconds: The segments that could be decoded, in order; others are left out.
         events: The events, in order.
-        model: Which model was asked; None where none was.
-        audio_track: The audio tracks of the file that were used, counted from 1; several where mono
-            tracks were mixed. Empty without sound, and in results of earlier versions.
+        model: Name of the model; None if there was none.
+        audio_track: Numbers of the audio tracks used, counted from 1; several if mono tracks were
+            mixed. Empty without audio, and in results of older versions.
 
     Raises:
-        ValueError: If the parts contradict each other.
+        ValueError: A part is invalid, or the parts contradict each other.
 
     Example:
         >>> Result("dog.mp4", "quarantined", "The file is empty.").to_json()
@@ -142,7 +142,7 @@ class Result:
             )
         if self.duration is not None:
             object.__setattr__(self, "duration", _rounded(self.duration, TIME_DECIMALS))
-        # A list would make the record mutable, and unequal to the same record read back.
+        # A list would make the record mutable and unequal to the same record read back.
         object.__setattr__(self, "seconds", tuple(self.seconds))
         object.__setattr__(self, "events", tuple(_round_span(copy(each)) for each in self.events))
         object.__setattr__(self, "audio_track", tuple(self.audio_track))
@@ -243,16 +243,13 @@ class Result:
 
     @classmethod
     def from_json(cls, line: str | bytes) -> Result:
-        """Read a result back from its line.
+        """Read a result from its JSON line.
 
         Args:
-            line: What `to_json` wrote. Keys that this version does not know are ignored.
-
-        Returns:
-            The result.
+            line: Output of `to_json`. Unknown keys are ignored.
 
         Raises:
-            ValueError: If the line is no result, or is one of a newer schema.
+            ValueError: The line is not a result, or has a newer schema.
         """
         try:
             record = json.loads(line)
@@ -262,17 +259,13 @@ class Result:
 
     @classmethod
     def from_record(cls, record: Any) -> Result:
-        """Read a result back from its line, once that is no longer JSON.
+        """Read a result from its parsed JSON line.
 
         Args:
-            record: What `json.loads` makes of the line. Keys that this version does not know are
-                ignored.
-
-        Returns:
-            The result.
+            record: Output of `json.loads`. Unknown keys are ignored.
 
         Raises:
-            ValueError: If it is no result, or is one of a newer schema.
+            ValueError: The record is not a result, or has a newer schema.
         """
         if not isinstance(record, dict):
             raise ValueError(f"A result must be a JSON object. Received: {type(record).__name__}.")
@@ -310,23 +303,22 @@ def labelled_seconds(
     duration: float | None = None,
     label_scores: np.ndarray | None = None,
 ) -> tuple[Segment, ...]:
-    """The seconds of a result, from the arrays that a model returns.
+    """Make the segments of a result from the output of a model.
 
     Args:
-        label_index: Class of each second, int `[T]`.
+        label_index: Class of each segment, int `[T]`.
         score: Probability of that class, float `[T]`, in [0, 1].
         labels: The class vocabulary.
-        valid: Which seconds could be decoded, bool `[T]`; all when None. Others are left out.
-        duration: Length of the video in seconds, at which the last second is cut.
-        label_scores: Of a model of several labels: the probability of each label that a second
-            has, NaN for the other classes, float `[T, C]`.
+        valid: Mask of the decoded segments, bool `[T]`; all when None. Others are left out.
+        duration: Length of the video in seconds, at which the last segment ends.
+        label_scores: Probability of each label of a segment, NaN for the other classes, float
+            `[T, C]`, of a multi-label model.
 
     Returns:
-        One `Segment` per valid second, in order.
+        One `Segment` per valid segment, in order.
 
     Raises:
-        ValueError: If the shapes differ, an index is not one of the vocabulary, or a score is no
-            probability.
+        ValueError: The shapes differ, an index is out of range, or a score is not a probability.
     """
     label_index, score, valid = checked_seconds(label_index, score, labels, valid)
     spans = second_spans(len(label_index), duration)
@@ -342,7 +334,7 @@ def labelled_seconds(
 
 
 def _sorted_labels(scores: np.ndarray, labels: Labels) -> tuple[LabelScore, ...]:
-    """The classes that have a score [C], the most probable first."""
+    """The classes with a score, of scores [C], the most probable first."""
     present = np.flatnonzero(~np.isnan(scores))
     order = present[np.argsort(-scores[present], kind="stable")]
     return tuple(
@@ -360,12 +352,12 @@ def read_results(path: str | Path) -> Iterator[Result]:
         The results in the order of the file.
 
     Raises:
-        ValueError: If a line is no result; the sentence names file and line.
+        ValueError: A line is not a result; the message names the file and the line.
 
     Example:
         >>> [result.video for result in read_results("RESULTS/results.jsonl")]
     """
-    # As bytes: a text file would also end lines at a carriage return.
+    # As bytes, because a text file also splits lines at carriage returns.
     with open(path, "rb") as lines:
         for number, line in enumerate(lines, start=1):
             try:
@@ -375,12 +367,12 @@ def read_results(path: str | Path) -> Iterator[Result]:
 
 
 def _rounded(value: float, decimals: int) -> float:
-    # float() because NumPy's numbers are no JSON; + 0.0 because round() makes -0.0 of -1e-9.
+    # float() because JSON has no NumPy numbers; + 0.0 turns the -0.0 of round(-1e-9) into 0.0.
     return round(float(value), decimals) + 0.0
 
 
 def _round_span(span: _Span) -> _Span:
-    """Rounds the numbers of a second or of an event in place."""
+    """Rounds the numbers of a segment or an event in place."""
     for name, decimals in (
         ("start", TIME_DECIMALS),
         ("end", TIME_DECIMALS),
@@ -391,7 +383,7 @@ def _round_span(span: _Span) -> _Span:
 
 
 def span_record(span: Segment | Event) -> dict[str, Any]:
-    """A second or an event as it stands in a line, its numbers rounded."""
+    """A segment or an event as a JSON object, its numbers rounded."""
     record: dict[str, Any] = {
         "start": _rounded(span.start, TIME_DECIMALS),
         "end": _rounded(span.end, TIME_DECIMALS),
@@ -407,13 +399,13 @@ def span_record(span: Segment | Event) -> dict[str, Any]:
 
 
 def _label_scores(item: Mapping[str, Any]) -> tuple[LabelScore, ...] | None:
-    """The labels of a second; None in lines of models that give one."""
+    """All labels of a segment; None in lines of single-label models."""
     if item.get("labels") is None:
         return None
     found = []
     for each in _required(item, "labels", (list,)):
         if not isinstance(each, dict):
-            raise ValueError(f"A label of a second must be a JSON object. Received: {each!r}.")
+            raise ValueError(f"A label of a segment must be a JSON object. Received: {each!r}.")
         label, score = _required(each, "label", (str,)), _required(each, "score", (int, float))
         found.append(LabelScore(label, score))
     return tuple(found)
@@ -429,7 +421,7 @@ def _track_numbers(record: Mapping[str, Any]) -> tuple[int, ...]:
 
 def _span_values(item: Any) -> dict[str, Any]:
     if not isinstance(item, dict):
-        raise ValueError(f"A second or an event must be a JSON object. Received: {item!r}.")
+        raise ValueError(f"A segment or an event must be a JSON object. Received: {item!r}.")
     number = (int, float)
     return {
         "start": _required(item, "start", number),
@@ -443,7 +435,7 @@ def _required(record: Mapping[str, Any], key: str, types: tuple[type, ...]) -> A
     if key not in record:
         raise ValueError(f"The key {key!r} is missing. Received: {', '.join(record) or 'none'}.")
     value = record[key]
-    # A bool is an int to Python, but true is no number of seconds.
+    # bool is a subclass of int, but true is not a number.
     if not isinstance(value, types) or isinstance(value, bool):
         expected = " or ".join("null" if kind is type(None) else kind.__name__ for kind in types)
         raise ValueError(f"The value of {key!r} must be {expected}. Received: {value!r}.")

@@ -11,8 +11,8 @@ from typing import Any
 
 from avel_tf.export.manifest import ModelError
 
-# Kernels of TensorFlow that reach beyond tensors. What the list misses, because TensorFlow has
-# grown, `_SUSPICIOUS_ARGUMENTS` still finds by the names of an op's inputs.
+# TensorFlow ops with effects beyond tensors. Newer ops that the list lacks are found by the names
+# of their inputs, see `_SUSPICIOUS_ARGUMENTS`.
 REACHES = {
     "files": (
         *("ReadFile", "WriteFile", "MatchingFiles", "MatchingFilesDataset", "ImmutableConst"),
@@ -40,27 +40,27 @@ REACHES = {
     ),
     "the terminal": ("Print", "PrintV2"),
 }
-CUSTOM = "a library that TensorFlow does not bring"
+CUSTOM = "a library that is not part of TensorFlow"
 
 _REACH_OF = {op: reach for reach, ops in REACHES.items() for op in ops}
-# Every SavedModel saves and restores its own weights with these; they are remarkable only where
-# something other than the saver calls them.
+# Every SavedModel saves and restores its weights with these, so they are reported only if something
+# other than the saver calls them.
 _SAVER_OPS = frozenset(("SaveV2", "RestoreV2", "MergeV2Checkpoints", "ShardedFilename"))
 _STRING = 7  # DT_STRING, tensorflow/core/framework/types.proto
 _SUSPICIOUS_ARGUMENTS = ("file", "director", "address", "url")
-# These take a file's name as a string and only join strings.
+# These take a file name but only join strings.
 _HARMLESS = frozenset(("ShardedFilename", "ShardedFilespec"))
 
 
 @dataclass(frozen=True)
 class OpUse:
-    """An op that reaches beyond tensors.
+    """An op with effects beyond tensors.
 
     Attributes:
-        op: TensorFlow's name for it.
-        reach: What it touches: a key of `REACHES`, or `CUSTOM`.
-        where: The function that holds it, or "the graph itself".
-        count: How often it stands there.
+        op: Name of the op.
+        reach: A key of `REACHES`, or `CUSTOM`.
+        where: Name of its function, or "the graph itself".
+        count: Number of occurrences there.
     """
 
     op: str
@@ -70,19 +70,19 @@ class OpUse:
 
 
 def inspect_ops(folder: Path) -> list[OpUse]:
-    """The ops of a SavedModel that touch files, processes, the network or foreign libraries.
+    """Find the ops of a SavedModel that use files, processes, the network or custom libraries.
 
-    All functions count, whether or not a signature calls them: a model that is loaded may run any
-    of them. The graph is read as data, nothing of it is executed.
+    All functions are inspected, whether or not a signature calls them. The graph is parsed and not
+    executed.
 
     Args:
         folder: A SavedModel.
 
     Returns:
-        What was found, sorted; the saver's own SaveV2 and RestoreV2 are left out.
+        The ops, sorted, without the SaveV2 and RestoreV2 of the saver.
 
     Raises:
-        ModelError: When the graph cannot be read.
+        ModelError: The graph cannot be read.
 
     Reference:
         https://github.com/tensorflow/tensorflow/blob/master/SECURITY.md: a model is a program.
@@ -94,7 +94,7 @@ def inspect_ops(folder: Path) -> list[OpUse]:
         saver_calls = [node for node in graph.graph_def.node if node.name in of_saver]
         other_calls = [node for node in graph.graph_def.node if node.name not in of_saver]
         by_saver = _reachable(saver_calls, functions)
-        # A function that something else calls as well is not the saver's own.
+        # A function with other callers does not belong to the saver alone.
         others = [functions[name].node_def for name in functions if name not in by_saver]
         saver_only = by_saver - _reachable(itertools.chain(other_calls, *others), functions)
         places: list[tuple[str, Iterable[Any], bool]] = [
@@ -118,10 +118,10 @@ def inspect_ops(folder: Path) -> list[OpUse]:
 
 
 def read_graphs(folder: Path) -> list[Any]:
-    """The `MetaGraphDef`s of a SavedModel, as data.
+    """Parse the `MetaGraphDef`s of a SavedModel.
 
     Raises:
-        ModelError: When they cannot be read.
+        ModelError: They cannot be read.
     """
     from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf import saved_model_pb2
@@ -147,7 +147,7 @@ def _reach(op: str, functions: dict[str, Any]) -> str | None:
     definition = op_def_registry.get(op)
     if definition is None:
         return CUSTOM
-    # Flags such as `is_files` are no names of files.
+    # Booleans such as `is_files` are not file names.
     arguments = [each.name for each in definition.input_arg if each.type == _STRING]
     arguments += [each.name for each in definition.attr if each.type in ("string", "list(string)")]
     if any(part in name for name in arguments for part in _SUSPICIOUS_ARGUMENTS):
@@ -156,7 +156,7 @@ def _reach(op: str, functions: dict[str, Any]) -> str | None:
 
 
 def _saver_nodes(graph: Any) -> set[str]:
-    """The nodes that saving or restoring runs, and nothing else does."""
+    """Names of the nodes that save or restore weights."""
     inputs = {
         node.name: [each.lstrip("^").partition(":")[0] for each in node.input]
         for node in graph.graph_def.node
@@ -173,7 +173,7 @@ def _saver_nodes(graph: Any) -> set[str]:
 
 
 def _reachable(nodes: Iterable[Any], functions: dict[str, Any]) -> set[str]:
-    """The functions that nodes call, directly or through others."""
+    """Functions that nodes call, directly or indirectly."""
     reached: set[str] = set()
     waiting = list(_called(nodes, functions))
     while waiting:

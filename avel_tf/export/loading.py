@@ -1,4 +1,4 @@
-"""The graphs of an exported model."""
+"""Graphs of an exported model."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def load_graphs(folder: Path) -> LoadedGraphs:
         folder: A version of an exported model.
 
     Returns:
-        Its `embed` and its `from_features` as functions of positional arguments.
+        `embed` and `from_features` as functions of positional arguments.
 
     Raises:
-        ModelError: When it cannot be loaded, or has not the signatures that `avel export` writes.
+        ModelError: It cannot be loaded, or lacks a signature that `avel export` writes.
     """
     try:
         model = tf.saved_model.load(str(folder))
@@ -29,8 +29,8 @@ def load_graphs(folder: Path) -> LoadedGraphs:
     missing = [name for name in SIGNATURES if name not in model.signatures]
     if missing:
         raise ModelError(
-            f"The SavedModel {folder} has no signature {', '.join(missing)}. Expected what avel "
-            "export writes."
+            f"The SavedModel {folder} has no signature {', '.join(missing)}. Expected a "
+            "model that avel export wrote."
         )
 
     def embed(frames: tf.Tensor, waveform: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -42,7 +42,7 @@ def load_graphs(folder: Path) -> LoadedGraphs:
     def label(visual: tf.Tensor, audio: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
         if with_valid is not None:
             return with_valid(visual=visual, audio=audio, valid=valid)["probabilities"]
-        # Older exports know that a second was not there by its features of zero.
+        # Older exports mark invalid segments by features of zero.
         present = valid[..., None]  # [B, T, 1]
         return model.signatures["from_features"](
             visual=tf.where(present, visual, 0.0), audio=tf.where(present, audio, 0.0)

@@ -11,9 +11,9 @@ from avel_tf.embeddings.hub_module import sha256_of_folder
 
 MANIFEST = "manifest.json"
 HASHED_ASSETS = ("labels.txt", "config.yaml", "decoder.json")
-# Models of before there was a decoder.json have none, and none is in their manifest either.
+# Models of older versions have neither the file nor an entry in the manifest.
 _LATER_ASSETS = {"decoder.json"}
-# What else the manifest says, the recipe of the frames above all, stands under this hash of it.
+# Hash of the manifest itself, which also holds the recipe.
 OWN_HASH = "manifest_sha256"
 
 # Signatures of every exported model. Each has a variant with this suffix that also takes `valid`;
@@ -27,20 +27,20 @@ _EXPECTED = {"saved_model.pb", "fingerprint.pb", "variables", "assets", "assets.
 
 
 class ModelError(ValueError):
-    """A folder that is not a model which avel-tf exported."""
+    """A folder is not a valid exported model."""
 
 
 def find_version(folder: str | Path) -> Path:
-    """The folder itself when it is a SavedModel, or its sub-folder of the highest version.
+    """Find the SavedModel: the folder itself, or its version with the highest number.
 
     Args:
-        folder: As in `saved_models/demo/1`, or `saved_models/demo`.
+        folder: Such as `saved_models/demo/1`, or `saved_models/demo`.
 
     Returns:
-        The folder that holds the `saved_model.pb`, as an absolute path.
+        The folder of `saved_model.pb`, as an absolute path.
 
     Raises:
-        ModelError: When there is none.
+        ModelError: There is none.
     """
     folder = Path(folder).resolve()
     if (folder / "saved_model.pb").is_file():
@@ -64,10 +64,10 @@ def model_name(folder: Path) -> str:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a model.
+    """Read the manifest of a model.
 
     Raises:
-        ModelError: When it is missing or no JSON object.
+        ModelError: It is missing or not a JSON object.
     """
     path = folder / "assets" / MANIFEST
     try:
@@ -86,14 +86,14 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def hashes_of(folder: Path) -> dict[str, Any]:
-    """The hashes of a model's files, as its manifest keeps them.
+    """Hash the files of a model, in the form that the manifest keeps.
 
     Args:
         folder: A SavedModel with the assets that `avel export` writes.
 
     Returns:
-        `sha256` over graph and weights, and `assets_sha256` of each of `HASHED_ASSETS` that is
-        there, by name.
+        `sha256` of graph and weights, and `assets_sha256` of each existing file of
+        `HASHED_ASSETS`, by name.
     """
     assets: dict[str, str] = {}
     for name in HASHED_ASSETS:
@@ -104,13 +104,13 @@ def hashes_of(folder: Path) -> dict[str, Any]:
 
 
 def with_hashes(manifest: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """A manifest with the hashes of a model's files, and with that of all it says."""
+    """Add the hashes of a model's files to its manifest, and then the hash of the manifest."""
     manifest = {**manifest, **hashes_of(folder)}
     return {**manifest, OWN_HASH: _own_hash(manifest)}
 
 
 def _own_hash(manifest: dict[str, Any]) -> str:
-    """Over what it says, however that is spelt, but for the hash itself."""
+    """Hash of the content of a manifest, without the hash itself, in any JSON formatting."""
     content = {key: value for key, value in manifest.items() if key != OWN_HASH}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

@@ -18,19 +18,19 @@ from avel_tf.models import is_multi_label, probabilities_from
 class LocalizerModule:
     """Signatures of an exported model: frames and audio to labelled segments.
 
-    A second takes part when the caller's `valid` says so (where it is given), its numbers are
-    finite, and its features are not all zero, which no backbone returns. Every other second is
-    masked out of attention and LSTM, has features of zero, and is background.
+    A segment is valid if the argument `valid`, when given, is true, all of its numbers are finite,
+    and its features are not all zero, which no backbone returns. Other segments are masked in
+    attention and LSTM, have features of zero, and are labelled background.
 
     Args:
         extractor: The backbones.
-        head: A model of `avel_tf.models`: features to logits.
-        temperature: What the logits are divided by before the activation.
-        thresholds: Of a model of several labels: the probability from which on a second has each
-            class, `[C]`; one half when None.
+        head: Keras model of features to logits.
+        temperature: Divisor of the logits before the activation.
+        thresholds: Smallest probability of each label of a multi-label model, `[C]`; 0.5 when
+            None.
 
     Attributes:
-        served: The concrete functions of the signatures, by name.
+        served: Concrete functions of the signatures, by name.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class LocalizerModule:
     def localize(
         self, frames: tf.Tensor, waveform: tf.Tensor, valid: tf.Tensor | None = None
     ) -> dict[str, tf.Tensor]:
-        """Label the seconds of clips.
+        """Label the segments of clips.
 
         Args:
             frames: uint8 [B, T, F, H, W, 3] RGB.
@@ -98,21 +98,21 @@ class LocalizerModule:
 
         Returns:
             `probabilities` float32 [B, T, C+1], `label_index` int64 [B, T] (C is background),
-            `score` float32 [B, T], the probability of that label, and `valid` bool [B, T], the
-            seconds that took part. Of a model of several labels `probabilities` are those of each
-            class by itself and, last, of no event; the label is the most probable of the classes
-            that reach their threshold, C where none does.
+            `score` float32 [B, T], the probability of that label, and `valid` bool [B, T]. For a
+            multi-label model `probabilities` are those of each class by itself and, last, of no
+            event. The label is then the most probable class that reaches its threshold, C if
+            there is none.
         """
         return self._label(*self._embed(frames, waveform, valid))
 
     def embed(
         self, frames: tf.Tensor, waveform: tf.Tensor, valid: tf.Tensor | None = None
     ) -> dict[str, tf.Tensor]:
-        """The features of clips; inputs as of `localize`.
+        """Compute the features of clips; inputs as of `localize`.
 
         Returns:
-            `visual` float32 [B, T, Dv], `audio` float32 [B, T, Da], zero at seconds that take no
-            part, and `valid` bool [B, T].
+            `visual` float32 [B, T, Dv], `audio` float32 [B, T, Da], zero in invalid
+            segments, and `valid` bool [B, T].
         """
         visual, audio, valid = self._embed(frames, waveform, valid)
         return {"visual": visual, "audio": audio, "valid": valid}
@@ -120,7 +120,7 @@ class LocalizerModule:
     def from_features(
         self, visual: tf.Tensor, audio: tf.Tensor, valid: tf.Tensor | None = None
     ) -> dict[str, tf.Tensor]:
-        """Label seconds whose features are known; outputs as of `localize`.
+        """Label segments by their features; outputs as of `localize`.
 
         Args:
             visual: float32 [B, T, Dv].
@@ -132,7 +132,7 @@ class LocalizerModule:
             tf.debugging.Assert(
                 tf.reduce_all(tf.shape(audio)[:2] == given),
                 [
-                    "`visual` and `audio` must have the same clips and seconds [B, T]. "
+                    "`visual` and `audio` must have the same clips and segments [B, T]. "
                     "Received (visual, then audio):",
                     *(given, tf.shape(audio)[:2]),
                 ],
@@ -156,12 +156,12 @@ class LocalizerModule:
             checks.append(_check_valid(valid, given, "frames"))
         with tf.control_dependencies(checks):
             sound = tf.reshape(waveform, [given[0], given[1], SAMPLE_RATE])  # [B, T, 16000]
-        # Not of each sample, but of a bound on the power of any spectrum, (sum |x|)^2 <= n sum x^2:
-        # also finite samples can be too large for the arithmetic behind.
+        # Finite samples can still overflow in the spectrum, so its bound is tested:
+        # (sum |x|)^2 <= n sum x^2.
         power = tf.reduce_sum(tf.square(sound * SAMPLE_RATE), -1)  # [B, T]
         finite = tf.math.is_finite(power)  # [B, T]
         valid = finite if valid is None else valid & finite
-        # Before the backbone: zero times NaN is NaN, and features of silence are finite.
+        # Replaced before the backbone, because zero times NaN is NaN.
         sound = tf.where(finite[..., None], sound, 0.0)
         visual, audio = self.extractor(frames, tf.reshape(sound, tf.shape(waveform)))
         return _without_invalid(visual, audio, valid)
@@ -179,7 +179,7 @@ class LocalizerModule:
         if self.multi_label:
             events, no_event = probabilities[..., :-1], probabilities[..., -1:]
             active = events >= self.thresholds  # [B, T, C]
-            # -1 is below every probability: it takes part in no maximum.
+            # -1 is below every probability, so it is never the maximum.
             events = tf.where(active, events, -1.0)
             no_event = tf.where(tf.reduce_any(active, -1, keepdims=True), -1.0, no_event)
             strongest = tf.concat([events, no_event], axis=-1)  # [B, T, C+1]
@@ -201,7 +201,7 @@ def _stored_part(module: Any) -> Any:
 def _without_invalid(
     visual: tf.Tensor, audio: tf.Tensor, valid: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Features with zeros where a second takes no part, and which seconds [B, T] do."""
+    """Set features of invalid segments to zero; returns visual, audio and valid [B, T]."""
     for features in (visual, audio):
         valid &= tf.reduce_all(tf.math.is_finite(features), -1)  # [B, T]
     valid &= tf.reduce_any(visual != 0.0, -1) | tf.reduce_any(audio != 0.0, -1)  # [B, T]
@@ -213,8 +213,7 @@ def _check_valid(valid: tf.Tensor, expected: tf.Tensor, of: str) -> tf.Operation
     return tf.debugging.Assert(
         tf.reduce_all(tf.shape(valid) == expected),
         [
-            f"`valid` must have one value for each second of `{of}`, [B, T]. Expected, then "
-            "received:",
+            f"`valid` must have one value per segment of `{of}`, [B, T]. Expected, then received:",
             *(expected, tf.shape(valid)),
         ],
     )

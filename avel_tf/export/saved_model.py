@@ -69,19 +69,18 @@ def export_saved_model(
 ) -> Path:
     """Write `folder/<version>/`, a SavedModel that plain TensorFlow loads.
 
-    The version is one more than the highest that is there. The folder of a version appears when
-    it is complete.
+    The version is one more than the highest in the folder. It is written to a temporary folder and
+    renamed when it is complete.
 
     Args:
-        head: Features to logits.
-        extractor: The backbones that made the features which `head` was trained on.
-        folder: Where versions lie, as in `saved_models/NAME`.
+        head: Keras model of features to logits.
+        extractor: The backbones that made the training features of `head`.
+        folder: Folder of the versions, such as `saved_models/NAME`.
         labels: The classes.
         config_yaml: The configuration of the run.
-        metrics: What the run's `metrics.json` holds; its headline goes into the manifest, so that
-            the model can say how well it did.
-        postprocessing: The temperature, which goes into the graph, and the event postprocessor;
-            the default when None.
+        metrics: Content of the run's `metrics.json`; the main figures are copied to the manifest.
+        postprocessing: Temperature, which becomes part of the graph, thresholds and rules for
+            events; the defaults when None.
 
     Returns:
         The folder of the new version.
@@ -108,9 +107,9 @@ def export_saved_model(
             )
             module.save(partial, assets)
         write_warmup_request(partial, name=folder.name, recipe=extractor.recipe)
-        # Graph and weights can be hashed only now; they do not contain the manifest's text.
+        # Hashed when graph and weights are written; they do not contain the manifest.
         _write_json(partial / "assets" / "manifest.json", with_hashes(manifest, partial))
-        partial.chmod(0o755)  # mkdtemp makes folders that nobody else may enter
+        partial.chmod(0o755)  # mkdtemp creates folders that no other user may read
         target = folder / str(version)
         os.rename(partial, target)
     except BaseException:

@@ -1,4 +1,4 @@
-"""The request that TensorFlow Serving sends a model to itself before it takes others."""
+"""Warm-up request that TensorFlow Serving runs when it loads a model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def write_warmup_request(folder: Path, *, name: str, recipe: Recipe) -> None:
     Args:
         folder: The SavedModel.
         name: The model's name in TensorFlow Serving.
-        recipe: Shapes of what the model takes.
+        recipe: Shapes of the inputs of the model.
 
     Reference:
         https://www.tensorflow.org/tfx/serving/saved_model_warmup

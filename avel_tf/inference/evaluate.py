@@ -10,6 +10,7 @@ from avel_tf.config import Configuration, resolve_config
 from avel_tf.datasets import Dataset
 from avel_tf.engines.settings import EngineSettings
 from avel_tf.export.exported_model import ExportedModel
+from avel_tf.export.manifest import ModelError
 from avel_tf.inference.pipeline import InferencePipeline
 from avel_tf.training.evaluate import (
     Evaluation,
@@ -109,6 +110,11 @@ def open_model(model: Model, config: Configuration = None) -> TrainedModel:
         model = Run(model)
     if isinstance(model, Run):
         return TrainedModel.of_run(model, config)
+    if not isinstance(model, ExportedModel):
+        try:
+            model = ExportedModel(model)
+        except ModelError as error:
+            raise ModelError(f"{model} is neither a training run nor an exported model.") from error
     # Only the localizer runs here, and every engine runs it in TensorFlow and float32.
     pipeline = InferencePipeline(model, engine=EngineSettings("tensorflow", "float32"))
     exported = pipeline.model

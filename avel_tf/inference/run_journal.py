@@ -22,58 +22,58 @@ logger = logging.getLogger(__name__)
 SCHEMA = 1
 LEDGER = "ledger.jsonl"
 LOCK = "ledger.lock"
-# What is written from the ledger in the end; without one, it may be a live stream's.
+# Written from the journal at the end of a run. Without a journal it may be that of a live stream.
 RESULTS = "results.jsonl"
 TWICE = (
-    "the run died twice while this file was in hand, the second time alone; it is left out so "
+    "the run died twice while this file was processed, the second time alone; it is left out so "
     "that the others can be done"
 )
 
-# kill -9 takes nothing that was written; a power cut takes what was not synced. A second of work
-# is not worth a sync per file.
+# kill -9 loses nothing that was written, a power cut what was not synced. Losing a second of work
+# costs less than a sync per file.
 _SYNC_SECONDS = 1.0
 _MAX_DEATHS = 2
-# A write ends so when there is no room: disk, quota, or the size that a file may have.
+# Errors of a write without room: full disk, quota, or limit of the file size.
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
-# Size and times of modification and of change in ns; None for a file that is not there.
+# Size, modification time and change time in ns; None for a file that does not exist.
 Stamp = list[int] | None
 
 
 class RunJournalError(ValueError):
-    """A results folder in which this run cannot go on; the message says why."""
+    """This run cannot continue in the results folder."""
 
 
 class RunJournal:
-    """The append-only record of the runs that wrote to one results folder.
+    """Append-only journal of the runs that wrote to one results folder.
 
-    A line before a file is touched, a line with its result after. Only one process at a time may
-    hold the ledger of a folder. A file whose size or time has changed since is done again.
+    A line is written before a file is opened, and a line with its result afterwards. Only one
+    process at a time may use the journal of a folder. A file whose size or modification time has
+    changed is labelled again.
 
-    A process that is killed leaves attempts without a result. Its lock file still says "open",
-    so the next run knows that these files may be what killed it: each of them is tried once more,
-    alone, and when the process dies again it is quarantined. A run that ends in order, by Ctrl-C
-    or for want of room, writes "shut" over it, in place, which needs no room on the disk.
+    A killed process leaves attempts without a result, and its lock file still contains "open".
+    Any of these files may have caused its death, so the next run retries each of them once, alone,
+    and quarantines a file if the process dies again. A run that ends normally, by Ctrl-C or for
+    lack of disk space overwrites "open" by "shut", in place, which needs no space.
 
-    Memory holds a few bytes for each input, and no results.
+    Memory holds a few bytes per input and no results.
 
     Args:
-        folder: The results folder; made when it is missing.
-        inputs: The files of this run, as `os.fsdecode` gives their names.
-        setup: What decides the bytes of a result: model and settings. A ledger that was begun
-            with another is refused.
-        model: What results call the model.
-        fresh: Forget what the folder's ledger says.
-        follow_links: Whether files are reached through links.
+        folder: The results folder; created if it is missing.
+        inputs: Files of this run, as `os.fsdecode` gives their names.
+        setup: Model and settings that affect results. A journal with another setup is refused.
+        model: Name of the model in results.
+        fresh: Discard the content of the journal.
+        follow_links: True if links to files are followed.
 
     Attributes:
-        waiting: The inputs to do.
-        suspects: The inputs to do one at a time, after the others: each was in hand when a process
-            died.
+        waiting: Inputs without a result.
+        retry_alone: Inputs that were in progress when a process died, to be labelled one at a time
+            after the others.
 
     Raises:
-        RunJournalError: Another process holds the ledger, it was begun with another setup, or the
-            folder has results without a ledger: those of a live stream cannot be made again.
+        RunJournalError: Another process uses the journal, it has another setup, or the folder has
+            results without a journal, which may be those of a live stream.
         OSError: The folder cannot be written.
 
     Example:
@@ -100,12 +100,12 @@ class RunJournal:
         self.waiting: list[str] = []
         self.retry_alone: list[str] = []
         self.failure: OSError | None = None
-        # As JSON gives it back, to compare with what a ledger says.
+        # As read back from JSON, to be compared with the journal.
         self._setup = json.loads(json.dumps(dict(setup)))
         self._fresh = fresh
         self._follow_links = follow_links
         self._places = {path: place for place, path in enumerate(inputs)}
-        self._offsets = array("q", [-1]) * len(inputs)  # of each result's line
+        self._offsets = array("q", [-1]) * len(inputs)  # offset of the line of each result
         self._deaths = bytearray(len(inputs))
         self._in_hand: dict[str, Stamp] = {}
         self._writing = threading.Lock()  # attempts come from the decoding threads
@@ -138,8 +138,8 @@ class RunJournal:
             self._closed = True
         try:
             self._file.sync()
-            # Any other error counts as a death: it may be the work of a file, which then must not
-            # end every run to come.
+            # Any other error counts as a death, because a file may have caused it, and would
+            # otherwise end every later run.
             if kind is None or issubclass(kind, (KeyboardInterrupt, OSError)):
                 self._lock.mark("shut")
         finally:
@@ -152,16 +152,16 @@ class RunJournal:
         return sum(offset >= 0 for offset in self._offsets)
 
     def attempt(self, path: str) -> None:
-        """Note that a file is about to be touched; any thread may call it.
+        """Record that a file is about to be opened; may be called from any thread.
 
         Raises:
-            OSError: When it cannot be written; also kept in `failure`, as the thread that meets
-                it may not be the one that can report it.
+            OSError: The journal cannot be written. The error is also stored in `failure`, because
+                the calling thread may be unable to report it.
         """
         stamp = self._stamp(path)
         with self._writing:
             if self._closed:
-                # A decoding thread that outlives a run which was stopped: its file stays untouched.
+                # A decoding thread may outlive a stopped run; it must not open its file.
                 raise RunJournalError(f"The run that wrote to {self.folder} has ended.")
             try:
                 self._append({"attempt": path, "stamp": stamp})
@@ -171,10 +171,10 @@ class RunJournal:
             self._in_hand[path] = stamp
 
     def record(self, result: Result) -> None:
-        """Note what came of a file.
+        """Record the result of a file.
 
         Raises:
-            OSError: When it cannot be written; nothing of it is then.
+            OSError: The journal cannot be written; it is then unchanged.
         """
         with self._writing:
             stamp = self._in_hand.pop(result.video, None)
@@ -209,8 +209,8 @@ class RunJournal:
     def _check_results(self) -> None:
         if (self.folder / RESULTS).exists() and not (self.folder / LEDGER).exists():
             raise RunJournalError(
-                f"{self.folder} holds {RESULTS} without {LEDGER}, as a live stream leaves it, "
-                "which cannot be labelled again. Give another --out, or write over it with --fresh."
+                f"{self.folder} holds {RESULTS} without {LEDGER}, as a live stream leaves it. "
+                "A stream cannot be labelled again: give another --out, or overwrite with --fresh."
             )
 
     def _begin(self) -> None:
@@ -238,12 +238,12 @@ class RunJournal:
                 self.waiting.append(path)
 
     def _read(self) -> None:
-        """Take in what the ledger says, and cut off a last line that was torn."""
+        """Read the journal, and cut off an incomplete last line."""
         begun = False
         for number, (offset, line) in enumerate(self._file.lines(), start=1):
             record = _parsed(line)
             if record is None:
-                # A power cut can leave such a line; its work is done again.
+                # A power cut can leave such a line; its file is labelled again.
                 logger.warning("Line %d of %s cannot be read.", number, self.folder / LEDGER)
             elif "ledger" in record:
                 self._check(record)
@@ -266,7 +266,7 @@ class RunJournal:
         self._offsets[place] = offset if same else -1
 
     def _settle(self, died: bool) -> None:
-        """A session's end: what it had in hand is suspect if it died."""
+        """End a session; if it died, count a death for each file in progress."""
         for path, stamp in self._in_hand.items():
             if died and _same_file(stamp, self._stamp(path)):
                 place = self._places[path]
@@ -287,8 +287,8 @@ class RunJournal:
         ]
         if differences:
             raise RunJournalError(
-                f"{self.folder} holds results that were made otherwise: {'; '.join(differences)}. "
-                "Go on as it was begun, give another --out, or begin anew with --fresh."
+                f"{self.folder} holds results of another setup: {'; '.join(differences)}. Use the "
+                "same setup, give another --out, or discard the results with --fresh."
             )
 
     def _stamp(self, path: str) -> Stamp:
@@ -302,10 +302,10 @@ class RunJournal:
         try:
             return self._file.append(record)
         except OSError as error:
-            room = " Make room there, and" if error.errno in _NO_ROOM else " Mend that, and"
+            room = " Free space there, and" if error.errno in _NO_ROOM else " Fix that, and"
             raise OSError(
                 f"{self.folder / LEDGER} cannot be written: {error.strerror}.{room} run the same "
-                "command again; what is done is kept."
+                "command again; the results so far are kept."
             ) from error
 
     def _sweep(self) -> None:
@@ -316,7 +316,7 @@ class RunJournal:
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
-    """A line as a record of one of the three kinds, or None."""
+    """Parse a line as a record of one of the three kinds; None if it is not valid."""
     try:
         record = json.loads(line)
         if "ledger" in record:
@@ -340,9 +340,9 @@ def _result(record: dict[str, Any]) -> Result:
 def _same_file(then: Stamp, now: Stamp, status: str = "ok") -> bool:
     """Return True if a file is unchanged since it was tried.
 
-    Size and time of modification decide. For a file that could not be read the time of change
-    counts as well: permissions may have been mended. For the others it does not, as a backup that
-    makes hard links would have everything done again.
+    Size and modification time are compared. The change time is compared only if the file could not
+    be read, since permissions may have been corrected. For other files it is ignored, because a
+    backup by hard links changes it.
     """
     if then is None or now is None or status == "quarantined":
         return then == now

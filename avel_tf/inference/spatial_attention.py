@@ -25,17 +25,17 @@ def spatial_attention_maps(
 
     Args:
         model: A model with spatial attention, as of `Run.model`.
-        extractor: The backbones that made the maps which it was trained on.
-        video: A video file; its first seconds are decoded.
-        seconds: How many of them.
-        media: Limits of the decoder, and whether it runs in a worker process.
+        extractor: The backbones of its training features.
+        video: A video file.
+        seconds: T, the number of seconds to decode from its beginning.
+        media: Limits of the decoder, and isolation in a worker process.
 
     Returns:
-        float32 [T, rows, columns], summing to one in each second.
+        float32 [T, rows, columns], with a sum of one in each segment.
 
     Raises:
-        MediaError: When the video cannot be read.
-        ValueError: When the model looks at no places.
+        MediaError: The video cannot be decoded.
+        ValueError: The model has no spatial attention.
 
     Example:
         >>> model = Run("runs/maps").model()
@@ -47,6 +47,6 @@ def spatial_attention_maps(
     visual, audio = extractor(clip.frames[None], clip.waveform[None])  # [1, T, Dv], [1, T, Da]
     inputs = {"visual": visual.numpy(), "audio": audio.numpy(), "valid": clip.valid[None]}
     shares = attention_model(model, ["spatial_attention"])(inputs)["spatial_attention"]
-    # Modules see squares, so their maps are squares.
+    # Images are square, so maps are square.
     side = math.isqrt(recipe.places)
     return np.asarray(shares).reshape(-1, side, side)  # [T, rows, columns]

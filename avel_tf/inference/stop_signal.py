@@ -1,4 +1,4 @@
-"""Ctrl-C that waits for the next safe moment."""
+"""Deferred handling of SIGINT and SIGTERM."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ logger = logging.getLogger(__name__)
 
 
 class StopSignal:
-    """Turns the first SIGINT or SIGTERM into a wish to stop; the second stops at once.
+    """Context in which the first SIGINT or SIGTERM requests a stop, and the second one interrupts.
 
-    SIGTERM counts as well: it is how a cluster takes a machine back, and no fault of the file that
-    was in hand. Outside of the main thread, where Python takes no signals, nothing changes.
+    SIGTERM is included because clusters send it to reclaim a machine. Outside the main thread, in
+    which alone Python handles signals, the context has no effect.
 
     Args:
-        what: What is finished after the first, for the message.
+        what: Plural of the things that are finished after the first signal, for the message.
 
     Attributes:
-        asked: Whether to stop at the next safe moment.
+        asked: True after the first signal.
 
     Example:
         >>> with StopSignal() as stop:
@@ -36,14 +36,14 @@ class StopSignal:
     def __enter__(self) -> StopSignal:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                # Whoever started us in the background may have asked for it to be ignored.
+                # A process in the background may have been started with the signal ignored.
                 if signal.getsignal(number) is not signal.SIG_IGN:
                     self._previous[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._previous.items():
-            # None: it was installed by something other than Python, and cannot be put back.
+            # None: the handler was not installed by Python and cannot be restored.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
         self._previous.clear()
 
@@ -51,4 +51,4 @@ class StopSignal:
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
-        logger.warning("Finishing the %s in hand. Once more, and they are given up.", self._what)
+        logger.warning("Finishing the %s in progress. A second signal abandons them.", self._what)

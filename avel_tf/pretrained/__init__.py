@@ -1,9 +1,8 @@
-"""The localizer that comes with the package, so that `avel infer` needs no download.
+"""The pretrained localizer, part of the package, so that `avel infer` needs no download.
 
-`1/` is an exported model like any other; what it knows, and how well it did, stands in its sealed
-manifest under `"measured"`, written by the recipe in `pipelines/distill/localizer.py`.
-docs/design/pretrained.md describes how it is made. `openvino/` holds the same graphs converted for
-OpenVINO, so that a first use needs no TensorFlow.
+`1/` is an exported model. The key `"measured"` of its hashed manifest holds its accuracy, written by
+`pipelines/distill/localizer.py`; docs/design/pretrained.md describes how it is made. `openvino/`
+holds the same graphs converted for OpenVINO, so that a first use needs no TensorFlow.
 """
 
 from __future__ import annotations
@@ -17,20 +16,20 @@ from avel_tf.export.manifest import ModelError, find_version, read_manifest
 
 FOLDER = Path(__file__).resolve().parent
 MODEL_CARD = FOLDER / "model_card.md"
-# Where the recipe writes in a manifest what it measured.
+# Key of the measured accuracy in the manifest.
 MEASURED = "measured"
-# Folder of the converted graphs, and the file in it that says of which model they are.
+# Folder of the converted graphs, and the file in it with the fingerprint of their model.
 CONVERTED, CONVERTED_MANIFEST = "openvino", "manifest.json"
 
 
 def find_pretrained() -> Path:
-    """The folder of the shipped model.
+    """Find the folder of the pretrained model.
 
     Returns:
         Its highest version, as an absolute path.
 
     Raises:
-        ModelError: When this copy of the package was made without it.
+        ModelError: This copy of the package was built without it.
 
     Example:
         >>> find_pretrained().name
@@ -40,20 +39,20 @@ def find_pretrained() -> Path:
         return find_version(FOLDER)
     except ModelError:
         raise ModelError(
-            f"This copy of avel-tf comes with no model of its own: there is none in {FOLDER}. Name "
-            "one with --model SAVED_MODEL (avel export RUN --out saved_models/NAME makes one), or "
-            "make the one that belongs there: docs/design/pretrained.md says how."
+            f"This copy of avel-tf has no pretrained model: there is none in {FOLDER}. Give a model "
+            "with --model SAVED_MODEL (avel export RUN --out saved_models/NAME makes one), or build "
+            "the pretrained one as docs/design/pretrained.md describes."
         ) from None
 
 
 def find_converted(fingerprint: str) -> Path | None:
-    """The folder of the shipped model's graphs as OpenVINO keeps them.
+    """Find the graphs of the pretrained model, converted for OpenVINO.
 
     Args:
-        fingerprint: Of the model that is to be run (`ExportedModel.fingerprint`).
+        fingerprint: `ExportedModel.fingerprint` of the model to run.
 
     Returns:
-        None for any other model, and where a file is missing or not the one that was shipped.
+        Folder of the graphs; None for another model, or if a file is missing or has changed.
     """
     folder = FOLDER / CONVERTED
     try:

@@ -1,4 +1,4 @@
-"""The state of a training run at an epoch's end, so that a killed run goes on exactly."""
+"""Checkpoint after each epoch, from which an interrupted run resumes exactly."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ STATE = "state.npz"
 
 
 class EpochCheckpoint(keras.callbacks.Callback):
-    """Keeps the best model and, after every epoch, all that is needed to go on from there.
+    """Keras callback that saves the best model, and after each epoch the state of training.
 
-    The state is every variable of the model (the dropout layers' random state among them) and of
-    the optimizer, averaged weights among them, and the history; it is one file, replaced
-    atomically. The best model is judged on the validation split alone: highest accuracy, then
-    lowest loss, then the earlier epoch. Without a validation split the last epoch is kept.
+    The state is one file, replaced atomically: every variable of the model, including the random
+    state of dropout, every variable of the optimizer, including averaged weights, and the history.
+    The best epoch on validation has the highest accuracy, then the lowest loss, then the lower
+    number. Without a validation split the last epoch is kept.
 
     Args:
         folder: The run's folder.
-        best: Where the best model is written.
-        localizer: The part of the trained model that is kept; all of it when left out.
-        patience: After how many epochs without a better one training ends; `None`: never.
+        best: File of the best model.
+        localizer: Part of the trained model that is saved as the best; all of it when None.
+        patience: Number of epochs without a better one after which training ends; None: never.
 
     Attributes:
-        history: One row for each epoch that is done.
+        history: One row per finished epoch.
     """
 
     def __init__(
@@ -58,19 +58,19 @@ class EpochCheckpoint(keras.callbacks.Callback):
 
     @property
     def is_over(self) -> bool:
-        """True if patience has run out; from the history, so that a resumed run agrees."""
+        """True if patience has run out. This follows from the history, so a resumed run agrees."""
         if self.patience is None or not self.history or "val_loss" not in self.history[-1]:
             return False
         return self.history[-1]["epoch"] - best_epoch(self.history) >= self.patience
 
     def restore(self, model: keras.Model) -> int:
-        """Put a compiled model back to the last epoch's end.
+        """Restore a compiled model to the end of the last epoch.
 
         Returns:
-            How many epochs are done; 0 when there is no checkpoint.
+            Number of finished epochs; 0 without a checkpoint.
 
         Raises:
-            ValueError: When the checkpoint is of another model or is damaged.
+            ValueError: The checkpoint is of another model or is damaged.
         """
         if not self._state.is_file():
             return 0
@@ -94,7 +94,7 @@ class EpochCheckpoint(keras.callbacks.Callback):
         return len(self.history)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Called by Keras."""
+        """Save the best model, the state and the history; called by Keras."""
         row = {"epoch": epoch + 1, **{key: float(value) for key, value in (logs or {}).items()}}
         earlier = [rank(each) for each in self.history]
         self.history.append(row)
@@ -104,7 +104,7 @@ class EpochCheckpoint(keras.callbacks.Callback):
                 averaged_weights(self.model),
             ):
                 (self.localizer or self.model).save(temporary)
-        # The state comes last: a run killed before it repeats the epoch, and ends the same.
+        # The state is written last: a run killed earlier repeats the epoch with the same result.
         variables = _variables(self.model)
         arrays: dict[str, Any] = {
             f"variable_{i}": keras.ops.convert_to_numpy(v) for i, v in enumerate(variables)

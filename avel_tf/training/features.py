@@ -97,6 +97,11 @@ def open_features(
     folder = Path(folder)
     if isinstance(data, FeatureStore):
         return data
+    if not isinstance(data, Dataset | str | os.PathLike):
+        raise TypeError(
+            "The data must be a Dataset, a FeatureStore, or the path of either. Received: "
+            f"{data!r:.200}."
+        )
     source = None
     if not isinstance(data, Dataset):
         if is_feature_store(data):

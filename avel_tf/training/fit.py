@@ -40,7 +40,7 @@ VALIDATION_BATCH = 64
 
 
 class TrainingError(ValueError):
-    """Features that no model can be trained on."""
+    """The features cannot be used to train a model."""
 
 
 def fit(
@@ -52,7 +52,7 @@ def fit(
     resume: bool = False,
     on_epoch: Callable[[dict[str, float]], None] | None = None,
 ) -> keras.Model:
-    """Train a localizer; the epoch that is kept is chosen on the validation split alone.
+    """Train a localizer and keep the epoch that is best on the validation split.
 
     Writes `model.keras` (the best epoch), `history.csv`, `tensorboard/` and `checkpoint/` to
     `folder`. The same features, settings and seed give the same weights on the same machine.
@@ -62,16 +62,16 @@ def fit(
         folder: The run's folder.
         model_settings: The network.
         training: Epochs, rates, seed.
-        resume: Go on from the last epoch's end, exactly as if nothing had happened.
+        resume: Resume at the end of the last epoch; the result is that of an uninterrupted run.
         on_epoch: Called with each epoch's row of the history.
 
     Returns:
         The best model.
 
     Raises:
-        TrainingError: When the training split is empty or no second of it is an event.
-        ValueError: When the checkpoint is of another model, or the head that is asked for cannot
-            name several events in one clip and there are such clips.
+        TrainingError: The training split is empty, or all of its segments are background.
+        ValueError: The checkpoint is of another model, or the head allows one event per clip and
+            there are clips with several.
     """
     model_settings = model_settings or ModelSettings()
     training = training or TrainingSettings()
@@ -130,7 +130,7 @@ def fit(
                 epochs=training.epochs,
                 augment=augmentation_for(model, training),
             ),
-            shuffle=False,  # the batches come shuffled
+            shuffle=False,  # the batches are shuffled already
             steps_per_epoch=steps,
             initial_epoch=first_epoch,
             epochs=training.epochs,
@@ -147,10 +147,10 @@ def compile_model(model: keras.Model, training: TrainingSettings, steps: int) ->
     Args:
         model: A localizer.
         training: Rates and epochs.
-        steps: Steps in an epoch; the rate rises over the first epoch and then falls to zero.
+        steps: Steps per epoch. The learning rate rises over the first epoch and then falls to zero.
 
     Returns:
-        What is to be fitted: the localizer, whose weights it shares, and its inner outputs.
+        The model to fit: the localizer, whose weights it shares, with its auxiliary outputs.
     """
     total = steps * training.epochs
     warmup = min(steps, total - 1)
@@ -168,7 +168,7 @@ def compile_model(model: keras.Model, training: TrainingSettings, steps: int) ->
         use_ema=training.weight_averaging > 0,
         ema_momentum=training.weight_averaging,
     )
-    # Decay pulls weights towards zero; biases and normalisation scales have no reason to go there.
+    # Biases and normalisation scales have no reason to be near zero.
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     losses, weights = losses_for(
         model, supervision=training.supervision, label_smoothing=training.label_smoothing
@@ -193,11 +193,11 @@ def augmentation_for(model: keras.Model, training: TrainingSettings) -> Augmenta
     """Augmentation for the batches of a localizer.
 
     Args:
-        model: A localizer whose normalisation has been fitted; the layers name the modalities.
-        training: The pieces, and how strong they are.
+        model: A localizer with fitted normalisation.
+        training: The augmentations and their strengths.
 
     Returns:
-        The augmentation, or `None` where nothing happens.
+        The augmentation, or None if all are switched off.
     """
     statistics = {}
     for layer in model.layers:

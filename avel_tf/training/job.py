@@ -263,8 +263,8 @@ def check_folder(folder: str | Path, config: Config, *, resume: bool) -> None:
         return
     if not resume:
         raise ValueError(
-            f"{folder} holds a training run. Continue it with --resume, choose another folder "
-            "(--out), or remove it."
+            f"{folder} holds a training run. Continue it with --resume (resume=True), choose "
+            "another folder (--out), or remove it."
         )
     if changed := differences(path.read_text(encoding="utf-8"), config):
         raise ValueError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-# The other half is for TensorFlow, the page cache and whatever else runs.
+# The other half is for TensorFlow, the page cache and other programs.
 SHARE = 0.5
 # Limit of a container, by version of Linux's control groups.
 _LIMITS = (
@@ -16,11 +16,11 @@ _MEMINFO = Path("/proc/meminfo")
 
 
 def memory_for_features(memory_gb: float | None) -> float:
-    """Bytes that features may take in memory.
+    """Compute the bytes that features may occupy in memory.
 
     Args:
-        memory_gb: What the user has set, in 10^9 bytes; `None` takes half of what is available now,
-            or of a container's limit where that is less.
+        memory_gb: The setting, in 10^9 bytes. None: half of the available memory, or of the
+            limit of the container if that is less.
     """
     if memory_gb is not None:
         return memory_gb * 1e9
@@ -28,10 +28,10 @@ def memory_for_features(memory_gb: float | None) -> float:
     if _MEMINFO.is_file():
         for line in _MEMINFO.read_text(encoding="ascii").splitlines():
             if line.startswith("MemAvailable:"):
-                sizes.append(int(line.split()[1]) * 1024)  # "kB" there means 1,024 bytes
+                sizes.append(int(line.split()[1]) * 1024)  # "kB" means 1,024 bytes here
     for path in _LIMITS:
         if path.is_file():
             text = path.read_text(encoding="ascii").strip()
-            if text.isdecimal():  # "max" where there is none
+            if text.isdecimal():  # "max" if there is no limit
                 sizes.append(int(text))
     return SHARE * min(sizes)

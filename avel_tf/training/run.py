@@ -1,4 +1,4 @@
-"""The folder of one training run."""
+"""Training runs, opened from their folders."""
 
 from __future__ import annotations
 
@@ -85,8 +85,8 @@ class Run:
             folder: The run's folder.
             config_yaml: The resolved configuration.
             labels: The classes.
-            recipe: How the features were made.
-            features: `FeatureStore.digests` of what is trained on, for `require_same_features`.
+            recipe: Recipe of the features.
+            features: `FeatureStore.digests` of the training data, for `require_same_features`.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -100,14 +100,14 @@ class Run:
     def require_same_features(folder: str | Path, store: FeatureStore) -> None:
         """Refuse to resume a run on other features or labels than it began with.
 
-        Runs and features of older versions have no hashes, and pass.
+        Runs and features of older versions have no hashes and are accepted.
 
         Args:
-            folder: The run's folder; one in which nothing has begun passes.
-            store: The features that the run shall go on with.
+            folder: The run's folder; accepted if nothing has begun in it.
+            store: The features to resume on.
 
         Raises:
-            ValueError: They are others; the message names the splits.
+            ValueError: The features differ; the message names the splits.
         """
         try:
             text = (Path(folder) / "manifest.json").read_text(encoding="utf-8")

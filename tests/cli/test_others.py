@@ -143,7 +143,7 @@ def test_other_classes_are_refused(exported, store, tmp_path, capsys):
 
 def test_evaluate_needs_a_model(store, tmp_path, capsys):
     assert main(["evaluate", str(tmp_path), str(store.folder)]) == 1
-    assert "no exported model" in capsys.readouterr().err
+    assert "neither a training run nor an exported model" in capsys.readouterr().err
 
 
 # export

@@ -212,7 +212,7 @@ def test_seed_moves_the_interval_only() -> None:
         ({"a": [4]}, {"a": [0]}, "reference for 'a'.*0 ... 3.*Received: 4"),
         ({"a": [0]}, {"a": [-1]}, "prediction for 'a'.*Received: -1"),
         ({"a": [0]}, {"a": [[0, 0, 0, np.nan]]}, r"must be in \[0, 1\].*diverged"),
-        ({"a": [0]}, {"a": [0.5]}, "whole numbers. Received: dtype=float64"),
+        ({"a": [0]}, {"a": [0.5]}, "integers. Received: dtype=float64"),
         ({"a": [0]}, {"a": [[0]]}, r"or probabilities \[T, 4\].*\(1, 1\)"),
     ],
 )

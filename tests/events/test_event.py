@@ -107,7 +107,7 @@ def test_an_event_has_finite_numbers(values: tuple[float, float, float]) -> None
 
 @pytest.mark.parametrize("score", [-0.01, 1.01])
 def test_an_event_has_a_probability(score: float) -> None:
-    with pytest.raises(ValueError, match=r"must lie in \[0, 1\]"):
+    with pytest.raises(ValueError, match=r"must be a probability in \[0, 1\]"):
         Event("Bark", 0.0, 1.0, score)
 
 

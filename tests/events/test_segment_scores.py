@@ -68,7 +68,7 @@ def test_events_of_different_classes_overlap() -> None:
 def test_each_class_needs_a_threshold() -> None:
     with pytest.raises(ValueError, match="2 thresholds for 3 classes"):
         Postprocessing(thresholds=(0.5, 0.5)).scores(np.zeros((1, 4)))
-    with pytest.raises(ValueError, match=r"must lie in \(0, 1\)"):
+    with pytest.raises(ValueError, match=r"must be in \(0, 1\)"):
         Postprocessing(thresholds=(0.5, 1.0))
 
 

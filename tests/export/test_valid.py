@@ -192,7 +192,7 @@ def test_a_mask_of_another_shape_is_named(model):
             call(model, signature, **inputs, valid=valid)
     features["audio"] = features["audio"][:, :2]
     with pytest.raises(
-        tf.errors.InvalidArgumentError, match=r"same clips and seconds.*\[1 3\] \[1 2\]"
+        tf.errors.InvalidArgumentError, match=r"same clips and segments.*\[1 3\] \[1 2\]"
     ):
         call(model, "from_features", **features)
 

@@ -189,7 +189,7 @@ def test_interrupted_it_keeps_what_is_done_and_goes_on(videos, model, tmp_path, 
     run.send_signal(number)
     output, errors = run.communicate(timeout=600)
     assert run.returncode == 130 and "Interrupted; the same command does the other" in output
-    assert "Finishing the files in hand" in errors and "Traceback" not in errors
+    assert "Finishing the files in progress" in errors and "Traceback" not in errors
     assert attempts_in(out / "ledger.jsonl") == set(results_in(out / "ledger.jsonl"))
     done = [each.video for each in read_results(out / "results.jsonl")]
     assert 5 <= len(done) < FILES and sorted(done) == sorted(results_in(out / "ledger.jsonl"))
@@ -293,7 +293,7 @@ def test_no_room_is_one_sentence_and_nothing_half_written(videos, model, tmp_pat
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard)),  # noqa: B023
         )
         assert code == 1
-        assert "ledger.jsonl cannot be written" in errors and "Make room" in errors
+        assert "ledger.jsonl cannot be written" in errors and "Free space" in errors
         assert "Traceback" not in errors
         assert (out / "ledger.jsonl").read_bytes().endswith(b"\n")
         assert not (out / "results.jsonl").exists() and not list(out.rglob(".writing-*"))

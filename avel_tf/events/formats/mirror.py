@@ -7,26 +7,25 @@ import os
 import unicodedata
 from pathlib import PurePosixPath
 
-# A name may have 255 bytes on common file systems; this leaves room for the hash and the ending.
+# Common file systems allow names of 255 bytes; this leaves room for the hash and the suffix.
 LONGEST_NAME_BYTES = 200
-# Linux opens no path of 4,096 bytes; this leaves room for the folder in front.
+# Linux opens no path of 4,096 bytes or more; this leaves room for the parent folder.
 LONGEST_PATH_BYTES = 2_000
 HASH_LETTERS = 16
 
-# Letters that Windows refuses in a name, or that a shell or a web server may take for something
-# else.
+# Letters that Windows does not allow in a name, or that have a meaning for shells or web servers.
 FORBIDDEN = set('<>:"\\|?*')
 
 
 class Mirror:
-    """Hands out one relative path per video, like the video's own where that is safe.
+    """Assigns one relative path per video, like that of the video as far as it is safe.
 
-    A part of the path that is not safe (`..`, a control character, bytes that are no UTF-8, a
-    name that is too long) is replaced or shortened and ends in a hash of the original. No two
-    calls get the same path, also not on a file system that does not tell capitals apart.
+    An unsafe part of the path (`..`, a control character, bytes that are not UTF-8, a name that is
+    too long) is replaced or shortened and ends in a hash of the original. No two calls return the
+    same path, not even for file systems that ignore case.
 
     Args:
-        ending: What the file's name ends in, such as ".vtt".
+        ending: Suffix of the file names, such as ".vtt".
 
     Example:
         >>> mirror = Mirror(".vtt")
@@ -39,15 +38,15 @@ class Mirror:
         self._taken: set[str] = set()
 
     def place(self, video: str) -> PurePosixPath:
-        """The path of the file about a video.
+        """Assign the path of the file of a video.
 
         Args:
-            video: The video's path as `os.fsdecode` gives it.
+            video: Path of the video, as `os.fsdecode` gives it.
 
         Returns:
-            A relative path without `..`, different from all that were handed out before.
+            A relative path without `..`, different from all that were returned before.
         """
-        # The empty parts are the root and doubled slashes; a dot is the folder itself.
+        # Empty parts come from the root and doubled slashes; a dot is the folder itself.
         parts = [part for part in video.split("/") if part not in ("", ".")] or ["_"]
         parts = [self._safe(part) for part in parts]
         if sum(len(part.encode()) + 1 for part in parts) > LONGEST_PATH_BYTES:
@@ -55,7 +54,7 @@ class Mirror:
         place = PurePosixPath(*parts[:-1], parts[-1] + self.ending)
         attempt = 0
         while _as_any_file_system(place) in self._taken:
-            # The number gives a video that is listed twice two places.
+            # The number makes the paths of a video that is listed twice differ.
             name = _with_hash(parts[-1], f"{video}\0{attempt}")
             place = PurePosixPath(*parts[:-1], name + self.ending)
             attempt += 1
@@ -66,8 +65,8 @@ class Mirror:
         safe = "".join(
             letter if letter.isprintable() and letter not in FORBIDDEN else "_" for letter in part
         )
-        # A leading dot hides the file (and `..` leaves the folder); Windows drops a dot or a
-        # space at the end; a folder that ends as the files do could stand where a file shall.
+        # A leading dot hides the file, and `..` leaves the folder. Windows drops a trailing dot or
+        # space. A folder with the suffix of the files could have the path of a file.
         if safe.startswith(".") or safe.endswith((".", " ")):
             safe = safe.strip(". ")
         ends_as_files = safe.casefold().endswith(self.ending)
@@ -77,11 +76,11 @@ class Mirror:
 
 def _with_hash(name: str, original: str) -> str:
     digest = hashlib.sha256(original.encode("utf-8", "surrogatepass")).hexdigest()
-    # Cut between letters, not inside of one.
+    # Cut between characters, not within one.
     short = name.encode()[: LONGEST_NAME_BYTES - HASH_LETTERS - 1].decode("utf-8", "ignore")
     return f"{short}~{digest[:HASH_LETTERS]}"
 
 
 def _as_any_file_system(place: PurePosixPath) -> str:
-    # macOS and Windows do not tell capitals apart, macOS not how an accent is composed.
+    # macOS and Windows ignore case, and macOS ignores how accents are composed.
     return unicodedata.normalize("NFC", os.fspath(place).casefold())

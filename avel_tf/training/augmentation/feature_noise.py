@@ -20,10 +20,10 @@ def feature_noise(
     visual_deviation: tf.Tensor,
     audio_deviation: tf.Tensor,
 ) -> Batch:
-    """Add noise that is as strong for a feature as the feature itself varies.
+    """Add noise in proportion to the standard deviation of each feature.
 
-    It is uniform: what noise does to training depends on its variance, to second order (Bishop),
-    and Gaussian numbers take three times as long to draw (docs/guide/training.md).
+    The noise is uniform. To second order its effect depends on its variance alone (Bishop), and
+    Gaussian numbers take three times as long to draw (docs/guide/training.md).
 
     Args:
         batch: The windows.

@@ -1,4 +1,4 @@
-"""Windows mixed with one another."""
+"""Augmentation that mixes windows with one another."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from avel_tf.features.examples import Batch, shuffled
 
 
 def mixup(batch: Batch, key: tf.Tensor, *, alpha: float) -> Batch:
-    """Mix each window with another: picture, sound and target by the same share.
+    """Mix video, audio and target of each window with another window, by the same share.
 
-    Features may be mixed before they are normalised, because normalisation is affine. A second that
-    the other window does not have stays as it is.
+    Features may be mixed before they are normalised, because normalisation is affine. A segment
+    that the other window does not have is unchanged.
 
     Args:
         batch: Windows with targets [B, T, C+1].
