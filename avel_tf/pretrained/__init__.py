@@ -1,6 +1,6 @@
 """The pretrained localizer, part of the package, so that `avel infer` needs no download.
 
-`1/` is an exported model. The key `"measured"` of its hashed manifest holds its accuracy, written by
+`1/` is an exported model. The key `"measured"` of its hashed manifest is its accuracy, written by
 `pipelines/distill/localizer.py`; docs/design/pretrained.md describes how it is made. `openvino/`
 holds the same graphs converted for OpenVINO, so that a first use needs no TensorFlow.
 """
@@ -39,8 +39,8 @@ def find_pretrained() -> Path:
         return find_version(FOLDER)
     except ModelError:
         raise ModelError(
-            f"This copy of avel-tf has no pretrained model: there is none in {FOLDER}. Give a model "
-            "with --model SAVED_MODEL (avel export RUN --out saved_models/NAME makes one), or build "
+            f"This copy of avel-tf has no pretrained model: there is none in {FOLDER}. Give one "
+            "with --model SAVED_MODEL (avel export RUN --out saved_models/NAME makes it), or build "
             "the pretrained one as docs/design/pretrained.md describes."
         ) from None
 
@@ -74,11 +74,10 @@ def describe(folder: Path) -> list[str]:
         folder: What `find_pretrained` returned.
 
     Returns:
-        Which classes it knows, how well it did on held-out montage and on real clips, and where
-        its model card is.
+        Classes, accuracy on held-out montage and on real clips, and the path of the model card.
 
     Raises:
-        ModelError: When its manifest does not say.
+        ModelError: The manifest lacks the accuracy.
     """
     manifest = read_manifest(folder)
     try:
@@ -86,20 +85,20 @@ def describe(folder: Path) -> list[str]:
         montage, real = measured["montage"], measured["real_clips"]
         new = measured["real_clips_unseen"]
         return [
-            f"Model: the one that comes with avel-tf. It knows {_listed(manifest['labels'])}; all "
-            "else is background to it. Name another with --model.",
-            f"  On {montage['videos']} made clips of pictures and sounds it was not trained on: "
-            f"{montage['segment_accuracy']:.0%} of {montage['segments']} seconds right (all "
+            f"Model: the pretrained one of avel-tf, with the classes {_listed(manifest['labels'])};"
+            " everything else is labelled background. Use another with --model.",
+            f"  On {montage['videos']} composed clips of held-out images and sounds: "
+            f"{montage['segment_accuracy']:.0%} of {montage['segments']} seconds correct (all "
             f"background: {montage['all_background']:.0%}).",
-            f"  On {_clips(real)} real clips: {_right(real)} seconds of what it knows named right, "
-            f"a false alarm in {_false(real)} other seconds. On the {_clips(new)} of them that its "
-            f"backbones had not met either: {_right(new)}, and {_false(new)}.",
-            f"  What it is and what it cannot do: {MODEL_CARD}",
+            f"  On {_clips(real)} real clips: {_right(real)} seconds of its classes correct, "
+            f"a false alarm in {_false(real)} other seconds. On the {_clips(new)} of them that are "
+            f"also unknown to its backbones: {_right(new)}, and {_false(new)}.",
+            f"  Model card with limits: {MODEL_CARD}",
         ]
     except (LookupError, TypeError, ValueError) as error:
         raise ModelError(
-            f"The manifest of {folder} does not say how well the model did ({error!r}); get the "
-            "package anew."
+            f"The manifest of {folder} lacks the measured accuracy of the model ({error!r}). "
+            "Install the package again."
         ) from error
 
 
@@ -116,5 +115,5 @@ def _false(found: dict[str, Any]) -> str:
 
 
 def _listed(names: list[str]) -> str:
-    """Names that may hold commas themselves."""
+    """Joins names, which may contain commas."""
     return "; ".join(names)

@@ -114,7 +114,7 @@ def test_the_recipe_from_corpora_to_a_sealed_model(corpora, clips, tmp_path, mon
     assert measured["montage"]["videos"] == 4 and set(measured["montage"]["per_class"]) <= CLASSES
     assert measured["real_clips"]["others"]["seconds"] > 0
     assert measured["montage_unseen"]["offered"]["clips"] > 0
-    assert "It knows Bark; Cat;" in pretrained.describe(model)[0]
+    assert "the classes Bark; Cat;" in pretrained.describe(model)[0]
     monkeypatch.setattr("sys.argv", ["tables", str(work), "videos/test/00000.mp4"])
     capsys.readouterr()
     localizer_tables.main()

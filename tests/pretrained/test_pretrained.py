@@ -21,11 +21,11 @@ QUICK = ("--engine", "tensorflow", "--set", "engine.precision=float32")
 
 def said(text: str) -> None:
     """Every fact that a run has to state."""
-    assert "It knows Bark; Church bell; Helicopter;" in text
-    assert "82% of 3000 seconds right (all background: 55%)" in text
-    assert "40 real clips: 14 of 22 seconds of what it knows named right" in text
+    assert "the classes Bark; Church bell; Helicopter;" in text
+    assert "82% of 3000 seconds correct (all background: 55%)" in text
+    assert "40 real clips: 14 of 22 seconds of its classes correct" in text
     assert "a false alarm in 21 of 298 other seconds" in text
-    assert "the 22 of them that its backbones had not met either: 9 of 16, and 12 of 157" in text
+    assert "the 22 of them that are also unknown to its backbones: 9 of 16, and 12 of 157" in text
     assert str(pretrained.MODEL_CARD) in text
 
 
@@ -43,11 +43,11 @@ def test_another_model_is_not_spoken_for(stand_in, exported, clips, tmp_path, ca
     video = next(clips.glob("videos/test/*.mp4"))
     words = ["infer", str(video), "--model", str(exported), "--out", str(tmp_path / "results")]
     assert main([*words, *QUICK]) == 0
-    assert "It knows" not in capsys.readouterr().out
+    assert "the pretrained one" not in capsys.readouterr().out
 
 
 def test_load_without_a_name(stand_in):
-    assert avel_tf.load().folder == stand_in
+    assert avel_tf.load().model.folder == stand_in
 
 
 def test_its_absence_is_said_with_what_to_do(tmp_path, monkeypatch, clips, capsys):
@@ -66,7 +66,7 @@ def test_a_model_that_does_not_say_how_well_it_did_is_refused(stand_in):
     manifest = json.loads(path.read_text())
     del manifest[pretrained.MEASURED]["real_clips"]
     path.write_text(json.dumps(manifest))
-    with pytest.raises(ModelError, match="does not say how well"):
+    with pytest.raises(ModelError, match="lacks the measured accuracy"):
         pretrained.describe(stand_in)
 
 
