@@ -1,4 +1,4 @@
-"""The class vocabulary: which event has which index, background last."""
+"""Class vocabulary: names and indices of the event classes, background last."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from avel_tf.utils.text import did_you_mean
 
 BACKGROUND = "background"
 
-# The 28 classes of the AVE data set in order of first appearance in its `Annotations.txt`, which
-# is the order that published AVE features and label files count in (Tian et al., ECCV 2018).
+# The 28 classes of the AVE data set in order of first appearance in its `Annotations.txt`, which is
+# the order in published AVE features and label files (Tian et al., ECCV 2018).
 AVE_CLASSES: tuple[str, ...] = (
     "Church bell",
     "Male speech, man speaking",
@@ -45,19 +45,20 @@ AVE_CLASSES: tuple[str, ...] = (
     "Mandolin",
 )
 
-# Control characters, halves of surrogate pairs, line and paragraph separators: none of them
-# survives a text file that holds one name per line.
+# Control characters, surrogates, line and paragraph separators, which a text file with one name per
+# line cannot hold.
 _UNWRITABLE = {"Cc", "Cs", "Zl", "Zp"}
 
 
 class Labels:
-    """The event classes of a data set or a model, in order, with background behind them.
+    """Event classes of a data set or a model, in order, followed by background.
 
     Args:
-        names: The C event classes. Background is not among them; it always has the index C.
+        names: The C event classes, without background, which always has the index C.
 
     Raises:
-        ValueError: A name is empty, doubled, called background, or cannot stand on one line.
+        ValueError: A name is empty, duplicate, `background`, or has a line break or control
+            character.
 
     Example:
         >>> labels = Labels(["dog", "violin"])
@@ -91,7 +92,7 @@ class Labels:
 
     @property
     def background(self) -> int:
-        """The index of background: C, always the last."""
+        """Index of background: C, always the last."""
         return len(self._names)
 
     def __len__(self) -> int:
@@ -113,7 +114,7 @@ class Labels:
         return f"Labels({list(self._names)!r})"
 
     def index(self, name: str) -> int:
-        """Finds the index of a class, or of background.
+        """Index of a class, or of background.
 
         Args:
             name: One of the classes, or `"background"`.
@@ -133,7 +134,7 @@ class Labels:
             ) from None
 
     def name(self, index: SupportsIndex) -> str:
-        """Finds the name behind an index.
+        """Name of a class by its index.
 
         Args:
             index: 0 to C; C is background.
@@ -153,7 +154,7 @@ class Labels:
         return BACKGROUND if number == len(self) else self._names[number]
 
     def save(self, path: str | Path) -> None:
-        """Writes `labels.txt`: C+1 lines, background last, the line number is the index.
+        """Write `labels.txt`: C+1 lines, background last; the line number from 0 is the index.
 
         Args:
             path: The file to write.
@@ -162,7 +163,7 @@ class Labels:
 
     @classmethod
     def load(cls, path: str | Path) -> Labels:
-        """Reads what `save` wrote.
+        """Read a file that `save` wrote.
 
         Args:
             path: A text file with one name per line, background last.
@@ -171,7 +172,7 @@ class Labels:
             The vocabulary.
 
         Raises:
-            ValueError: The file is not such a list; the sentence names the file.
+            ValueError: The file is not such a list; the message names it.
             OSError: The file cannot be read.
         """
         try:
@@ -193,11 +194,11 @@ def _check(name: str) -> None:
         raise ValueError(f"The class name {name!r} begins or ends with a space; remove it.")
     if name.casefold() == BACKGROUND:
         raise ValueError(
-            f"{name!r} cannot be an event class: every second without an event is background "
-            "already, and it always has the last index."
+            f"{name!r} cannot be an event class: segments without an event are background, which "
+            "always has the last index."
         )
     if any(unicodedata.category(character) in _UNWRITABLE for character in name):
         raise ValueError(
-            f"The class name {name!r} holds a line break or another character that cannot stand "
-            "in a text file with one name per line."
+            f"The class name {name!r} contains a line break or another character that is not "
+            "allowed in a text file with one name per line."
         )
