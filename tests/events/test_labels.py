@@ -70,7 +70,7 @@ def test_load_takes_windows_line_ends_and_a_byte_order_mark(tmp_path) -> None:
         (["Background"], "'Background' cannot be an event class"),
         (["a\nb"], "line break"),
         (["a\u2028b"], "line break"),
-        (["a\ud800b"], "cannot stand in a text file"),
+        (["a\ud800b"], "not allowed in a text file"),
         ([], "at least one event class"),
         ("dog", "expects a list of class names; received the text 'dog'"),
         ([3], "must be text; received 3"),

@@ -187,7 +187,7 @@ def test_a_mask_of_another_shape_is_named(model):
         ("embed_with_valid", clips, "frames"),
         ("from_features_with_valid", features, "visual"),
     ):
-        expected = rf"`valid` must have one value for each second of `{of}`.*\[1 3\] \[1 4\]"
+        expected = rf"`valid` must have one value per segment of `{of}`.*\[1 3\] \[1 4\]"
         with pytest.raises(tf.errors.InvalidArgumentError, match=expected):
             call(model, signature, **inputs, valid=valid)
     features["audio"] = features["audio"][:, :2]
