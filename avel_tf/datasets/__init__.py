@@ -1,4 +1,4 @@
-"""Annotated data sets: layouts, splits, and one label per second."""
+"""Annotated data sets: layouts, splits, and labels per segment."""
 
 from __future__ import annotations
 

@@ -44,19 +44,19 @@ _FORM = '{"database": {id: {"subset", "annotations": [{"segment": [start, end], 
 def load_activitynet(path: Path, settings: DatasetSettings) -> Dataset:
     """Reads an ActivityNet file.
 
-    The video of an id is its `"path"` where there is one, relative to the file, else
-    `<id>` or `v_<id>` with the suffix mp4, mkv, webm or mov (in this order, before any other),
-    beside the file, in `videos/` or in `raw_videos/`.
+    The video of an id is its `"path"`, relative to the file, if it has one. Otherwise it is `<id>`
+    or `v_<id>` with the suffix mp4, mkv, webm or mov (in this order, before any other), beside the
+    file, in `videos/` or in `raw_videos/`.
 
     Args:
         path: The JSON file.
-        settings: The split, where no video has a subset.
+        settings: Settings of the split, if no video has a subset.
 
     Returns:
         The data set, in the order of the file; classes in alphabetical order.
 
     Raises:
-        DatasetError: The file is not of this form; with the id of the video.
+        DatasetError: The file is not of this form; the message names the video.
     """
     database = read_database(path)
     folder = path.parent
@@ -83,7 +83,7 @@ def load_activitynet(path: Path, settings: DatasetSettings) -> Dataset:
         if not subset:
             raise DatasetError(
                 f"{path}, video {name!r}: it has no subset, but other videos have one; give one to "
-                "all of them, or to none to have them split by a seed."
+                "all of them, or to none to split them by the seed."
             )
     videos = tuple(
         Video(name, video_path, annotations, subsets[name], media_id)
@@ -93,7 +93,7 @@ def load_activitynet(path: Path, settings: DatasetSettings) -> Dataset:
 
 
 def read_database(path: Path) -> dict[str, Any]:
-    """Reads the videos of a file and their entries, not looked at yet.
+    """Reads the entries of a file without validating them.
 
     Args:
         path: The JSON file.
@@ -102,7 +102,7 @@ def read_database(path: Path) -> dict[str, Any]:
         The entries by id.
 
     Raises:
-        DatasetError: It is no JSON, an object has a key twice, or there is no video.
+        DatasetError: It is not JSON, an object has a key twice, or there is no video.
     """
 
     def without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -110,12 +110,12 @@ def read_database(path: Path) -> dict[str, Any]:
         if len(entry) < len(pairs):
             keys = [key for key, _ in pairs]
             doubled = next(key for key in keys if keys.count(key) > 1)
-            raise DatasetError(f"{path}: {doubled!r} stands twice in the same object.")
+            raise DatasetError(f"{path}: {doubled!r} is twice in the same object.")
         return entry
 
     text = decode_text(read_bytes(path), "latin-1")
     try:
-        # Whole numbers as floats: Python refuses to parse integers of more than 4,300 digits.
+        # Integers as floats: Python refuses to parse integers of more than 4,300 digits.
         content = json.loads(text, object_pairs_hook=without_doubles, parse_int=float)
     except json.JSONDecodeError as error:
         raise DatasetError(f"{path}, line {error.lineno}: not JSON: {error.msg}.") from error
@@ -130,14 +130,16 @@ def read_database(path: Path) -> dict[str, Any]:
 def _locate(
     name: str, entry: dict[str, Any], places: tuple[VideoFolder, ...], where: str
 ) -> tuple[Path, str]:
-    """Finds the file of an id, and the name under which leaks are looked for."""
+    """Finds the file of an id, and the name that identifies the file."""
     beside, videos, *_ = places
     folder = beside.folder
     try:
         if "path" in entry:
             given = entry["path"]
             if not isinstance(given, str) or not given or not _can_name_a_file(given):
-                raise DatasetError(f"{where}: the path {_short(given)} is not a path.")
+                raise DatasetError(
+                    f"{where}: 'path' must be the path of a file; received {_short(given)}."
+                )
             path = beside.find(given) or Path(os.path.normpath(folder / given))
             inside = path.is_relative_to(folder)
             return path, path.relative_to(folder).as_posix() if inside else path.as_posix()
@@ -146,7 +148,7 @@ def _locate(
                 f"{where}: this id cannot be the name of a file; add a 'path' to the entry."
             )
         for stem in (name, f"v_{name}"):
-            for suffix in (*_SUFFIXES, ""):  # without one: any other suffix of a video
+            for suffix in (*_SUFFIXES, ""):  # without one: any other suffix
                 for place in places:
                     if found := place.find(stem + suffix):
                         return found, name
@@ -159,7 +161,7 @@ def _locate(
 def _can_name_a_file(text: str) -> bool:
     try:
         return b"\0" not in os.fsencode(text)
-    except UnicodeEncodeError:  # Half of a surrogate pair, which JSON can spell.
+    except UnicodeEncodeError:  # half of a surrogate pair, which JSON allows
         return False
 
 
@@ -206,12 +208,11 @@ def load_unav(path: Path, settings: DatasetSettings) -> Dataset:
     """Reads UnAV-100, an ActivityNet file in which each annotation has a `label_id` as well.
 
     Args:
-        path: The JSON file. Videos lie beside it, in `videos/` or in `raw_videos/`.
-        settings: The split, where no video has a subset.
+        path: The JSON file, beside its videos or their folder `videos/` or `raw_videos/`.
+        settings: Settings of the split, if no video has a subset.
 
     Returns:
-        The data set; classes in the order of `label_id`, which published features and results
-        count in.
+        The data set; classes in the order of `label_id`, as in published features and results.
 
     Raises:
         DatasetError: The file is not of this form, or the ids contradict each other.
@@ -225,12 +226,12 @@ def load_unav(path: Path, settings: DatasetSettings) -> Dataset:
                 raise DatasetError(
                     f"{path}, video {name!r}: expected a number as 'label_id' of {label!r}; "
                     f"received {number!r}. Rename the file to read it as ActivityNet, which has no "
-                    "such numbers."
+                    "label_id."
                 )
             if ids.setdefault(label, number) != number:
                 raise DatasetError(
                     f"{path}, video {name!r}: {label!r} has the label_id {number:g} here and "
-                    f"{ids[label]:g} elsewhere; a class has one."
+                    f"{ids[label]:g} elsewhere; a class must have one."
                 )
     if len(set(ids.values())) < len(ids):
         raise DatasetError(f"{path}: two classes have the same label_id.")

@@ -28,12 +28,12 @@ def load_table(path: Path, settings: DatasetSettings) -> Dataset:
     """Reads a table of events.
 
     Args:
-        path: The table. Videos are named relative to its folder, or absolutely; `VideoFolder`
-            says which other spellings are understood.
-        settings: The split, where the table has no column for it.
+        path: The table. Paths of videos are relative to its folder or absolute; `VideoFolder`
+            describes which other spellings are accepted.
+        settings: Settings of the split, for a table without a split column.
 
     Returns:
-        The data set, in the order in which the videos first appear; classes in alphabetical order.
+        The data set, videos in the order of first appearance, classes in alphabetical order.
 
     Raises:
         DatasetError: A column is missing, or a row cannot be read; with the line.
@@ -55,7 +55,7 @@ def load_table(path: Path, settings: DatasetSettings) -> Dataset:
         if annotation:
             entry.annotations.append(annotation)
     if not entries:
-        raise DatasetError(f"{path} lists no video; expected rows of {FORM} below the header.")
+        raise DatasetError(f"{path} has no rows; expected {FORM} below the header.")
 
     labels = alphabetical_labels(
         (event.label for entry in entries.values() for event in entry.annotations), path
@@ -69,7 +69,7 @@ def load_table(path: Path, settings: DatasetSettings) -> Dataset:
 
 
 def _locate(text: str, files: VideoFolder, where: str) -> tuple[str, Path]:
-    """Gives one name to one file, however its path is written."""
+    """Returns a unique id and the path of a video, however its path is written."""
     folder = files.folder
     if not text or "\0" in text:
         raise DatasetError(
@@ -89,10 +89,10 @@ def _locate(text: str, files: VideoFolder, where: str) -> tuple[str, Path]:
 def _annotation(table: Table, line: int, row: dict[str, str]) -> Annotation | None:
     label, where = row["label"], f"{table.path}, line {line}"
     if not label:
-        return None  # A video without an event; its times say nothing.
+        return None  # a video without events; its times are ignored
     if label.casefold() == BACKGROUND:
         raise DatasetError(
-            f"{where}: {label!r} is not an event class, because every second without an event is "
+            f"{where}: {label!r} cannot be an event class, because segments without an event are "
             "background; leave the label empty to list a video without events."
         )
     if any("\udc80" <= character <= "\udcff" for character in label):

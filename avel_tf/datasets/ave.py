@@ -32,13 +32,13 @@ class _Row:
 
 
 def find_ave_files(folder: Path) -> dict[str, Path]:
-    """Looks for AVE's annotation files, in whatever capitals a copy spells them.
+    """Finds AVE's annotation files, ignoring case.
 
     Args:
-        folder: The folder to look in.
+        folder: The folder.
 
     Returns:
-        The files that are there, under their official names.
+        The existing files by their official names.
     """
     official = {name.casefold(): name for name in (ANNOTATIONS_FILE, *SPLIT_FILES.values())}
     return {
@@ -51,14 +51,14 @@ def find_ave_files(folder: Path) -> dict[str, Path]:
 def load_ave(root: Path, settings: DatasetSettings) -> Dataset:
     """Reads the AVE data set.
 
-    Every row is an example of its own with a single event, also where two rows share a file.
-    Without any split file, the rows of `Annotations.txt` are split by `settings`. A row with
-    start = end = 0 (the official train split has one) stays: it labels no second, so the example
-    is all background, which is what published features hold for it too.
+    Each row is an example with a single event, even if two rows share a file. Without any split
+    file, the rows of `Annotations.txt` are split by `settings`. A row with start = end = 0 (the
+    official train split has one) is kept: the example is all background, as in the published
+    features.
 
     Args:
         root: The folder with the text files.
-        settings: The split where the folder has no split files. Leaks are removed by the caller.
+        settings: Settings of the split, for a folder without split files. The caller removes leaks.
 
     Returns:
         The data set, in the order train, validation, test.
@@ -70,8 +70,8 @@ def load_ave(root: Path, settings: DatasetSettings) -> Dataset:
     missing = [name for name in SPLIT_FILES.values() if name not in files]
     if 0 < len(missing) < len(SPLIT_FILES):
         raise DatasetError(
-            f"{root} has only some of AVE's split files; missing: {', '.join(missing)}. Add what "
-            f"is missing, or remove all three to have {ANNOTATIONS_FILE} split by a seed."
+            f"{root} has only some of AVE's split files; missing: {', '.join(missing)}. Add them, "
+            f"or remove all three to split {ANNOTATIONS_FILE} by the seed."
         )
     listed = _read_rows(files[ANNOTATIONS_FILE]) if ANNOTATIONS_FILE in files else []
     names = dict.fromkeys(row.annotation.label for row in listed)
@@ -118,7 +118,7 @@ def _videos(root: Path, labels: Labels, rows: list[tuple[str, _Row]]) -> tuple[V
 
 
 def _file_of(row: _Row, files: VideoFolder) -> Path:
-    """The file of a row: an mp4, as AVE has it, or what a downloader has made of it."""
+    """Finds the file of a row: an mp4 as in AVE, or another video of that name."""
     official = f"{row.media_id}.mp4"
     try:
         found = files.find(official) or files.find(row.media_id)
@@ -128,11 +128,11 @@ def _file_of(row: _Row, files: VideoFolder) -> Path:
 
 
 def _read_rows(path: Path) -> list[_Row]:
-    # Not `splitlines`: it also breaks at characters that Latin-1 text may hold within a name.
+    # Not `splitlines`, which also splits at characters that may be in Latin-1 names.
     text = decode_text(read_bytes(path), "latin-1").replace("\r\n", "\n").replace("\r", "\n")
     rows: list[_Row] = []
     for number, line in enumerate(text.split("\n"), start=1):
-        # From the right: only the class name could ever hold an ampersand.
+        # From the right: only the class name could contain an ampersand.
         fields = [field.strip() for field in line.rsplit("&", len(_FIELDS) - 1)]
         if not line.strip() or (not rows and _is_header(fields)):
             continue
@@ -142,15 +142,15 @@ def _read_rows(path: Path) -> list[_Row]:
         label, media_id, _, start, end = fields
         if not media_id or any(character in media_id for character in "/\\\0"):
             raise DatasetError(
-                f"{where}: the VideoID {media_id!r} does not name a file in AVE/; expected a "
-                "name without a folder."
+                f"{where}: the VideoID {media_id!r} is not a file name; expected a "
+                "name in AVE/ without a folder."
             )
         event = Annotation(
             label, parse_seconds(start, "StartTime", where), parse_seconds(end, "EndTime", where)
         )
         rows.append(_Row(where, media_id, event))
     if not rows:
-        raise DatasetError(f"{path} holds no row of the form {_FORM}.")
+        raise DatasetError(f"{path} has no rows; expected {_FORM}.")
     return rows
 
 

@@ -1,4 +1,4 @@
-"""Spellings of a table: separators, header words, comments, splits and times."""
+"""Dialects of annotation tables: separators, column names, comments, splits and times."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ REQUIRED = ("video", "label", "start", "end")
 FORM = ",".join(REQUIRED) + "[,split]"
 
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
-# Other words for a column: those of DCASE (https://dcase.community), MMAction2 and ActivityNet, and
-# what people write by themselves. An "offset" is an end only beside an "onset".
+# Synonyms of column names: those of DCASE (https://dcase.community), MMAction2 and ActivityNet, and
+# common ones. "offset" is an end only together with "onset".
 _OTHER_WORDS = {
     "video": ("filename", "file_name", "file", "path", "video_path", "video_id", "video_name"),
     "label": ("event_label", "class", "class_name", "category"),
@@ -36,23 +36,24 @@ _OTHER_SPLITS = {
 _SEP_LINE = re.compile(r'\A"?sep=(.)"?\r?\n', re.IGNORECASE)  # Excel reads and writes it
 _CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d{1,2}(?:[.,]\d+)?)")
 _COMMA = re.compile(r"[+-]?\d+,\d+")
-# 1,500 is 1500 to some and 1.5 to others; 0,500 and 1,5 are not.
+# 1,500 may mean 1500 or 1.5; 0,500 and 1,5 are unambiguous.
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
 
 
 class Table:
-    """The rows of a table by the names of their columns, however it is spelt.
+    """Rows of a table in any accepted dialect, by column.
 
-    Only what has one reading is read; everything else is a `DatasetError` with the line.
+    Ambiguous rows raise a `DatasetError` with the line.
 
     Args:
         path: The file.
-        exists: Whether a name is that of a video file; tells a row from one that is commented out.
+        exists: Function that returns True for the name of an existing video file, to distinguish
+            rows from rows that are commented out.
 
     Attributes:
-        rows: The line each row ends on, and its fields by column. `start` and `end` are still
-            text, for `seconds`.
-        notes: Sentences about what was understood that is not in the plain form.
+        rows: Line on which each row ends, and its fields by column. `start` and `end` are text, to
+            be parsed by `seconds`.
+        notes: A sentence for each deviation from the plain form, with its interpretation.
     """
 
     def __init__(self, path: Path, exists: Callable[[str], bool]) -> None:
@@ -63,7 +64,7 @@ class Table:
         candidates: Sequence[str] = tuple(_SEPARATORS)
         if declared := _SEP_LINE.match(text):
             candidates = [declared[1]]
-            text = "\n" + text[declared.end() :]  # so that lines keep their numbers
+            text = "\n" + text[declared.end() :]  # keeps the line numbers
         self._separator = _separator(text, candidates)
         if self._separator != ",":
             name = _SEPARATORS.get(self._separator, repr(self._separator))
@@ -72,7 +73,7 @@ class Table:
         self._decimal_comma = self._has_decimal_comma()
 
     def seconds(self, line: int, row: dict[str, str], column: str) -> float:
-        """A time of a row: seconds, also with a decimal comma, or [h:]m:ss.
+        """Parses a time of a row: seconds, also with a decimal comma, or [h:]m:ss.
 
         Args:
             line: The line of the row.
@@ -80,25 +81,25 @@ class Table:
             column: `start` or `end`.
 
         Raises:
-            DatasetError: It has no reading, or two.
+            DatasetError: It is not a time, or ambiguous.
         """
         text = row[column]
         where = f"{self.path}, line {line}"
         if clock := _CLOCK.fullmatch(text):
             hours, minutes, seconds = clock.groups(default="0")
-            # Decimal, so that 2:32.967 is 152.967 to the last bit.
+            # Decimal, so that 2:32.967 is exactly 152.967.
             value = Decimal(seconds.replace(",", "."))
             if value >= 60 or (clock[1] and int(minutes) >= 60):
                 raise DatasetError(
-                    f"{where}: the {column} {text!r} is no time of day or length: minutes and "
-                    "seconds end at 59; expected [hours:]minutes:seconds, or seconds such as 2.5."
+                    f"{where}: the {column} {text!r} is not a time: minutes and seconds must be "
+                    "below 60; expected [hours:]minutes:seconds, or seconds such as 2.5."
                 )
             self._note("Times such as 1:05 are read as minutes and seconds.")
             return float(int(hours) * 3600 + int(minutes) * 60 + value)
         if _COMMA.fullmatch(text):
             if self._decimal_comma is None:
                 raise DatasetError(
-                    f"{where}: the {column} {text!r} may be a thousand or a fraction of a second; "
+                    f"{where}: the {column} {text!r} is ambiguous (thousands or a fraction); "
                     "write seconds with a decimal point, such as 2.5."
                 )
             self._note("Times such as 2,5 are read as 2.5 seconds.")
@@ -111,10 +112,10 @@ class Table:
         return parse_seconds(text, column, where)
 
     def split(self, line: int, text: str) -> str:
-        """The split that a word means; empty where there is none.
+        """Parses a split; empty if there is none.
 
         Raises:
-            DatasetError: No split is meant.
+            DatasetError: The split is unknown.
         """
         word = text.casefold()
         split = _OTHER_SPLITS.get(word, word)
@@ -171,7 +172,7 @@ class Table:
         if not columns:
             raise DatasetError(f"{path} is empty; expected a header with {FORM}.")
         if comments:
-            self._note(f"{comments} line{'s' * (comments > 1)} of comments left out.")
+            self._note(f"{comments} line{'s' * (comments > 1)} of comments ignored.")
 
     def _columns(self, header: list[str]) -> list[str]:
         columns = _named(header)
@@ -185,10 +186,10 @@ class Table:
                 f"{'' if len(set(meant)) == 1 else ': ' + ', '.join(meant)}."
             )
         if missing:
-            valid_decoys = [name for name in columns if name not in known]
+            others = [name for name in columns if name not in known]
             hint = "".join(
                 f" There is a column {name!r}.{did_you_mean(name, missing)}"
-                for name in valid_decoys
+                for name in others
                 if did_you_mean(name, missing)
             )
             raise DatasetError(
@@ -206,7 +207,7 @@ class Table:
         commas = [text for text in times if _COMMA.fullmatch(text)]
         if not commas:
             return False
-        # Spreadsheets separate by semicolons where the comma is the decimal sign.
+        # Spreadsheets use semicolons as separators if the comma is the decimal sign.
         if self._separator == ";" or not all(map(_THOUSANDS.fullmatch, commas)):
             return True
         return None
@@ -217,7 +218,7 @@ def _reader(text: str, separator: str) -> csv._reader:  # type: ignore[name-defi
 
 
 def _separator(text: str, candidates: Sequence[str]) -> str:
-    """The one by which the header has all columns; the first candidate where none does."""
+    """Finds the separator with which the header has all columns; else the first candidate."""
     for separator in candidates:
         try:
             for fields in _reader(text, separator):
@@ -232,7 +233,7 @@ def _separator(text: str, candidates: Sequence[str]) -> str:
 
 
 def _named(header: Sequence[str]) -> list[str]:
-    """The columns of a header by our names; others as they are, in small letters."""
+    """Translates column names; unknown ones are kept in lower case."""
     columns = [word.casefold() for word in header]
     plain = [re.sub(r"[\s_-]+", "_", word) for word in columns]
     for name, others in _OTHER_WORDS.items():
@@ -247,10 +248,10 @@ def _named(header: Sequence[str]) -> list[str]:
 def _is_comment(
     fields: Sequence[str], columns: Sequence[str], exists: Callable[[str], bool]
 ) -> bool:
-    """Return True if a line that begins with # is a comment rather than a row.
+    """Returns True if a line that begins with # is a comment.
 
-    A whole row may be of a file whose name begins so; it is commented out when the file without
-    the # is there, and this one is not.
+    The name of a video may begin with #. A complete row is a comment only if a video of the name
+    without # exists and none of the name with #.
     """
     if not fields[0].startswith("#"):
         return False
@@ -264,7 +265,7 @@ def _is_comment(
 
 
 def video_exists(find: Callable[[str], os.PathLike | None], name: str) -> bool:
-    """Return True if the look-up, which refuses ambiguous names, finds a file."""
+    """Returns True if a look-up finds the file, or several."""
     if not name or "\0" in name:
         return False
     try:

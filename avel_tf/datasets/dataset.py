@@ -10,20 +10,20 @@ from avel_tf.utils.text import did_you_mean
 
 
 class DatasetError(ValueError):
-    """A data set cannot be read; the message is a sentence with the file and the line."""
+    """A data set that cannot be read; the message names the file and the line."""
 
 
 @dataclass(frozen=True)
 class Annotation:
-    """An event that is both heard and seen from `start` to `end`.
+    """An audio-visual event from `start` to `end`.
 
-    The times are kept as the annotator wrote them: an end before the start or past the end of the
-    file is for `avel audit` to report, and labels no second.
+    Times are kept as annotated. An end before the start or after the end of the file labels no
+    segment; `avel audit` reports it.
 
     Args:
         label: The event class.
         start: Seconds from the beginning of the video.
-        end: Seconds from the beginning of the video; the moment itself is no longer part of it.
+        end: Seconds from the beginning of the video, exclusive.
     """
 
     label: str
@@ -36,16 +36,15 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Video:
-    """One example: a file, the events in it, and the split it belongs to.
+    """One example of a data set: a file, its events and its split.
 
     Args:
         id: Unique in the data set.
-        path: Where the file is expected; it may be missing.
-        annotations: The events, sorted by start, end and label. None: all background.
+        path: Expected path of the file, which may be missing.
+        annotations: The events, sorted by start, end and label; empty if all is background.
         split: `"train"`, `"validation"` or `"test"`.
-        media_id: The file the example comes from. AVE has files with several rows, each an
-            example of its own with its own single event; they share this name, and a split
-            without leaks keeps them together.
+        media_id: Identifies the file. In AVE several examples of one event each may share a file;
+            a split without leaks keeps them together.
     """
 
     id: str
@@ -60,14 +59,14 @@ class Dataset:
     """Annotated videos with their classes and splits.
 
     Args:
-        root: The folder that the annotations lie in, absolute.
+        root: Absolute path of the folder with the annotations.
         layout: `"ave"`, `"table"`, `"activitynet"`, `"unav100"` or `"llp"`.
         labels: The class vocabulary.
         videos: All examples, in the order of the annotation files.
-        notes: What was understood of annotations that are not written in the documented form, a
-            sentence each.
-        weak_splits: Splits whose annotations say which events a video holds and not when; they span
-            the video.
+        notes: A sentence for each deviation from the documented form of the annotations, with its
+            interpretation.
+        weak_splits: Splits whose annotations name the events of a video without times and span
+            the whole video.
     """
 
     root: Path
@@ -82,16 +81,16 @@ class Dataset:
         return f"<Dataset {str(self.root)!r} ({self.layout}): {counts}; {len(self.labels)} classes>"
 
     def split(self, name: str) -> tuple[Video, ...]:
-        """Hands out the examples of one split.
+        """Returns the examples of one split.
 
         Args:
             name: `"train"`, `"validation"` or `"test"`.
 
         Returns:
-            The examples, in the order of the annotation files; none when the split is empty.
+            The examples, in the order of the annotation files.
 
         Raises:
-            ValueError: There is no split of that name.
+            ValueError: The name is not that of a split.
         """
         if name not in SPLITS:
             raise ValueError(

@@ -37,25 +37,25 @@ Spans = dict[tuple[str, str], list[tuple[float, float]]]
 
 
 def find_llp_files(folder: Path) -> dict[str, Path]:
-    """Looks for LLP's annotation files.
+    """Finds LLP's annotation files.
 
     Args:
-        folder: The folder to look in.
+        folder: The folder.
 
     Returns:
-        The files that are there, by name.
+        The existing files by name.
     """
     names = (*SPLIT_FILES.values(), *EVENT_FILES)
     return {name: folder / name for name in names if (folder / name).is_file()}
 
 
 def load_llp(root: Path) -> Dataset:
-    """Reads LLP.
+    """Reads the LLP data set.
 
-    A split file says which events a clip holds, audible or visible, and not when: its annotations
-    span the clip, and the split is among `Dataset.weak_splits`. The event files say for the clips
-    of validation and test when each event is audible and when it is visible; where both are there,
-    the annotations of these splits are the stretches in which an event is both.
+    A split file names the events of a clip, audible or visible, without times: annotations span the
+    clip, and the split is among `Dataset.weak_splits`. The event files give the times at which each
+    event of validation and test is audible and visible. If both are present, the annotations of
+    these splits are the intersections.
 
     Args:
         root: The folder with the tables. The video of `<id>_<start>_<end>` is a file of that name
@@ -65,20 +65,20 @@ def load_llp(root: Path) -> Dataset:
         The data set, in the order train, validation, test; classes in alphabetical order.
 
     Raises:
-        DatasetError: A table cannot be read, or a clip stands in two splits; with file and line.
+        DatasetError: A table cannot be read, or a clip is in two splits; with file and line.
     """
     files = find_llp_files(root)
     events = [files[name] for name in EVENT_FILES if name in files]
     if len(events) == 1:
         raise DatasetError(
-            f"{root} has only {events[0].name} of {' and '.join(EVENT_FILES)}; an event is what is "
-            "both heard and seen, so both are needed, or none to use the labels of whole clips."
+            f"{root} has only {events[0].name} of {' and '.join(EVENT_FILES)}; an event must be "
+            "audible and visible: add the other file, or remove this one to use labels of clips."
         )
-    timed = _both(*map(_spans, events)) if events else None
+    timed = _intersection(*map(_spans, events)) if events else None
     splits = [split for split, name in SPLIT_FILES.items() if name in files]
     if not splits:
         raise DatasetError(
-            f"{root} has the events of LLP, but no list of its clips; expected "
+            f"{root} has LLP's event files but no split file; expected "
             f"{', '.join(SPLIT_FILES.values())}."
         )
     weak = frozenset(split for split in splits if split == "train" or timed is None)
@@ -91,8 +91,8 @@ def load_llp(root: Path) -> Dataset:
             clip = row["filename"]
             if clip in videos:
                 raise DatasetError(
-                    f"{path}, line {line}: {clip!r} is listed already, in the split "
-                    f"{videos[clip].split!r}; a clip belongs to one."
+                    f"{path}, line {line}: {clip!r} is already listed in the split "
+                    f"{videos[clip].split!r}; a clip must be in one split."
                 )
             labels = [name.strip() for name in row["event_labels"].split(",") if name.strip()]
             names += labels
@@ -109,7 +109,7 @@ def load_llp(root: Path) -> Dataset:
 
 
 def _spans(path: Path) -> Spans:
-    """When each event of each clip is audible, or visible."""
+    """Reads the times at which each event of each clip is audible, or visible."""
     spans: Spans = {}
     for line, row in _rows(path, ("filename", "onset", "offset", "event_labels")):
         where = f"{path}, line {line}"
@@ -121,13 +121,13 @@ def _spans(path: Path) -> Spans:
     return spans
 
 
-def _both(audible: Spans, visible: Spans) -> Mapping[str, list[Annotation]]:
-    """The events of each clip, where they are heard and seen at once."""
+def _intersection(audible: Spans, visible: Spans) -> Mapping[str, list[Annotation]]:
+    """Intersects the times at which events are audible and visible."""
     found: dict[str, list[Annotation]] = {}
     for clip, label in audible.keys() & visible.keys():
-        for heard in audible[clip, label]:
-            for seen in visible[clip, label]:
-                start, end = max(heard[0], seen[0]), min(heard[1], seen[1])
+        for audio in audible[clip, label]:
+            for video in visible[clip, label]:
+                start, end = max(audio[0], video[0]), min(audio[1], video[1])
                 if start < end:
                     found.setdefault(clip, []).append(Annotation(label, start, end))
     return found

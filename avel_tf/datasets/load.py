@@ -1,4 +1,4 @@
-"""Finds out which layout a data set has, and reads it."""
+"""Loading of data sets, with detection of their layout."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from avel_tf.datasets.settings import DatasetSettings
 from avel_tf.datasets.splits import remove_leaks
 
 TABLE_FILE = "annotations.csv"
-_LOOKED_FOR = (
+_LAYOUTS = (
     f"{ANNOTATIONS_FILE} with {', '.join(SPLIT_FILES.values())} (AVE), {TABLE_FILE} (a table), "
     f'AVVP_train.csv (LLP), {UNAV_FILE}, or a .json file with a "database" (ActivityNet)'
 )
@@ -29,18 +29,18 @@ _log = logging.getLogger(__name__)
 
 
 def load_dataset(path: str | Path, settings: DatasetSettings | None = None) -> Dataset:
-    """Reads an annotated data set; its layout is recognised by what lies there.
+    """Loads an annotated data set and detects its layout.
 
     Args:
         path: The folder of the data set, or its annotation file.
-        settings: Splits and leaks; the defaults when None.
+        settings: Settings of splits and leaks; None uses the defaults.
 
     Returns:
-        The data set. Missing or broken videos are not looked for; `avel audit` does that.
+        The data set. Videos are not checked; `avel audit` does that.
 
     Raises:
-        DatasetError: Nothing is there, several layouts are there, or the annotations cannot be
-            read; with file and line.
+        DatasetError: There are no annotations or several layouts, or the annotations cannot be
+            read. The message names file and line.
 
     Example:
         >>> dataset = load_dataset("data/AVE_Dataset", DatasetSettings(deleaked=True))
@@ -50,7 +50,7 @@ def load_dataset(path: str | Path, settings: DatasetSettings | None = None) -> D
     settings = settings or DatasetSettings()
     given = Path(os.path.abspath(path))
     if not given.exists():
-        raise DatasetError(f"{given} does not exist; expected a folder with {_LOOKED_FOR}.")
+        raise DatasetError(f"{given} does not exist; expected a folder with {_LAYOUTS}.")
     source = _find(given) if given.is_dir() else given
     if source in find_llp_files(source.parent).values():
         dataset = load_llp(source.parent)
@@ -63,11 +63,11 @@ def load_dataset(path: str | Path, settings: DatasetSettings | None = None) -> D
     elif source in find_ave_files(source.parent).values():
         dataset = load_ave(source.parent, settings)
     else:
-        raise DatasetError(f"{source} is not a file of annotations; expected {_LOOKED_FOR}.")
+        raise DatasetError(f"{source} is not a file of annotations; expected {_LAYOUTS}.")
     if settings.deleaked:
         kept = remove_leaks(dataset.videos)
         _log.info(
-            "%s: %d of %d examples left out, because their file stands in another split too",
+            "%s: %d of %d examples removed, because their file is also in another split",
             given,
             len(dataset.videos) - len(kept),
             len(dataset.videos),
@@ -77,7 +77,7 @@ def load_dataset(path: str | Path, settings: DatasetSettings | None = None) -> D
 
 
 def _find(folder: Path) -> Path:
-    """Picks the one annotation file of a folder; for AVE and LLP, any one stands for all."""
+    """Finds the annotation file of a folder; for AVE and LLP, the first of several."""
     found = list(find_ave_files(folder).values())[:1]
     found += list(find_llp_files(folder).values())[:1]
     entries = sorted(entry for entry in folder.iterdir() if entry.is_file())
@@ -88,16 +88,14 @@ def _find(folder: Path) -> Path:
     if found:
         names = ", ".join(entry.name for entry in found)
         raise DatasetError(
-            f"{folder} holds annotations in several layouts ({names}); "
-            "name the file that is meant instead of the folder."
+            f"{folder} has annotations in several layouts ({names}); "
+            "pass the annotation file instead of the folder."
         )
     names = ", ".join(sorted(os.listdir(folder))[:5]) or "nothing"
     hint = ""
     if find_ave_files(folder.parent):
-        hint = f" The annotations lie one folder up: name {folder.parent}."
-    raise DatasetError(
-        f"{folder} holds no annotations: looked for {_LOOKED_FOR}; found {names}.{hint}"
-    )
+        hint = f" The parent folder has annotations: pass {folder.parent}."
+    raise DatasetError(f"{folder} has no annotations: expected {_LAYOUTS}; found {names}.{hint}")
 
 
 def _is_activitynet(path: Path) -> bool:

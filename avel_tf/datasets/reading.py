@@ -1,4 +1,4 @@
-"""Text of any encoding and numbers, for the readers of all layouts."""
+"""Decoding of text, numbers and labels for the readers of all layouts."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def read_bytes(path: Path) -> bytes:
 
 
 def decode_text(raw: bytes, fallback: str) -> str:
-    """Decodes UTF-8, with or without a byte order mark, and what Excel calls "Unicode text".
+    """Decodes UTF-8 and, with a byte order mark, UTF-16 ("Unicode text" of Excel).
 
     Args:
         raw: The bytes of the file.
-        fallback: What to do with bytes that are not UTF-8: `"latin-1"` reads the whole file as
+        fallback: Treatment of bytes that are not UTF-8: `"latin-1"` decodes the whole file as
             Latin-1, `"surrogateescape"` keeps the bytes, so that a path still names its file.
 
     Returns:
@@ -51,10 +51,10 @@ def decode_text(raw: bytes, fallback: str) -> str:
 
 
 def parse_seconds(text: str, what: str, where: str) -> float:
-    """Reads a time.
+    """Parses a time.
 
-    Negative times and ends before starts pass: they are for `avel audit` to report, because one
-    slip in ten thousand rows must not keep anyone from training.
+    Negative times are accepted, and ends before starts as well: one error in ten thousand rows
+    should not prevent training. `avel audit` reports them.
 
     Args:
         text: The text of the field.
@@ -79,7 +79,7 @@ def parse_seconds(text: str, what: str, where: str) -> float:
 
 
 def sort_annotations(annotations: Iterable[Annotation]) -> tuple[Annotation, ...]:
-    """Puts events in one order, whatever the order of the rows was.
+    """Sorts events independently of the order of the rows.
 
     Args:
         annotations: The events of one video.
@@ -91,23 +91,23 @@ def sort_annotations(annotations: Iterable[Annotation]) -> tuple[Annotation, ...
 
 
 def alphabetical_labels(names: Iterable[str], path: Path) -> Labels:
-    """Makes the vocabulary of a data set that does not bring an order of its own.
+    """Makes the vocabulary of a data set without an order of classes.
 
     Args:
         names: The class of every event.
         path: The annotation file, for the error.
 
     Returns:
-        The classes in alphabetical order, capitals and small letters alike.
+        The classes in alphabetical order, ignoring case.
 
     Raises:
-        DatasetError: There is no event at all, or a name cannot be a class.
+        DatasetError: There is no event, or a name is not allowed as a class.
     """
     unique = sorted(set(names), key=lambda name: (name.casefold(), name))
     if not unique:
         raise DatasetError(
-            f"{path} names no event class: every video is listed as background, and there is "
-            "nothing to learn."
+            f"{path} has no event: all videos are background; expected at least one row with a "
+            "label."
         )
     try:
         return Labels(unique)

@@ -1,4 +1,4 @@
-"""From events to one label per second."""
+"""Labels of segments, from annotated events."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from avel_tf.events.labels import Labels
 
 
 def segment_labels(annotations: Iterable[Annotation], labels: Labels, seconds: int) -> np.ndarray:
-    """Gives every second its class.
+    """Labels each segment with one class.
 
-    A second s belongs to an event when its middle, s + 0.5, lies in [start, end). For times in
-    whole seconds that is AVE's own rule, start <= s < end; a boundary between whole seconds is
-    rounded to the nearer one. Where events overlap, the one that began last has the second (a
-    bark during a long song is a bark); of those, the one that ends first, then the lower index.
+    Segment s has the class of an event if its middle, s + 0.5, is in [start, end). For times in
+    whole seconds that is AVE's rule, start <= s < end; other boundaries are rounded to the nearest
+    second. If events overlap, the one with the latest start is used (a bark during a song is a
+    bark), then the one with the earliest end, then the one with the lower class index.
 
     Args:
         annotations: The events of one video.
         labels: The class vocabulary.
-        seconds: T, how many seconds to label.
+        seconds: T, number of segments.
 
     Returns:
         int64 `[T]`, 0 to C-1 for an event, C for background.
 
     Raises:
-        ValueError: An event has a class that is not in the vocabulary.
+        ValueError: The class of an event is not in the vocabulary.
 
     Example:
         >>> segment_labels([Annotation("dog", 1, 3)], Labels(["dog"]), 4)
@@ -42,18 +42,18 @@ def segment_labels(annotations: Iterable[Annotation], labels: Labels, seconds: i
 
 
 def active_classes(annotations: Iterable[Annotation], labels: Labels, seconds: int) -> np.ndarray:
-    """Gives every second all of its classes.
+    """Labels each segment with all of its classes.
 
     Args:
         annotations: The events of one video.
         labels: The class vocabulary.
-        seconds: T, how many seconds to label.
+        seconds: T, number of segments.
 
     Returns:
-        bool `[T, C]`, by the rule of `segment_labels`, but without a choice where events overlap.
+        bool `[T, C]`, by the rule of `segment_labels`, with all events if some overlap.
 
     Raises:
-        ValueError: An event has a class that is not in the vocabulary.
+        ValueError: The class of an event is not in the vocabulary.
 
     Example:
         >>> active_classes([Annotation("dog", 1, 3)], Labels(["dog"]), 4)[:, 0]

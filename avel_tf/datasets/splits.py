@@ -1,4 +1,4 @@
-"""Seeded splits, and splits without leaks."""
+"""Seeded stratified splits, and removal of leaks between splits."""
 
 from __future__ import annotations
 
@@ -16,16 +16,15 @@ _SMALLEST_SPLITTABLE = 3
 def assign_splits(
     labels_of: Mapping[str, Collection[str]], settings: DatasetSettings
 ) -> dict[str, str]:
-    """Splits files at random, but always alike.
+    """Assigns files to splits, stratified by class and reproducible.
 
-    Each file is drawn by the hash of seed and name, so the order of the rows plays no part. Each
-    class is shared out by its size, as far as the counts allow: a file with several classes counts
-    for its rarest, what remains after whole shares goes first to classes that have none yet, and
-    train keeps at least one of each. Only a split that would otherwise stay empty may take a
-    class's last file.
+    Files are ordered by the hash of seed and name, so the order of the rows has no effect. Each
+    class is divided in proportion to its size: a file with several classes counts for its rarest
+    one, remainders go first to classes that have no file in the split yet, and train keeps at least
+    one file of each class, unless a split would be empty otherwise.
 
     Args:
-        labels_of: The classes that occur in each file; none for a file that is all background.
+        labels_of: Classes of each file; empty for a file that is all background.
         settings: The seed and the fractions.
 
     Returns:
@@ -51,16 +50,16 @@ def assign_splits(
 
 
 def remove_leaks(videos: Sequence[Video]) -> tuple[Video, ...]:
-    """Drops examples until no file stands in two splits.
+    """Removes examples so that no file is in two splits.
 
-    A file keeps its examples in test before validation, and in validation before train: what is
-    measured on stays as published.
+    A file keeps its examples in test before validation, and in validation before train, so that the
+    evaluated splits stay as published.
 
     Args:
         videos: The examples of all splits.
 
     Returns:
-        The examples that stay, in the same order.
+        The remaining examples, in the same order.
     """
     strength = {"train": 0, "validation": 1, "test": 2}
     kept: dict[str, int] = {}
@@ -70,7 +69,7 @@ def remove_leaks(videos: Sequence[Video]) -> tuple[Video, ...]:
 
 
 def _strata(labels_of: Mapping[str, Collection[str]], seed: int) -> dict[str, list[str]]:
-    """Groups the files by their rarest class, each group in drawing order."""
+    """Groups the files by their rarest class, each group in the order of their hashes."""
     frequency = Counter(label for labels in labels_of.values() for label in set(labels))
     strata: dict[str, list[str]] = {}
     for media_id, labels in labels_of.items():
@@ -82,10 +81,10 @@ def _strata(labels_of: Mapping[str, Collection[str]], seed: int) -> dict[str, li
 
 
 def _shares(strata: Mapping[str, Sequence[str]], fraction: float, files: int) -> Counter[str]:
-    """Decides how many files of each group a split takes (largest remainders)."""
+    """Number of files of each group in a split, by the method of largest remainders."""
     sizes = {name: len(members) for name, members in strata.items()}
     left = sum(sizes.values())
-    # What is left after test is smaller than the data set that the fraction speaks of.
+    # The fraction refers to the whole data set; the files of test have been removed already.
     scale = files / left if left else 0.0
     ideal = {name: size * scale * fraction for name, size in sizes.items()}
     shares = Counter({name: max(0, min(int(ideal[name]), sizes[name] - 1)) for name in sizes})

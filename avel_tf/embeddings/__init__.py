@@ -1,11 +1,11 @@
-"""Pixels and sound to vectors."""
+"""Visual and audio embeddings: TF-Hub modules and compact backbones."""
 
 from __future__ import annotations
 
 import importlib
 from typing import Any
 
-# Handed out on first use: settings and errors must not cost an import of TensorFlow.
+# Imported on first use, so that settings and errors do not import TensorFlow.
 _HOMES = {
     "AudioEmbedding": "audio",
     "load_audio": "audio",

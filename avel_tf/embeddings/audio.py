@@ -1,4 +1,4 @@
-"""Sound to vectors, one for each second."""
+"""Audio embedding: one vector per segment."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from avel_tf.embeddings.hub_module import load_module, sha256_of_folder
 from avel_tf.embeddings.settings import COMPACT, AudioSettings
 from avel_tf.utils.lazy_imports import without_tensorflow_log
 
-# VGGish and YAMNet are trained on 16 kHz mono; `Clip.waveform` has that rate, too.
+# Rate in hertz of VGGish, YAMNet and `Clip.waveform`.
 SAMPLE_RATE = 16_000
 
 
 class AudioEmbedding(tf.Module):
-    """One vector for each second of sound, by a TF-Hub module or by the project's own backbone.
+    """Audio embedding by a TF-Hub module or the compact backbone, one vector per segment.
 
-    Every second goes through the module on its own. Running a module over the whole waveform
-    instead would let its hop (0.96 s in VGGish) drift 0.4 s away from the picture over ten
-    seconds; AVE's published features, too, take the first 0.96 s of each second.
+    Each second is embedded on its own. Over a whole waveform the hop of a module (0.96 s in VGGish)
+    would drift 0.4 s away from the video in ten seconds. AVE's published features also use the
+    first 0.96 s of each second.
 
     Attributes:
-        module_name: What the manifest calls the module.
+        module_name: Name of the module in manifests.
         sha256: Hash of the module's weights.
         activation: `relu` or `none`.
-        width: Da, the number of features of a second.
+        width: Da, number of features per segment.
     """
 
     def __init__(
@@ -46,11 +46,11 @@ class AudioEmbedding(tf.Module):
         self.activation = activation
         self.width = width
         self.output = output
-        self._together = module_name != compact.NAME and self._can_be_taken_together()
+        self._vectorized = module_name != compact.NAME and self._can_be_vectorized()
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.float32)], autograph=False)
     def __call__(self, waveform: tf.Tensor) -> tf.Tensor:
-        """Embed whole seconds of sound.
+        """Embed whole seconds of audio.
 
         Args:
             waveform: float32 [T*16000] mono in [-1, 1].
@@ -59,12 +59,12 @@ class AudioEmbedding(tf.Module):
             float32 [T, Da].
 
         Raises:
-            tf.errors.InvalidArgumentError: The waveform ends within a second.
+            tf.errors.InvalidArgumentError: The length is not a multiple of 16,000 samples.
         """
         whole = tf.debugging.Assert(
             tf.size(waveform) % SAMPLE_RATE == 0,
             [
-                f"`waveform` must hold whole seconds, [T*{SAMPLE_RATE}]. Received so many samples:",
+                f"`waveform` must hold whole seconds, [T*{SAMPLE_RATE}]. Samples received:",
                 tf.size(waveform),
             ],
         )
@@ -72,7 +72,7 @@ class AudioEmbedding(tf.Module):
             seconds = tf.reshape(waveform, [-1, SAMPLE_RATE])  # [T, 16000]
         if self.module_name == compact.NAME:
             vectors = self.module(seconds)  # [T, Da]
-        elif self._together:
+        elif self._vectorized:
             vectors = tf.vectorized_map(self._embed_second, seconds, fallback_to_while_loop=False)
         else:
             vectors = tf.map_fn(
@@ -82,28 +82,27 @@ class AudioEmbedding(tf.Module):
             )  # [T, Da]
         return tf.ensure_shape(vectors, [None, self.width])
 
-    def _can_be_taken_together(self) -> bool:
-        """Return True if TensorFlow can vectorize the module over a batch of segments.
+    def _can_be_vectorized(self) -> bool:
+        """Return True if TensorFlow can vectorize the module over segments with the same results.
 
-        VGGish's large dense layers then read their weights once for all of them, which takes a
-        third of the time. What cannot be rewritten (YAMNet's depthwise convolutions), or comes
-        out otherwise, goes second by second.
+        VGGish's large dense layers then read their weights once, in a third of the time. YAMNet's
+        depthwise convolutions cannot be vectorized; such modules run segment by segment.
         """
         noise = tf.random.stateless_normal([3, SAMPLE_RATE], seed=(0, 0), stddev=0.1)
 
         @tf.function(
             input_signature=[tf.TensorSpec([None, SAMPLE_RATE], tf.float32)], autograph=False
         )
-        def together(seconds: tf.Tensor) -> tf.Tensor:
+        def vectorized(seconds: tf.Tensor) -> tf.Tensor:
             return tf.vectorized_map(self._embed_second, seconds, fallback_to_while_loop=False)
 
         try:
-            with without_tensorflow_log():  # it would list every op that it cannot rewrite
-                found = together(noise)
+            with without_tensorflow_log():  # it lists every op that cannot be vectorized
+                found = vectorized(noise)
         except (TypeError, ValueError, NotImplementedError, tf.errors.OpError):
             return False
         alone = tf.stack([self._embed_second(second) for second in noise])
-        tolerance = 1e-4 * (1.0 + tf.reduce_max(tf.abs(alone)))  # rounding, and nothing more
+        tolerance = 1e-4 * (1.0 + tf.reduce_max(tf.abs(alone)))  # rounding only
         return found.shape == alone.shape and bool(tf.reduce_max(tf.abs(found - alone)) < tolerance)
 
     def _embed_second(self, second: tf.Tensor) -> tf.Tensor:
@@ -114,18 +113,17 @@ class AudioEmbedding(tf.Module):
 
 
 def load_audio(module: str | AudioSettings = COMPACT) -> AudioEmbedding:
-    """Load an audio embedding and check that it keeps the module contract.
+    """Load an audio embedding and check its module.
 
     Args:
-        module: A TF-Hub or Kaggle handle, the path of a SavedModel, `compact`, or settings that
-            hold one.
+        module: A TF-Hub or Kaggle handle, the path of a SavedModel, `compact`, or settings.
 
     Returns:
         A callable: float32 [T*16000] -> float32 [T, Da].
 
     Raises:
-        ModuleUnavailableError: When the module cannot be found.
-        ValueError: When what was found is no audio module; the message says what it returned.
+        ModuleUnavailableError: The module cannot be found.
+        ValueError: It is not an audio module; the message gives its outputs.
 
     Example:
         >>> load_audio("compact")(waveform).shape  # waveform float32 [160000]
@@ -154,15 +152,15 @@ def load_audio(module: str | AudioSettings = COMPACT) -> AudioEmbedding:
 
 
 def _checked_output(module: Any, settings: AudioSettings) -> tuple[int, int]:
-    """Call the module on silence and on noise; which output holds the embedding, and its width."""
+    """Call the module on silence and on noise; returns the index and width of the embedding."""
     name = settings.module
     expected = (
         "Expected a TF-Hub audio module: float32 [n] 16 kHz -> float32 [frames, D], or a tuple "
-        "that holds it."
+        "with it."
     )
     noise = tf.random.stateless_uniform([SAMPLE_RATE], seed=(0, 0), minval=-0.5, maxval=0.5)
     try:
-        results = [tf.nest.flatten(module(sound)) for sound in (tf.zeros_like(noise), noise)]
+        results = [tf.nest.flatten(module(audio)) for audio in (tf.zeros_like(noise), noise)]
     except (TypeError, ValueError, tf.errors.OpError) as error:
         first = str(error).strip().splitlines()[0][:200]
         raise ValueError(
@@ -184,12 +182,12 @@ def _checked_output(module: Any, settings: AudioSettings) -> tuple[int, int]:
     if not matrices:
         raise ValueError(f"{expected} For one second, the module {name} returned: {shapes}.")
     chosen = settings.output if settings.output is not None else max(matrices, key=matrices.get)  # type: ignore[arg-type]
-    silence, sound = (result[chosen] for result in results)
-    if not all(bool(tf.reduce_all(tf.math.is_finite(t))) for t in (silence, sound)):
+    silence, noise = (result[chosen] for result in results)
+    if not all(bool(tf.reduce_all(tf.math.is_finite(t))) for t in (silence, noise)):
         raise ValueError(f"The audio module {name} returned NaN or infinity for plain audio.")
-    if bool(tf.reduce_all(tf.equal(silence[0], sound[0]))):
+    if bool(tf.reduce_all(tf.equal(silence[0], noise[0]))):
         raise ValueError(
-            f"The audio module {name} returned the same vector for silence and for noise: it does "
-            "not listen to its input, or its weights were not restored."
+            f"The audio module {name} returned the same vector for silence and for noise: it "
+            "ignores its input, or its weights were not restored."
         )
     return chosen, matrices[chosen]

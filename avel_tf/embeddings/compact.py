@@ -19,21 +19,22 @@ from keras import layers
 
 from avel_tf.embeddings.log_mel import SAMPLE_RATE, LogMel
 
-# Keras' 0.99 lags behind by hundreds of steps and more; a short training has few.
+# Momentum of batch normalisation. Keras' default, 0.99, needs hundreds of steps to adapt, and a
+# short training has few.
 MOMENTUM = 0.9
 
 
 def convolution(
     x: keras.KerasTensor, channels: int, size: int, name: str, *, stride: int = 1, relu: bool = True
 ) -> keras.KerasTensor:
-    """A convolution without bias, batch normalisation, and a ReLU where it is wanted.
+    """A convolution without bias, batch normalisation, and optionally a ReLU.
 
     Args:
         x: float [N, H, W, C].
-        channels: Channels of the outcome.
+        channels: Channels of the result.
         size: Height and width of the kernel.
-        name: What the layers' names begin with.
-        stride: By how much height and width shrink.
+        name: Prefix of the layers' names.
+        stride: Stride of the convolution.
         relu: Whether a ReLU follows.
 
     Returns:
@@ -47,17 +48,14 @@ def convolution(
 
 
 def residual(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
-    """Two 3 x 3 convolutions added to what they read; shapes stay.
+    """A residual block of two 3 x 3 convolutions.
 
     Args:
         x: float [N, H, W, C].
-        name: What the layers' names begin with.
+        name: Prefix of the layers' names.
 
     Returns:
         float [N, H, W, C].
-
-    Reference:
-        He et al. 2016, Deep Residual Learning for Image Recognition.
     """
     channels = x.shape[-1]
     y = convolution(x, channels, 3, f"{name}_1")
@@ -66,38 +64,34 @@ def residual(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
 
 
 VISUAL_SIZE = 160
-# The pictures it learned from are 64 to 128 pixels: what 160 pixels hold beyond 80 it never saw.
+# The training images have 64 to 128 pixels, so the network uses 80 of the 160 pixels.
 SHRINK = 2
 VISUAL_STEM = 32
-# Channels and residual blocks of each stage. Dense convolutions, because a processor trains them
-# faster than separable ones with half the parameters (docs/design/backbones.md).
+# Channels and residual blocks of each stage.
 VISUAL_STAGES = ((64, 2), (128, 2), (256, 1))
 VISUAL_CHANNELS = 384
 
 
 def visual_network(*, maps: bool = False) -> keras.Model:
-    """The visual backbone's architecture, freshly initialised: 2.4 million parameters.
+    """Visual backbone with random weights, 2.4 million parameters.
 
     ```
     [N,160,160,3] ─ mean 2x2 ─ 3x3/2 ─ (3x3/2, residual blocks) x 3 ─ 1x1 ─┬ mean ─┬─ [N,768]
                      80x80     40x40    20x20    10x10    5x5              └ max ──┘
     ```
 
-    The mean says what the picture is, the maximum finds what is small in it.
+    The mean represents the whole frame, the maximum small objects in it.
 
     Args:
-        maps: Give what the mean and the maximum are taken of.
+        maps: Return the map before the mean and the maximum.
 
     Returns:
-        Pictures float32 [N, 160, 160, 3] in [0, 1] to non-negative vectors float32 [N, 768], or to
-        non-negative maps float32 [N, 5, 5, 384].
+        Model from images float32 [N, 160, 160, 3] in [0, 1] to non-negative vectors float32 [N,
+        768], or to non-negative maps float32 [N, 5, 5, 384].
 
     Example:
-        >>> visual_network()(pictures).shape  # pictures float32 [10, 160, 160, 3]
+        >>> visual_network()(images).shape  # images float32 [10, 160, 160, 3]
         TensorShape([10, 768])
-
-    Reference:
-        He et al. 2016, Deep Residual Learning for Image Recognition (the blocks).
     """
     pictures = keras.Input([VISUAL_SIZE, VISUAL_SIZE, 3], name="pictures")
     small = layers.AveragePooling2D(SHRINK, name="shrink")(pictures)  # [N, 80, 80, 3]
@@ -105,10 +99,10 @@ def visual_network(*, maps: bool = False) -> keras.Model:
 
 
 def visual_trunk(*, maps: bool = False) -> keras.Model:
-    """The network after the resize: float32 [N, h, w, 3] of any size to [N, 768].
+    """Visual backbone after the resize: float32 [N, h, w, 3] of any size to [N, 768].
 
-    Training feeds it pictures of 80 pixels, or fewer while it is coarse. With `maps` it ends
-    before the mean and the maximum, at [N, h/16, w/16, 384].
+    Training uses images of 80 pixels, or fewer in its first phase. With `maps` the result is
+    [N, h/16, w/16, 384].
     """
     pictures = keras.Input([None, None, 3], name="small_pictures")
     x = convolution(pictures, VISUAL_STEM, 3, "stem", stride=2)  # [N, h/2, w/2, 32]
@@ -132,13 +126,12 @@ def visual_trunk(*, maps: bool = False) -> keras.Model:
 
 AUDIO_WIDTH = 512
 AUDIO_STEM = 16
-# Channels and residual blocks of each stage. Dense convolutions, because a processor trains them
-# faster than separable ones with half the parameters (docs/design/backbones.md).
+# Channels and residual blocks of each stage.
 AUDIO_STAGES = ((32, 1), (64, 2), (128, 1), (144, 1))
 
 
 def audio_network() -> keras.Model:
-    """The audio backbone's architecture, freshly initialised: 1.2 million parameters.
+    """Audio backbone with random weights, 1.2 million parameters.
 
     ```
     [N, 16000] ─ log-mel ─ 5x5/2 ─ (3x3/2, residual blocks) x 4 ─ 1x1 ─ mean ─ [N, 512]
@@ -146,17 +139,15 @@ def audio_network() -> keras.Model:
     ```
 
     Returns:
-        Seconds of sound float32 [N, 16000] in [-1, 1] to non-negative vectors float32 [N, 512].
+        Model from seconds of audio float32 [N, 16000] in [-1, 1] to non-negative vectors float32
+        [N, 512].
 
     Example:
         >>> audio_network()(seconds).shape  # seconds float32 [10, 16000]
         TensorShape([10, 512])
-
-    Reference:
-        He et al. 2016, Deep Residual Learning for Image Recognition (the blocks).
     """
     seconds = keras.Input([SAMPLE_RATE], name="seconds")
-    # In bfloat16 a spectrogram would lose its quiet parts before the network sees them.
+    # A spectrogram in bfloat16 would lose its quiet parts.
     x = LogMel(name="log_mel", dtype="float32")(seconds)  # [N, 100, 64, 1]
     x = convolution(x, AUDIO_STEM, 5, "stem", stride=2)  # [N, 50, 32, 16]
     for stage, (channels, blocks) in enumerate(AUDIO_STAGES, start=1):
@@ -174,15 +165,15 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 
 def visual_backbone(*, maps: bool = False) -> keras.Model:
-    """Pictures float32 [N, 160, 160, 3] in [0, 1] to vectors [N, 768], or to maps [N, 5, 5, 384].
+    """Trained visual backbone: float32 [N, 160, 160, 3] to [N, 768], or to maps [N, 5, 5, 384].
 
-    The mean and the maximum over a map's places are the vector.
+    The vector consists of the mean and the maximum over the places of the map.
     """
     return _trained(visual_network(maps=maps), WEIGHTS / "visual.npz")
 
 
 def audio_backbone() -> keras.Model:
-    """Seconds of sound float32 [N, 16000] to vectors float32 [N, Da]."""
+    """Trained audio backbone: seconds of audio float32 [N, 16000] to float32 [N, 512]."""
     return _trained(audio_network(), WEIGHTS / "audio.npz")
 
 
@@ -196,7 +187,7 @@ def sha256_of(model: keras.Model) -> str:
 
 
 def _trained(network: keras.Model, path: Path) -> keras.Model:
-    """Puts the shipped weights in: float16 on disk, half the download; float32 in use."""
+    """Load the weights of the package, which are stored as float16 and used as float32."""
     with np.load(path, allow_pickle=False) as arrays:
         network.set_weights([arrays[name].astype(np.float32) for name in sorted(arrays.files)])
     network.trainable = False

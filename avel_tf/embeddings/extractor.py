@@ -1,4 +1,4 @@
-"""Both embeddings together: seconds of video to features."""
+"""Feature extractor: the visual and the audio embedding together."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from avel_tf.embeddings.visual import VisualEmbedding, load_visual
 
 
 class FeatureExtractor(tf.Module):
-    """Frames and sound to one visual and one audio vector per second.
+    """Frames and audio to one visual and one audio vector per segment.
 
     Attributes:
         visual: The visual embedding.
         audio: The audio embedding.
-        recipe: How the features are made, as it stands in manifests.
+        recipe: Recipe of the features, as in manifests.
     """
 
     def __init__(
@@ -60,20 +60,20 @@ class FeatureExtractor(tf.Module):
             waveform: float32 [B, T*16000] mono in [-1, 1].
 
         Returns:
-            visual float32 [B, T, Dv], the mean over the F pictures of a second, and audio float32
+            visual float32 [B, T, Dv], the mean over the F frames of a segment, and audio float32
             [B, T, Da].
 
         Raises:
-            tf.errors.InvalidArgumentError: The waveform does not hold 16,000 samples for each
-                second of frames.
+            tf.errors.InvalidArgumentError: The waveform does not have 16,000 samples for each
+                segment of frames.
         """
         with tf.control_dependencies(check_clips(frames, waveform)):
             frames, waveform = tf.identity(frames), tf.identity(waveform)
         shape = tf.shape(frames)
         batch, seconds, per_second = shape[0], shape[1], shape[2]
-        pictures = tf.reshape(frames, tf.concat([[-1], shape[3:]], axis=0))  # [B*T*F, H, W, 3]
+        images = tf.reshape(frames, tf.concat([[-1], shape[3:]], axis=0))  # [B*T*F, H, W, 3]
         visual = tf.reshape(
-            self.visual(pictures), [batch, seconds, per_second, self.visual.width]
+            self.visual(images), [batch, seconds, per_second, self.visual.width]
         )  # [B, T, F, Dv]
         visual = tf.reduce_mean(visual, axis=2)  # [B, T, Dv]
         audio = tf.reshape(
@@ -83,14 +83,14 @@ class FeatureExtractor(tf.Module):
 
 
 def check_clips(frames: tf.Tensor, waveform: tf.Tensor) -> list[tf.Operation]:
-    """Checks in the graph that frames and waveform have the same clips and seconds.
+    """Check in the graph that frames and waveform have the same B and T.
 
     Args:
         frames: uint8 [B, T, F, H, W, 3].
         waveform: float32 [B, T*16000].
 
     Returns:
-        What must run before the two are used, for `tf.control_dependencies`.
+        Operations for `tf.control_dependencies`.
     """
     clips = tf.shape(frames)[:2]  # B, T
     expected = clips * [1, SAMPLE_RATE]  # B, T*16000
@@ -107,11 +107,11 @@ def check_clips(frames: tf.Tensor, waveform: tf.Tensor) -> list[tf.Operation]:
 
 
 def load_extractor(settings: EmbeddingSettings) -> FeatureExtractor:
-    """Load both embeddings that a configuration names.
+    """Load both embeddings of a configuration.
 
     Raises:
-        ModuleUnavailableError: When a module cannot be found.
-        ValueError: When a module breaks its contract.
+        ModuleUnavailableError: A module cannot be found.
+        ValueError: A module has other inputs or outputs than required.
     """
     return FeatureExtractor(
         load_visual(settings.visual),

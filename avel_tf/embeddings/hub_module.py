@@ -1,4 +1,4 @@
-"""Finds a TF-Hub module wherever it may lie, and loads it once."""
+"""Look-up, download and loading of TF-Hub modules."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any
 
 logger = logging.getLogger(__name__)
 
-# Kaggle Models took TF-Hub over; these are the names there of the modules that avel-tf defaults
-# to (https://www.kaggle.com/models/google/resnet-v2, https://www.kaggle.com/models/google/vggish).
+# Handles of the default modules at Kaggle Models, which has replaced TF-Hub
+# (https://www.kaggle.com/models/google/resnet-v2, https://www.kaggle.com/models/google/vggish).
 KAGGLE_COUNTERPARTS = {
     "https://tfhub.dev/google/imagenet/resnet_v2_152/feature_vector/5": (
         "https://www.kaggle.com/models/google/resnet-v2/TensorFlow2/152-feature-vector/2"
@@ -24,7 +24,7 @@ KAGGLE_COUNTERPARTS = {
     ),
 }
 
-# Both spellings are in use: .../TensorFlow2/vggish/1 and
+# Both forms are in use: .../TensorFlow2/vggish/1 and
 # .../frameworks/TensorFlow2/variations/vggish/versions/1.
 _KAGGLE_HANDLE = re.compile(
     r"https?://(?:www\.)?kaggle\.com/models/(?P<owner>[^/]+)/(?P<model>[^/]+)/"
@@ -35,24 +35,24 @@ _SAVED_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt")
 
 
 class ModuleUnavailableError(Exception):
-    """A module could be found in none of the places where modules may lie."""
+    """A module that cannot be found or loaded."""
 
 
 def find_module(handle: str) -> Path:
-    """The folder of a module's SavedModel.
+    """Find the folder of a module's SavedModel, and download it if needed.
 
-    Tried in this order: `handle` as a path, the cache folder (`TFHUB_CACHE_DIR`) under the handle
-    and under its Kaggle counterpart, the handle itself, its Kaggle counterpart.
+    The order is: `handle` as a path, the cache folder (`TFHUB_CACHE_DIR`) of the handle and of its
+    Kaggle counterpart, download from the handle, download from its Kaggle counterpart.
 
     Args:
         handle: A TF-Hub handle, a Kaggle Models handle, or the path of a SavedModel.
 
     Returns:
-        A folder that holds a `saved_model.pb`.
+        A folder with a `saved_model.pb`.
 
     Raises:
-        ModuleUnavailableError: When nothing was found; the message lists what was tried and how
-            to place a module by hand.
+        ModuleUnavailableError: The module was not found; the message lists the places tried and
+            describes manual installation.
     """
     if not handle.startswith(("http://", "https://")):
         folder = Path(handle).expanduser()
@@ -75,8 +75,8 @@ def find_module(handle: str) -> Path:
     for candidate in candidates:
         try:
             return _download(candidate)
-        # What a download may raise: network errors and HTTP statuses (OSError covers both
-        # urllib's and requests'), a broken archive or a refused licence (ValueError, RuntimeError).
+        # Errors of a download: network and HTTP (OSError, for urllib and requests), a damaged
+        # archive or a licence that was not accepted (ValueError, RuntimeError).
         except (OSError, ValueError, RuntimeError) as error:
             tried.append(f"{candidate}: {_first_line(error)}")
             logger.info("Could not fetch %s: %s", candidate, _first_line(error))
@@ -85,10 +85,9 @@ def find_module(handle: str) -> Path:
         + "\n".join(f"  - {line}" for line in tried)
         + "\nWithout a network, unpack the module on another machine and place its saved_model.pb "
         f"and variables/ in\n  {cache_folder(handle)}\n"
-        "TFHUB_CACHE_DIR is the environment variable that names the folder under which modules "
-        "lie; the sub-folder is the sha1 of the handle. A path in place of the handle works as "
-        "well.\n"
-        "To work with no download at all, use the project's own small backbones: "
+        "The environment variable TFHUB_CACHE_DIR sets the cache folder; the sub-folder is the "
+        "sha1 of the handle. A path can be given instead of the handle.\n"
+        "To work without a download, use the compact backbones: "
         "--config pipelines/compact.yaml"
     )
 
@@ -100,16 +99,16 @@ def cache_folder(handle: str) -> Path:
 
 
 def load_module(handle: str) -> tuple[Any, Path]:
-    """Load a module; the same handle gives the same object, so its weights are held once.
+    """Load a module; the same handle gives the same object, so its weights are in memory once.
 
     Args:
         handle: As for `find_module`.
 
     Returns:
-        The callable that `hub.load` returns, and the folder it came from.
+        The result of `hub.load`, and the folder of the module.
 
     Raises:
-        ModuleUnavailableError: When it cannot be found or is not a SavedModel.
+        ModuleUnavailableError: It cannot be found, or is not a SavedModel.
     """
     folder = find_module(handle).resolve()
     return _load_folder(str(folder)), folder
@@ -124,19 +123,18 @@ def _load_folder(folder: str) -> Any:
         module = hub.load(folder)
     except (OSError, ValueError, LookupError, tf.errors.OpError) as error:
         raise ModuleUnavailableError(
-            f"The folder {folder} holds no SavedModel that TensorFlow can read: "
-            f"{_first_line(error)}"
+            f"The folder {folder} has no SavedModel that TensorFlow can read: {_first_line(error)}"
         ) from error
     if not callable(module):
         raise ModuleUnavailableError(
             f"The SavedModel at {folder} cannot be called. Expected a TF2 module with a __call__ "
-            "function, as tf.saved_model.save writes of a tf.Module."
+            "function, as written by tf.saved_model.save for a tf.Module."
         )
     return module
 
 
 def sha256_of_folder(folder: Path) -> str:
-    """One hash over the names and bytes of a SavedModel's graph and weights."""
+    """Hash of the names and contents of a SavedModel's graph and weights."""
     digest = hashlib.sha256()
     files = [folder / name for name in _SAVED_MODEL_FILES if (folder / name).is_file()]
     files += sorted((folder / "variables").glob("*"))
@@ -164,7 +162,7 @@ def _download_from_kaggle(name: str) -> Path:
 
     try:
         return Path(kagglehub.model_download(name))
-    # kagglehub's own errors descend from plain Exception.
+    # kagglehub's own errors are direct subclasses of Exception.
     except (
         exceptions.BackendError,
         exceptions.CredentialError,

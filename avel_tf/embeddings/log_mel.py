@@ -18,7 +18,7 @@ FFT = 512
 MEL_BANDS = 64
 MEL_LOW_HZ = 60.0
 MEL_HIGH_HZ = 7_600.0
-# Power below this counts as silence: -100 dB, under the noise floor of 16-bit sound.
+# Power of silence: -100 dB, below the noise floor of 16-bit audio.
 SILENCE_POWER = 1e-10
 FRAMES_PER_SECOND = SAMPLE_RATE // HOP
 
@@ -41,8 +41,8 @@ def log_mel(seconds: tf.Tensor) -> tf.Tensor:
     mel = audio.melscale(
         magnitude, rate=SAMPLE_RATE, mels=MEL_BANDS, fmin=MEL_LOW_HZ, fmax=MEL_HIGH_HZ
     )  # [N, 100, 64]
-    # top_db cuts relative to the loudest value of the whole tensor, which would let one clip of a
-    # batch change another: set beyond the range from silence to full scale, it never cuts.
+    # top_db clips relative to the loudest value of the whole tensor, so one clip would change
+    # another in its batch. A value beyond the range from silence to full scale disables it.
     decibels = audio.dbscale(mel, top_db=1000, amin=SILENCE_POWER)
     return tf.ensure_shape(decibels, [None, FRAMES_PER_SECOND, MEL_BANDS])
 
@@ -51,8 +51,8 @@ def log_mel(seconds: tf.Tensor) -> tf.Tensor:
 def tfio_audio() -> Any:
     """`tensorflow_io.audio`, imported without its warnings.
 
-    tensorflow-io warns that its native plugins do not load on this TensorFlow. They are not used
-    here: the audio functions above are written in TensorFlow itself.
+    tensorflow-io warns that its native plugins do not load with this TensorFlow. They are not used:
+    its audio functions are written in TensorFlow.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="(unable to load|file system plugins)")
@@ -62,7 +62,7 @@ def tfio_audio() -> Any:
 
 @keras.saving.register_keras_serializable(package="avel_tf")
 class LogMel(layers.Layer):
-    """[N, 16000] sound to [N, 100, 64, 1] log-mel, scaled to about [-1, 1]."""
+    """Keras layer from audio [N, 16000] to log-mel [N, 100, 64, 1], scaled to about [-1, 1]."""
 
     def call(self, seconds: keras.KerasTensor) -> keras.KerasTensor:
         decibels = log_mel(seconds)  # [N, 100, 64]

@@ -1,4 +1,4 @@
-"""Recipe of features: models refuse features of another recipe."""
+"""Recipe of features, recorded in manifests; models refuse features of another recipe."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from typing import Any
 from avel_tf.video.decode_request import DecodeRequest
 from avel_tf.video.decode_settings import DecodeSettings
 
-# What is written down beside the recipe; a difference here is worth knowing, not a refusal.
+# Libraries whose versions are recorded beside the recipe; differences are no error.
 LIBRARIES = ("tensorflow", "keras", "tensorflow-hub", "tensorflow-io", "av", "opencv-python")
 
 
 class RecipeMismatchError(ValueError):
-    """Features of one recipe met a model of another."""
+    """Features and a model of different recipes."""
 
 
 @dataclass(frozen=True)
 class VisualRecipe:
     """Module, hash of its weights, F, size in pixels, and Dv.
 
-    Maps have more than one place: Dv is then places x channels, place by place, row by row of the
-    picture; `endpoint` is where in a TF-Hub module they come from.
+    Maps have more than one place; then Dv is places x channels, row by row of the frame, and
+    `endpoint` is the end point of the TF-Hub module.
     """
 
     module: str
@@ -61,10 +61,10 @@ class AudioRecipe:
 
 @dataclass(frozen=True)
 class Recipe:
-    """The manifest's account of how pixels and sound became features.
+    """Recipe of features: modules, hashes of weights, sampling rates and widths.
 
-    Two recipes are the same when everything but the modules' names and the libraries' versions
-    agrees: a module may lie at another path, its weights may not differ.
+    Two recipes are the same if everything except the names of modules and the versions of libraries
+    is equal.
     """
 
     visual: VisualRecipe
@@ -73,7 +73,7 @@ class Recipe:
 
     @property
     def fingerprint(self) -> str:
-        """sha256 over what decides the features' values."""
+        """sha256 over everything that determines the values of the features."""
         content = {"visual": asdict(self.visual), "audio": asdict(self.audio)}
         for part in content.values():
             del part["module"]
@@ -85,10 +85,10 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Recipe:
-        """The recipe that `to_dict` wrote.
+        """Recipe from the result of `to_dict`.
 
         Raises:
-            ValueError: When the content is not a recipe's.
+            ValueError: The content is not a recipe.
         """
         try:
             return cls(
@@ -98,8 +98,8 @@ class Recipe:
             )
         except (KeyError, TypeError) as error:
             raise ValueError(
-                f"The manifest holds no complete recipe of the features: {error}. "
-                "Expected the parts 'visual' and 'audio' as avel extract writes them."
+                f"The manifest has no complete recipe of the features: {error}. "
+                "Expected 'visual' and 'audio' as written by avel extract."
             ) from error
 
     def require_same(self, other: Recipe, *, ours: str, theirs: str) -> None:
@@ -107,11 +107,11 @@ class Recipe:
 
         Args:
             other: The recipe to compare with.
-            ours: What has this recipe, for the message.
-            theirs: What has the other.
+            ours: Owner of this recipe, for the message.
+            theirs: Owner of the other one.
 
         Raises:
-            RecipeMismatchError: With each difference, when the two are not the same.
+            RecipeMismatchError: The recipes differ; the message lists each difference.
         """
         if self.fingerprint == other.fingerprint:
             return
@@ -126,12 +126,12 @@ class Recipe:
             if mine["sha256"] != other_part["sha256"]:
                 differences.append(f"    ({mine['module']} and {other_part['module']})")
         raise RecipeMismatchError(
-            f"{ours} and {theirs} were made by different recipes of embedding:\n"
+            f"{ours} and {theirs} have different recipes of features:\n"
             + "\n".join(differences)
             + "\nExtract the features again with the model's settings, or train on these features."
         )
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of the libraries that take part in making features."""
+    """Versions of the libraries that compute features."""
     return {name: importlib.metadata.version(name) for name in LIBRARIES}

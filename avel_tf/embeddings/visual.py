@@ -16,17 +16,16 @@ from avel_tf.utils.text import did_you_mean
 
 
 class EndpointMap(tf.Module):
-    """A TF-Hub image module that gives the map of a picture, not its vector.
+    """Feature map of a TF-Hub image module, in place of its vector.
 
-    TF-Hub's modules made by TF-Slim (ResNet, Inception, MobileNet) take `return_endpoints=True`
-    and then give a dict of the layers on their way, by Slim's names: of
-    `resnet_v2_152/feature_vector/5` for example `resnet_v2_152/block4`, [B, 7, 7, 2048] at 224
-    pixels, `resnet_v2_152/block4/unit_3/bottleneck_v2/conv3` of the same shape within that block,
-    and what has been pooled, [B, 1, 1, 2048].
+    TF-Hub modules made with TF-Slim (ResNet, Inception, MobileNet) return a dict of inner layers
+    with `return_endpoints=True`. That of `resnet_v2_152/feature_vector/5` contains
+    `resnet_v2_152/block4`, [B, 7, 7, 2048] at 224 pixels, layers within that block such as
+    `resnet_v2_152/block4/unit_3/bottleneck_v2/conv3`, and the pooled vector, [B, 1, 1, 2048].
 
     Args:
-        module: What `hub.load` returned.
-        endpoint: The name of the end point.
+        module: Result of `hub.load`.
+        endpoint: Name of the end point.
     """
 
     def __init__(self, module: Any, endpoint: str) -> None:
@@ -34,39 +33,37 @@ class EndpointMap(tf.Module):
         self.module = module
         self.endpoint = endpoint
 
-    def __call__(self, pictures: tf.Tensor) -> tf.Tensor:
-        """Pictures float32 [N, H, W, 3] in [0, 1] to maps float [N, rows, columns, channels]."""
-        return self.module(pictures, return_endpoints=True)[self.endpoint]
+    def __call__(self, images: tf.Tensor) -> tf.Tensor:
+        """Images float32 [N, H, W, 3] in [0, 1] to maps float [N, rows, columns, channels]."""
+        return self.module(images, return_endpoints=True)[self.endpoint]
 
 
 def find_map(module: Any, name: str, size: int, endpoint: str | None = None) -> EndpointMap:
-    """Choose the end point of a module that is its map.
+    """Select the end point of a module that is its feature map.
 
-    It is the one of the fewest places, which is the latest in the network, and among those of the
-    most channels. Parts of a block have the shape of the block and its name with something behind
-    it, so the shortest name is taken; of equally long ones the last (`Mixed_7c`, not `Mixed_7b`).
+    It is the map of the fewest places, which is the latest in the network, and among those of the
+    most channels. Layers within a block have its shape and a longer name, so the shortest name is
+    used, and of equally long ones the last (`Mixed_7c`, not `Mixed_7b`).
 
     Args:
-        module: What `hub.load` returned.
-        name: What the user calls the module.
-        size: Height and width in pixels of the pictures that it shall see.
-        endpoint: The name to take in place of the choice.
+        module: Result of `hub.load`.
+        name: Name of the module, for messages.
+        size: Height and width of the images in pixels.
+        endpoint: End point to use instead.
 
     Returns:
         The module up to that end point.
 
     Raises:
-        ValueError: The module has no end points, none of them is a map, or the one that is named
-            is not there or is no map.
+        ValueError: The module has no end points or no map, or `endpoint` is not a map.
     """
     try:
         found = module(tf.zeros([1, size, size, 3]), return_endpoints=True)
     except (TypeError, ValueError, tf.errors.OpError) as error:
         raise ValueError(
-            f"embeddings.visual.maps asks the module {name} for its end points "
-            "(return_endpoints=True), as TF-Hub's ResNet, Inception and MobileNet modules give "
-            "them, and it knows no such argument. Take one of those modules, the word compact, or "
-            "set embeddings.visual.maps to false."
+            f"embeddings.visual.maps needs a module with end points (return_endpoints=True), such "
+            f"as TF-Hub's ResNet, Inception and MobileNet modules. Received: {name}. Use one of "
+            "those, or compact, or set embeddings.visual.maps to false."
         ) from error
     shapes = (
         {key: tuple(value.shape) for key, value in found.items() if isinstance(value, tf.Tensor)}
@@ -80,9 +77,9 @@ def find_map(module: Any, name: str, size: int, endpoint: str | None = None) -> 
     }
     if not maps:
         raise ValueError(
-            f"embeddings.visual.maps wants an end point float [B, rows, columns, channels] of more "
-            f"than one place, and the module {name} has none. Received: {shapes or type(found)}. "
-            "Take another module, or set embeddings.visual.maps to false."
+            f"embeddings.visual.maps needs an end point float [B, rows, columns, channels] of more "
+            f"than one place; the module {name} has {shapes or type(found)}. "
+            "Use another module, or set embeddings.visual.maps to false."
         )
     if endpoint is None:
         endpoint = min(
@@ -90,7 +87,7 @@ def find_map(module: Any, name: str, size: int, endpoint: str | None = None) -> 
             key=lambda key: (maps[key][1] * maps[key][2], -maps[key][3], len(key)),
         )
     if endpoint not in maps:
-        what = f"has the shape {shapes[endpoint]}" if endpoint in shapes else "is not there"
+        what = f"has the shape {shapes[endpoint]}" if endpoint in shapes else "does not exist"
         raise ValueError(
             f"The end point {endpoint!r} of the module {name} {what}."
             f"{did_you_mean(endpoint, maps)} "
@@ -109,21 +106,21 @@ DEFAULT_SIZE = 224
 
 
 class VisualEmbedding(tf.Module):
-    """One vector for each picture, by a TF-Hub module or by the project's own backbone.
+    """Visual embedding by a TF-Hub module or the compact backbone, one vector per frame.
 
-    A map is such a vector, too: the features of its places behind each other, row by row.
+    A map is flattened to one vector: the features of its places, row by row.
 
-    Pictures are resized to the module's size as a whole, without a crop, as AVE's published
-    features were made (Tian et al. 2018), and scaled to [0, 1], as TF-Hub's image modules expect
+    Frames are resized to the module's size without a crop, as for AVE's published features (Tian et
+    al. 2018), and scaled to [0, 1], as TF-Hub's image modules expect
     (https://www.tensorflow.org/hub/common_signatures/images).
 
     Attributes:
-        module_name: What the manifest calls the module.
+        module_name: Name of the module in manifests.
         sha256: Hash of the module's weights.
-        size: Height and width in pixels of what the module sees.
-        width: Dv, the number of features of a picture.
-        places: How many places share the features; 1 where they are of the whole picture.
-        endpoint: The end point of the module that is the map, where it was chosen among several.
+        size: Height and width of the module's input in pixels.
+        width: Dv, number of features per frame.
+        places: Number of places of a map; 1 for a vector.
+        endpoint: End point of the module that is the map, else None.
     """
 
     def __init__(
@@ -147,7 +144,7 @@ class VisualEmbedding(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8)], autograph=False)
     def __call__(self, frames: tf.Tensor) -> tf.Tensor:
-        """Embed pictures.
+        """Embed frames.
 
         Args:
             frames: uint8 [N, H, W, 3] RGB, any H and W.
@@ -155,21 +152,20 @@ class VisualEmbedding(tf.Module):
         Returns:
             float32 [N, Dv].
         """
-        pictures = tf.cast(frames, tf.float32) / 255.0  # [N, H, W, 3]
-        # The decoder already delivers the module's size; resizing again would cost time, not
-        # change a value.
-        pictures = tf.cond(
-            tf.reduce_all(tf.equal(tf.shape(pictures)[1:3], self.size)),
-            lambda: pictures,
-            lambda: tf.image.resize(pictures, [self.size, self.size], antialias=True),
+        images = tf.cast(frames, tf.float32) / 255.0  # [N, H, W, 3]
+        # The decoder already delivers the module's size; resizing again would only cost time.
+        images = tf.cond(
+            tf.reduce_all(tf.equal(tf.shape(images)[1:3], self.size)),
+            lambda: images,
+            lambda: tf.image.resize(images, [self.size, self.size], antialias=True),
         )
-        pictures = tf.ensure_shape(pictures, [None, self.size, self.size, 3])
-        features = self.module(pictures)  # [N, Dv] or [N, rows, columns, channels]
+        images = tf.ensure_shape(images, [None, self.size, self.size, 3])
+        features = self.module(images)  # [N, Dv] or [N, rows, columns, channels]
         return tf.reshape(features, [-1, self.width])  # [N, Dv]
 
 
 def load_visual(module: str | VisualSettings = COMPACT) -> VisualEmbedding:
-    """Load a visual embedding and check that it keeps the module contract.
+    """Load a visual embedding and check its module.
 
     Args:
         module: A TF-Hub or Kaggle handle, the path of a SavedModel, `compact`,
@@ -180,8 +176,8 @@ def load_visual(module: str | VisualSettings = COMPACT) -> VisualEmbedding:
         places x channels.
 
     Raises:
-        ModuleUnavailableError: When the module cannot be found.
-        ValueError: When what was found is no visual module; the message says what it returned.
+        ModuleUnavailableError: The module cannot be found.
+        ValueError: It is not a visual module; the message gives its output.
 
     Example:
         >>> load_visual("compact")(frames).shape  # frames uint8 [5, 360, 640, 3]
@@ -194,7 +190,7 @@ def load_visual(module: str | VisualSettings = COMPACT) -> VisualEmbedding:
     size = _module_size(loaded) or settings.size or DEFAULT_SIZE
     if settings.size not in (None, size):
         raise ValueError(
-            f"The module {settings.module} sees {size} x {size} pixels by its own signature. "
+            f"The module {settings.module} takes {size} x {size} pixels by its signature. "
             f"Received: embeddings.visual.size={settings.size}"
         )
     if settings.maps:
@@ -232,7 +228,7 @@ def _load_built_in(settings: VisualSettings) -> VisualEmbedding:
 
 
 def _module_size(module: Any) -> int | None:
-    """The picture size that the module's own call signature fixes, if it does."""
+    """Image size in the module's call signature; None if it is not fixed."""
     for function in getattr(module.__call__, "concrete_functions", []):
         for spec in tf.nest.flatten(function.structured_input_signature):
             if isinstance(spec, tf.TensorSpec) and spec.shape.rank == 4:
@@ -243,19 +239,19 @@ def _module_size(module: Any) -> int | None:
 
 
 def _checked_shape(module: Any, name: str, size: int, *, rank: int) -> tuple[int, ...]:
-    """Call the module on a black and on a noisy picture and hold it to the contract.
+    """Call the module on a black and on a noisy image and check its output.
 
     Returns:
-        The shape of what it gives for one picture.
+        Shape of the output for one image.
     """
     expected = (
         f"Expected a TF-Hub image feature vector module: float32 [B, {size}, {size}, 3] in [0, 1] "
         "-> float32 [B, D]."
     )
     noise = tf.random.stateless_uniform([1, size, size, 3], seed=(0, 0))
-    pictures = tf.concat([tf.zeros_like(noise), noise], axis=0)  # [2, H, W, 3]
+    images = tf.concat([tf.zeros_like(noise), noise], axis=0)  # [2, H, W, 3]
     try:
-        vectors = module(pictures)
+        vectors = module(images)
     except (TypeError, ValueError, tf.errors.OpError) as error:
         first = str(error).strip().splitlines()[0][:200]
         raise ValueError(

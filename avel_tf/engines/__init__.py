@@ -1,1 +1,1 @@
-"""By what the networks are run: TensorFlow, or OpenVINO on the very same graphs."""
+"""Engines that run the networks: TensorFlow, or OpenVINO on the same graphs."""

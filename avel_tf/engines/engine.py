@@ -26,7 +26,7 @@ class LoadedGraphs(NamedTuple):
         embed: (frames uint8 [N, 1, F, H, W, 3], waveform float32 [N, 16000]) to (visual float32
             [N, 1, Dv], audio float32 [N, 1, Da]).
         label: (visual float32 [B, T, Dv], audio float32 [B, T, Da], valid bool [B, T]) to
-            probabilities float32 [B, T, C+1]; `None` where features are all that is wanted.
+            probabilities float32 [B, T, C+1]; None for backbones alone.
     """
 
     embed: Callable[[Any, Any], tuple[Any, Any]]
@@ -35,16 +35,16 @@ class LoadedGraphs(NamedTuple):
 
 @dataclass(frozen=True)
 class Graphs:
-    """The graphs of a SavedModel, or those of backbones alone, for any engine to take.
+    """Graphs of a SavedModel or of backbones alone, independent of the engine.
 
     Args:
-        key: A hash that changes with the graphs, under which what was compiled is kept.
-        recipe: The shapes that the backbones take and give.
-        load: Fetches the TensorFlow functions. An engine that has compiled them before does not
-            call it, and then TensorFlow is not even imported.
-        converted: Folder in which the same graphs lie converted for OpenVINO, as `embed.xml` and
-            `label-valid.xml`, tested to compute in float32 what TensorFlow does; `None` where an
-            engine has to convert them.
+        key: Hash of the graphs, used as the name of their cache folder.
+        recipe: Input and output shapes of the backbones.
+        load: Function that loads the TensorFlow functions. It is not called, and TensorFlow not
+            imported, if an engine has compiled them before.
+        converted: Folder of the same graphs converted for OpenVINO, `embed.xml` and
+            `label-valid.xml`, with results in float32 tested against TensorFlow; None if an engine
+            has to convert them.
     """
 
     key: str
@@ -54,19 +54,19 @@ class Graphs:
 
     @cached_property
     def loaded(self) -> LoadedGraphs:
-        """The TensorFlow functions, fetched once."""
+        """The TensorFlow functions, loaded once."""
         return self.load()
 
     @property
     def name_classes(self) -> bool:
         """True if the graphs include a localizer, not only backbones."""
-        # Only whole models come converted, and then TensorFlow need not be loaded for the answer.
+        # Only whole models are converted, so TensorFlow is not loaded for this check.
         return self.converted is not None or self.loaded.label is not None
 
 
 def backbone_graphs(extractor: FeatureExtractor) -> Graphs:
-    """The backbones alone, for an engine to run."""
-    # What is compiled holds this project's own steps before and after the modules, too.
+    """Graphs of backbones alone."""
+    # The graphs include steps of this package before and after the modules.
     parts = (
         extractor.recipe.fingerprint,
         str(extractor.audio.output),
@@ -77,34 +77,34 @@ def backbone_graphs(extractor: FeatureExtractor) -> Graphs:
 
 
 class Engine(Protocol):
-    """Runs the networks of a model on one kind of arithmetic.
+    """Interface of an engine, which runs the networks of a model in one precision.
 
     Attributes:
-        batch_seconds: N, the most seconds in one call of the backbones.
-        device: The GPU that is used, if one is.
+        batch_seconds: N, most segments in one call of the backbones.
+        device: Name of the GPU in use, or None.
     """
 
     batch_seconds: int
     device: str | None
 
     def embed(self, stream: SegmentLoader) -> Iterator[tuple[SegmentBatch, np.ndarray, np.ndarray]]:
-        """Embed a stream's batches, the next ones decoded and begun meanwhile.
+        """Embed the batches of a loader, while the next ones are decoded.
 
         Args:
             stream: The files.
 
         Yields:
-            Each batch in its order with visual float32 [N, Dv] and audio float32 [N, Da].
+            Each batch in order with visual float32 [N, Dv] and audio float32 [N, Da].
         """
         ...
 
     def embed_seconds(
         self, frames: np.ndarray, waveform: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Embed one batch, and wait for it.
+        """Embed one batch.
 
         Args:
-            frames: uint8 [n, F, H, W, 3] RGB of at most N seconds.
+            frames: uint8 [n, F, H, W, 3] RGB, n at most N.
             waveform: float32 [n, 16000].
 
         Returns:
@@ -113,12 +113,12 @@ class Engine(Protocol):
         ...
 
     def label(self, visual: np.ndarray, audio: np.ndarray, valid: np.ndarray) -> np.ndarray:
-        """Probabilities from features.
+        """Compute probabilities from features.
 
         Args:
             visual: float32 [B, T, Dv].
             audio: float32 [B, T, Da].
-            valid: bool [B, T]; the other seconds do not affect these.
+            valid: bool [B, T]; other segments do not affect valid ones.
 
         Returns:
             float32 [B, T, C+1], background last.

@@ -1,4 +1,4 @@
-"""The networks run by OpenVINO."""
+"""Engine that runs the networks with OpenVINO."""
 
 from __future__ import annotations
 
@@ -24,29 +24,28 @@ logger = logging.getLogger(__name__)
 
 # Images in one call, measured in docs/design/performance.md.
 IMAGES = 10
-# Names of the converted networks, and of their files: the backbones and the localizer. Caches of
-# older versions hold a `label` without `valid`.
+# Names of the converted networks and their files: backbones and localizer. Caches of older versions
+# have a `label` without `valid`.
 EMBED, LABEL = "embed", "label-valid"
 _PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
 
 
 class OpenVinoEngine:
-    """Runs graphs after OpenVINO has converted them, several calls side by side.
+    """Engine that runs graphs converted by OpenVINO, several calls in parallel.
 
-    What is converted is the graph that TensorFlow would run; there is no second definition of any
-    network. Converted and compiled networks are kept on disk, so that later runs need no
-    TensorFlow; nor does the first one where the graphs come converted. The localizer behind the
-    backbones is computed in float32 whatever the precision: it is small.
+    The TensorFlow graphs themselves are converted. Converted and compiled networks are cached on
+    disk, so later runs do not import TensorFlow; neither does the first run of graphs that are
+    stored converted. The localizer is computed in float32 in any precision, because it is small.
 
     Args:
-        graphs: What to run.
+        graphs: The graphs.
         precision: `float32` or `bfloat16`.
-        batch_pictures: About how many pictures one call gets; `None` takes the measured best.
-        cache: Folder in which what was compiled is kept, under the graphs' key.
+        batch_pictures: Most images in one call; None uses the default.
+        cache: Cache folder of compiled networks.
 
     Attributes:
-        batch_seconds: N, the most seconds in one call.
-        device: None; only processors are used.
+        batch_seconds: N, most segments in one call.
+        device: None; only CPUs are used.
 
     Raises:
         ImportError: OpenVINO is not installed.
@@ -73,17 +72,17 @@ class OpenVinoEngine:
             "PERFORMANCE_HINT": "THROUGHPUT",
             "INFERENCE_PRECISION_HINT": _PRECISIONS[precision],
         }
-        # By their batch size. One of a single segment serves what is left of a file.
+        # By batch size. A network for single segments runs the incomplete last batch of a file.
         self._networks: dict[int, Any] = {}
         self._label: Any = None
 
     def embed(self, stream: SegmentLoader) -> Iterator[tuple[SegmentBatch, np.ndarray, np.ndarray]]:
-        """Embed a stream's batches; see `Engine`."""
-        # Of this stream's own: another one may be read while this one pauses between two batches.
+        """Embed the batches of a loader; see `Engine`."""
+        # Local, because another loader may be embedded between two batches of this one.
         idle: dict[int, list[Any]] = {}
         running: deque[tuple[SegmentBatch, bool, Any]] = deque()
-        vectors: list[tuple[np.ndarray, np.ndarray]] = []  # of the batch that is being collected
-        # As many calls as it says keep the processors busy, and one that waits its turn.
+        vectors: list[tuple[np.ndarray, np.ndarray]] = []  # of the calls of the current batch
+        # As many calls as keep the processors busy, and one more.
         network = self._network(self.batch_seconds)
         most = network.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") + 1
 
@@ -110,7 +109,7 @@ class OpenVinoEngine:
                             if requests
                             else self._network(size).create_infer_request()
                         )
-                        # The arrays are used where they are; `running` keeps them alive.
+                        # The arrays are not copied; `running` keeps them alive.
                         request.start_async(arrays, share_inputs=True)
                         running.append((batch, number == len(calls), request))
                 while running:
@@ -131,7 +130,7 @@ class OpenVinoEngine:
         return _joined(parts)
 
     def _calls(self, frames: np.ndarray, waveform: np.ndarray) -> list[list[np.ndarray]]:
-        """A full batch in one call, anything less segment by segment.
+        """Split a batch into calls: a full batch is one call, others are one call per segment.
 
         Args:
             frames: uint8 [n, F, H, W, 3], n at most N.
@@ -145,20 +144,20 @@ class OpenVinoEngine:
         return [[frames[i : i + 1], waveform[i : i + 1]] for i in range(len(frames))]
 
     def _network(self, seconds: int) -> Any:
-        """The backbones, compiled for batches of this size."""
+        """Backbones compiled for a batch size."""
         if seconds not in self._networks:
             self._networks[seconds] = self._compile(EMBED, self._properties, seconds)
         return self._networks[seconds]
 
     def label(self, visual: np.ndarray, audio: np.ndarray, valid: np.ndarray) -> np.ndarray:
-        """Probabilities from features; see `Engine`."""
+        """Compute probabilities from features; see `Engine`."""
         if self._label is None:
             self._label = self._compile(LABEL, {"INFERENCE_PRECISION_HINT": "f32"}, None)
         return self._label([visual, audio, valid])[0].copy()
 
     def _compile(self, name: str, properties: dict[str, str], batch: int | None) -> Any:
         path = (readable_conversion(self._graphs) or self._cache) / f"{name}.xml"
-        # One process at a time converts, and writes what it compiled; the others find it there.
+        # One process at a time converts and compiles; the others use its files.
         with exclusive_lock(self._cache / "lock"):
             if not path.is_file():
                 self._convert(name)
@@ -172,7 +171,7 @@ class OpenVinoEngine:
             return _core().compile_model(model, "CPU", properties)
 
     def _convert(self, name: str) -> None:
-        """Have a TensorFlow function converted and kept as `NAME.xml` and `NAME.bin`."""
+        """Convert a TensorFlow function to `NAME.xml` and `NAME.bin` in the cache."""
         load_tensorflow()
         openvino = load_openvino()
         concrete = function_of(name, self._graphs.loaded, self._graphs.recipe)
@@ -180,24 +179,26 @@ class OpenVinoEngine:
             model = openvino.convert_model(concrete)
         with tempfile.TemporaryDirectory(dir=self._cache) as folder:
             openvino.save_model(model, os.path.join(folder, f"{name}.xml"), compress_to_fp16=False)
-            # The .xml last: where it is, all of it is, also after a power cut.
+            # The .xml is last, so that it exists only with a complete .bin, also after a power cut.
             for suffix in (".bin", ".xml"):
                 path = Path(folder, name + suffix)
                 publish(path, self._cache / path.name)
 
 
 def function_of(name: str, loaded: LoadedGraphs, recipe: Recipe) -> Any:
-    """The concrete TensorFlow function that is converted as `NAME.xml`.
+    """Concrete TensorFlow function that is converted to `NAME.xml`.
 
     Raises:
-        ValueError: The localizer is asked for, and the graphs have none.
+        ValueError: The graphs have no localizer.
     """
     import tensorflow as tf
 
     function: Callable[..., Any]
     if name == LABEL:
         if loaded.label is None:
-            raise ValueError("These graphs embed only; they name no classes.")
+            raise ValueError(
+                "These graphs have no localizer; load a whole model to compute probabilities."
+            )
         function = loaded.label
         specs = [
             tf.TensorSpec([None, None, width], tf.float32)
@@ -228,14 +229,14 @@ def _can_read(folder: Path) -> bool:
         for name in (EMBED, LABEL):
             _core().read_model(str(folder / f"{name}.xml"))
     except RuntimeError as error:
-        logger.info("%s is converted anew, because it cannot be read: %s", folder, error)
+        logger.info("%s is converted again, because it cannot be read: %s", folder, error)
         return False
     return True
 
 
 @cache
 def _core() -> Any:
-    """One for the process: with the last one OpenVINO would unload code that its threads run."""
+    """Core shared by the process; without one, OpenVINO would unload code of running threads."""
     return load_openvino().Core()
 
 
@@ -246,7 +247,7 @@ def _vectors(request: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _joined(parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    """The vectors of several calls as those of one."""
+    """Concatenate the vectors of several calls."""
     if len(parts) == 1:
         return parts[0]
     visual, audio = (np.concatenate(column) for column in zip(*parts, strict=True))

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Pictures in all, of up to so many files, looked for among the first ones.
-PICTURES = 16
+# Number of frames, from up to FILES files among the first AMONG ones.
+FRAMES = 16
 FILES = 4
 AMONG = 1_000
 
@@ -46,32 +46,32 @@ AMONG = 1_000
 def sample_clips(
     paths: Iterable[str | os.PathLike], recipe: Recipe, settings: DecodeSettings
 ) -> list[Clip]:
-    """The beginnings of a few files, together some 16 pictures.
+    """Decode the beginnings of a few files, about 16 frames in total.
 
-    They are decoded in a child process, also where `media.isolated` is false: no attempt has been
-    noted yet, so a file that kills its reader would end every run here, and none would learn why.
+    A worker process decodes them even if `media.isolated` is false. The run has recorded no attempt
+    yet, so a file that crashes its decoder would otherwise end every run without a message.
 
     Args:
-        paths: Files; what cannot be read is passed over.
-        recipe: F and the size of the pictures.
-        settings: Limits of the decoder.
+        paths: Files; those that cannot be read are skipped.
+        recipe: Frames per second and size of the frames.
+        settings: Limits of decoding.
 
     Returns:
-        Up to four clips of equal length; none where no child process can be started.
+        Up to four clips of equal length; none if no worker process can be started.
     """
     visual = recipe.visual
     settings = replace(settings, isolated=True)
-    seconds = max(1, PICTURES // FILES // visual.frames_per_second)
+    seconds = max(1, FRAMES // FILES // visual.frames_per_second)
     clips: list[Clip] = []
     for path in itertools.islice(paths, AMONG):
-        if sum(clip.seconds for clip in clips) * visual.frames_per_second >= PICTURES:
+        if sum(clip.seconds for clip in clips) * visual.frames_per_second >= FRAMES:
             break
         try:
             clip = clip_of(visual.decode_request(path, settings, seconds))
         except MediaError:
             continue
         except RuntimeError as error:
-            logger.warning("%s No engine is proven.", error)
+            logger.warning("%s Engines are not verified.", error)
             return []
         clips.append(clip)
     return clips
@@ -79,59 +79,58 @@ def sample_clips(
 
 logger = logging.getLogger(__name__)
 
-# What a faster arithmetic must keep: the direction of every embedding, and every label.
+# Smallest cosine between the embeddings of a candidate and of the reference.
 MIN_COSINE = 0.999
 _VERSIONS = ("avel-tf", "tensorflow", "openvino")
 
 
 class EngineUnavailableError(ValueError):
-    """An engine was asked for that this machine does not have."""
+    """An engine or precision that is not available on this machine."""
 
 
 class EngineChoice(NamedTuple):
-    """An engine and the precision in which it computes."""
+    """An engine and its precision."""
 
     engine: str
     precision: str
 
     @property
     def description(self) -> str:
-        """As in `openvino bfloat16`."""
+        """Name such as `openvino bfloat16`."""
         return f"{self.engine} {self.precision}"
 
 
-# What the others are held to, and what is left when nothing can be proven.
+# Reference of the verification, and the engine without verification.
 REFERENCE = EngineChoice("tensorflow", "float32")
-# In place of it where the graphs come converted: that they compute the same has been tested.
+# Reference for graphs that are stored converted, whose results have been tested.
 CONVERTED = EngineChoice("openvino", "float32")
 
 
 def choose_engine(
     graphs: Graphs, settings: EngineSettings, sample: Callable[[], Sequence[Clip]]
 ) -> EngineChoice:
-    """The engine that the settings name, or the fastest of those that they leave open.
+    """Choose the engine of the settings, or the fastest verified one.
 
-    Which is faster was measured once (docs/design/performance.md), and is not timed anew: on a busy
-    machine the same command would choose differently from day to day. Whether it computes well
-    enough, real pictures decide: on first use a candidate embeds and labels the sample, as does
-    the reference: TensorFlow in float32, or OpenVINO in float32 for graphs that come converted
-    for it, and then TensorFlow is not needed. One whose embeddings turn away from that reference
-    (a cosine below 0.999) or that changes a label is not taken, and a line says so. The finding
-    is kept in the cache, under a hash of the graphs, the processor and the libraries' versions.
+    Candidates are ordered by speed as measured (docs/design/performance.md). They are not timed
+    again, because the choice would then depend on the load of the machine. On first use, a
+    candidate and the reference embed and label a sample. The reference is TensorFlow in float32, or
+    OpenVINO in float32 for graphs that are stored converted, without importing TensorFlow. A
+    candidate is rejected with a warning if the cosine of an embedding to that of the reference is
+    below 0.999, or if a label changes. The result is cached under a hash of graphs, processor and
+    library versions.
 
     Args:
-        graphs: What to run.
-        settings: What the user wants.
-        sample: Fetches clips of which some 16 pictures are the proof; called when there is no
-            earlier finding. When it gives none, nothing can be proven, and the reference is
-            taken for this time.
+        graphs: The graphs.
+        settings: Requested engine and precision.
+        sample: Function that returns clips for the verification, called without a cached result. If
+            it returns none, the reference is used for this run.
 
     Returns:
         The choice, for `make_engine`.
 
     Raises:
-        EngineUnavailableError: The engine asked for is not installed, or nothing here computes in
-            the precision.
+        EngineUnavailableError: The requested engine is not installed, or no engine supports the
+            precision.
     """
     candidates = engines_for(settings)
     if len(candidates) == 1:
@@ -145,19 +144,19 @@ def choose_engine(
             return reference
         clips = sample()
         if not clips:
-            unproven = reference if reference in candidates else candidates[-1]
+            unverified = reference if reference in candidates else candidates[-1]
             logger.warning(
-                "No frame could be read to verify engines with; %s is used.", unproven.description
+                "No frame could be read to verify engines with; %s is used.", unverified.description
             )
-            return unproven
-        chosen, findings = _prove(candidates, reference, graphs, settings, clips)
+            return unverified
+        chosen, findings = _verify(candidates, reference, graphs, settings, clips)
         with atomic_text(path) as file:
             file.write(json.dumps({"chosen": chosen, "findings": findings}, indent=2) + "\n")
     return chosen
 
 
 def make_engine(choice: EngineChoice, graphs: Graphs, settings: EngineSettings) -> Engine:
-    """Load or compile the networks; imports no more than the engine needs."""
+    """Load or compile the networks with the libraries of the chosen engine only."""
     if choice.engine == "openvino":
         from avel_tf.engines.openvino_engine import OpenVinoEngine
 
@@ -174,7 +173,7 @@ def make_engine(choice: EngineChoice, graphs: Graphs, settings: EngineSettings) 
 
 
 def cache_folder(settings: EngineSettings) -> Path:
-    """Cache folder of compiled networks and proofs, temporary if it cannot be written.
+    """Cache folder of compiled networks and verifications; temporary if it cannot be written.
 
     Reference:
         XDG Base Directory Specification
@@ -197,18 +196,18 @@ def _writable(folder: str) -> Path:
     temporary = tempfile.TemporaryDirectory(prefix="avel-cache-")
     atexit.register(temporary.cleanup)
     logger.warning(
-        "The folder %s cannot be written, so compiled networks are not kept for the next run. "
-        "engine.cache names another.",
+        "The folder %s cannot be written, so compiled networks are not cached for the next run. "
+        "Set engine.cache to another folder.",
         path,
     )
     return Path(temporary.name)
 
 
 def engines_for(settings: EngineSettings, *, gpu: bool | None = None) -> list[EngineChoice]:
-    """Engines and precisions of this machine that the settings leave open, the fastest first.
+    """Engines and precisions of this machine that match the settings, fastest first.
 
     Raises:
-        EngineUnavailableError: There is none.
+        EngineUnavailableError: None matches.
     """
     gpu = _has_gpu() if gpu is None else gpu
     bfloat16 = computes_in_bfloat16()
@@ -228,7 +227,7 @@ def engines_for(settings: EngineSettings, *, gpu: bool | None = None) -> list[En
     found = [each for each in of_engine if settings.precision in (AUTO, each.precision)]
     if not found:
         raise EngineUnavailableError(
-            f"No engine here computes in {settings.precision}. There are: "
+            f"No engine of this machine supports {settings.precision}. Available: "
             f"{', '.join(each.description for each in of_engine)}."
         )
     return found
@@ -262,7 +261,7 @@ def computes_in_bfloat16() -> bool:
 
 
 def _has_gpu() -> bool:
-    # Asked of the system: TensorFlow would have to be imported to be asked.
+    # By device files, because TensorFlow would have to be imported.
     return any(Path("/dev").glob("nvidia[0-9]*"))
 
 
@@ -290,20 +289,20 @@ def _version(name: str) -> str | None:
 
 
 def _read(path: Path, candidates: list[EngineChoice]) -> EngineChoice | None:
-    """Result of an earlier proof, or None."""
+    """Result of an earlier verification, or None."""
     try:
         choice = EngineChoice(*json.loads(path.read_text(encoding="utf-8"))["chosen"])
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError) as error:
-        logger.info("%s cannot be read (%s); engines are proven again.", path, error)
+        logger.info("%s cannot be read (%s); engines are verified again.", path, error)
         return None
     return choice if choice in [*candidates, REFERENCE, CONVERTED] else None
 
 
 def _reference(graphs: Graphs, candidates: list[EngineChoice]) -> EngineChoice:
-    """The engine that the candidates are held to."""
-    # TensorFlow has to be loaded for its own engines, and to see whether a GPU is usable.
+    """Reference of the verification."""
+    # TensorFlow is loaded for its own engine, and to check for a usable GPU.
     if graphs.converted is None or candidates[0].engine != "openvino":
         return REFERENCE
     from avel_tf.engines.openvino_engine import readable_conversion
@@ -311,17 +310,17 @@ def _reference(graphs: Graphs, candidates: list[EngineChoice]) -> EngineChoice:
     return REFERENCE if readable_conversion(graphs) is None else CONVERTED
 
 
-def _prove(
+def _verify(
     candidates: list[EngineChoice],
     reference: EngineChoice,
     graphs: Graphs,
     settings: EngineSettings,
     clips: Sequence[Clip],
 ) -> tuple[EngineChoice, list[dict[str, Any]]]:
-    """The first candidate that keeps to the reference, and what was found about those before."""
+    """Find the first candidate that agrees with the reference; also returns all findings."""
     engine = make_engine(reference, graphs, settings)
     if any(each.precision == "float16" for each in candidates) and not engine.device:
-        logger.warning("There is a GPU, but TensorFlow does not see it.")
+        logger.warning("This machine has a GPU that TensorFlow cannot use.")
         candidates = engines_for(settings, gpu=False)
     expected = _outputs(engine, graphs, clips)
     findings: list[dict[str, Any]] = []
@@ -335,8 +334,8 @@ def _prove(
         if cosine >= MIN_COSINE and not changed:
             return choice, findings
         logger.warning(
-            "The engine %s is not used: against float32 its embeddings have a cosine of %.5f "
-            "(at least %g is wanted) and %d of %d labels change.",
+            "The engine %s is not used: its embeddings have a cosine of %.5f to float32 "
+            "(required: %g) and %d of %d labels change.",
             *(choice.description, cosine, MIN_COSINE, changed, expected[2].size),
         )
     return reference, findings
@@ -345,8 +344,8 @@ def _prove(
 def _outputs(
     engine: Engine, graphs: Graphs, clips: Sequence[Clip]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Visual [N, Dv], audio [N, Da] and labels [N] of the sample's seconds."""
-    parts = [(visual, audio) for _, visual, audio in engine.embed(_Kept(clips))]
+    """Visual [N, Dv], audio [N, Da] and labels [N] of the sample."""
+    parts = [(visual, audio) for _, visual, audio in engine.embed(_DecodedClips(clips))]
     visual, audio = (np.concatenate(column) for column in zip(*parts, strict=True))
     if not graphs.name_classes:
         return visual, audio, np.zeros(0)
@@ -362,8 +361,8 @@ def _cosine(expected: np.ndarray, found: np.ndarray) -> float:
     return float(np.where(same, 1.0, products / np.where(lengths > 0, lengths, 1.0)).min())
 
 
-class _Kept(SegmentLoader):
-    """Clips that have been decoded, as a stream that can be read again."""
+class _DecodedClips(SegmentLoader):
+    """Loader of decoded clips, which can be read several times."""
 
     def __init__(self, clips: Sequence[Clip]) -> None:
         frames = clips[0].frames  # [T, F, H, W, 3]

@@ -1,4 +1,4 @@
-"""The networks run by TensorFlow."""
+"""Engine that runs the networks with TensorFlow."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from avel_tf.engines.engine import Graphs
 from avel_tf.video.clip import SAMPLE_RATE
 from avel_tf.video.segment_loader import SegmentBatch, SegmentLoader, segments_per_batch
 
-# Images in one call (docs/design/performance.md): larger batches gain nothing on a CPU, and a GPU
-# takes as many as the seconds of a block have.
+# Images in one call (docs/design/performance.md). Larger batches are no faster on a CPU; a GPU
+# takes all images of a block.
 CPU_IMAGES = 20
 GPU_IMAGES = 256
-# Grappler's rewrites, which put casts around what is safe in the lower precision
+# Grappler's rewrites, which cast operations that are safe in lower precision
 # (https://www.tensorflow.org/api_docs/python/tf/config/optimizer/set_experimental_options).
 _REWRITES = {
     "float32": {},
@@ -28,17 +28,17 @@ _REWRITES = {
 
 
 class TensorFlowEngine:
-    """Runs graphs as they are, by TensorFlow's own kernels; on a GPU where there is one.
+    """Engine that runs graphs with TensorFlow, on a GPU if there is one.
 
     Args:
-        graphs: What to run.
+        graphs: The graphs.
         precision: `float32`; `bfloat16` by oneDNN's rewrite on a CPU; `float16` on a GPU, with XLA
             over what it can compile.
-        batch_pictures: About how many pictures one call gets; `None` takes the measured best.
+        batch_pictures: Most images in one call; None uses the default.
 
     Attributes:
-        batch_seconds: N, the most seconds in one call.
-        device: The GPU that is used, if one is.
+        batch_seconds: N, most segments in one call.
+        device: Name of the GPU in use, or None.
     """
 
     def __init__(
@@ -47,14 +47,14 @@ class TensorFlowEngine:
         gpus = tf.config.list_logical_devices("GPU")
         if precision == "float16" and not gpus:
             raise ValueError(
-                "The engine tensorflow computes in float16 on GPUs, and TensorFlow sees none. "
+                "The engine tensorflow needs a GPU for float16, and TensorFlow found none. "
                 "Set engine.precision to float32 or auto."
             )
         self.device = gpus[0].name if gpus else None
         visual = graphs.recipe.visual
         images = batch_pictures or (GPU_IMAGES if gpus else CPU_IMAGES)
         self.batch_seconds = segments_per_batch(images, visual.frames_per_second)
-        # The last batch of a file is smaller, and the graph resizes images of another size.
+        # Free sizes, because the last batch of a file is smaller and the graph resizes images.
         frames = (None, visual.frames_per_second, None, None, 3)
         self._specs = (
             tf.TensorSpec(frames, tf.uint8),
@@ -62,8 +62,8 @@ class TensorFlowEngine:
         )
         self._precision = precision
         loaded = graphs.loaded
-        # A function of its own: TensorFlow keeps one rewritten graph for each function, so the
-        # same function could not be had in two precisions.
+        # A new function, because TensorFlow keeps one rewritten graph per function, of one
+        # precision.
         self._embed = tf.function(
             lambda frames, waveform: loaded.embed(frames[:, None], waveform),
             input_signature=self._specs,
@@ -72,16 +72,16 @@ class TensorFlowEngine:
         self._label = loaded.label
 
     def embed(self, stream: SegmentLoader) -> Iterator[tuple[SegmentBatch, np.ndarray, np.ndarray]]:
-        """Embed a stream's batches; see `Engine`."""
-        on_their_way: deque[SegmentBatch] = deque()
+        """Embed the batches of a loader; see `Engine`."""
+        pending: deque[SegmentBatch] = deque()
 
         def read() -> Iterator[tuple[np.ndarray, np.ndarray]]:
             with contextlib.closing(stream.batches(self.batch_seconds)) as batches:
                 for batch in batches:
-                    on_their_way.append(batch)
+                    pending.append(batch)
                     yield batch.frames, batch.waveform
 
-        # `tf.data` brings the next batch to the device meanwhile.
+        # `tf.data` copies the next batch to the device at the same time.
         dataset = tf.data.Dataset.from_generator(read, output_signature=self._specs)
         if self.device:
             dataset = dataset.apply(tf.data.experimental.prefetch_to_device(self.device, 2))
@@ -90,9 +90,9 @@ class TensorFlowEngine:
         try:
             for frames, waveform in dataset:
                 visual, audio = self.embed_seconds(frames, waveform)
-                yield on_their_way.popleft(), visual, audio
+                yield pending.popleft(), visual, audio
         except tf.errors.OpError as error:
-            # Raised in a decoding thread, it comes here in the guise of another error.
+            # An error of a decoding thread arrives as another exception.
             if stream.failure is not None:
                 raise stream.failure from error
             raise
@@ -107,14 +107,16 @@ class TensorFlowEngine:
         return visual.numpy()[:, 0], audio.numpy()[:, 0]  # [n, Dv], [n, Da]
 
     def label(self, visual: np.ndarray, audio: np.ndarray, valid: np.ndarray) -> np.ndarray:
-        """Probabilities from features; see `Engine`."""
+        """Compute probabilities from features; see `Engine`."""
         if self._label is None:
-            raise ValueError("These graphs embed only; they name no classes.")
+            raise ValueError(
+                "These graphs have no localizer; load a whole model to compute probabilities."
+            )
         return self._label(*map(tf.constant, (visual, audio, valid))).numpy()
 
 
 class _Rewrites:
-    """Grappler's options for one precision, and those from before afterwards."""
+    """Context manager that sets Grappler's options for one precision and restores them."""
 
     def __init__(self, precision: str) -> None:
         self._wanted: dict[str, Any] = _REWRITES[precision]

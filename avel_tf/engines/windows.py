@@ -1,4 +1,4 @@
-"""Long media in overlapping windows."""
+"""Prediction over long clips in overlapping windows."""
 
 from __future__ import annotations
 
@@ -9,27 +9,26 @@ import numpy as np
 # Columns such as visual float32 [B, T, Dv], audio float32 [B, T, Da] and valid bool [B, T] ->
 # probabilities float32 [B, T, C+1].
 Predict = Callable[..., np.ndarray]
-# Below this a probability counts as zero, so that one window's certainty cannot be infinite.
+# Smallest probability, so that logarithms are finite.
 _SMALLEST = 1e-12
 
 
 class WindowLabeller:
-    """Labels clips of any length, as their segments come, with a model trained on windows.
+    """Incremental prediction for clips of any length, with a model trained on windows.
 
-    A clip that is no longer than a window is predicted in one piece. A longer one is covered by
-    windows that overlap; where they do, log-probabilities are averaged with a triangular weight,
-    which trusts the middle of a window more than its ends. A batch holds windows of one clip, in
-    their order, so that the last bits of a result depend on that clip alone
-    (docs/architecture.md, Determinism).
+    A clip that is not longer than a window is predicted at once. A longer one is covered by
+    overlapping windows, whose log-probabilities are averaged with triangular weights, highest in
+    the middle of a window. A batch contains windows of one clip, in order, so that the last bits of
+    a result depend on that clip alone (docs/architecture.md, Determinism).
 
-    Memory holds a batch of windows for each clip that has begun, and its probabilities.
+    Memory holds a batch of windows for each clip in progress, and its probabilities.
 
     Args:
-        predict: The model.
+        predict: Function of the model.
         window_seconds: T of a window.
         hop_seconds: From the start of one window to the start of the next.
-        batch_size: B, the most windows predicted at once.
-        multi_label: Whether each class has a probability of its own, rather than a share of one.
+        batch_size: B, most windows predicted at once.
+        multi_label: Whether the probabilities of classes are independent.
 
     Example:
         >>> labeller.add(0, visual, audio)
@@ -53,18 +52,18 @@ class WindowLabeller:
         self._clips: dict[int, _Clip] = {}
 
     def add(self, key: int, *columns: np.ndarray) -> None:
-        """Takes the next segments of a clip.
+        """Adds the next segments of a clip.
 
         Args:
-            key: The clip.
-            *columns: visual [n, Dv], audio [n, Da] and whatever else the model takes.
+            key: Identifier of the clip.
+            *columns: visual [n, Dv], audio [n, Da] and further inputs of the model.
         """
         clip = self._clips.setdefault(key, _Clip())
         clip.append(columns)
         while clip.seconds >= clip.next + self._window:
             clip.windows.append((clip.next, clip.cut(clip.next, self._window)))
             clip.next += self._hop
-            # The last window ends with the clip, and may begin one second after the one before.
+            # The last window ends with the clip and may start one second after the previous one.
             clip.forget(clip.next - self._hop + 1)
             if len(clip.windows) == self._batch_size:
                 self._run(clip)
@@ -73,7 +72,7 @@ class WindowLabeller:
         """Ends a clip.
 
         Args:
-            key: The clip, of which at least one segment has been added.
+            key: Identifier of the clip, of which at least one segment has been added.
 
         Returns:
             Probabilities float32 [T, C+1] of all its segments; rows sum to one, unless
@@ -88,7 +87,7 @@ class WindowLabeller:
         return _blend(clip.pieces, self._multi_label)
 
     def _run(self, clip: _Clip) -> None:
-        """Predicts the windows that wait."""
+        """Predicts the pending windows."""
         if not clip.windows:
             return
         starts, rows = zip(*clip.windows, strict=True)
@@ -98,14 +97,14 @@ class WindowLabeller:
 
 
 class _Clip:
-    """One clip on its way."""
+    """State of a clip in progress."""
 
     def __init__(self) -> None:
         self.seconds = 0
-        self.next = 0  # where the next window begins
+        self.next = 0  # start of the next window
         self.windows: list[tuple[int, tuple[np.ndarray, ...]]] = []  # not predicted yet
         self.pieces: list[tuple[int, np.ndarray]] = []
-        self._first = 0  # the second at which the columns begin
+        self._first = 0  # start of the columns in seconds
         self._columns: tuple[np.ndarray, ...] = ()
 
     def append(self, columns: tuple[np.ndarray, ...]) -> None:
@@ -117,7 +116,7 @@ class _Clip:
         self.seconds = self._first + len(columns[0])
 
     def forget(self, second: int) -> None:
-        """Seconds before this one are not asked for again."""
+        """Drops the columns before a second."""
         self._columns = tuple(column[second - self._first :] for column in self._columns)
         self._first = second
 
@@ -135,15 +134,15 @@ def predict_in_windows(
     batch_size: int = 64,
     multi_label: bool = False,
 ) -> list[np.ndarray]:
-    """Labels clips that are in memory, windows of equal length of all of them in one batch.
+    """Predicts clips in memory, with windows of equal length of all clips in one batch.
 
     Args:
-        predict: The model.
+        predict: Function of the model.
         clips: Visual float32 [T, Dv], audio float32 [T, Da] and valid bool [T] of each clip.
         window_seconds: T of a window.
         hop_seconds: From the start of one window to the start of the next.
         batch_size: Windows predicted at once.
-        multi_label: Whether each class has a probability of its own.
+        multi_label: Whether the probabilities of classes are independent.
 
     Returns:
         Probabilities float32 [T, C+1] of each clip; rows sum to one, unless `multi_label`.
@@ -153,14 +152,14 @@ def predict_in_windows(
     for place, columns in enumerate(clips):
         seconds = len(columns[0])
         if not seconds:
-            raise ValueError("A clip without a single second cannot be labelled.")
+            raise ValueError("A clip must have at least one segment. Received: none.")
         for start in _window_starts(seconds, window_seconds, hop_seconds):
             waiting.setdefault(min(seconds, window_seconds), []).append((place, start))
     for length, windows in waiting.items():
         for first in range(0, len(windows), batch_size):
             part = windows[first : first + batch_size]
             rows = [tuple(each[start : start + length] for each in clips[k]) for k, start in part]
-            # One shape for all batches: the model is traced once for each length.
+            # Padded to one shape, so that the model is traced once for each length.
             rows += rows[-1:] * (batch_size - len(part))
             columns = tuple(np.stack(column) for column in zip(*rows, strict=True))  # [B, T, ...]
             for (place, start), one in zip(part, predict(*columns), strict=False):
@@ -176,9 +175,9 @@ def _window_starts(seconds: int, window: int, hop: int) -> list[int]:
 
 
 def _blend(pieces: list[tuple[int, np.ndarray]], multi_label: bool) -> np.ndarray:
-    """Weighted mean of log-probabilities [T, C+1] of windows, as probabilities again.
+    """Weighted geometric mean of the probabilities [T, C+1] of windows, normalised.
 
-    What sums to one is one distribution over the classes, or for each class one over yes and no.
+    The mean is normalised over the classes or, with `multi_label`, for each class.
     """
     if len(pieces) == 1:
         return pieces[0][1]
@@ -201,6 +200,6 @@ def _mean_logarithm(pieces: list[tuple[int, np.ndarray]]) -> np.ndarray:
 
 
 def _triangle(length: int) -> np.ndarray:
-    """Weights [T] that rise to the middle of a window and fall again, never zero."""
+    """Triangular weights [T], highest in the middle and never zero."""
     distance = np.abs(np.arange(length) - (length - 1) / 2)
     return 1.0 - distance / ((length + 1) / 2)

@@ -1,4 +1,4 @@
-"""Differences between a feature store and the annotations that it was made of."""
+"""Differences between a feature store and the annotations of its data set."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from avel_tf.events.labels import Labels
 from avel_tf.features.feature_store import AUGMENTED, SPLITS, FeatureStore, FeatureStoreWriter
 from avel_tf.features.features import Features
 
-# So many videos are named in a message; the rest is counted.
+# Videos named in a message; further ones are counted.
 _NAMED = 3
 
 
 @dataclass(frozen=True)
 class AnnotationChanges:
-    """Differences between a store and its annotations, by video id; all empty without any.
+    """Differences between a store and its annotations, by video id.
 
     Attributes:
         classes: A sentence about classes that were added, removed or reordered.
         added: Videos missing in the store.
-        removed: Videos of the store alone.
-        moved: Videos that are in another split.
-        relabelled: Videos some second of which has another label.
+        removed: Videos missing in the annotations.
+        moved: Videos in another split.
+        relabelled: Videos with another label in some segment.
     """
 
     classes: str | None = None
@@ -60,8 +60,8 @@ class AnnotationChanges:
 def annotation_changes(store: FeatureStore, dataset: Dataset) -> AnnotationChanges:
     """Compares a feature store with the data set as it is annotated now.
 
-    Labels are compared second by second, as training sees them, all labels of a second; a boundary
-    that moved by less changes nothing.
+    All labels of each segment are compared. A boundary that moved without changing a segment is no
+    difference.
 
     Args:
         store: The features, of all splits.
@@ -99,14 +99,14 @@ def annotation_changes(store: FeatureStore, dataset: Dataset) -> AnnotationChang
 
 
 def relabel(store: FeatureStore, dataset: Dataset) -> FeatureStore:
-    """Writes a feature store anew with the labels of today; the features stay as they are.
+    """Writes a feature store again with the present labels and the same features.
 
     Args:
         store: The features, float32 or float16.
         dataset: The same videos in the same splits.
 
     Returns:
-        The store that has taken the place of the old one.
+        The new store, which replaces the old one.
     """
     videos = {video.id: video for video in dataset.videos}
     writer = FeatureStoreWriter(
@@ -146,7 +146,7 @@ def _split(expected: dict, name: str) -> str | None:
 def _names(
     labels: Labels, targets: np.ndarray, active: np.ndarray
 ) -> list[tuple[str, frozenset[str]]]:
-    """The one label of each second, int [T], and all of its classes, bool [T, C]."""
+    """Names of the single label of each segment, int [T], and of all its classes, bool [T, C]."""
     return [
         (labels.name(int(index)), frozenset(labels.name(int(each)) for each in np.flatnonzero(row)))
         for index, row in zip(targets, active, strict=True)
@@ -154,7 +154,7 @@ def _names(
 
 
 def _as_stored(events: Sequence[Annotation], targets: np.ndarray, labels: Labels) -> np.ndarray:
-    """All classes of each second, bool [T, C], as a record with its microseconds says them."""
+    """Classes of each segment, bool [T, C], with times rounded to microseconds as in records."""
     rounded = [Annotation(each.label, round(each.start, 6), round(each.end, 6)) for each in events]
     active = active_classes(rounded, labels, len(targets))  # [T, C]
     return active | (targets[:, None] == np.arange(len(labels)))

@@ -21,11 +21,11 @@ class Batch(NamedTuple):
     """B windows of T seconds.
 
     Attributes:
-        visual: float32 [B, T, Dv]; anything, even NaN, at seconds that are not valid.
+        visual: float32 [B, T, Dv]; undefined, even NaN, at segments that are not valid.
         audio: float32 [B, T, Da].
         valid: bool [B, T].
-        targets: int64 [B, T], background is C; or float32 [B, T, C+1], a distribution
-            a second, or, of several labels, as `Examples` has them.
+        targets: int64 [B, T], background is C; or float32 [B, T, C+1], a distribution per
+            segment or, with several labels, as in `Examples`.
     """
 
     visual: tf.Tensor
@@ -35,13 +35,13 @@ class Batch(NamedTuple):
 
 
 def shuffled(batch: Batch, key: tf.Tensor) -> Batch:
-    """The same windows in another order: a partner for each window of the batch.
+    """Shuffle the windows of a batch, to pair each with another one.
 
-    Zhang et al. 2018 found partners out of the same batch as good as those of a second one.
+    According to Zhang et al. 2018, pairs within a batch are as good as pairs of two batches.
 
     Args:
         batch: The windows.
-        key: int64 [2], the seed of the order.
+        key: int64 [2], seed of the order.
     """
     order = tf.random.experimental.stateless_shuffle(tf.range(tf.shape(batch.valid)[0]), seed=key)
     return Batch(*(tf.gather(column, order) for column in batch))
@@ -49,13 +49,13 @@ def shuffled(batch: Batch, key: tf.Tensor) -> Batch:
 
 logger = logging.getLogger(__name__)
 
-# Windows whose statistics are taken at once, 21 MB of ResNet-152 at ten seconds, and how large
-# they may be together: a window of its maps has 4 MB.
+# Limits of the windows whose statistics are computed at once: 256 are 21 MB of ResNet-152 vectors
+# at ten seconds, but a window of its maps has 4 MB.
 _WINDOWS_AT_ONCE = 256
 _BYTES_AT_ONCE = 128e6
-# An array of zeros of a shape and a type, in memory or on the disk.
+# Allocates zeros of a shape and type, in memory or on the disk.
 Allocate = Callable[[tuple[int, ...], str], np.ndarray]
-# Changes a batch by what (seed, epoch) int64 [2] and the step in the epoch decide.
+# Augments a batch as a function of (seed, epoch), int64 [2], and the step in the epoch.
 Augment = Callable[[Batch, tf.Tensor, tf.Tensor], Batch]
 
 
@@ -67,10 +67,10 @@ class Examples:
         visual: float32 or float16 [N, T, Dv], as the feature store holds them.
         audio: float32 or float16 [N, T, Da].
         valid: bool [N, T].
-        targets: int64 [N, T], background is C; under weak supervision float32 [N, T, C+1], at every
-            second the events of the whole video, each with the same share, or background. Of
-            several labels float32 [N, T, C+1]: 1 for each event of the second (or, under weak
-            supervision, of the video), and in the last column where there is none.
+        targets: int64 [N, T], background is C. With weak supervision float32 [N, T, C+1]: the
+            events of the whole video in equal shares at every segment, or background. With several
+            labels float32 [N, T, C+1]: 1 for each event of the segment (with weak supervision, of
+            the video), and 1 in the last column without any.
     """
 
     visual: np.ndarray
@@ -87,7 +87,7 @@ class Examples:
         return self.visual.nbytes + self.audio.nbytes
 
     def valid_seconds(self, stream: str) -> Iterator[np.ndarray]:
-        """Features of the valid segments, as a sequence of arrays [n, D].
+        """Yield the features of the valid segments as arrays [n, D].
 
         Args:
             stream: `visual` or `audio`.
@@ -108,18 +108,17 @@ class Examples:
         epochs: int,
         augment: Augment | None = None,
     ) -> tf.data.Dataset:
-        """Shuffled batches of the epochs from `first_epoch` on, one epoch after the other.
+        """Shuffled batches of consecutive epochs.
 
-        The order within an epoch is a function of seed and epoch, so a run that is resumed at an
-        epoch sees what an uninterrupted one would have seen. It is an order of all examples, not
-        of those in a buffer.
+        The order within an epoch is a function of seed and epoch, so a resumed run has the same
+        batches as an uninterrupted one. All examples are shuffled, not a buffer of them.
 
         Args:
             batch_size: B.
-            seed: The run's.
-            first_epoch: Counted from 0.
-            epochs: Where to end.
-            augment: Changes each batch, by chance that depends on seed, epoch and step alone.
+            seed: Seed of the run.
+            first_epoch: First epoch, counted from 0.
+            epochs: Epoch at which to end, exclusive.
+            augment: Random change of each batch as a function of seed, epoch and step.
 
         Returns:
             Elements (inputs, targets, weights [B, T]), features float32, targets [B, T] or
@@ -145,7 +144,7 @@ class Examples:
     def _gathered(
         self, numbers: tf.data.Dataset, augment: Augment | None = None
     ) -> tf.data.Dataset:
-        """Batches of the examples of these numbers, int64 [B]; behind them what decides chance."""
+        """Batches of the examples with these indices, int64 [B]; others go to `augment`."""
         columns = (self.visual, self.audio, self.valid, self.targets)
         types = [tf.as_dtype(column.dtype) for column in columns]
 
@@ -154,14 +153,14 @@ class Examples:
 
         @tf.autograph.experimental.do_not_convert
         def gather(rows: tf.Tensor, *chance: tf.Tensor) -> tuple:
-            # NumPy picks rows faster than tf.gather (docs/design/performance.md), needs no second
-            # copy of the arrays, and takes those on the disk as well.
+            # NumPy gathers rows faster than tf.gather (docs/design/performance.md), needs no second
+            # copy of the arrays, and also reads arrays on the disk.
             found = tf.numpy_function(pick, [rows], types, stateful=False)
             visual, audio, valid, targets = (
                 tf.ensure_shape(tensor, [None, *column.shape[1:]])
                 for tensor, column in zip(found, columns, strict=True)
             )
-            # Widened here: TensorFlow does it several times as fast as numpy.
+            # Cast here: TensorFlow is several times as fast as NumPy.
             visual, audio = tf.cast(visual, tf.float32), tf.cast(audio, tf.float32)
             batch = Batch(visual, audio, valid, targets)
             if augment:
@@ -184,26 +183,25 @@ def load_examples(
 ) -> Examples:
     """Read a split and cut each video into windows of `seconds`.
 
-    A video's last window is padded with seconds that are not valid; windows with no valid second
-    are left out. The features are parsed once. Those that do not fit into memory go, parsed, into
-    a file without a name, which ends with the process, and are read from there batch by batch;
-    the batches are the same.
+    The last window of a video is padded with invalid segments; windows without a valid segment are
+    omitted. Features are parsed once. If they do not fit into memory, they are stored parsed in a
+    file without a name, which the system removes with the process, and read from there; the batches
+    are the same.
 
     Args:
         store: The feature store.
         split: `train`, `validation` or `test`.
         seconds: T.
-        supervision: `full`, or `weak`: nothing of when an event happens leaves the feature store.
-        multi_label: Whether a second has all of its labels, or the one of the event that began
-            last.
-        memory_bytes: How large the features may be in memory.
-        scratch: An existing folder on a disk with room for those that are larger.
+        supervision: `full`, or `weak` to use no times of events.
+        multi_label: Whether a segment has all of its labels, or that of the event that began last.
+        memory_bytes: Most bytes of features in memory.
+        scratch: Existing folder for larger features.
 
     Returns:
-        The windows; N is 0 when the split is empty.
+        The windows; N is 0 if the split is empty.
 
     Raises:
-        FeatureStoreError: When the features fit neither into memory nor on the disk.
+        FeatureStoreError: The features fit neither into memory nor on the disk.
     """
     valid, targets = _second_windows(
         store, split, seconds, supervision, multi_label
@@ -213,8 +211,8 @@ def load_examples(
     allocate: Allocate = np.zeros
     if bytes_ > memory_bytes:
         logger.info(
-            "The %s split of %s is larger (%.2f GB) than features may be in memory (%.2f GB); it "
-            "is unpacked to %s.",
+            "The %s split of %s has %.2f GB, more than the memory limit of %.2f GB; it is "
+            "unpacked to %s.",
             *(split, store.folder, bytes_ / 1e9, memory_bytes / 1e9, scratch),
         )
         allocate = _on_disk(Path(scratch), store)
@@ -262,30 +260,30 @@ def _second_windows(
 
 
 def with_no_event(active: np.ndarray) -> np.ndarray:
-    """Labels of seconds as a model of several labels learns them.
+    """Targets of a multi-label model.
 
     Args:
-        active: Which classes there are, bool [..., C].
+        active: Active classes, bool [..., C].
 
     Returns:
-        float32 [..., C+1], the last column 1 where there is none.
+        float32 [..., C+1]; the last column is 1 without any active class.
     """
     none = ~active.any(axis=-1, keepdims=True)  # [..., 1]
     return np.concatenate([active, none], axis=-1).astype(np.float32)
 
 
 def clip_label(targets: np.ndarray, background: int) -> np.ndarray:
-    """Weak labels of a video: its events without their times.
+    """Weak label of a video: its events without their times.
 
-    All of the video counts, also seconds that could not be decoded, and each of its windows gets
-    the same: which window an event lies in would be a part of when it happens.
+    All windows of a video have the same label, also of segments that could not be decoded, because
+    the window of an event would reveal its time.
 
     Args:
-        targets: int [T], the class of each second.
+        targets: int [T], class of each segment.
         background: C.
 
     Returns:
-        float32 [C+1], summing to 1: the events by equal shares, or background where there is none.
+        float32 [C+1], summing to 1: the events in equal shares, or background without any.
     """
     shares = np.zeros(background + 1, np.float32)
     events = np.unique(targets[targets != background])
@@ -294,7 +292,7 @@ def clip_label(targets: np.ndarray, background: int) -> np.ndarray:
 
 
 def _padded(values: np.ndarray, seconds: int, padding: object) -> np.ndarray:
-    """A window's values [t, ...] with padding behind them, [T, ...]."""
+    """Pad the values [t, ...] of a window to [T, ...]."""
     whole = np.empty((seconds, *values.shape[1:]), values.dtype)
     whole[: len(values)], whole[len(values) :] = values, padding
     return whole
@@ -305,13 +303,14 @@ def _on_disk(folder: Path, store: FeatureStore) -> Allocate:
         size = math.prod(shape) * np.dtype(dtype).itemsize
         with tempfile.TemporaryFile(dir=folder) as file:
             try:
-                # Now, with an error: to write later to a mapped page without room is fatal.
+                # Reserved now, because a later write to a mapped page without room kills the
+                # process.
                 os.posix_fallocate(file.fileno(), 0, size)
             except OSError as error:
                 raise FeatureStoreError(
-                    f"The features of {store.folder} do not fit into memory, and there is no room "
-                    f"to unpack {size / 1e9:.2f} GB of them in {folder} ({error.strerror}). Make "
-                    "room there, raise training.memory_gb, or extract them as float16 "
+                    f"The features of {store.folder} do not fit into memory, and there is no space "
+                    f"to unpack {size / 1e9:.2f} GB of them in {folder} ({error.strerror}). Free "
+                    "space there, raise training.memory_gb, or extract them as float16 "
                     "(data.feature_dtype)."
                 ) from error
             return np.asarray(np.memmap(file, dtype, mode="r+", shape=shape))

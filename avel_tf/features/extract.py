@@ -32,16 +32,15 @@ from avel_tf.video.segment_loader import DecodeStatus, SegmentLoader
 
 logger = logging.getLogger(__name__)
 
-# Every clip of AVE is ten seconds long, and its protocol counts ten segments per clip even where
-# a file is shorter (Tian et al. 2018).
+# AVE's protocol counts ten segments per clip, even if a file is shorter (Tian et al. 2018).
 AVE_SECONDS = 10
 
 TWICE = (
-    "the run died twice while decoding this file, the second time alone; it is left out so that "
-    "the others can be done"
+    "the run died twice while decoding this file, the second time alone; it is skipped so that "
+    "the others can be extracted"
 )
 
-# Videos under names that stay the same from run to run.
+# Videos under names that kept_ids the same from run to run.
 Members = list[tuple[str, Video]]
 Outcomes = Iterator[tuple[Features | None, DecodeStatus]]
 Record = tuple[str, Features, tuple[Annotation, ...], np.ndarray]
@@ -59,23 +58,23 @@ def extract_features(
     source: dict[str, Any] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> FeatureStore:
-    """Decode and embed every video of a data set, once.
+    """Decode and embed every video of a data set.
 
-    Videos that cannot be read are named in the manifest's `skipped` and left out. A run that was
-    cut off goes on with the group of videos that it was in, and ends with the same bytes; not so
-    with augmentation, whose random masks follow from all that were drawn before. Videos that were
-    in progress when a run died are tried alone first; a file that crashes it again is skipped.
+    Videos that cannot be read are skipped and listed in the manifest. An interrupted run resumes
+    with the unfinished group of videos and gives the same bytes; with augmentation it starts again,
+    because each random mask depends on those before. Videos in progress when a run died are tried
+    alone first, and skipped if they crash it again.
 
     Args:
         dataset: The data set.
         extractor: The backbones.
-        folder: Where the feature store shall lie.
-        data: Workers, augmentation, and how values are stored.
-        media: Limits of the decoder.
-        engine: By what the backbones are run.
+        folder: Folder of the feature store.
+        data: Workers, augmentation and stored type.
+        media: Limits and isolation of decoding.
+        engine: Settings of the engine that runs the backbones.
         seed: Seed of the augmentation.
-        source: Where the data set was read from, and with which settings; for the manifest.
-        progress: Called after each video with how many are done, and of how many.
+        source: Path and settings of the data set, for the manifest.
+        progress: Called after each video with the number of videos done and in total.
 
     Returns:
         The feature store.
@@ -93,7 +92,7 @@ def extract_features(
     augment = SpecAugment(extractor.audio, seed=seed) if data.spec_augment_copies else None
     limit = AVE_SECONDS if dataset.layout == "ave" else None
     done = 0
-    stay = {video.id for video in remove_leaks(dataset.videos)}
+    kept_ids = {video.id for video in remove_leaks(dataset.videos)}
     writer = FeatureStoreWriter(
         folder,
         recipe=extractor.recipe,
@@ -101,7 +100,7 @@ def extract_features(
         layout=dataset.layout,
         weak_splits=dataset.weak_splits,
         dtype=data.feature_dtype,
-        leaks=[video.id for video in dataset.videos if video.id not in stay],
+        leaks=[video.id for video in dataset.videos if video.id not in kept_ids],
         source=source,
     )
 
@@ -116,7 +115,7 @@ def extract_features(
         names = [name for name, _ in members]
         stream = SegmentLoader(
             [extractor.recipe.visual.decode_request(video.path, media) for _, video in members],
-            # Which seconds come first must not be chance where masks are drawn in their order.
+            # Masks are drawn in the order of the segments, which must not be random.
             workers=data.resolved_workers if augment is None else 1,
             limit=limit,
             on_open=lambda place: groups.attempts.begin(names[place], alone=alone),
@@ -131,7 +130,7 @@ def extract_features(
             ):
                 yield features, outcome
         except Exception as error:
-            # Raised in a decoding thread, it comes here in the guise of another error.
+            # An error of a decoding thread may arrive as another exception.
             if groups.attempts.failure is not None:
                 raise groups.attempts.failure from error
             raise
@@ -142,19 +141,19 @@ def extract_features(
         names = [
             f"{split}-{first // GROUP_VIDEOS:05d}" for first in range(0, len(members), GROUP_VIDEOS)
         ]
-        # Random masks follow from all that were drawn before, so augmented groups are not kept.
+        # Each random mask depends on those before, so augmented groups are not kept.
         kept = {name for name in names if augment is None and groups.load(name) is not None}
-        todo = [
+        pending = [
             member
             for place, member in enumerate(members)
             if names[place // GROUP_VIDEOS] not in kept and not attempts.died_alone[member[0]]
         ]
         alone = {}
-        for member in todo:
+        for member in pending:
             if attempts.died_together[member[0]]:
                 logger.warning("The last run died; trying %s alone.", member[1].id)
                 alone[member[0]] = next(embedded([member], copies, alone=True))
-        others = embedded([member for member in todo if member[0] not in alone], copies)
+        others = embedded([member for member in pending if member[0] not in alone], copies)
         for place, name in enumerate(names):
             group = groups.load(name) if name in kept else None
             if name in kept:
@@ -184,8 +183,8 @@ def extract_features(
             videos, outcomes(split, members, copies), strict=True
         ):
             if features is None:
-                reason = outcome.error or "it holds no second of video"
-                logger.warning("Left out %s: %s", video.id, reason)
+                reason = outcome.error or "it has no segment"
+                logger.warning("Skipped %s: %s", video.id, reason)
                 writer.skip(video.id, split, reason)
                 continue
             if outcome.problem:
@@ -219,7 +218,7 @@ def _plan(
     engine: EngineSettings,
     media: DecodeSettings,
 ) -> dict[str, Any]:
-    """Settings that determine the features; annotations are read anew by every run."""
+    """Everything that determines the features; annotations are read again by every run."""
     return {
         "recipe": graphs.recipe.to_dict(),
         "graphs": graphs.key,
@@ -227,7 +226,7 @@ def _plan(
         "engine": choice.description,
         "batch_pictures": engine.batch_pictures,
         "group_videos": GROUP_VIDEOS,
-        # No bit depends on the number of threads.
+        # The number of threads changes no bit.
         "media": dataclasses.asdict(dataclasses.replace(media, threads=0)),
         "videos": {
             split: [[str(video.path), _stamp(video.path)] for video in dataset.split(split)]

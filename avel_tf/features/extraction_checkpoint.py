@@ -34,7 +34,7 @@ class Attempts:
 
     Args:
         folder: Folder of the journal.
-        died: The process that wrote to it last did not end in order.
+        died: Whether the last process that wrote to it was killed or failed.
 
     Attributes:
         failure: Error of an attempt that could not be written, kept for the main thread.
@@ -53,7 +53,9 @@ class Attempts:
         self.died_together: Counter[str] = Counter()
         self.died_alone: Counter[str] = Counter()
         self.failure: OSError | None = None
-        self._in_hand: dict[str, bool] = {}  # and whether alone
+        self._unfinished: dict[
+            str, bool
+        ] = {}  # name of each unfinished attempt, and whether it was alone
         self._lock = threading.Lock()  # attempts come from the decoding threads
         self._closed = False
         self._file = JournalFile(folder / ATTEMPTS)
@@ -78,7 +80,7 @@ class Attempts:
         """
         with self._lock:
             if self._closed:
-                # A decoding thread that outlives a run which was stopped: its file stays untouched.
+                # A decoding thread may outlive a stopped run; it must not open its file.
                 raise ValueError("The extraction has ended.")
             try:
                 self._file.append({"begin": name, "alone": alone})
@@ -107,44 +109,44 @@ class Attempts:
             try:
                 record = json.loads(line)
                 if "begin" in record:
-                    self._in_hand[record["begin"]] = bool(record["alone"])
+                    self._unfinished[record["begin"]] = bool(record["alone"])
                 elif "end" in record:
-                    self._in_hand.pop(record["end"], None)
+                    self._unfinished.pop(record["end"], None)
                 else:
                     self._settle(record["died"])
             except (ValueError, TypeError, KeyError):
                 continue  # a power cut can leave such a line
 
     def _settle(self, died: bool) -> None:
-        """End of a run: its unfinished files are suspects if it died."""
-        for name, alone in self._in_hand.items():
+        """End a run; if it died, its unfinished files are suspects."""
+        for name, alone in self._unfinished.items():
             if died:
                 (self.died_alone if alone else self.died_together)[name] += 1
-        self._in_hand.clear()
+        self._unfinished.clear()
 
 
 logger = logging.getLogger(__name__)
 
 PLAN = "plan.json"
 LOCK = "lock"
-# A run that is killed loses at most one group: ten seconds at F = 2, some minutes at F = 16
-# without a GPU.
+# Videos in a group. A killed run loses at most one group: ten seconds of work at F = 2, some
+# minutes at F = 16 without a GPU.
 GROUP_VIDEOS = 64
 Group = list[tuple[Features | None, DecodeStatus]]
 
 
 class ExtractionCheckpoint:
-    """A hidden folder beside a feature store, `.NAME.resume`, with a file for each group of videos.
+    """Checkpoint folder of an extraction, `.NAME.resume`, with a file for each group of videos.
 
-    Only one process at a time may hold it. What was made by another plan is thrown away. An error
-    that nobody expected counts as a death of the process: it may be a file's doing.
+    One process at a time holds it. Groups of another plan are removed. An unexpected exception
+    counts like a killed process, because a file may be its cause.
 
     Args:
-        store: Where the feature store shall lie.
-        plan: What decides the features: recipe, files, settings.
+        store: Path of the feature store.
+        plan: Everything that determines the features: recipe, files, settings.
 
     Attributes:
-        attempts: What earlier runs on the same plan died of.
+        attempts: Journal of attempts, also of earlier runs on the same plan.
 
     Raises:
         FeatureStoreError: Another process is extracting to the same place.
@@ -202,17 +204,17 @@ class ExtractionCheckpoint:
         in_order = kind is None or issubclass(kind, OSError) or not issubclass(kind, Exception)
         if in_order and self.folder.is_dir():
             self._lock.mark("shut")
-            blamed = self.attempts.died_together or self.attempts.died_alone
-            if not blamed and not any(self.folder.glob("*.npz")):
-                self.discard()  # nothing to go on with
+            suspects = self.attempts.died_together or self.attempts.died_alone
+            if not suspects and not any(self.folder.glob("*.npz")):
+                self.discard()  # nothing to resume
         self._lock.release()
 
     def discard(self) -> None:
-        """Remove the folder: the feature store is complete."""
+        """Remove the folder, after the feature store is complete."""
         shutil.rmtree(self.folder)
 
     def load(self, name: str) -> Group | None:
-        """The videos of a group in their order, or None when it is not finished."""
+        """Load the videos of a group in order; None if the group is not finished."""
         path = self.folder / f"{name}.npz"
         if not path.is_file():
             return None
@@ -228,11 +230,11 @@ class ExtractionCheckpoint:
                     group.append((features, DecodeStatus(**outcome)))
                 return group
         except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
-            logger.warning("%s is damaged (%s); its videos are done again.", path, error)
+            logger.warning("%s is damaged (%s); its videos are extracted again.", path, error)
             return None
 
     def save(self, name: str, group: Group) -> None:
-        """Keep a finished group; the file appears when all of it is on the disk."""
+        """Save a finished group atomically."""
         arrays: dict[str, Any] = {
             "outcomes": json.dumps([dataclasses.asdict(outcome) for _, outcome in group])
         }

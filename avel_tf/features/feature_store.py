@@ -1,4 +1,4 @@
-"""Features on disk: TFRecord shards beside a manifest."""
+"""Feature store: TFRecord shards and a manifest."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ SPLITS = ("train", "validation", "test")
 # About 100 MB a shard with ResNet-152 and VGGish at ten seconds a clip, TensorFlow's own advice
 # for TFRecord files (https://www.tensorflow.org/guide/data_performance).
 RECORDS_PER_SHARD = 1_024
-# What the id of a copy with masked sound ends in, before its number.
+# Suffix of the id of an augmented copy, before its number.
 AUGMENTED = "#augmented"
 _FLOAT16_MAX = float(np.finfo(np.float16).max)
 _FLOAT16_NORMAL = float(np.finfo(np.float16).smallest_normal)
 
 
 class FeatureStoreError(ValueError):
-    """A folder that is not a feature store, or one that cannot be used as asked."""
+    """A folder that is not a feature store, or one that cannot be used as requested."""
 
 
 def is_feature_store(path: str | Path) -> bool:
@@ -43,24 +43,23 @@ def is_feature_store(path: str | Path) -> bool:
 
 
 class FeatureStore:
-    """A folder of features and the manifest that says how they were made.
+    """Reader of a folder of features and its manifest.
 
     Args:
-        folder: What `avel extract` or `FeatureStoreWriter` wrote.
-        deleaked: Leave out the records whose file stands in a stronger split as well, as
-            `dataset.deleaked` does for a data set: features made once serve both splits.
+        folder: Folder written by `avel extract` or `FeatureStoreWriter`.
+        deleaked: Omit records whose file is in another split as well, as `dataset.deleaked` does
+            for a data set.
 
     Attributes:
-        recipe: How the features were made.
+        recipe: Recipe of the features.
         labels: The classes.
-        layout: The layout of the data set they come from.
-        dtype: `float32` or `float16`, how the features are stored; readers give float32.
-        skipped: `{"video", "split", "reason"}` of each video that gave no features.
+        layout: Layout of the data set.
+        dtype: `float32` or `float16`, the stored type; `dataset` returns float32.
+        skipped: `{"video", "split", "reason"}` of each video without features.
         weak_splits: Splits whose targets name the events of a video without times.
 
     Raises:
-        FeatureStoreError: When the folder holds no readable manifest, or one that does not say
-            which records leak although they shall be left out.
+        FeatureStoreError: The manifest cannot be read, or lacks the leaks that `deleaked` needs.
     """
 
     def __init__(self, folder: str | Path, *, deleaked: bool = False) -> None:
@@ -94,7 +93,7 @@ class FeatureStore:
         if deleaked and "leaks" not in self.manifest:
             raise FeatureStoreError(
                 f"The features {self.folder} have no list of files in two splits, because "
-                "an older version made them. Extract them again, or set dataset.deleaked to false."
+                "an older version wrote them. Extract them again, or set dataset.deleaked to false."
             )
         self._leaks: list[str] = self.manifest["leaks"] if deleaked else []
 
@@ -116,16 +115,16 @@ class FeatureStore:
         return entry["records"] - (entry["leaks"] if self._leaks else 0)
 
     def dataset(self, split: str, *, as_stored: bool = False) -> tf.data.Dataset:
-        """The records of a split, in the order in which they were written.
+        """Records of a split, in the order in which they were written.
 
         Args:
             split: `train`, `validation` or `test`.
-            as_stored: Leave features of float16 as they are.
+            as_stored: Do not convert float16 to float32.
 
         Returns:
             Elements `id` string, `visual` float32 [T, Dv], `audio` float32 [T, Da], `valid` bool
-            [T], `targets` int64 [T] (one class a second, background is C) and `active` bool [T, C]
-            (all of them); T may differ between elements.
+            [T], `targets` int64 [T] (one class per segment, background is C) and `active` bool
+            [T, C] (all classes); T may differ between elements.
         """
         decode = functools.partial(
             decode_record,
@@ -160,15 +159,15 @@ class FeatureStore:
         leaks = tf.constant([os.fsencode(each) for each in self._leaks])
 
         @tf.autograph.experimental.do_not_convert
-        def stays(record: dict[str, tf.Tensor]) -> tf.Tensor:
+        def kept(record: dict[str, tf.Tensor]) -> tf.Tensor:
             video = tf.strings.regex_replace(record["id"], f"{AUGMENTED}[0-9]+$", "")
             return tf.reduce_all(tf.not_equal(video, leaks))
 
-        return records.filter(stays)
+        return records.filter(kept)
 
     def _records(self, split: str) -> tf.data.Dataset:
         files = [str(self.folder / name) for name in self._split(split)["shards"]]
-        # The writer deals records out to the shards one by one; so they are picked up again.
+        # The writer distributes records to the shards in turn.
         return tf.data.Dataset.from_tensor_slices(files).interleave(
             tf.data.TFRecordDataset, cycle_length=len(files)
         )
@@ -183,22 +182,22 @@ class FeatureStore:
 
 
 class FeatureStoreWriter:
-    """Writes a feature store; the folder appears when all of it is there, or not at all.
+    """Writer of a feature store, which appears complete or not at all.
 
     Args:
-        folder: Where it shall lie. An older feature store there is replaced; any other folder
-            that is not empty is refused.
-        recipe: How the features are made.
+        folder: Folder of the store. An older feature store is replaced; another folder that is not
+            empty is refused.
+        recipe: Recipe of the features.
         labels: The classes.
-        layout: The layout of the data set they come from.
+        layout: Layout of the data set.
         dtype: `float32`, or `float16` at half the size.
-        leaks: Ids of the examples that a reader leaves out who asks for no file in two splits.
-        source: The data set that they are made of, `path` and `dataset` settings, so that later
-            changes of its annotations are noticed; None where there is none.
-        weak_splits: Splits whose annotations say which events a video holds, and not when.
+        leaks: Ids of the examples that `FeatureStore(deleaked=True)` omits.
+        source: The data set, `path` and `dataset` settings, to detect later changes of its
+            annotations; None if there is none.
+        weak_splits: Splits whose annotations name the events of a video without times.
 
     Raises:
-        FeatureStoreError: When the folder holds something else.
+        FeatureStoreError: The folder contains other files.
 
     Example:
         >>> with FeatureStoreWriter("features", recipe=..., labels=..., layout="table") as writer:
@@ -220,7 +219,8 @@ class FeatureStoreWriter:
         self.folder = Path(folder)
         if self.folder.exists() and not _may_be_replaced(self.folder):
             raise FeatureStoreError(
-                f"{self.folder} exists and is no feature store. Choose another --out, or remove it."
+                f"{self.folder} exists and is not a feature store. "
+                "Choose another --out, or remove it."
             )
         self.labels = labels
         self.dtype = known_dtype(dtype)
@@ -242,7 +242,7 @@ class FeatureStoreWriter:
         self._partial = self.folder.with_name(f".{self.folder.name}.{os.getpid()}.partial")
 
     def __enter__(self) -> FeatureStoreWriter:
-        # A process of the same number may have been killed while it wrote here.
+        # Left by a killed process of the same number.
         shutil.rmtree(self._partial, ignore_errors=True)
         self._partial.mkdir(parents=True)
         return self
@@ -253,7 +253,7 @@ class FeatureStoreWriter:
             return
         text = json.dumps(self._manifest, indent=2, ensure_ascii=True)
         (self._partial / MANIFEST).write_text(text + "\n", encoding="utf-8")
-        # Moved aside, not removed first: a process killed in between loses no features.
+        # Moved, not removed: a process killed in between loses no features.
         former = self._partial.with_suffix(".former")
         if self.folder.exists():
             self.folder.rename(former)
@@ -272,10 +272,10 @@ class FeatureStoreWriter:
         Args:
             name: `train`, `validation` or `test`.
             records: Id, features, annotations and int64 [T] targets of each video.
-            expected: About how many there will be; decides the number of shards.
+            expected: Approximate number of records, which determines the number of shards.
 
         Raises:
-            FeatureStoreError: When a value does not fit into float16, if that is asked for.
+            FeatureStoreError: `dtype` is float16 and a value exceeds its range.
         """
         shards = max(1, -(-expected // RECORDS_PER_SHARD))
         files = [f"{name}-{index:05d}-of-{shards:05d}.tfrecord" for index in range(shards)]
@@ -303,7 +303,7 @@ class FeatureStoreWriter:
         }
 
     def skip(self, video: str, split: str, reason: str) -> None:
-        """Note a video that gave no features."""
+        """Record a video without features."""
         self._manifest["skipped"].append({"video": video, "split": split, "reason": reason})
 
     def remark(self, video: str, split: str, reason: str) -> None:
@@ -312,9 +312,9 @@ class FeatureStoreWriter:
 
 
 def _may_be_replaced(folder: Path) -> bool:
-    """Return True if a folder is empty or holds nothing but a feature store.
+    """Return True if a folder is empty or contains only the files of a feature store.
 
-    A training run has a manifest of that name, too, so each file has to be one of ours.
+    A training run also has a manifest of that name, so every file is checked.
     """
     if not folder.is_dir():
         return False
@@ -322,26 +322,26 @@ def _may_be_replaced(folder: Path) -> bool:
 
 
 def _magnitudes(video: str, features: Features) -> dict[str, float]:
-    """The largest magnitude of each stream; more than float16 holds is refused."""
+    """Largest magnitude of each stream; refuses more than float16 can represent."""
     found = {}
     for stream in ("visual", "audio"):
         values = np.abs(getattr(features, stream))  # [T, D]
         found[stream] = largest = float(np.fmax.reduce(values, axis=None, initial=0.0))
         if largest > _FLOAT16_MAX:
             raise FeatureStoreError(
-                f"The {stream} features of {video} reach {largest:g}; float16 ends at "
-                f"{_FLOAT16_MAX:g}, and a feature cut off there would mean something else. Set "
-                "data.feature_dtype to float32; videos that are done are not done again."
+                f"The {stream} features of {video} reach {largest:g}, but float16 ends at "
+                f"{_FLOAT16_MAX:g}. Set data.feature_dtype to float32; finished videos are not "
+                "extracted again."
             )
     return found
 
 
 def _require_normal(largest: dict[str, float], split: str) -> None:
-    """Refuse features all of which lie where float16 has lost its digits."""
+    """Refuse features that are all below the normal range of float16."""
     for stream, value in largest.items():
         if 0.0 < value < _FLOAT16_NORMAL:
             raise FeatureStoreError(
-                f"No {stream} feature of the split {split!r} is above {value:g}; below "
-                f"{_FLOAT16_NORMAL:g} float16 loses its digits. Set data.feature_dtype to "
-                "float32; videos that are done are not done again."
+                f"No {stream} feature of the split {split!r} is above {value:g}, but float16 loses "
+                f"precision below {_FLOAT16_NORMAL:g}. Set data.feature_dtype to float32; finished "
+                "videos are not extracted again."
             )

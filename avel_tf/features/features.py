@@ -1,4 +1,4 @@
-"""Features of video files."""
+"""Features of videos, and their computation from files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from avel_tf.engines.engine import Engine
 from avel_tf.video.segment_loader import DecodeStatus, SegmentLoader
 
-# seconds of sound float32 [N, 16000] -> audio [N, Da], changed at random.
+# Audio float32 [N, 16000] -> randomly augmented features [N, Da].
 Augment = Callable[[np.ndarray], np.ndarray]
 
 
@@ -49,25 +49,25 @@ class Features:
 def embed_parts(
     stream: SegmentLoader, engine: Engine, *, augment: Augment | None = None, copies: int = 0
 ) -> Iterator[tuple[int, Features | DecodeStatus]]:
-    """Decode and embed files, part by part; the next seconds are decoded meanwhile.
+    """Decode and embed files, batch by batch; the next batch is decoded at the same time.
 
     Args:
-        stream: The files. Its `outcomes` are taken away as they are used, so that memory does not
+        stream: The files. Its `outcomes` are removed as they are yielded, so that memory does not
             grow with the number of files.
-        engine: What embeds.
-        augment: Embeds sound changed at random, for `copies` further versions of each part.
-        copies: How many.
+        engine: The engine.
+        augment: Function that embeds randomly augmented audio, for `copies` further versions.
+        copies: Number of augmented versions.
 
     Yields:
-        For each file its place in `stream.paths` with its next seconds, again and again, and at
-        last with its outcome; files take turns as their seconds come.
+        Index of a file in `stream.requests` with its next features, repeatedly, and finally with
+        its status. Files alternate as their segments arrive.
     """
     counts: dict[int, int] = {}
 
     def ended() -> Iterator[tuple[int, DecodeStatus]]:
-        # Decoding threads add to the outcomes meanwhile; list() takes one consistent look.
+        # Decoding threads add outcomes at the same time; list() takes a snapshot.
         for file, outcome in list(stream.outcomes.items()):
-            if counts.get(file, 0) == outcome.seconds:  # else the last are still on their way
+            if counts.get(file, 0) == outcome.seconds:  # else its last segments are pending
                 del stream.outcomes[file]
                 counts.pop(file, None)
                 yield file, outcome
@@ -88,19 +88,19 @@ def embed_files(
     copies: int = 0,
     ended: Callable[[int], None] | None = None,
 ) -> Iterator[tuple[int, Features | None, DecodeStatus]]:
-    """Decode and embed files, each in one piece; arguments as of `embed_parts`.
+    """Decode and embed whole files; see `embed_parts` for the other arguments.
 
     Args:
-        ended: Called with a file's place as soon as it has ended; those before it may still be on
-            their way.
+        ended: Called with the index of a file as soon as it has ended; earlier files may still be
+            in progress.
 
     Yields:
-        For every file, in the order of `stream.paths`: its place there, its features (`None` when
-        it gave no second), and how its decoding ended.
+        For every file, in the order of `stream.requests`: its index, its features (None if it has
+        no segment), and its status.
     """
     parts: dict[int, list[Features]] = {}
     done: dict[int, tuple[Features | None, DecodeStatus]] = {}
-    following = 0
+    next_file = 0
     for file, part in embed_parts(stream, engine, augment=augment, copies=copies):
         if isinstance(part, Features):
             parts.setdefault(file, []).append(part)
@@ -109,9 +109,9 @@ def embed_files(
         done[file] = (_joined(pieces) if pieces else None, part)
         if ended:
             ended(file)
-        while following in done:
-            yield following, *done.pop(following)
-            following += 1
+        while next_file in done:
+            yield next_file, *done.pop(next_file)
+            next_file += 1
 
 
 def _joined(parts: list[Features]) -> Features:

@@ -13,9 +13,9 @@ class Overlaps:
 
     Attributes:
         split: The split that was counted.
-        seconds: Seconds with more than one class.
-        event_seconds: Seconds with at least one.
-        videos: Videos that have such seconds.
+        seconds: Segments with more than one class.
+        event_seconds: Segments with at least one class.
+        videos: Videos with overlaps.
     """
 
     split: str
@@ -34,9 +34,9 @@ class Overlaps:
         """
         return (
             f"Events of different classes overlap in {self.seconds:,} of {self.event_seconds:,} "
-            f"seconds with an event ({self.videos:,} videos of the split {self.split!r}), and the "
-            f"head {head} gives a second one label: the event that began last. The others count as "
-            "wrong. Set model.head=multi_label to learn and measure all of them."
+            f"segments with an event ({self.videos:,} videos of the split {self.split!r}), and the "
+            f"head {head} gives a segment one label: the event that began last. The others count "
+            "as errors. Set model.head=multi_label to learn and measure all of them."
         )
 
 
@@ -48,7 +48,7 @@ def count_overlaps(store: FeatureStore, split: str) -> Overlaps:
         split: `train`, `validation` or `test`.
 
     Returns:
-        The counts; copies of a video that augmentation made are left out.
+        The counts, without augmented copies.
     """
     seconds = event_seconds = videos = 0
     for record in store.seconds(split).as_numpy_iterator():

@@ -1,4 +1,4 @@
-"""One video of a feature store as a `SequenceExample` with MediaSequence's keys, and back."""
+"""Records of a feature store: `SequenceExample` with the keys of MediaSequence."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def encode_record(
     *,
     dtype: str = "float32",
 ) -> bytes:
-    """One video as a serialised `SequenceExample`.
+    """Serialise one video as a `SequenceExample`.
 
     Args:
         video: Its id.
         features: Visual [T, Dv], audio [T, Da] and valid [T].
         annotations: Its events.
         targets: int64 [T].
-        dtype: `float32` writes MediaSequence's `.../feature/floats`; protocol buffers know no
+        dtype: `float32` writes MediaSequence's `.../feature/floats`. Protocol buffers have no
             shorter float, so `float16` writes little-endian bytes as `.../feature/float16`.
 
     Returns:
@@ -92,13 +92,13 @@ def decode_record(
         record: The bytes.
         visual_width: Dv.
         audio_width: Da.
-        dtype: As it was written.
-        as_stored: Leave float16 as it is.
+        dtype: Stored type.
+        as_stored: Do not convert float16 to float32.
         labels: The classes in the order of their indices.
 
     Returns:
         `id` string, `visual` float32 [T, Dv], `audio` float32 [T, Da], `valid` bool [T], `targets`
-        int64 [T], one class each, and `active` bool [T, C], all classes of a second.
+        int64 [T], one class per segment, and `active` bool [T, C], all classes of a segment.
     """
     widths = {"visual": ("RGB", visual_width), "audio": ("AUDIO", audio_width)}
     half = dtype == "float16"
@@ -124,7 +124,7 @@ def decode_record(
         columns[name] = lists[key]  # [T, D], or [T] strings of 2 D bytes
         if half:
             values = tf.io.decode_raw(lists[key], tf.float16, little_endian=True)  # [T, D]
-            # Of no second at all decode_raw does not know how wide they would have been.
+            # The width of decode_raw is unknown without any segment.
             values = tf.reshape(values, [tf.size(lists[key]), width])  # [T, D]
             columns[name] = values if as_stored else tf.cast(values, tf.float32)
     return {**_of_seconds(context, lists, labels), **columns}
@@ -132,7 +132,7 @@ def decode_record(
 
 @tf.autograph.experimental.do_not_convert
 def decode_seconds(record: tf.Tensor, *, labels: Sequence[str] = ()) -> dict[str, tf.Tensor]:
-    """`id`, `valid`, `targets` and `active` of `decode_record`; the features are passed over."""
+    """Parse a record without its features: `id`, `valid`, `targets` and `active`."""
     context, lists = tf.io.parse_single_sequence_example(
         record, context_features=_CONTEXT, sequence_features=_SECONDS
     )
@@ -154,8 +154,8 @@ def _of_seconds(
 def _active(context: dict[str, tf.Tensor], targets: tf.Tensor, labels: Sequence[str]) -> tf.Tensor:
     """Classes of each segment, bool [T, C], by the rule of `datasets.segment_labels`.
 
-    The events of a record have always been in it, with their times, so this is known of stores that
-    were written when a second had one label. The label that is stored for a second counts as well.
+    Records have always contained their events with times, so this also works for stores that were
+    written before multi-label support. The stored label of a segment is included.
     """
     names = tf.constant([name.encode() for name in labels], tf.string)  # [C]
     start = context["segment/start/timestamp"].values[:, None]  # [E, 1]

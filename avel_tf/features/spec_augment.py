@@ -1,4 +1,4 @@
-"""Random masks over the log-mel, for training."""
+"""SpecAugment: random masks on the log-mel, for training."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from avel_tf.embeddings import compact
 from avel_tf.embeddings.audio import AudioEmbedding
 from avel_tf.embeddings.log_mel import tfio_audio
 
-# Widest masks: a quarter of the 64 bands, 30 of a second's 100 frames. Park et al. 2019 mask up
-# to 27 of 80 bands and 100 frames of utterances that are ten times as long.
+# Largest masks: a quarter of the 64 bands, and 30 of the 100 frames of a second. Park et al. 2019
+# mask up to 27 of 80 bands and 100 frames of utterances that are ten times as long.
 MAX_BANDS = 16
 MAX_FRAMES = 30
 
 
 class SpecAugment(tf.Module):
-    """Embeds seconds of sound whose log-mel lost a band of pitches and a moment.
+    """Embeds audio with a masked frequency band and a masked time span in its log-mel.
 
     Args:
         audio: The compact audio embedding; its log-mel is the project's own and can be masked.
         seed: Seed of the masks.
 
     Raises:
-        ValueError: For a TF-Hub module, whose spectrogram is out of reach inside its graph.
+        ValueError: The module is a TF-Hub module, whose spectrogram is inside its graph.
 
     Reference:
         Park et al. 2019, SpecAugment.
@@ -46,7 +46,7 @@ class SpecAugment(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None, 16_000], tf.float32)], autograph=False)
     def __call__(self, seconds: tf.Tensor) -> tf.Tensor:
-        """Embed seconds of sound with masks.
+        """Embed seconds of audio with random masks.
 
         Args:
             seconds: float32 [N, 16000] mono.
@@ -54,8 +54,8 @@ class SpecAugment(tf.Module):
         Returns:
             float32 [N, Da].
         """
-        # One after the other: seconds masked side by side would draw in the order in which threads
-        # happen to run, and the seed would promise nothing.
+        # Sequentially: parallel threads would draw masks in random order, and the seed would have
+        # no effect.
         masked = tf.map_fn(
             self._mask, self.log_mel(seconds)[..., 0], parallel_iterations=1
         )  # [N, 100, 64]
@@ -63,7 +63,7 @@ class SpecAugment(tf.Module):
 
     @staticmethod
     def _mask(spectrogram: tf.Tensor) -> tf.Tensor:
-        # The masks write zeros; shifted so that zero is the quietest value, they write silence.
+        # Masks are zeros, so the spectrogram is shifted to make zero its minimum (silence).
         floor = tf.reduce_min(spectrogram)
         audio = tfio_audio()
         masked = audio.freq_mask(spectrogram - floor, param=MAX_BANDS)

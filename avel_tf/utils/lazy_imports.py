@@ -1,4 +1,4 @@
-"""Imports without noise."""
+"""Deferred imports of large libraries, without their log output."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from types import ModuleType
 
 
 def load_tensorflow() -> None:
-    """Import TensorFlow without the lines its C++ prints before any log level can be set.
+    """Import TensorFlow without the lines that its C++ code prints before a log level can be set.
 
-    They speak of GPUs that are not there and of rounding, and would be the first thing that a
-    newcomer reads.
+    They are about missing GPUs and rounding, and would precede the output of every command.
     """
     kept = os.dup(2)
     silence = os.open(os.devnull, os.O_WRONLY)
@@ -31,10 +30,7 @@ def load_tensorflow() -> None:
 
 @contextmanager
 def without_tensorflow_log() -> Iterator[None]:
-    """Nothing of TensorFlow's own log inside, for what may fail and is provided for.
-
-    A reader takes a thousand lines of ERROR for a failure.
-    """
+    """Suppress TensorFlow's log within the block, for failures that are expected and handled."""
     log = logging.getLogger("tensorflow")
     level = log.level
     log.setLevel(logging.CRITICAL + 1)
@@ -61,11 +57,11 @@ def root_logger_restored() -> Iterator[None]:
 
 
 def load_openvino() -> ModuleType:
-    """Import OpenVINO without letting it report to its makers.
+    """Import OpenVINO without its telemetry.
 
-    It sends usage data at import and at every conversion unless its telemetry package is missing,
-    for which it is prepared (`openvino/tools/ovc/telemetry_utils.py`). What people watch is
-    nobody's business, and a machine without a network would wait for the answer.
+    OpenVINO sends usage data at import and at every conversion, unless its telemetry package is
+    missing, which it supports (`openvino/tools/ovc/telemetry_utils.py`). This protects privacy, and
+    a machine without a network does not wait for a connection.
     """
     if "openvino" not in sys.modules:
         sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]

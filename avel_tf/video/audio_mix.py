@@ -1,4 +1,4 @@
-"""One mono waveform from the channels of one or several audio tracks."""
+"""Mix of the channels of one or several audio tracks to one mono waveform."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from avel_tf.video.audio_track import AudioTrack
 from avel_tf.video.clip import SAMPLE_RATE
 from avel_tf.video.decode_settings import DecodeSettings
 
-# A second below this is silence: the noise that FFmpeg's silencedetect tolerates by default
-# (-60 dB). What a recorder with nothing plugged in writes lies below.
+# Level in RMS below which a second is silent: -60 dB, the default of FFmpeg's silencedetect. The
+# noise of a recorder without a microphone is lower.
 _SILENT_RMS = 10 ** (-60 / 20)
-# Where less than this share of the energy that unrelated channels would leave in their mean
-# remains, the channels cancel each other out. For two equally loud ones that is a correlation
-# below -0.8; a phase meter warns below 0, and natural stereo stays above that.
-_LEFT_OVER = 0.2
+# Channels cancel each other out if their mean keeps less than this share of the energy that
+# unrelated channels would keep. For two channels of equal level, that is a correlation below -0.8.
+# A phase meter warns below 0, and natural stereo is above that.
+_CANCELLED = 0.2
 
-# A track that ends so many seconds before another one is not waited for; 300 s of sound are 19 MB.
+# Seconds that a track may be behind another one; 300 s of audio take 19 MB.
 _TRACK_BEHIND = 300
 
 
@@ -37,26 +37,26 @@ def has_sound(channels: np.ndarray) -> np.ndarray:
 
 
 def mix_seconds(channels: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mixes channels, each second for itself.
+    """Mixes channels, one second at a time.
 
-    Where the mix would cancel them out (opposite phase), the loudest channel is taken instead. A
-    second is decided without its neighbours, so the result does not depend on blocks.
+    If channels would cancel each other out (opposite phase), the loudest one is used instead. Each
+    second is mixed without regard to its neighbours, so the result does not depend on the blocks.
 
     Args:
         channels: float32 `[C, T * 16000]`.
-        weights: bool `[C, T]`, the channels that take part; at least one in every second.
+        weights: bool `[C, T]`, channels that are mixed; at least one in every second.
 
     Returns:
-        float32 `[T * 16000]` in the range of the channels, and bool `[T]`: whether the channels
-        cancel out.
+        float32 `[T * 16000]` in the range of the channels, and bool `[T]`, True where the
+        channels cancel each other out.
     """
     count = weights.sum(axis=0)  # [T]
     seconds = channels.reshape(len(channels), -1, SAMPLE_RATE)  # [C, T, 16000]
     shares = (weights / count).astype(np.float32)  # [C, T]
     mixed = sum(second * share[:, None] for second, share in zip(seconds, shares, strict=True))
     energies = np.where(weights, _energies(channels), 0.0)  # [C, T]
-    expected = energies.sum(axis=0) / count**2  # [T], what unrelated channels leave
-    lost = (count > 1) & (_energies(mixed.reshape(1, -1))[0] < _LEFT_OVER * expected)  # [T]
+    expected = energies.sum(axis=0) / count**2  # [T], of unrelated channels
+    lost = (count > 1) & (_energies(mixed.reshape(1, -1))[0] < _CANCELLED * expected)  # [T]
     lost &= energies.max(axis=0) > _SILENT_RMS**2
     for second in np.flatnonzero(lost):
         mixed[second] = seconds[energies[:, second].argmax(), second]
@@ -70,16 +70,16 @@ def _energies(channels: np.ndarray) -> np.ndarray:
 
 
 class AudioMix:
-    """Takes the packets of one or several audio tracks and gives out one mono waveform.
+    """Decoder of one or several audio tracks to one mono waveform.
 
-    The tracks are mixed where there are several: the mean of those that have a sound in a second.
+    Several tracks are mixed to the mean of those that are not silent in a second.
 
     Args:
         streams: Audio tracks of an open file, at least one.
-        numbers: Their numbers as users count them, from 1.
+        numbers: Their numbers among the audio tracks of the file, counted from 1.
         origin: Time zero of the file, in seconds on its own clock.
-        settings: Which formats are decoded.
-        remark: Why these tracks were chosen.
+        settings: Settings with the allowed codecs.
+        remark: Reason for the choice of these tracks.
     """
 
     def __init__(
@@ -93,12 +93,12 @@ class AudioMix:
         self._tracks = {each.index: AudioTrack(each, origin, settings) for each in streams}
         self._numbers = tuple(numbers)
         self._remark = remark
-        self._heard = np.zeros(len(numbers), bool)  # which tracks had a sound so far
+        self._sounding = np.zeros(len(numbers), bool)  # tracks that were not silent so far
         self._opposed = 0  # seconds in which channels cancel out
 
     @property
     def streams(self) -> list[int]:
-        """Places of the tracks that can be decoded, among all streams."""
+        """Indices, among all streams, of the tracks that can be decoded."""
         return [index for index, track in self._tracks.items() if not track.failure]
 
     @property
@@ -110,24 +110,24 @@ class AudioMix:
 
     @property
     def start(self) -> Fraction | None:
-        """When the first sound of any track begins, in seconds; None before it has come."""
+        """Start of the audio in seconds; None before any has been decoded."""
         starts = [track.start for track in self._tracks.values() if track.start is not None]
         return min(starts, default=None)
 
     @property
     def end(self) -> Fraction:
-        """When the last sound of any track ends, in seconds."""
+        """End of the audio of the longest track, in seconds."""
         return max(track.end for track in self._tracks.values())
 
     @property
     def failure(self) -> str | None:
-        """Why all tracks are given up, or None."""
+        """Reason why no track can be decoded any more, or None."""
         failures = [track.failure for track in self._tracks.values()]
         return failures[0] if all(failures) else None
 
     @property
     def partial_failure(self) -> str | None:
-        """Why some of the tracks, but not all, are given up."""
+        """Reason why some tracks, but not all, cannot be decoded any more, or None."""
         failed = [
             f"in track {number} {track.failure}"
             for number, track in zip(self._numbers, self._tracks.values(), strict=True)
@@ -142,7 +142,7 @@ class AudioMix:
 
     @property
     def missing(self) -> Fraction:
-        """Seconds that holes in the midst of a track add up to, in the worst track."""
+        """Total length of the gaps in seconds, in the track that has most."""
         return max(track.missing for track in self._tracks.values())
 
     @property
@@ -152,10 +152,10 @@ class AudioMix:
 
     @property
     def audio_track(self) -> tuple[int, ...]:
-        """The tracks that the waveform so far comes from, counted from 1."""
-        if len(self._numbers) == 1 or not self._heard.any():
+        """Numbers, counted from 1, of the tracks in the waveform so far."""
+        if len(self._numbers) == 1 or not self._sounding.any():
             return self._numbers
-        return tuple(n for n, heard in zip(self._numbers, self._heard, strict=True) if heard)
+        return tuple(n for n, used in zip(self._numbers, self._sounding, strict=True) if used)
 
     @property
     def remark(self) -> str | None:
@@ -164,10 +164,10 @@ class AudioMix:
         if len(self._numbers) > 1:
             numbers = " and ".join(map(str, self._numbers))
             text = f"the mono audio tracks {numbers} are mixed"
-            if self._heard.any() and not self._heard.all():
-                heard = self.audio_track
-                text += f"; only {' and '.join(map(str, heard))} " + (
-                    "is not silent" if len(heard) == 1 else "are not silent"
+            if self._sounding.any() and not self._sounding.all():
+                used = self.audio_track
+                text += f"; only {' and '.join(map(str, used))} " + (
+                    "is not silent" if len(used) == 1 else "are not silent"
                 )
             found.append(text)
         if self._opposed:
@@ -178,12 +178,12 @@ class AudioMix:
         return "; ".join(found) or None
 
     def time_of(self, packet: av.Packet) -> Fraction:
-        """Seconds since time zero at which a packet with a time stamp begins."""
-        assert packet.pts is not None  # the caller looks for one first
+        """Start of a packet with a time stamp, in seconds since time zero."""
+        assert packet.pts is not None  # checked by the caller
         return self._tracks[packet.stream.index].time_of(packet.pts)
 
     def decode(self, packet: av.Packet | None) -> None:
-        """Takes the next packet; None fetches what decoders and resamplers still hold back."""
+        """Decodes the next packet; None flushes decoders and resamplers."""
         if packet is not None:
             self._tracks[packet.stream.index].decode(packet)
             return
@@ -191,7 +191,7 @@ class AudioMix:
             track.decode(None)
 
     def take(self, count: int) -> np.ndarray:
-        """Hands out the next `count` samples, whole seconds; silence where there is no sound.
+        """Returns the next `count` samples, whole seconds; gaps are silence.
 
         Returns:
             float32 `[count]` in [-1, 1].
@@ -209,8 +209,8 @@ class AudioMix:
         tracks = np.stack(mono)  # [tracks, count]
         if len(tracks) > 1:
             sounding = has_sound(tracks)  # [tracks, T]
-            self._heard |= sounding.any(axis=1)
-            sounding[:, ~sounding.any(axis=0)] = True  # in silence all are alike
+            self._sounding |= sounding.any(axis=1)
+            sounding[:, ~sounding.any(axis=0)] = True  # if all are silent, all are mixed
             waveform, lost = mix_seconds(tracks, sounding)
             opposed |= lost
         self._opposed += int(opposed.sum())

@@ -15,26 +15,26 @@ from avel_tf.video.decode_settings import DecodeSettings
 from avel_tf.video.source import reason
 from avel_tf.video.track_times import tick_of
 
-# Frames whose time is this far from where the sound so far ends are put where their time says.
-# Below that, time stamps are rounded (Matroska keeps milliseconds) rather than right; 45 ms is
-# where viewers begin to notice that sound leads the picture (ITU-R BT.1359-1).
+# Seconds by which a frame's time stamp may differ from the end of the audio before it; beyond that,
+# the frame is placed by its time stamp. Smaller differences are rounding (Matroska stores
+# milliseconds). Viewers notice audio that leads the video by more than 45 ms (ITU-R BT.1359-1).
 _TOLERANCE = Fraction(45, 1000)
-# Resampled in portions of a quarter of a second: an AAC frame lasts 21 ms, and one at a time costs
-# three times as much. What comes out is the same, bit for bit.
+# Audio is resampled in portions of a quarter of a second. An AAC frame lasts 21 ms, and resampling
+# one at a time costs three times as much, with the same result bit for bit.
 _PORTIONS_PER_SECOND = 4
 
 Form = tuple[str, str, int, int]
 
 
 class AudioResampler:
-    """Frames that follow one another, and the resampler that makes one waveform of them.
+    """Resampler of consecutive frames of one format to 16 kHz.
 
-    Two channels stay two, so that `AudioMix` can see whether they cancel each other out. Of more,
-    mono is made by FFmpeg's downmix matrix, scaled so that its weights add up to one and nothing
-    can exceed full scale.
+    Two channels stay two, so that `AudioMix` can check whether they cancel each other out. More
+    channels are mixed to mono by FFmpeg's downmix matrix, scaled so that its weights add up to one
+    and the result does not exceed full scale.
 
     Args:
-        begin: Where it begins, in seconds since time zero of the file.
+        begin: Start of the first frame, in seconds since time zero of the file.
         form: Sample format, layout, rate and channels of all its frames, as `form_of` gives them.
         origin: Time zero of the file, in seconds on the track's clock.
         tick: Seconds per tick of the track's clock.
@@ -42,10 +42,10 @@ class AudioResampler:
 
     def __init__(self, begin: Fraction, form: Form, origin: Fraction, tick: Fraction) -> None:
         self.form = form
-        self.position = round(begin * SAMPLE_RATE)  # sample at which the next ones are laid down
-        self._begin, self._heard = begin, 0
+        self.position = round(begin * SAMPLE_RATE)  # index of the next sample
+        self._begin, self._consumed = begin, 0  # seconds, and samples at the stored rate
         rate = form[2]
-        # A unit of which ticks, samples and the beginning are all multiples.
+        # Unit of time of which ticks, samples and the start are all multiples.
         zero = origin + begin  # on the track's clock
         self._units = math.lcm(tick.denominator, zero.denominator, rate)  # in a second
         self._scale = int(tick * self._units)  # in a tick
@@ -54,8 +54,8 @@ class AudioResampler:
         self._slack = int(_TOLERANCE * self._units)
         self._portion = rate // _PORTIONS_PER_SECOND
         self._queue = AudioFifo()
-        # `rematrix_maxval` scales the downmix: for floating point FFmpeg would otherwise let
-        # equal channels add up to more than full scale.
+        # `rematrix_maxval` scales the downmix: otherwise equal channels in floating point could
+        # add up to more than full scale.
         self._resampler = av.AudioResampler(
             "fltp",
             "stereo" if form[3] == 2 else "mono",
@@ -72,22 +72,22 @@ class AudioResampler:
     @property
     def end(self) -> Fraction:
         """Expected time of the next frame if nothing is missing, in seconds."""
-        return self._begin + Fraction(self._heard, self.form[2])
+        return self._begin + Fraction(self._consumed, self.form[2])
 
     def continued_at(self, ticks: int) -> bool:
         """Return True if a frame with this timestamp continues the audio so far."""
-        # Asked for every frame, hence whole numbers: a tenth of the time that `Fraction` takes.
-        return abs(ticks * self._scale - self._zero - self._heard * self._step) <= self._slack
+        # Integers, because this runs for every frame: a tenth of the time of `Fraction`.
+        return abs(ticks * self._scale - self._zero - self._consumed * self._step) <= self._slack
 
     def add(self, frame: av.AudioFrame) -> list[tuple[int, np.ndarray]]:
-        """Takes the next frame; returns (position, samples float32 `[C, n]`) that are now done."""
-        self._heard += frame.samples
-        frame.pts = None  # the queue would insist on stamps without rounding
+        """Adds the next frame; returns resampled parts as (position, samples float32 `[C, n]`)."""
+        self._consumed += frame.samples
+        frame.pts = None  # the queue rejects rounded time stamps
         self._queue.write(frame)
         return self._resample() if self._queue.samples >= self._portion else []
 
     def finish(self) -> list[tuple[int, np.ndarray]]:
-        """Flush the queue and the resampler; returns the same as `add`."""
+        """Flushes the queue and the resampler; returns the same as `add`."""
         done = self._resample() if self._queue.samples else []
         return done + self._lay(self._resampler.resample(None))
 
@@ -106,33 +106,33 @@ class AudioResampler:
 
 _log = logging.getLogger(__name__)
 
-# A hole this long is worth a word: it can cost a second its sound. Matroska passes over damage
-# without one, and the hole that it leaves is all there is to see of it.
-_HOLE = Fraction(1, 2)
+# Seconds from which a gap is reported, because it can silence a segment. FFmpeg skips damage in
+# Matroska without an error; the gap is the only sign of it.
+_GAP = Fraction(1, 2)
 
 
 class AudioTrack:
-    """Takes the packets of one audio track in order and gives out a gapless waveform.
+    """Decoder of one audio track to a gapless waveform.
 
     Args:
         stream: The audio track of an open file.
         origin: Time zero of the file, in seconds on its own clock.
-        settings: Which formats are decoded.
+        settings: Settings with the allowed codecs.
     """
 
     def __init__(self, stream: av.AudioStream, origin: Fraction, settings: DecodeSettings) -> None:
-        self.failure: str | None = None  # why the track is given up
+        self.failure: str | None = None  # why the track cannot be decoded any more
         self.damaged = 0  # packets that could not be decoded
-        self.missing = Fraction(0)  # seconds that holes in its midst add up to
-        self.start: Fraction | None = None  # when the first sound begins, in seconds
-        self.end = Fraction(0)  # when the last sound ends, in seconds
+        self.missing = Fraction(0)  # total length of its gaps, in seconds
+        self.start: Fraction | None = None  # start of its audio, in seconds
+        self.end = Fraction(0)  # end of its audio, in seconds
         self._stream = stream
         self._origin = origin
         self._tick = tick_of(stream)
-        self._stretch: AudioResampler | None = None
-        self._first_until: Fraction | None = None  # seconds up to which the first packet lasts
-        self._position = 0  # sample at which the next resampled ones are laid down
-        self._taken = 0  # samples already handed out
+        self._resampler: AudioResampler | None = None
+        self._first_until: Fraction | None = None  # end of the first packet, in seconds
+        self._position = 0  # index of the next resampled sample
+        self._taken = 0  # samples already returned
         self._chunks: list[tuple[int, np.ndarray]] = []
         if stream.codec_context is None:
             self.failure = "the audio is in a format for which there is no decoder"
@@ -155,11 +155,11 @@ class AudioTrack:
         return Fraction(self._taken, SAMPLE_RATE)
 
     def time_of(self, ticks: int) -> Fraction:
-        """Seconds since time zero of a tick on the track's clock."""
+        """Converts a time stamp of the track to seconds since time zero."""
         return ticks * self._tick - self._origin
 
     def decode(self, packet: av.Packet | None) -> None:
-        """Takes the next packet; None fetches what decoder and resampler still hold back."""
+        """Decodes the next packet; None flushes the decoder and the resampler."""
         if self.failure:
             return
         if self._first_until is None and packet is not None and packet.pts is not None:
@@ -169,10 +169,10 @@ class AudioTrack:
         except MemoryError:
             raise
         except (av.FFmpegError, EOFError) as error:
-            # A decoder that never got a packet has nothing to hand out at the end.
+            # Flushing a decoder that has received no packet raises an error, which is no damage.
             if packet is not None:
                 self.damaged += 1
-            _log.debug("sound packet skipped: %s", error)
+            _log.debug("audio packet skipped: %s", error)
             frames = []
         try:
             for frame in frames:
@@ -187,10 +187,10 @@ class AudioTrack:
             self.failure = "the audio could not be decoded"
 
     def take(self, count: int) -> np.ndarray:
-        """Hands out the next `count` samples, silence where there is no sound.
+        """Returns the next `count` samples; gaps are silence.
 
         Returns:
-            float32 `[C, count]` in [-1, 1]; C is 2 where any of it has two channels, else 1.
+            float32 `[C, count]` in [-1, 1]; C is 2 if any part has two channels, else 1.
         """
         begin, end = self._taken, self._taken + count
         channels = max((len(s) for p, s in self._chunks if p < end), default=1)
@@ -205,27 +205,29 @@ class AudioTrack:
         return waveform
 
     def _add(self, frame: av.AudioFrame) -> None:
-        stretch, form = self._stretch, AudioResampler.form_of(frame)
-        goes_on = stretch is not None and (frame.pts is None or stretch.continued_at(frame.pts))
-        if stretch is None or not goes_on or form != stretch.form:
-            end = stretch.end if stretch is not None else Fraction(0)
+        resampler, form = self._resampler, AudioResampler.form_of(frame)
+        continued = resampler is not None and (
+            frame.pts is None or resampler.continued_at(frame.pts)
+        )
+        if resampler is None or not continued or form != resampler.form:
+            end = resampler.end if resampler is not None else Fraction(0)
             time = end if frame.pts is None else self.time_of(frame.pts)
-            # Fragmented mp4 without an edit list knows no late start: the first packet is said to
-            # last until the second one.
+            # Fragmented mp4 without an edit list cannot express a late start: the first packet is
+            # declared to last until the second one.
             expected = end if self._first_until is None else max(end, self._first_until)
-            if stretch is not None and time - expected > _HOLE:
+            if resampler is not None and time - expected > _GAP:
                 self.missing += time - expected
             self._finish()
-            stretch = self._stretch = AudioResampler(time, form, self._origin, self._tick)
-            self._position = stretch.position
+            resampler = self._resampler = AudioResampler(time, form, self._origin, self._tick)
+            self._position = resampler.position
         if self.start is None:
-            self.start = max(Fraction(0), stretch.end)
-        self._chunks += stretch.add(frame)
-        self._position = stretch.position
-        self.end = max(self.end, stretch.end)
+            self.start = max(Fraction(0), resampler.end)
+        self._chunks += resampler.add(frame)
+        self._position = resampler.position
+        self.end = max(self.end, resampler.end)
 
     def _finish(self) -> None:
-        if self._stretch is not None:
-            self._chunks += self._stretch.finish()
-            self._position = self._stretch.position
-            self._stretch = None
+        if self._resampler is not None:
+            self._chunks += self._resampler.finish()
+            self._position = self._resampler.position
+            self._resampler = None

@@ -16,8 +16,8 @@ class MediaInfo:
 
     Args:
         path: The file; bytes that are not UTF-8 are surrogate escapes.
-        container: FFmpeg's name of the container: `mov` (which is mp4, too), `matroska` (webm,
-            too), `avi`, `mpeg`, `mpegts`, `flv`, `ogg` or `asf`.
+        container: FFmpeg's name of the container: `mov` (also mp4), `matroska` (also
+            webm), `avi`, `mpeg`, `mpegts`, `flv`, `ogg` or `asf`.
         duration: Declared length in seconds; None if not declared.
         width: Width of a stored frame in pixels, before rotation.
         height: Height of a stored frame in pixels, before rotation.
@@ -58,12 +58,11 @@ class Clip:
         valid: bool `[T]`; False after the end of the file, if a longer clip was requested. Frames
             and waveform of such seconds are zeros.
         info: Header of the file.
-        has_sound: False if there is no audio track, or none that can be decoded; the waveform is
-            silence then.
+        has_sound: False without an audio track that can be decoded; the waveform is silence then.
         problem: A sentence if the file ended early, was damaged or its audio failed, else None. It
             is set in the last block only.
-        remark: What was assumed or chosen although nothing is wrong, else None: a track that begins
-            late or ends early, several tracks mixed, another audio track than the default one. It
+        remark: A sentence about assumptions and choices that are no damage, else None: a track that
+            begins late or ends early, mixed tracks, another audio track than the default one. It
             is set in the last block only.
         audio_track: Numbers of the audio tracks that were used, counted from 1; in the last block.
     """

@@ -1,4 +1,4 @@
-"""The decoders that FFmpeg has here, by the format that they decode."""
+"""Decoders of the installed FFmpeg, by the format that they decode."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _log = logging.getLogger(__name__)
 
 @cache
 def decoders() -> Mapping[str, tuple[str, ...]]:
-    """Names of the decoders for each format of picture and sound.
+    """Names of the decoders of each video and audio format.
 
     Returns:
-        FFmpeg's name of a format, such as `mp3`, to the names of its decoders, such as
-        `("mp3", "mp3float")`.
+        Mapping from FFmpeg's name of a format, such as `mp3`, to the names of its decoders,
+        such as `("mp3", "mp3float")`.
     """
     found: dict[str, list[str]] = {}
     for name in sorted(av.codecs_available):
@@ -34,5 +34,5 @@ def decoders() -> Mapping[str, tuple[str, ...]]:
 
 @cache
 def whitelist(codecs: tuple[str, ...]) -> str:
-    """The decoders of these formats, as FFmpeg's option `codec_whitelist` wants them."""
+    """Decoders of these formats in the form of FFmpeg's option `codec_whitelist`."""
     return ",".join(name for codec in codecs for name in decoders().get(codec, ()))

@@ -40,7 +40,7 @@ def decode(request: DecodeRequest) -> Iterator[Clip]:
         RuntimeError: No worker process can be started.
 
     Example:
-        >>> for block in decode(DecodeRequest("film.mkv", block_seconds=60)):
+        >>> for block in decode(DecodeRequest("match.mkv", block_seconds=60)):
         ...     print(block.frames.shape)
     """
     if request.settings.isolated:
@@ -115,7 +115,7 @@ def decode_blocks(
     size: tuple[int, int] = (224, 224),
     settings: DecodeSettings | None = None,
 ) -> Iterator[Clip]:
-    """Decodes a file of any length block by block: `decode` with its request spelt out."""
+    """Decodes a file of any length block by block; see `decode`."""
     settings = settings or DecodeSettings()
     return decode(DecodeRequest(path, frames_per_second, size, None, block_seconds, settings))
 

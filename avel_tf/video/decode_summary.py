@@ -14,27 +14,25 @@ from avel_tf.video.decode_request import DecodeRequest
 from avel_tf.video.frame_sampler import FrameSampler
 from avel_tf.video.track_times import start_of, tick_of
 
-# Between two packets lie the headers of a block or a cluster, some dozen bytes, and at most the
-# few hundred of HDR10+ data beside a picture.
+# Most bytes between two packets: headers of a block or cluster, some dozen bytes, and a few hundred
+# bytes of HDR10+ data.
 _HEADER_BYTES = 1024
 
 
 class FrameGaps:
-    """Tells holes in a video track from pictures that stay on screen.
+    """Detection of gaps in the video track of a damaged Matroska file.
 
-    FFmpeg passes over damage in Matroska without an error, to the next cluster. The pause alone
-    says nothing: a screen recording may hold one picture for minutes. But packets lie in the file
-    in the order in which they are read. Where a pause goes with bytes that belong to none of them,
-    something was passed over, and pictures were in it.
+    FFmpeg skips damage in Matroska without an error, up to the next cluster. A pause alone is no
+    sign of it: a screen recording may show one frame for minutes. Packets are stored in the order
+    in which they are read, so a pause with bytes that belong to no packet is a gap.
 
     Args:
         video: The video track.
-        frame_rate: Mean pictures per second; None when unknown.
-        shortest: Seconds; a pause that is longer by this than a picture usually stays may be a
-            hole.
+        frame_rate: Mean frames per second; None if unknown.
+        shortest: Shortest gap in seconds, beyond the usual duration of a frame.
 
     Attributes:
-        missing: Seconds of picture that are missing.
+        missing: Total length of the gaps in seconds.
 
     Example:
         >>> gaps = FrameGaps(video, 25.0, Fraction(1, 2))
@@ -48,25 +46,25 @@ class FrameGaps:
         self._tick = tick_of(video)
         self._usual = 1 / Fraction(frame_rate) if frame_rate else Fraction(0)
         self._shortest = shortest
-        self._latest: int | None = None  # time of the latest picture, in ticks
-        self._begin: int | None = None  # where the packet before lies in the file
+        self._latest: int | None = None  # time of the latest frame, in ticks
+        self._begin: int | None = None  # position of the previous packet in the file
         self._end: int | None = None
-        self._unread = 0  # the longest stretch between two packets since the latest picture
-        # What is transparent lies beside the picture, in bytes that no packet counts.
-        self._blind = "alpha_mode" in video.metadata
+        self._unread = 0  # most bytes between two packets since the latest frame
+        # Transparency is stored beside the frame, in bytes that belong to no packet.
+        self._unreliable = "alpha_mode" in video.metadata
 
     def add(self, packet: av.Packet) -> None:
-        """Takes every packet of the file, those of other tracks included, in its order."""
+        """Adds every packet of the file, also of other tracks, in file order."""
         position = packet.pos
         if position is None or position < 0:
             self._begin = self._end = None
         elif position == self._begin and self._end is not None:
-            self._end += packet.size  # a block may hold several packets of sound: lacing
+            self._end += packet.size  # a block may contain several audio packets (lacing)
         else:
             if self._end is not None:
                 self._unread = max(self._unread, position - self._end)
             self._begin, self._end = position, position + packet.size
-        if packet.stream is not self._video or packet.pts is None or self._blind:
+        if packet.stream is not self._video or packet.pts is None or self._unreliable:
             return
         if self._latest is not None and self._unread > _HEADER_BYTES:
             pause = (packet.pts - self._latest) * self._tick - self._usual
@@ -76,11 +74,11 @@ class FrameGaps:
         self._unread = 0
 
 
-# A track that ends this far from its declared end is worth a word: half a second, because that is
-# what decides whether a second counts.
+# Seconds by which the end of a track must differ from the declared one to be reported: half a
+# second decides whether a segment counts.
 DISAGREEMENT = Fraction(1, 2)
-# Less than that is still a problem when it costs a second. Headers count the last picture's stay
-# in more than one way, so an end that is off by two pictures of a slow film (20/s) is no loss.
+# A smaller difference is reported if it costs a segment. Headers count the duration of the last
+# frame in several ways, so two frames at 20 per second are tolerated.
 _ROUNDING = 0.1
 
 
@@ -90,12 +88,12 @@ class TrackSpan:
 
     Args:
         name: `video` or `audio`.
-        start: Seconds of the clip at which its first frame or sample comes; None without any.
-        end: Seconds at which its last one ends.
-        declared: Seconds that the header gives the track; None when it does not say.
-        declared_start: Seconds at which it begins by its header; 0 when that does not say.
-        decode_delay: Seconds from when the first frame of a fragmented mp4 is decoded to when it is
-            shown; 0 otherwise.
+        start: Time of its first frame or sample in seconds; None without any.
+        end: End of its last one in seconds.
+        declared: Declared length in seconds; None if not declared.
+        declared_start: Declared start in seconds; 0 if not declared.
+        decode_delay: Seconds between decoding and display of the first frame of a fragmented mp4;
+            0 otherwise.
     """
 
     name: str
@@ -107,12 +105,12 @@ class TrackSpan:
 
 
 def promised_end(span: TrackSpan, info: MediaInfo, origin: Fraction) -> float | None:
-    """The earliest second at which a track may end by its own account; None without any.
+    """Earliest end of a track, in seconds, that agrees with its header; None without any.
 
-    Matroska's `DURATION` tag is the time of the track's end where FFmpeg wrote it, and its length
-    where mkvmerge did, so it promises no more than the earlier of the two. Fragmented mp4 declares
-    the sum of decoding durations. With reordered frames at a variable rate, up to the delay of the
-    first frame of that is not shown. No track promises more than the file has.
+    Matroska's `DURATION` tag is the end of the track if FFmpeg wrote it and its length if mkvmerge
+    did, so the earlier of the two is used. Fragmented mp4 declares the sum of decoding durations;
+    with reordered frames at a variable rate, up to the delay of the first frame is not shown. The
+    result is at most the declared length of the file.
 
     Reference:
         ISO/IEC 14496-12, 8.8.8 (track fragment run). FFmpeg's `libavformat/matroskaenc.c`
@@ -143,7 +141,7 @@ def disagreements(
     longest = max(span.end for span in spans)
     promises = [(span.name, span.end, promised_end(span, info, origin)) for span in spans]
     if video.declared is None:
-        # Only the length of the whole file is declared: whichever track is longer fills it.
+        # Only the length of the whole file is declared, which is that of the longer track.
         promises[0] = ("file", longest, info.duration)
     kept = [(name, end, promise) for name, end, promise in promises if promise is not None]
     for name, end, declared in kept:
@@ -154,8 +152,8 @@ def disagreements(
         if short > DISAGREEMENT or (lost and short > _ROUNDING):
             yield f"the {name} ends at {float(end):.1f} s, but {declared:.1f} s were declared"
     if stop_at is not None or info.duration is None or info.container == "mpeg":
-        return  # the length of an mpg is a guess
-    # A damaged time stamp can hold one picture for an hour.
+        return  # the length of an mpg is an estimate
+    # A damaged time stamp can make one frame stay on screen for an hour.
     declared = max([info.duration, *(promise for _, _, promise in kept)])
     for span in spans:
         if span.end - declared > DISAGREEMENT:
@@ -167,9 +165,9 @@ def remarks(spans: list[TrackSpan], info: MediaInfo, end: Fraction | int) -> Ite
     """Assumptions for parts where one track has no data, as parts of a sentence.
 
     Args:
-        spans: The tracks that the file has.
+        spans: The tracks of the file.
         info: What the header declares.
-        end: Where the longer track ends; the seconds that were asked for where those are fewer.
+        end: End of the longer track, or the requested number of seconds if that is less.
     """
     words = {
         "video": ("black was assumed before it", "its last frame was held after it"),
@@ -177,7 +175,7 @@ def remarks(spans: list[TrackSpan], info: MediaInfo, end: Fraction | int) -> Ite
     }
     longest = max(span.end for span in spans)
     if end == longest and info.duration is not None and info.duration - end > DISAGREEMENT:
-        # Another track, of subtitles perhaps, goes on.
+        # Another track, such as subtitles, is longer.
         yield f"video and audio end at {float(end):.1f} s of {info.duration:.1f} s"
     for span in spans:
         before, after = words[span.name]
@@ -191,7 +189,7 @@ def remarks(spans: list[TrackSpan], info: MediaInfo, end: Fraction | int) -> Ite
 
 
 class DecodeSummary:
-    """Counts defects while a file is decoded, and describes them at its end.
+    """Defects and assumptions of one file, counted while it is decoded.
 
     Args:
         request: The request that is decoded.
@@ -203,8 +201,8 @@ class DecodeSummary:
         gaps: Gaps in the video track of a Matroska file.
 
     Attributes:
-        damaged_frames: Number of packets or frames that were damaged.
-        read_failure: Why the latest failed read failed.
+        damaged_frames: Number of damaged packets or frames.
+        read_failure: Cause of the latest failed read.
         silent: True if a live stream sent nothing for `max_stall_seconds`.
         audio_left_out: Time in seconds of the first audio that was left out.
         decode_delay: Seconds from when the first frame is decoded to when it is shown.
@@ -279,7 +277,7 @@ class DecodeSummary:
         return sentence[0].upper() + sentence[1:]
 
     def remark(self, info: MediaInfo) -> str | None:
-        """Assumptions and choices that are no damage, after the whole file has been read."""
+        """Assumptions and choices as one sentence, after the whole file has been read."""
         end: Fraction | int = self.end
         if self._request.seconds is not None and self._request.seconds < end:
             end = self._request.seconds
@@ -294,7 +292,7 @@ class DecodeSummary:
         """Decoded and declared start and end of each track."""
         sampler, mix = self._sampler, self._mix
         video_starts = self._declared_start(self._video)
-        # Only a fragmented file does not say in its header how many frames there are.
+        # Only the header of a fragmented file does not declare the number of frames.
         fragmented = info.container == "mov" and not self._video.frames
         delay = max(0.0, self.decode_delay or 0.0) if fragmented else 0.0
         spans = [

@@ -1,4 +1,4 @@
-"""The one error that media raises about a file."""
+"""Error of a media file that cannot be decoded."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from avel_tf.utils.text import printable
 
 
 class MediaError(Exception):
-    """A file from which no clip can be had; `str()` is a sentence that names file and cause.
+    """A file or stream that cannot be decoded; `str()` is a sentence with file and cause.
 
     Args:
         path: The file, as the caller named it.
-        cause: What is wrong with it and what to do, in words, without the file name.
+        cause: Cause and remedy, without the file name and the final period.
 
     Example:
         >>> str(MediaError("a.mp4", "it is empty"))
@@ -20,7 +20,7 @@ class MediaError(Exception):
     """
 
     def __init__(self, path: str | bytes | os.PathLike, cause: str) -> None:
-        # Both go into `args`, so that the error survives the pickle out of a child process.
+        # Both are in `args`, so that the error can be pickled.
         super().__init__(path, cause)
         self.path = path
         self.cause = cause

@@ -1,4 +1,4 @@
-"""The decoder of a video track, which can be asked for its latest picture at any time."""
+"""Video decoder that can return the frames it holds back at any time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fractions import Fraction
 import av
 
 _log = logging.getLogger(__name__)
-# Packets are kept from the latest key picture on. 16 MB are ten seconds at 13 Mbit/s, more than
+# Limit in bytes of the packets kept since the latest key frame: ten seconds at 13 Mbit/s, more than
 # screen recorders and web cameras write.
 _MOST_BYTES = 1 << 24
 # Motion vectors and block types that H.264 keeps with each frame (FFmpeg's libavcodec/h264_slice.c,
@@ -20,10 +20,10 @@ _SIDE_BYTES_PER_PIXEL = 0.55
 class FrameDecoder:
     """Decodes the packets of one video track.
 
-    A decoder holds pictures back, to bring them into order and to work on several at a time, until
-    further packets push them out. Where a picture stays on screen for minutes none come, so
-    `drain` fetches what is held back. A drained decoder has forgotten the pictures that later ones
-    refer to; they are decoded again if any come.
+    A decoder holds frames back, to reorder them and to decode several at once, until it receives
+    further packets. A frame may stay on screen for minutes without one, so `drain` flushes the
+    decoder. A flushed decoder has lost the frames that later ones refer to; they are decoded again
+    if further packets follow.
 
     Args:
         video: The video track of an open file.
@@ -35,20 +35,20 @@ class FrameDecoder:
 
     def __init__(self, video: av.VideoStream) -> None:
         self._context = video.codec_context
-        self._group: list[av.Packet] = []  # what came since the latest key picture
+        self._group: list[av.Packet] = []  # packets since the latest key frame
         self._bytes = 0
-        self._complete = False  # whether `_group` holds all of that
-        self._given: set[int] = set()  # times of its pictures that have been handed out
+        self._complete = False  # whether `_group` holds all of them
+        self._given: set[int] = set()  # times of its frames that have been returned
         self._drained = False
         self._ahead: list[av.VideoFrame] = []  # drained before their time
-        self._again: set[int] = set()  # times of pictures that will come a second time
+        self._again: set[int] = set()  # times of frames that will be decoded a second time
 
     def decode(self, packet: av.Packet) -> list[av.VideoFrame]:
-        """Takes the next packet; returns the pictures that are done.
+        """Decodes the next packet; returns the finished frames.
 
         Raises:
             av.FFmpegError: The packet is damaged.
-            MemoryError: Memory is short, whatever FFmpeg says about the packet.
+            MemoryError: A frame cannot be allocated.
         """
         frames = []
         if self._drained:
@@ -76,12 +76,12 @@ class FrameDecoder:
         return new
 
     def drain(self, until: int | Fraction) -> list[av.VideoFrame]:
-        """The pictures of a time before `until`, although further packets may come.
+        """Returns the frames before a time, although further packets may follow.
 
-        There are none where the latest group of pictures is too large to be decoded again.
+        There are none if the latest group of pictures is too large to be decoded again.
 
         Args:
-            until: In ticks of the track's clock.
+            until: Time in ticks of the track's clock.
         """
         if not self._drained:
             if not self._complete:
@@ -100,7 +100,7 @@ class FrameDecoder:
         return due
 
     def finish(self) -> list[av.VideoFrame]:
-        """The pictures that are held back, when no further packets will come."""
+        """Returns the remaining frames after the last packet."""
         if self._drained:
             return self._ahead
         try:
@@ -109,11 +109,11 @@ class FrameDecoder:
             raise
         except (av.FFmpegError, EOFError) as error:
             self._raise_if_memory_is_short()
-            _log.debug("nothing left in the picture decoder: %s", error)
+            _log.debug("nothing left in the video decoder: %s", error)
             return []
 
     def _new(self, frames: list[av.VideoFrame]) -> list[av.VideoFrame]:
-        """Those of the pictures that have not been handed out before."""
+        """Removes frames that have been returned before."""
         new = []
         for frame in frames:
             if frame.pts in self._again:
@@ -128,7 +128,7 @@ class FrameDecoder:
         """Distinguishes a limit on memory from damage.
 
         A decoder that cannot allocate a frame reports invalid data as often as `ENOMEM`, depending
-        on its threads, and goes on with the next packet.
+        on its threads, and continues with the next packet.
         """
         size = int(self._context.width * self._context.height * _SIDE_BYTES_PER_PIXEL)
         for plane in self._context.format.components if self._context.format else ():
@@ -146,5 +146,5 @@ class FrameDecoder:
             raise
         except (av.FFmpegError, EOFError) as error:
             self._raise_if_memory_is_short()
-            _log.debug("picture packet skipped again: %s", error)
+            _log.debug("video packet skipped again: %s", error)
             return []

@@ -16,11 +16,11 @@ from avel_tf.video.probe import display_matrix
 
 
 class SampleTimes:
-    """The F instants of every second, seen from the clock of a track.
+    """The F sample times of every second, on the clock of a track.
 
-    Second s has its instants at s + (k + 0.5) / F. A picture that begins exactly at one is on
-    screen then, so the comparison must be exact; and it is made for every picture of a film, so it
-    is made in whole numbers, a tenth of the time that `Fraction` takes.
+    Second s has the sample times s + (k + 0.5) / F. A frame that begins exactly at a sample time is
+    on screen then, so the comparison must be exact. It is made for every frame, so it uses
+    integers, a tenth of the time of `Fraction`.
 
     Args:
         origin: Time zero of the file, in seconds on the track's clock.
@@ -33,8 +33,8 @@ class SampleTimes:
     """
 
     def __init__(self, origin: Fraction, tick: Fraction, frames_per_second: int) -> None:
-        # Instant n lies at (2n + 1) / 2F seconds. Times 2F and the common denominator, a time of
-        # t ticks becomes t * scale - shift, and instant n becomes (2n + 1) * unit.
+        # Sample n is at (2n + 1) / 2F seconds. Multiplied by 2F and the common denominator, a time
+        # of t ticks becomes t * scale - shift, and sample n becomes (2n + 1) * unit.
         self._unit = math.lcm(origin.denominator, tick.denominator)
         self._scale = int(2 * frames_per_second * tick * self._unit)
         self._shift = int(2 * frames_per_second * origin * self._unit)
@@ -46,19 +46,19 @@ class SampleTimes:
         return max(0, -((self._unit - time) // (2 * self._unit)))
 
 
-# Averaging areas is free of aliasing when shrinking. The two flags leave out the short cuts of
-# FFmpeg's assembler, which differ between processors; they cost nothing that can be measured.
+# Averaging areas avoids aliasing when shrinking. The two flags disable assembler shortcuts that
+# differ between processors, at no measurable cost.
 _AREA = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
 
 
 class FrameScaler:
-    """Turns frames upright, resizes them whole, without a crop, and converts them to RGB.
+    """Conversion of decoded frames to upright RGB images of one size, without a crop.
 
-    Shrinking, which is the rule, averages areas and converts colours in one pass of FFmpeg's
-    scaler: a quarter of the time of a conversion at full size that OpenCV shrinks afterwards.
+    Shrinking averages areas and converts colours in one pass of FFmpeg's scaler, in a quarter of
+    the time of a conversion at full size followed by `cv2.resize`.
 
     Args:
-        size: (H, W) of the pictures to make.
+        size: (H, W) of the images.
 
     Example:
         >>> FrameScaler((224, 224))(frame).shape
@@ -72,7 +72,7 @@ class FrameScaler:
         self._reformatter = VideoReformatter()
 
     def __call__(self, frame: av.VideoFrame) -> np.ndarray:
-        """The whole frame, upright, at the size asked for: uint8 `[H, W, 3]`."""
+        """Converts a frame to uint8 `[H, W, 3]`."""
         height, width = self._size
         (a, b), (c, d) = self._matrix_of(frame)
         turned = abs(a) + abs(d) < abs(b) + abs(c)  # x and y change places
@@ -80,8 +80,7 @@ class FrameScaler:
         image = self._resize(frame, target)
         if turned:
             image = image.transpose(1, 0, 2)  # [H, W, 3]
-        # After the swap, x is shown along c * y or a * x, and the like for y: where the factor
-        # is negative, that axis runs backwards.
+        # A negative factor of an axis in the display matrix means that the axis is mirrored.
         if (c if turned else a) < 0:
             image = image[:, ::-1]
         if (b if turned else d) < 0:
@@ -89,16 +88,16 @@ class FrameScaler:
         return np.ascontiguousarray(image)  # [H, W, 3]
 
     def _resize(self, frame: av.VideoFrame, target: tuple[int, int]) -> np.ndarray:
-        """As it is stored, at the size of `target`, which is (width, height)."""
+        """Resizes a frame in its stored orientation to `target`, (width, height)."""
         shrinking = frame.width >= target[0] and frame.height >= target[1]
-        # FFmpeg's scaler shrinks the two fields of an interlaced picture apart, and what it
-        # enlarges by areas is a pattern of blocks. Both are rare.
+        # FFmpeg's scaler shrinks the two fields of an interlaced frame separately, and enlarging
+        # by areas gives blocks. Both are rare.
         if not shrinking or frame.interlaced_frame:
             stored = self._reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
             means = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
             return cv2.resize(stored, target, interpolation=means)
-        # To separate planes, because on the way to packed RGB the scaler halves the resolution of
-        # the colours; and by one thread, because starting others takes longer than the work.
+        # To planes, because for packed RGB the scaler halves the resolution of the colours; with
+        # one thread, because starting others takes longer than the work.
         small = self._reformatter.reformat(
             frame, *target, format="gbrp", interpolation=_AREA, threads=1
         )
@@ -109,10 +108,10 @@ class FrameScaler:
         return cv2.merge([red, green, blue])
 
     def _matrix_of(self, frame: av.VideoFrame) -> list[list[int]]:
-        """The display matrix, read anew only when the rotation has changed.
+        """Display matrix, read again only if the rotation has changed.
 
-        PyAV ties a frame and its side data into a cycle, so asking every frame would keep whole
-        pictures in memory until the garbage collector comes by.
+        In PyAV a frame and its side data form a reference cycle, so reading it for every frame
+        would keep frames in memory until the next garbage collection.
         """
         if self._matrix is None or frame.rotation != self._rotation:
             matrix = display_matrix(frame)
@@ -121,33 +120,31 @@ class FrameScaler:
         return self._matrix
 
 
-# When neither the frame nor the track says how long a picture stays, it is taken to stay as long
-# as one of the 25 per second of PAL television.
+# Duration of a frame in seconds if neither frame nor track declare one: that of PAL television.
 _USUAL_DURATION = Fraction(1, 25)
-# A first frame that comes later than the sound by no more than this is on screen from the
-# beginning. Encoders that bring frames into another order delay the picture by two or three of
-# them, and nobody notices a picture that leads its sound by less than 125 ms (ITU-R BT.1359-1).
+# A first frame at most this many seconds after the audio is shown from the start. Encoders that
+# reorder frames delay the video by two or three of them, and viewers do not notice video that leads
+# its audio by less than 125 ms (ITU-R BT.1359-1).
 _TOLERANCE = Fraction(125, 1000)
 
 
 class FrameSampler:
-    """Takes decoded frames in order and keeps those on screen at the sample instants.
+    """Selection of the decoded frames that are on screen at the sample times.
 
-    At each instant the frame on screen is the last one with a time at or before it. Before the
-    first frame the screen is black, and the last one stays on it for as long as pictures are taken.
-    Only frames that are taken are resized and converted to RGB.
+    The frame on screen is the last one that begins at or before the sample time. Before the first
+    frame the screen is black; the last frame stays on screen. Only sampled frames are converted.
 
     Args:
         origin: Time zero of the file, in seconds on the track's clock.
         tick: Seconds per tick of the track's clock.
-        frame_rate: Mean pictures per second, for frames that do not say how long they stay.
-        instants: When pictures are taken.
-        size: (H, W) of the pictures to make.
-        trust_durations: Whether frames know how long they stay on screen.
+        frame_rate: Mean frames per second, for frames without a duration; None if unknown.
+        times: Sample times.
+        size: (H, W) of the sampled images.
+        trust_durations: Whether the declared durations of frames are used.
 
     Attributes:
-        start: When the first frame comes, in seconds; None before it has come.
-        late: The earliest time, in seconds, of a frame that came when it was over; None without.
+        start: Start of the first frame in seconds; None before it has arrived.
+        late: Earliest time, in seconds, of a frame that arrived too late; None without any.
     """
 
     def __init__(
@@ -155,7 +152,7 @@ class FrameSampler:
         origin: Fraction,
         tick: Fraction,
         frame_rate: float | None,
-        instants: SampleTimes,
+        times: SampleTimes,
         size: tuple[int, int],
         trust_durations: bool = True,
     ) -> None:
@@ -164,26 +161,28 @@ class FrameSampler:
         self._tick = tick
         self.start: Fraction | None = None
         self.late: Fraction | None = None
-        self._held = 0  # seconds whose instants are decided, though later frames may still come
+        self._held = 0  # seconds that are sampled, although later frames may still arrive
         usual = 1 / Fraction(frame_rate) if frame_rate else _USUAL_DURATION
         self._usual = usual / tick  # ticks
-        self._instants = instants
+        self._times = times
         # In ticks; a Fraction only after frames that lack a time or a duration.
         self._clock: int | Fraction | None = None
         self._end: int | Fraction = origin / tick
         self._samples: list[np.ndarray] = []
-        self._sampled = 0  # instants decided so far, those already taken away included
+        self._sampled = 0  # samples made so far, including those already returned
         self._current: av.VideoFrame | None = None
-        self._image: np.ndarray | None = None  # the current frame, once it has been converted
+        self._image: np.ndarray | None = None  # the current frame, converted once
         self._convert = FrameScaler(size)
         self._black = np.zeros((*size, 3), np.uint8)  # [H, W, 3]
-        # Asked for every packet, and always about the same few seconds.
+        # Called for every packet, always with the same few seconds.
         self._ticks_at = lru_cache(lambda time: (time + origin) / tick)
-        self._passed: list[tuple[int, int]] = []  # a heap of (time, duration), not yet in order
+        self._skipped: list[
+            tuple[int, int]
+        ] = []  # heap of (time, duration) of frames that are not decoded
 
     @property
     def end(self) -> Fraction:
-        """When the latest frame leaves the screen, in seconds."""
+        """End of the latest frame in seconds."""
         return self._end * self._tick - self._origin
 
     @property
@@ -192,22 +191,22 @@ class FrameSampler:
         return self._current is None
 
     def reached(self, time: int | Fraction) -> bool:
-        """Return True if all frames before this second are sampled."""
+        """Returns True if all samples before this second are made."""
         if time <= self._held:
             return True
         return self._clock is not None and self._clock >= self._ticks_at(time)
 
     def ends_after(self, time: float) -> bool:
-        """Return True if the latest frame stays on screen beyond this second."""
+        """Returns True if the latest frame stays on screen beyond this second."""
         return self._end > self._ticks_at(time)
 
     def add(self, frame: av.VideoFrame) -> None:
-        """Takes the next frame; the instants before it are decided by this."""
+        """Adds the next frame and makes the samples before it."""
         ticks = frame.pts if frame.pts is not None else frame.dts
         if ticks is not None:
-            while self._passed and self._passed[0][0] <= ticks:
-                self._move_on(*heapq.heappop(self._passed))
-        time = self._end if ticks is None else ticks  # without a time it follows without a gap
+            while self._skipped and self._skipped[0][0] <= ticks:
+                self._move_on(*heapq.heappop(self._skipped))
+        time = self._end if ticks is None else ticks  # a frame without a time follows without a gap
         if self._current is None:
             self.start = max(Fraction(0), time * self._tick - self._origin)
             if self.start <= _TOLERANCE:
@@ -219,33 +218,34 @@ class FrameSampler:
         self._show(frame)
 
     def hold(self, second: int) -> None:
-        """Decides all instants before a second: the latest frame is on screen until then."""
+        """Makes all samples before a second; the latest frame is on screen until then."""
         self._held = max(self._held, second)
-        count = self._instants.before(self._ticks_at(self._held))
+        count = self._times.before(self._ticks_at(self._held))
         while self._sampled < count:
             self._sample()
 
-    def pass_over(self, ticks: int, duration: int | None) -> None:
-        """Takes note of a picture that no instant needs and that was not decoded.
+    def skip(self, ticks: int, duration: int | None) -> None:
+        """Adds the time of a frame that is not decoded because no sample needs it.
 
-        Frames come in the order of showing, but these do not; each counts from the moment when
-        the frame behind it comes.
+        Decoded frames arrive in display order; these do not. Each counts from the arrival of the
+        decoded frame after it.
         """
-        heapq.heappush(self._passed, (ticks, duration or 0))
+        heapq.heappush(self._skipped, (ticks, duration or 0))
 
-    def close(self, stay: int | None = None) -> None:
-        """No frame will come any more.
+    def close(self, duration: int | None = None) -> None:
+        """Ends the track.
 
         Args:
-            stay: Ticks that the last one stays, for frames that do not know; None when unknown.
+            duration: Ticks that the last frame stays, if durations are not trusted; None if
+                unknown.
         """
-        while self._passed and not self.empty:
-            self._move_on(*heapq.heappop(self._passed))
+        while self._skipped and not self.empty:
+            self._move_on(*heapq.heappop(self._skipped))
         if not self._trust_durations and self._clock is not None:
-            self._end = self._clock + (stay or self._usual)
+            self._end = self._clock + (duration or self._usual)
 
     def take(self, count: int) -> np.ndarray:
-        """Hands out the next `count` pictures; the last frame stays on screen to the end.
+        """Returns the next `count` samples; the last frame stays on screen.
 
         Returns:
             uint8 `[count, H, W, 3]`.
@@ -256,15 +256,15 @@ class FrameSampler:
         return np.stack(taken)  # [count, H, W, 3]
 
     def _move_on(self, time: int | Fraction, duration: int | None) -> None:
-        """Goes to the time of the next picture, which may not lie behind that of the last."""
-        # Decoders hand out frames in the order of showing, so a clock that steps back is held.
+        """Advances the clock to the time of the next frame, never backwards."""
+        # Decoders return frames in display order, so a time that steps back is an error.
         time = max(time, self._origin / self._tick if self._clock is None else self._clock)
-        count = self._instants.before(time)
+        count = self._times.before(time)
         while self._sampled < count:
             self._sample()
         self._clock = time
-        stay = duration if duration and self._trust_durations else self._usual
-        self._end = max(self._end, time + stay)
+        shown = duration if duration and self._trust_durations else self._usual
+        self._end = max(self._end, time + shown)
 
     def _show(self, frame: av.VideoFrame) -> None:
         self._current, self._image = frame, None

@@ -17,32 +17,32 @@ from avel_tf.video.errors import MediaError
 from avel_tf.video.source import HEAD_BYTES, demuxer_of, format_options, reason
 
 STDIN = "-"
-# By scheme, the demuxer that reads such an address and the protocols that it may use for it.
+# Demuxer and options, with the allowed protocols, of each URL scheme.
 _SCHEMES = {
-    # When we are too slow packets are lost; the stream goes on.
+    # If decoding is too slow, packets are lost and the stream continues.
     "udp": ("mpegts", {"protocol_whitelist": "udp", "overrun_nonfatal": "1"}),
-    # Over the connection that asks for it: no port has to be open, and nothing is lost on the way.
+    # Over TCP: no port has to be open, and no packet is lost.
     "rtsp": ("rtsp", {"protocol_whitelist": "tcp", "rtsp_transport": "tcp"}),
 }
-# FFmpeg looks at as much of a stream before it hands out any of it; by default that is up to
-# seven seconds of MPEG-TS. Two are enough for every track to have shown itself.
-_LOOK_MICROSECONDS = 2_000_000
-# A stream may come for as long as nobody ends it; a number, as settings have no infinity.
+# Microseconds that FFmpeg analyses before it returns a packet; by default up to seven seconds of
+# MPEG-TS. Two are enough to find every track.
+_ANALYSE_MICROSECONDS = 2_000_000
+# A stream has no limit of length; settings have no infinity, so this is ten years.
 _ENDLESS_SECONDS = 10 * 365 * 86_400.0
 
 
 def check_source(source: str) -> None:
-    """Refuse what is neither `-` nor an address that is opened.
+    """Checks that a source is `-` or a supported URL.
 
     Raises:
-        ValueError: It says what is opened.
+        ValueError: It is not.
     """
     if source == STDIN:
         return
     scheme = source.partition("://")[0].lower() if is_address(source) else None
     if scheme not in _SCHEMES:
         raise ValueError(
-            f"A live stream is - for standard input, or an address that begins with "
+            f"A live stream must be - for standard input, or a URL that begins with "
             f"{' or '.join(f'{each}://' for each in _SCHEMES)}. Received: {without_login(source)}"
         )
 
@@ -60,7 +60,7 @@ def live_request(request: DecodeRequest, descriptor: int = 0) -> DecodeRequest:
         descriptor: File descriptor that is read for `-`.
 
     Raises:
-        ValueError: The path is no source that can be opened.
+        ValueError: The path is neither `-` nor a supported URL.
     """
     check_source(os.fsdecode(request.path))
     settings = replace(
@@ -88,23 +88,23 @@ def open_stream(request: DecodeRequest) -> Iterator[InputContainer]:
     Args:
         request: A request of `live_request`.
 
-    Returns:
-        A context manager that gives the open `av.container.InputContainer`.
+    Yields:
+        The open `av.container.InputContainer`.
 
     Raises:
-        MediaError: The stream cannot be opened, or nothing came within `max_stall_seconds`.
+        MediaError: The stream cannot be opened, or sent no data within `max_stall_seconds`.
         ValueError: The source is neither `-` nor a supported URL.
     """
     source, settings = os.fsdecode(request.path), request.settings
     check_source(source)
     shown = request.shown_path
     silence = settings.max_stall_seconds
-    demuxer = ""  # not known before the first bytes have come
+    demuxer = ""  # unknown before the first bytes
     try:
         if source == STDIN:
             pipe = _Pipe(request.descriptor, silence)
             demuxer = demuxer_of(shown, pipe.head())
-            # No name is opened, so no protocol is wanted; "fd" is one that opens nothing unasked.
+            # No name is opened, so no protocol is needed; "fd" cannot open another file.
             options = {"protocol_whitelist": "fd", **_options(demuxer, settings)}
             container = av.open(
                 pipe, "r", format=demuxer, options=options, metadata_errors="replace"
@@ -120,7 +120,7 @@ def open_stream(request: DecodeRequest) -> Iterator[InputContainer]:
                 timeout=silence,
             )
     except (TimeoutError, av.error.ExitError) as error:
-        raise MediaError(shown, f"nothing came from it for {silence:g} s") from error
+        raise MediaError(shown, f"no data came from it for {silence:g} s") from error
     except MemoryError:
         raise
     except (av.FFmpegError, EOFError, OSError, ValueError) as error:
@@ -136,15 +136,15 @@ def open_stream(request: DecodeRequest) -> Iterator[InputContainer]:
 
 
 def _options(demuxer: str, settings: DecodeSettings) -> dict[str, str]:
-    return {**format_options(demuxer, settings), "analyzeduration": str(_LOOK_MICROSECONDS)}
+    return {**format_options(demuxer, settings), "analyzeduration": str(_ANALYSE_MICROSECONDS)}
 
 
 class _Pipe:
-    """A descriptor that cannot be sought, as a file for PyAV.
+    """File object for PyAV that reads a descriptor without seeking.
 
     Args:
-        descriptor: What is read.
-        silence: Seconds without a byte after which reading raises a `TimeoutError`.
+        descriptor: The descriptor.
+        silence: Seconds without data after which reading raises a `TimeoutError`.
     """
 
     def __init__(self, descriptor: int, silence: float) -> None:
@@ -153,7 +153,7 @@ class _Pipe:
         self._head = b""
 
     def head(self) -> bytes:
-        """The first bytes, which are read again afterwards; fewer where the stream ends."""
+        """Peeks at the first bytes; there are fewer if the stream ends."""
         while len(self._head) < HEAD_BYTES:
             part = self._receive(HEAD_BYTES - len(self._head))
             if not part:
@@ -162,7 +162,7 @@ class _Pipe:
         return self._head
 
     def read(self, size: int) -> bytes:
-        """Bytes received, at least one and at most `size`; none at the end."""
+        """Reads at least one and at most `size` bytes; none at the end."""
         if self._head:
             part, self._head = self._head[:size], self._head[size:]
             return part

@@ -52,8 +52,8 @@ def probe(path: str | bytes | os.PathLike, settings: DecodeSettings | None = Non
     settings = settings or DecodeSettings()
     with open_media(path, settings) as container:
         video = choose_video_stream(container, path, settings)
-        sound = select_audio(container, path, video, settings, look_ahead=False)
-        audios = [cast(av.AudioStream, container.streams[index]) for index in sound.indices]
+        selection = select_audio(container, path, video, settings, look_ahead=False)
+        audios = [cast(av.AudioStream, container.streams[index]) for index in selection.indices]
         packets = first_packets(container, video)
         origin = origin_of(video, audios, packets)
         info = describe(container, path, video, audios[0] if audios else None, origin, packets)
@@ -81,7 +81,7 @@ def choose_video_stream(
     if codec not in settings.codecs:
         raise MediaError(
             path,
-            f"its video is in the format {codec}, which is not among those that are decoded; "
+            f"its video is in the format {codec}, which is not allowed; "
             f"if the file can be trusted, add {codec} to media.codecs",
         )
     return video
@@ -99,7 +99,8 @@ def describe(
 
     `origin` and `packets` are results of `avel_tf.video.track_times`.
     """
-    picture, sound = video.codec_context, audio.codec_context if audio is not None else None
+    video_context = video.codec_context
+    audio_context = audio.codec_context if audio is not None else None
     rate = video.average_rate or _guessed_rate(video)
     video_seconds = _declared_seconds(container, video)
     audio_seconds = _declared_seconds(container, audio) if audio is not None else None
@@ -107,15 +108,17 @@ def describe(
         path=os.fsdecode(path),
         container=container.format.name,
         duration=_length(container, origin, packets, (video_seconds, audio_seconds)),
-        width=picture.width,
-        height=picture.height,
+        width=video_context.width,
+        height=video_context.height,
         frame_rate=float(rate) if rate else None,
-        video_codec=picture.codec.canonical_name,
+        video_codec=video_context.codec.canonical_name,
         video_duration=video_seconds,
-        audio_codec=sound.codec.canonical_name if sound is not None else None,
+        audio_codec=audio_context.codec.canonical_name if audio_context is not None else None,
         audio_duration=audio_seconds,
-        sample_rate=sound.sample_rate if sound is not None else None,
-        channels=sound.layout.nb_channels if sound is not None and sound.layout else None,
+        sample_rate=audio_context.sample_rate if audio_context is not None else None,
+        channels=audio_context.layout.nb_channels
+        if audio_context is not None and audio_context.layout
+        else None,
     )
 
 
@@ -137,12 +140,12 @@ def _length(
     if 0 < origin - zero < seconds:
         seconds -= float(origin - zero)
     if kind in ("asf", "ogg"):
-        # FFmpeg takes the end of the file for the length of every track, and adds their starts.
+        # FFmpeg reports the end of the file as the length of every track.
         timed: list[av.VideoStream | av.AudioStream] = [*container.streams.video]
         timed += container.streams.audio
         ends = [float(each.duration * tick_of(each)) for each in timed if each.duration]
         seconds = max([0.0, *(end - float(origin) for end in ends)])
-    if kind == "avi":  # its main header counts pictures only
+    if kind == "avi":  # its main header counts frames only
         seconds = max([seconds, *(track for track in tracks if track)])
     return seconds or None
 
@@ -217,7 +220,7 @@ def _first_rotation(
     except MemoryError:
         raise
     except (av.FFmpegError, EOFError, IndexError) as error:
-        _log.debug("no first picture to take the rotation from: %s", error)
+        _log.debug("no first frame for the rotation: %s", error)
     return 0
 
 
@@ -227,11 +230,11 @@ def _declared_seconds(
     """Declared duration of one track in seconds; MPEG, ASF and Ogg files declare none."""
     kind = container.format.name
     if kind.startswith("mpeg") or kind in ("asf", "ogg"):
-        return None  # FFmpeg's value is a guess, or that of the whole file
+        return None  # FFmpeg's value is an estimate, or that of the whole file
     if kind.startswith("matroska"):
         tag = stream.metadata.get("DURATION", "")
         found = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)\s*\0?", tag)
         return int(found[1]) * 3600 + int(found[2]) * 60 + float(found[3]) if found else None
-    # The length in the header of an avi counts ticks, for some sounds FFmpeg gives it as frames.
+    # The length in the header of an avi counts ticks; of some audio FFmpeg reports it as `frames`.
     ticks = stream.duration or (stream.frames if kind == "avi" else 0)
     return float(ticks * tick_of(stream)) if ticks else None

@@ -1,4 +1,4 @@
-"""mp4 files as one stream of seconds, in batches."""
+"""Parallel decoding of files into batches of segments."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from avel_tf.video.errors import MediaError
 
 logger = logging.getLogger(__name__)
 
-# How often a thread that waits looks whether it is still wanted.
-_LOOK_SECONDS = 0.1
+# Interval in seconds at which a waiting thread checks whether it should end.
+_POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -28,14 +28,13 @@ class DecodeStatus:
     """Status of the decoding of one file.
 
     Attributes:
-        seconds: How many seconds it gave.
-        duration: Length that the file declares, in seconds, where it does.
-        has_sound: Whether there is an audio track.
-        problem: What is wrong with a file of which some seconds could be decoded.
-        error: Why a file gave nothing; `None` when it gave something.
-        remark: What was assumed where one track has nothing and the other goes on, and how its
-            sound was made where that is not plain.
-        audio_track: The audio tracks that were used, counted from 1.
+        seconds: Number of decoded seconds.
+        duration: Declared length in seconds; None if not declared.
+        has_sound: Whether there is an audio track that can be decoded.
+        problem: Damage of a file that was decoded in part, else None.
+        error: Cause of the failure of a file that was not decoded at all, else None.
+        remark: Assumptions and choices that are no damage, else None; see `Clip.remark`.
+        audio_track: Numbers of the audio tracks that were used, counted from 1.
     """
 
     seconds: int
@@ -49,10 +48,10 @@ class DecodeStatus:
 
 @dataclass(frozen=True, eq=False)
 class SegmentBatch:
-    """Consecutive seconds of one file.
+    """Consecutive segments of one file.
 
     Attributes:
-        file: The place of the file in the stream's `paths`.
+        file: Index of the file in the loader's `requests`.
         frames: uint8 [N, F, H, W, 3] RGB.
         waveform: float32 [N, 16000].
         valid: bool [N].
@@ -65,15 +64,15 @@ class SegmentBatch:
 
 
 class SegmentLoader:
-    """Decodes several files side by side into batches of seconds.
+    """Loader that decodes several files in parallel into batches of segments.
 
-    Seconds rather than clips are the unit: embeddings look at one second at a time, so no file has
-    to fit in memory. A batch holds seconds of one file only, and a second's place in its batch
-    follows from its time. On some processors the last bits of a row depend on its place in a
-    matrix (docs/architecture.md, Determinism); this way they are a function of the file alone.
+    The unit is the segment and not the clip, so no file has to fit in memory. A batch contains
+    segments of one file only, and the position of a segment in its batch follows from its time. On
+    some processors the last bits of a row depend on its position in a matrix
+    (docs/architecture.md, Determinism); this way results depend on their file alone.
 
-    At most `workers` files are decoded at a time. Memory holds about four blocks of ten seconds
-    for each of them, and nothing that grows with the files.
+    At most `workers` files are decoded at a time. Memory holds about four blocks of ten seconds for
+    each of them.
 
     Args:
         requests: The files and the form of their clips, one request a file. `threads` of 0
@@ -82,17 +81,17 @@ class SegmentLoader:
         limit: Number of seconds after which the rest of a file is skipped; None decodes it all.
         on_open: Called with the index of a file in `requests` before the file is touched; from the
             decoding threads, several at a time.
-        should_stop: Asked before each file; once it says yes, no further file is opened, and those
-            in hand are read to their end.
+        should_stop: Called before each file; once it returns True, no further file is opened, and
+            files in progress are decoded to their end.
 
     Attributes:
-        outcomes: How each file ended, by its index in `requests`; complete once the batches have
-            been read to their end. A reader may take away what it has used.
-        failure: What ended the batches before their time; `tf.data` tells it in its own words.
+        outcomes: Status of each finished file, by its index in `requests`. Readers may remove
+            entries.
+        failure: Exception that ended the batches early; `tf.data` raises another one for it.
 
     Example:
-        >>> stream = SegmentLoader([DecodeRequest("dog.mp4", 4, (128, 128))], workers=2)
-        >>> for batch in stream.batches(32): ...
+        >>> loader = SegmentLoader([DecodeRequest("dog.mp4", 4, (128, 128))], workers=2)
+        >>> for batch in loader.batches(10): ...
     """
 
     def __init__(
@@ -104,8 +103,8 @@ class SegmentLoader:
         on_open: Callable[[int], None] | None = None,
         should_stop: Callable[[], bool] | None = None,
     ) -> None:
-        # Threads within a file cost an eighth more processor time than files side by side
-        # (docs/design/performance.md), so they only get what those leave.
+        # Threads within a file take an eighth more processor time than parallel files
+        # (docs/design/performance.md), so they only use the remaining cores.
         beside = max(1, min(workers, len(requests)))
         threads = max(1, len(os.sched_getaffinity(0)) // beside)
         self.requests = [
@@ -124,16 +123,16 @@ class SegmentLoader:
         self.failure: BaseException | None = None
 
     def batches(self, seconds: int) -> Generator[SegmentBatch, None, None]:
-        """The seconds of all files; those of one file come in their order.
+        """Yields the segments of all files, those of one file in order.
 
-        The order of files depends on which decoder is faster.
+        The order of the files depends on the speed of their decoders.
 
         Args:
-            seconds: N, a divisor of `BLOCK_SECONDS`. Batch k of a file holds its seconds from k N
-                to (k + 1) N, the last one what is left.
+            seconds: N, a divisor of `BLOCK_SECONDS`. Batch k of a file contains its segments from
+                k N to (k + 1) N; the last batch may be shorter.
 
         Yields:
-            Batches of up to N seconds. A file that cannot be read has none; see `outcomes`.
+            Batches of up to N segments. A file that cannot be decoded has none; see `outcomes`.
 
         Raises:
             ValueError: N does not divide `BLOCK_SECONDS`.
@@ -143,20 +142,20 @@ class SegmentLoader:
         self.outcomes.clear()
         with contextlib.closing(self._blocks()) as blocks:
             for file, clip in blocks:
-                sound = clip.waveform.reshape(-1, SAMPLE_RATE)  # [T, 16000]
+                waveform = clip.waveform.reshape(-1, SAMPLE_RATE)  # [T, 16000]
                 for start in range(0, clip.seconds, seconds):
                     part = slice(start, start + seconds)
-                    yield SegmentBatch(file, clip.frames[part], sound[part], clip.valid[part])
+                    yield SegmentBatch(file, clip.frames[part], waveform[part], clip.valid[part])
 
     def _blocks(self) -> Generator[tuple[int, Clip], None, None]:
-        """Blocks of all files, decoded in threads of which each waits for a child process."""
+        """Yields blocks of all files from threads that each wait for a worker process."""
         ready: queue.Queue[tuple[int, Clip] | BaseException | None] = queue.Queue(self.workers)
         closed = threading.Event()
 
         def put(item: tuple[int, Clip] | BaseException | None) -> bool:
             while not closed.is_set():
                 with contextlib.suppress(queue.Full):
-                    ready.put(item, timeout=_LOOK_SECONDS)
+                    ready.put(item, timeout=_POLL_SECONDS)
                     return True
             return False
 
@@ -177,7 +176,7 @@ class SegmentLoader:
                             if not put((file, clip)):
                                 return
                 put(None)
-            except BaseException as error:  # to be raised where the batches are read
+            except BaseException as error:  # raised again in the reader of the batches
                 put(error)
 
         try:
@@ -194,11 +193,11 @@ class SegmentLoader:
                 else:
                     yield item
         finally:
-            # A thread that waits for its child sees it with the next block.
+            # A thread that waits for its worker process ends with the next block.
             closed.set()
 
     def _decode(self, file: int) -> Generator[Clip, None, None]:
-        """The blocks of one file; how it ended is noted when the last one has been taken."""
+        """Yields the blocks of one file; its status is stored after the last one."""
         outcome = DecodeStatus(seconds=0)
         blocks = decode(self.requests[file])
         try:
@@ -220,17 +219,17 @@ class SegmentLoader:
                         break
         except MediaError as error:
             logger.info("%s", error)
-            # What came before is good.
+            # Segments decoded before the error are valid.
             what = "problem" if outcome.seconds else "error"
             outcome = replace(outcome, **{what: str(error)})  # type: ignore[arg-type]
         self.outcomes[file] = outcome
 
 
 def segments_per_batch(images: int, frames_per_second: int) -> int:
-    """Seconds in a batch of about so many images: the largest divisor of a block that fits.
+    """Number of segments in a batch: the largest divisor of a block that fits.
 
     Args:
-        images: Wanted images in a batch.
+        images: Most images in a batch.
         frames_per_second: F.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The one door through which media files are opened."""
+"""Opening of media files, by content and not by name."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from avel_tf.video.video_files import similar_name
 # 192 in camcorder files, where four bytes of time code come first.
 HEAD_BYTES = 1024
 # Boxes that an ISO base media file (mp4, mov, m4v, 3gp) may begin with: ISO/IEC 14496-12 and
-# the QuickTime File Format, which knows files without `ftyp`.
+# the QuickTime File Format, which allows files without `ftyp`.
 _ISO_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp", b"uuid")
 # The header object of ASF (wmv, wma): Advanced Systems Format specification 1.20, 10.1.
 _ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
-# AppleDouble, in which a Mac notes something about another file: RFC 1740, appendix A.
+# AppleDouble, the format of macOS sidecar files: RFC 1740, appendix A.
 _APPLE_DOUBLE = bytes.fromhex("00051607")
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -34,28 +34,28 @@ _KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
-_ACCEPTED = "mp4, mov, 3gp, mkv, webm, avi, mpg, ts, flv, ogv and wmv are read"
+_ACCEPTED = "supported are mp4, mov, 3gp, mkv, webm, avi, mpg, ts, flv, ogv and wmv"
 
 
 @contextmanager
 def open_media(
     path: str | bytes | os.PathLike, settings: DecodeSettings | None = None
 ) -> Iterator[InputContainer]:
-    """Opens a file as the container that its first bytes say it is, and nothing else.
+    """Opens a file as the container that its first bytes identify.
 
-    The name never reaches FFmpeg, which would read `concat:a|b`, `%03d` or a leading dash as
-    something other than a name: it gets a descriptor, one demuxer and no other protocol, so a
-    playlist that calls itself `x.mp4` can open nothing.
+    FFmpeg receives a descriptor, one demuxer and no other protocol. It never receives the name,
+    which it would parse (`concat:a|b`, `%03d`, a leading dash). A playlist named `x.mp4` cannot
+    open another file.
 
     Args:
-        path: The file, in any spelling the file system allows.
-        settings: Whether links are followed.
+        path: The file; any name that the file system allows.
+        settings: Limits, allowed codecs, and whether symbolic links are followed.
 
-    Returns:
-        A context manager that gives the open `av.container.InputContainer`.
+    Yields:
+        The open `av.container.InputContainer`.
 
     Raises:
-        MediaError: It is no regular file, no container that is read here, or it is broken.
+        MediaError: It is not a regular file, its container is not supported, or it is damaged.
 
     Example:
         >>> with open_media("dog.mp4") as container:
@@ -95,11 +95,10 @@ def format_options(demuxer: str, settings: DecodeSettings) -> dict[str, str]:
     """Options of FFmpeg's demuxers."""
     options = {
         "format_whitelist": demuxer,
-        # While it looks at the streams FFmpeg may decode a picture, before any limit of ours
-        # can be checked. Stored pictures are padded to whole blocks, hence twice the limit;
-        # the exact comparison is made in `probe.check_limits`.
+        # FFmpeg may decode a frame while it probes the streams, before `probe.check_limits` makes
+        # the exact comparison. Stored frames are padded to whole blocks, hence twice the limit.
         "max_pixels": str(2 * settings.max_pixels),
-        # For the same reason no other decoder may be tried on it; names as `whitelist` says.
+        # For the same reason, only allowed decoders may be used.
         "codec_whitelist": whitelist(settings.codecs),
     }
     if demuxer.startswith("mov"):
@@ -126,13 +125,13 @@ def over_limit(
 
 
 def reason(error: Exception) -> str:
-    """FFmpeg's own words for an error, without number and file name."""
+    """Message of an error without its number and file name."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def _open_regular(path: str | bytes | os.PathLike, follow_links: bool) -> int:
-    """A descriptor of a regular file, without ever waiting for a pipe's other end."""
-    # O_NOCTTY and O_NONBLOCK: opening must have no effect and never block, whatever is there.
+    """Opens a regular file without ever blocking; returns its descriptor."""
+    # O_NOCTTY and O_NONBLOCK: opening a device or pipe must have no effect and not block.
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     if not follow_links:
         flags |= os.O_NOFOLLOW
@@ -144,7 +143,7 @@ def _open_regular(path: str | bytes | os.PathLike, follow_links: bool) -> int:
     if not stat.S_ISREG(mode):
         os.close(descriptor)
         raise MediaError(
-            path, f"it is {_KINDS.get(stat.S_IFMT(mode), 'no file')}, not a video file"
+            path, f"it is {_KINDS.get(stat.S_IFMT(mode), 'not a regular file')}, not a video file"
         )
     return descriptor
 
@@ -153,14 +152,14 @@ def _open_failure(
     path: str | bytes | os.PathLike, error: OSError | ValueError, follow_links: bool
 ) -> str:
     if isinstance(error, ValueError):  # a NUL byte
-        return f"this is no file name ({error})"
+        return f"this is not a valid file name ({error})"
     if error.errno == errno.ELOOP:
         if os.path.islink(path) and not follow_links:
             return (
                 "it is a symbolic link; give the file itself, or set media.follow_links to true "
                 "if links in this folder can be trusted"
             )
-        return "it is reached over symbolic links that go round in a circle"
+        return "its symbolic links form a loop"
     if error.errno == errno.ENXIO:
         return "it is a socket, not a video file"
     cause = (error.strerror or str(error)).lower()
@@ -170,7 +169,7 @@ def _open_failure(
 
 
 def demuxer_of(path: str | bytes | os.PathLike, head: bytes) -> str:
-    """FFmpeg's name for the container that these first bytes belong to."""
+    """Identifies the container by the first bytes of a file; returns FFmpeg's demuxer name."""
     if head[4:8] in _ISO_BOXES:
         return "mov"
     if head.startswith(b"\x1aE\xdf\xa3"):  # EBML, RFC 8794
@@ -198,7 +197,7 @@ def demuxer_of(path: str | bytes | os.PathLike, head: bytes) -> str:
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"#EXTM3U", b"ffconcat", b"<", b"[")):
         raise MediaError(
             path,
-            f"it is a playlist or other text, and what it points at is not opened; {_ACCEPTED}",
+            f"it is a playlist or other text, and the files it names are not opened; {_ACCEPTED}",
         )
     raise MediaError(
         path, f"its first bytes, {head[:8]!r}, belong to no supported container; {_ACCEPTED}"

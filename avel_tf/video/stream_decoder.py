@@ -87,10 +87,10 @@ class StreamDecoder:
         self._sampler = FrameSampler(
             self._origin, self._tick, self._info.frame_rate, times, request.size, trust_durations
         )
-        self._stay: int | None = None  # duration of the latest video packet in ticks
-        picture, rate = self._video.codec_context, self._info.frame_rate
+        self._last_duration: int | None = None  # of the latest video packet, in ticks
+        rate = self._info.frame_rate
         fast = rate is None or rate > frames_per_second
-        role_of = role_reader(self._info.video_codec, picture.extradata)
+        role_of = role_reader(self._info.video_codec, self._video.codec_context.extradata)
         # If every frame is sampled, none can be skipped.
         skipping = fast and not settings.every_picture
         self._skipper = FrameSkipper(role_of if skipping else None, times, reordered=reordered)
@@ -111,7 +111,7 @@ class StreamDecoder:
         self._position = 0.0  # seconds; time of the latest video packet
         self._audio_end = 0.0  # seconds; end of the decoded audio
         self._video_behind = _LIVE_VIDEO_BEHIND if request.live else _VIDEO_BEHIND
-        self._frames_met = 0
+        self._frame_count = 0
         self._last_shown: int | None = None  # ticks
 
     def blocks(self) -> Iterator[Clip]:
@@ -191,7 +191,7 @@ class StreamDecoder:
         return self._position >= second + _AUDIO_BEHIND
 
     def _take_video(self, packet: av.Packet) -> None:
-        self._stay = packet.duration
+        self._last_duration = packet.duration
         pts, dts = packet.pts, packet.dts
         if self._summary.decode_delay is None and pts is not None and dts is not None:
             self._summary.decode_delay = float((pts - dts) * self._tick)
@@ -206,7 +206,7 @@ class StreamDecoder:
             return  # only audio is still missing
         if not needed and packet.pts is not None:
             self._count_frame()
-            self._sampler.pass_over(packet.pts, packet.duration)
+            self._sampler.skip(packet.pts, packet.duration)
             return
         try:
             frames = self._decoder.decode(packet)
@@ -214,7 +214,7 @@ class StreamDecoder:
             raise
         except (av.FFmpegError, EOFError) as error:
             self._damage()
-            _log.debug("%s: picture packet skipped: %s", self._info.path, error)
+            _log.debug("%s: video packet skipped: %s", self._info.path, error)
             return
         # Only some containers detect this: MPEG-TS counts its packets.
         if packet.is_corrupt:
@@ -227,17 +227,17 @@ class StreamDecoder:
         self._skipper.stop()
 
     def _count_frame(self) -> None:
-        self._frames_met += 1
-        self._limit("max_frames", self._frames_met, "it holds {:,} frames")
+        self._frame_count += 1
+        self._limit("max_frames", self._frame_count, "it holds {:,} frames")
         # Counted by time stamps, because the declared rate may be the resolution of the clock.
         allowed = self._settings.max_frame_rate
         if self._request.live:
             return
-        if self._frames_met > allowed * (self._position + _BURST_SECONDS):
+        if self._frame_count > allowed * (self._position + _BURST_SECONDS):
             seconds = max(self._position, float(self._sampler.end))
-            if self._frames_met > allowed * (seconds + _BURST_SECONDS):
-                found = f"it holds {self._frames_met:,} frames in its first {seconds:.2f} s"
-                rate = self._frames_met / seconds if seconds else math.inf
+            if self._frame_count > allowed * (seconds + _BURST_SECONDS):
+                found = f"it holds {self._frame_count:,} frames in its first {seconds:.2f} s"
+                rate = self._frame_count / seconds if seconds else math.inf
                 over_limit(self._path, "max_frame_rate", rate, self._settings, found)
 
     def _show(self, frames: list[av.VideoFrame]) -> None:
@@ -300,7 +300,7 @@ class StreamDecoder:
         for packet, needed in self._skipper.rest():
             self._decode_video(packet, needed)
         self._show(self._decoder.finish())
-        self._sampler.close(self._stay)
+        self._sampler.close(self._last_duration)
         if self._mix is not None:
             self._mix.decode(None)
 
@@ -314,8 +314,8 @@ class StreamDecoder:
         else:
             waveform = self._mix.take(count * SAMPLE_RATE)  # [T * 16000]
         self._emitted += count
-        sound = self._mix
-        has_sound = sound is not None and not (sound.empty and sound.failure)
+        mix = self._mix
+        has_sound = mix is not None and not (mix.empty and mix.failure)
         valid = np.ones(count, bool)  # [T]; a file ends with its last second
         if self._emitted != total:
             return Clip(frames, waveform, valid, self._info, has_sound, None)
@@ -327,12 +327,12 @@ class StreamDecoder:
             has_sound,
             self._summary.problem(self._info),
             remark=self._summary.remark(self._info),
-            audio_track=sound.audio_track if sound is not None and has_sound else (),
+            audio_track=mix.audio_track if mix is not None and has_sound else (),
         )
 
 
 def decode_in_process(request: DecodeRequest) -> Iterator[Clip]:
-    """Decodes a file or live stream without a worker process.
+    """Decodes a file or live stream without a worker process; see `avel_tf.video.decode.decode`.
 
     Args:
         request: The source and the form of its clips; `settings.isolated` is ignored.

@@ -23,10 +23,10 @@ from avel_tf.video.track_times import start_of
 
 _log = logging.getLogger(__name__)
 
-# How far into a file to look for a track that is not silent. The longest leader of a broadcast
-# master lasts two minutes (EBU R 49: clock, tone and black); this is twice that, and some.
+# Seconds searched for a track that is not silent. The leader of a broadcast master (EBU R 49:
+# clock, tone and black) lasts up to two minutes.
 _LOOK_AHEAD_SECONDS = 300
-# Tracks that accompany another one: they are taken when nothing else is there.
+# Tracks that accompany another one; they are used only if there is no other.
 _SECONDARY = (
     Disposition.comment
     | Disposition.lyrics
@@ -42,8 +42,8 @@ class AudioSelection:
     """Audio tracks to decode.
 
     Args:
-        indices: Their places among all streams of the file; several are mixed. Empty without sound.
-        remark: Why it is not the track that a player would take; None when it is.
+        indices: Indices among all streams of the file; several are mixed. Empty without audio.
+        remark: Reason if it is not the default track, else None.
     """
 
     indices: tuple[int, ...]
@@ -51,10 +51,10 @@ class AudioSelection:
 
 
 def select_video(container: InputContainer) -> av.VideoStream | None:
-    """The video track that is the film, or None.
+    """Selects the video track, or None.
 
-    It is the one that a player would take, but never an attached picture, and never a single
-    picture (cover art that is not marked as such) beside a track of several.
+    It is the one that FFmpeg selects, but never an attached image, and never a single image (cover
+    art that is not marked as such) beside a track of several frames.
     """
     tracks = [
         each for each in container.streams.video if not each.disposition & Disposition.attached_pic
@@ -76,23 +76,22 @@ def select_audio(
     *,
     look_ahead: bool,
 ) -> AudioSelection:
-    """The audio tracks to decode.
+    """Selects the audio tracks to decode.
 
-    - `media.audio_track`, where it is set.
-    - All of them, where all are mono and of one language: the channels of a master, to be mixed.
-    - The track that a player takes (the default one), or, if that is silent, the first other one
-      that is not. That needs a look at the sound itself: at a few packets where the first track
-      has sound, else at the first 300 s. The file is opened once more for it.
+    - `media.audio_track`, if it is set.
+    - All tracks, if all are mono and of one language: the channels of a master, to be mixed.
+    - The default track, or, if that is silent, the first other one that is not. The file is opened
+      once more to check: a few packets if the default track is not silent, else up to 300 s.
 
     Args:
         container: The file, opened.
         path: Its name.
-        video: The film.
-        settings: The track that is asked for, and limits.
-        look_ahead: Whether the file can be opened once more. Without it silence is not noticed.
+        video: The selected video track.
+        settings: The requested track, and limits.
+        look_ahead: Whether the file can be opened once more; otherwise silence is not detected.
 
     Raises:
-        MediaError: There is no such track as `media.audio_track`.
+        MediaError: The file has no track of the number `media.audio_track`.
     """
     tracks = list(container.streams.audio)
     if not tracks:
@@ -102,7 +101,7 @@ def select_audio(
             count = "only one audio track" if len(tracks) == 1 else f"{len(tracks)} audio tracks"
             raise MediaError(
                 path,
-                f"it has {count}, but media.audio_track asks for number {settings.audio_track}",
+                f"it has {count}, but media.audio_track is {settings.audio_track}",
             )
         return AudioSelection((tracks[settings.audio_track - 1].index,))
     primary = [each for each in tracks if not each.disposition & _SECONDARY]
@@ -115,7 +114,7 @@ def select_audio(
     first = candidates[0]
     if len(candidates) == 1 or not look_ahead:
         return AudioSelection((first.index,))
-    found = _first_with_sound(path, [each.index for each in candidates], settings)
+    found = _first_not_silent(path, [each.index for each in candidates], settings)
     if found in (None, first.index):
         return AudioSelection((first.index,))
     number = [each.index for each in tracks].index(found) + 1
@@ -130,7 +129,7 @@ def select_audio(
 
 
 def _are_channels(tracks: Sequence[av.AudioStream]) -> bool:
-    """Return True if the tracks are mono channels of one recording."""
+    """Returns True if the tracks are mono channels of one recording."""
     if any(each.codec_context is None for each in tracks):
         return False
     forms = {(each.codec_context.channels, each.codec_context.sample_rate) for each in tracks}
@@ -138,37 +137,37 @@ def _are_channels(tracks: Sequence[av.AudioStream]) -> bool:
     return len(forms) == 1 and forms.pop()[0] == 1 and len(languages - {"und"}) <= 1
 
 
-def _first_with_sound(
+def _first_not_silent(
     path: str | bytes | os.PathLike, indices: Sequence[int], settings: DecodeSettings
 ) -> int | None:
-    """The first of these tracks in which there is a sound, as far as the look ahead reaches."""
+    """Returns the first of these tracks that is not silent within the searched seconds."""
     with open_media(path, settings) as container:
         streams = [cast(av.AudioStream, container.streams[index]) for index in indices]
         starts = [start_of(each) for each in streams]
         origin = min((each for each in starts if each is not None), default=Fraction(0))
         tracks = {each.index: AudioTrack(each, origin, settings) for each in streams}
-        heard: set[int] = set()
+        not_silent: set[int] = set()
         readable = [each for each in streams if not tracks[each.index].failure]
         for packet in _packets(container, readable):
             track = tracks[packet.stream.index]
             track.decode(packet)
-            # First, because a damaged time stamp may lie a million years ahead.
+            # First, because a damaged time stamp may be a million years ahead.
             if track.seconds > _LOOK_AHEAD_SECONDS:
                 break
-            if _sounds(track):
-                heard.add(packet.stream.index)
-            if indices[0] in heard:
+            if _any_not_silent(track):
+                not_silent.add(packet.stream.index)
+            if indices[0] in not_silent:
                 break
         else:
             for index, track in tracks.items():
                 track.decode(None)
-                if _sounds(track, to_the_end=True):
-                    heard.add(index)
-    return next((index for index in indices if index in heard), None)
+                if _any_not_silent(track, to_the_end=True):
+                    not_silent.add(index)
+    return next((index for index in indices if index in not_silent), None)
 
 
 def _packets(container: InputContainer, streams: Sequence) -> Iterator[av.Packet]:
-    """The packets of some tracks, up to the first damage."""
+    """Yields the packets of some tracks up to the first damage."""
     try:
         for packet in container.demux(*streams) if streams else ():
             if packet.size:
@@ -179,8 +178,8 @@ def _packets(container: InputContainer, streams: Sequence) -> Iterator[av.Packet
         _log.debug("looking ahead ended early: %s", error)
 
 
-def _sounds(track: AudioTrack, *, to_the_end: bool = False) -> bool:
-    """Take the available seconds; return True if one of them is not silent."""
+def _any_not_silent(track: AudioTrack, *, to_the_end: bool = False) -> bool:
+    """Takes the available seconds; returns True if one of them is not silent."""
     while track.seconds >= track.taken_seconds + 1 or (
         to_the_end and track.seconds > track.taken_seconds
     ):

@@ -1,4 +1,4 @@
-"""The clocks of a track and of a file."""
+"""Time bases of tracks and time zero of a file."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import av
 from av.container import InputContainer
 
 _log = logging.getLogger(__name__)
-# How far to look for a picture that is shown before the first sound; a second of AAC.
+# Packets to read until the first video packet; a second of AAC.
 _PEEKED_PACKETS = 50
 
 
 def start_of(stream: av.VideoStream | av.AudioStream) -> Fraction | None:
-    """When a track begins, in seconds on the file's own clock; None when it does not say."""
+    """Declared start of a track, in seconds on the file's own clock; None if not declared."""
     if stream.start_time is None:
         return None
     return stream.start_time * tick_of(stream)
@@ -23,12 +23,12 @@ def start_of(stream: av.VideoStream | av.AudioStream) -> Fraction | None:
 
 def tick_of(stream: av.VideoStream | av.AudioStream) -> Fraction:
     """Seconds per tick of a track's clock."""
-    # FFmpeg gives every track that it reads a time base; microseconds are its own fallback.
+    # FFmpeg sets a time base for every track; microseconds are its own fallback.
     return stream.time_base or Fraction(1, av.time_base)
 
 
 def first_packets(container: InputContainer, video: av.VideoStream) -> list[av.Packet]:
-    """The first packets of a file that has just been opened, up to that of the first picture."""
+    """Reads the first packets of a file just opened, up to the first video packet."""
     packets: list[av.Packet] = []
     try:
         for packet in container.demux(list(container.streams)):
@@ -38,23 +38,23 @@ def first_packets(container: InputContainer, video: av.VideoStream) -> list[av.P
     except MemoryError:
         raise
     except (av.FFmpegError, OSError, IndexError) as error:
-        _log.debug("no first picture: %s", error)  # whoever reads on meets it again
+        _log.debug("no first frame: %s", error)  # raised again by the next read
     return packets
 
 
 def origin_of(
     video: av.VideoStream, audios: Iterable[av.AudioStream], packets: Sequence[av.Packet]
 ) -> Fraction:
-    """Time zero of a file, where its first track begins, in seconds on the file's own clock.
+    """Time zero of a file, the start of its first track, in seconds on the file's own clock.
 
     Args:
         video: The video track.
         audios: The audio tracks that are used.
-        packets: What `first_packets` gave.
+        packets: Result of `first_packets`.
     """
     starts = [start_of(video), *map(start_of, audios)]
-    # FFmpeg says of a track whose beginning it does not know, such as one of few pictures, that it
-    # begins with the other one.
+    # For a track whose start is unknown, such as one of few frames, FFmpeg reports the start of the
+    # other track.
     for packet in packets:
         if packet.stream is video and packet.pts is not None and not packet.is_discard:
             starts.append(packet.pts * tick_of(video))

@@ -1,4 +1,4 @@
-"""Names of video files: which files are videos, and which file a written name means."""
+"""Names of video files: recognised suffixes, and look-up of the file that a name refers to."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-# Files with these endings are videos; what such a file really is, its content decides when it is
-# opened. A file that is named on the command line needs no such ending.
+# Suffixes of the files that are taken from folders. Files named on the command line need none of
+# them. The container is identified by content when a file is opened.
 VIDEO_SUFFIXES = frozenset(
     (
         *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg"),
         *(".ts", ".mts", ".m2ts", ".flv", ".wmv", ".asf", ".3gp", ".3g2", ".ogv"),
     )
 )
-# On disks that are not its own a Mac keeps what it notes about x.mp4 in a file ._x.mp4
-# (AppleSingle and AppleDouble Formats, RFC 1740).
+# macOS stores metadata of x.mp4 in a sidecar file ._x.mp4 on foreign file systems (AppleSingle and
+# AppleDouble Formats, RFC 1740).
 SIDECAR_PREFIX = "._"
-# Folders of this many files are searched for a similar name: that takes 0.1 ms for each file.
+# Folders of up to this many files are searched for a similar name, at 0.1 ms for each file.
 _SEARCHED_FILES = 1_000
 # A drive or a share of Windows: C:\clips, \\server\clips.
 _WINDOWS_ROOT = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 
 
 class AmbiguousNameError(ValueError):
-    """A written name that several files could be meant by."""
+    """A name that several files match, none of them exactly."""
 
 
 def is_video_name(name: str) -> bool:
@@ -43,21 +43,21 @@ def is_sidecar_name(name: str) -> bool:
 
 
 class VideoFolder:
-    """The files below a folder, found by the names that annotations give them.
+    """Look-up of the files below a folder by the names in annotations.
 
-    A name that is not there exactly is still found where it differs from one file only
+    A name without an exact match still finds a file that differs only
 
-    - in how its accents are encoded (NFC or NFD; a Mac writes the latter),
+    - in how its accents are encoded (NFC or NFD; macOS writes the latter),
     - in the capitals of its suffix (`a.MP4` for `a.mp4`),
     - by lacking the suffix (`a` for `a.mp4`),
     - in writing `\\` for `/`, or
-    - in being the path of a machine with Windows (`C:\\data\\clips\\a.mp4` for `clips/a.mp4`).
+    - in being an absolute Windows path (`C:\\data\\clips\\a.mp4` for `clips/a.mp4`).
 
-    Other capitals are not overlooked, because identifiers of YouTube differ in nothing else.
-    Each folder is listed once: a look-up per name would take minutes on a network disk.
+    Other differences in case count, because identifiers of YouTube may differ in nothing else. Each
+    folder is listed once: a look-up per name would take minutes on a network file system.
 
     Args:
-        folder: The folder that relative names start from.
+        folder: Folder to which names are relative.
 
     Example:
         >>> VideoFolder(Path("data")).find("clips\\\\a")
@@ -67,20 +67,20 @@ class VideoFolder:
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
         self._listings: dict[str, _Listing | None] = {}
-        self._moved: dict[str, str] = {}  # files found by a path of another machine, to that path
+        self._moved: dict[str, str] = {}  # files found by a Windows path, to that path
 
     def find(self, name: str) -> Path | None:
-        """Finds the file that a name means.
+        """Finds the file that a name refers to.
 
         Args:
             name: A path, relative to the folder or absolute.
 
         Returns:
-            The file; None when there is none.
+            The file, or None.
 
         Raises:
-            AmbiguousNameError: Several files fit, none of them exactly; or a file fits two paths
-                of another machine.
+            AmbiguousNameError: Several files match, none of them exactly; or a file matches two
+                Windows paths.
         """
         for number, reading in enumerate(_readings(name)):
             found = self._find(os.path.normpath(self.folder / reading))
@@ -90,7 +90,7 @@ class VideoFolder:
                 other = self._moved.setdefault(found, name)
                 if _folded(other) != _folded(name):
                     raise AmbiguousNameError(
-                        f"{other!r} and {name!r} may both mean {reading!r}; write paths relative "
+                        f"{other!r} and {name!r} may both mean {reading!r}; use paths relative "
                         f"to {self.folder}"
                     )
             return Path(found)
@@ -113,7 +113,7 @@ class VideoFolder:
         return None if found is None else os.path.join(folder, found)
 
     def _real_folder(self, folder: str) -> tuple[str, _Listing | None]:
-        """A folder as it is spelled on the disk, where accents can be encoded in another way."""
+        """Finds a folder whose accents may be encoded differently on the disk."""
         listing = self._listing(folder)
         if listing is not None:
             return folder, listing
@@ -124,19 +124,19 @@ class VideoFolder:
         if folder not in self._listings:
             try:
                 self._listings[folder] = _Listing(os.listdir(folder))
-            except OSError:  # whoever opens the file says why
+            except OSError:  # raised again when the file is opened
                 self._listings[folder] = None
         return self._listings[folder]
 
 
 def similar_name(path: str | bytes | os.PathLike) -> str | None:
-    """The name of a file that could be meant by one that is missing.
+    """Most similar name in the folder of a missing file.
 
     Args:
-        path: The file that is not there.
+        path: The missing file.
 
     Returns:
-        The nearest name in the same folder, or None.
+        The name, or None.
 
     Example:
         >>> similar_name("clips/dog.mp4")
@@ -158,7 +158,7 @@ def similar_name(path: str | bytes | os.PathLike) -> str | None:
 
 @lru_cache(maxsize=8)
 def _names_in(folder: str, changed: int) -> dict[str, str]:
-    """The files of a folder by their folded names, and videos by those without suffix, too."""
+    """Maps folded names, of videos also without suffix, to the file names of a folder."""
     names: dict[str, str] = {}
     for name in sorted(os.listdir(folder)):
         if is_sidecar_name(name):
@@ -170,7 +170,7 @@ def _names_in(folder: str, changed: int) -> dict[str, str]:
 
 
 def _readings(name: str) -> Iterator[str]:
-    """The paths that a name can stand for, the most literal one first."""
+    """Yields the paths that a name can mean, the most literal one first."""
     yield name
     if "\\" not in name and not _WINDOWS_ROOT.match(name):
         return
@@ -180,12 +180,12 @@ def _readings(name: str) -> Iterator[str]:
     if not _WINDOWS_ROOT.match(name):
         yield "/".join(parts)
         return
-    # The folder lay elsewhere, so the name is looked for from here: the longest part first.
+    # The folder was elsewhere on that machine, so every tail of the path is tried, longest first.
     yield from ("/".join(parts[start:]) for start in range(1, len(parts)))
 
 
 class _Listing:
-    """The names in one folder, by how much of them must agree."""
+    """Names in one folder, indexed by how much of them must match."""
 
     def __init__(self, names: list[str]) -> None:
         self._names = set(names)
@@ -202,7 +202,7 @@ class _Listing:
                 self._by_stem[stem].append(name)
 
     def find(self, name: str) -> str | None:
-        """The entry that is most like the name."""
+        """The entry that matches the name best."""
         if name in self._names:
             return name
         stem, suffix = os.path.splitext(_composed(name))
@@ -216,7 +216,7 @@ class _Listing:
         return None
 
     def find_encoded(self, name: str) -> str | None:
-        """The entry that differs from the name in nothing but its encoding."""
+        """The entry that differs from the name at most in its encoding."""
         fitting = self._encoded.get(_composed(name))
         return name if name in self._names else _only(name, fitting) if fitting else None
 
@@ -224,7 +224,7 @@ class _Listing:
 def _only(name: str, fitting: list[str]) -> str:
     if len(fitting) > 1:
         raise AmbiguousNameError(
-            f"{name!r} may mean {' or '.join(map(repr, fitting))}; write out the one that is meant"
+            f"{name!r} matches {' and '.join(map(repr, fitting))}; write the exact name"
         )
     return fitting[0]
 

@@ -59,7 +59,7 @@ def test_extract_refuses_features_and_foreign_folders(clips, store, tmp_path, ca
     assert "holds no annotations" in capsys.readouterr().err
     (tmp_path / "cat.jpg").touch()
     assert main(["extract", str(clips), "--out", str(tmp_path), *COMPACT]) == 1
-    assert "exists and is no feature store" in capsys.readouterr().err
+    assert "exists and is not a feature store" in capsys.readouterr().err
 
 
 def test_extract_without_modules_names_the_way_out(clips, tmp_path, capsys, monkeypatch):

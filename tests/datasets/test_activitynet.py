@@ -82,11 +82,11 @@ DOG = (0, 1, "dog")
         ({"a": entry("train", annotations=[{"segment": [1], "label": "x"}])}, "annotation 1: exp"),
         ({"a": entry("train", annotations=["x"])}, "annotation 1: expected .* received 'x'"),
         ({"a": entry("train", annotations={"x": 1})}, "'annotations' must be a list"),
-        ({"a": entry("train", DOG, path=7)}, "the path 7.0 is not a path"),
-        ({"a": entry("train", DOG, path="\ud800")}, "is not a path"),
+        ({"a": entry("train", DOG, path=7)}, "'path' must be the path of a file; received 7.0"),
+        ({"a": entry("train", DOG, path="\ud800")}, "'path' must be the path"),
         ({"../a": entry("train", DOG)}, "cannot be the name of a file; add a 'path'"),
         ({"a\0": entry("train", DOG)}, "cannot be the name of a file"),
-        ({"a": entry("train")}, "names no event class"),
+        ({"a": entry("train")}, "has no event"),
         ({"a": entry("train", (0, 1, "background"))}, "'background' cannot be an event class"),
     ],
 )
@@ -101,7 +101,7 @@ def test_errors_name_file_and_video(tmp_path, database, sentence: str) -> None:
     ("text", "sentence"),
     [
         ('{"database": {\n"a": }', r"line 2: not JSON: Expecting value"),
-        ('{"database": {"a": {}, "a": {}}}', "'a' stands twice"),
+        ('{"database": {"a": {}, "a": {}}}', "'a' is twice"),
         ('{"database": ' + "[" * 200_000, "nested too deeply|not JSON"),
         ("[]", "has no videos under 'database'"),
     ],

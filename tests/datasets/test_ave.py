@@ -141,9 +141,9 @@ def test_a_row_without_length_is_all_background(tmp_path) -> None:
         ("Bark&aaa&good&0&nan\n", "the EndTime 'nan' is not a number"),
         ("Bark&aaa&good&0&inf\n", "the EndTime 'inf' is not a number"),
         ("bark&aaa&good&0&9\n", "line 1: 'bark' is not one of the 2 .* Did you mean 'Bark'"),
-        ("Bark&../x&good&0&9\n", "the VideoID '../x' does not name a file"),
+        ("Bark&../x&good&0&9\n", "the VideoID '../x' is not a file name"),
         ("&aaa&good&0&9\n", "line 1: expected Category"),
-        (HEADER, "trainSet.txt holds no row"),
+        (HEADER, "trainSet.txt has no rows"),
     ],
 )
 def test_errors_name_file_line_and_text(tmp_path, train: str, sentence: str) -> None:

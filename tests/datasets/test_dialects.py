@@ -167,7 +167,7 @@ def test_the_audit_says_what_was_understood(tmp_path):
         "separated by semicolons",
         "'filename' is read as video",
         "'offset' is read as end",
-        "1 line of comments left out",
+        "1 line of comments ignored",
         "'val' is read as validation",
         "1:05 are read as minutes and seconds",
         "2,5 are read as 2.5 seconds",

@@ -61,7 +61,7 @@ def test_one_modality_alone_is_refused(tmp_path) -> None:
 
 def test_a_clip_in_two_splits_is_refused(tmp_path) -> None:
     write(tmp_path, AVVP_test_pd=TABLES["AVVP_train.csv"])
-    with pytest.raises(DatasetError, match="line 2: '4YdbENYcIyE_23_33' is listed already"):
+    with pytest.raises(DatasetError, match="line 2: '4YdbENYcIyE_23_33' is already listed"):
         load_dataset(tmp_path)
 
 

@@ -17,7 +17,7 @@ def test_nothing_there(tmp_path) -> None:
 
 
 def test_no_annotations(tmp_path) -> None:
-    with pytest.raises(DatasetError, match=r"looked for Annotations\.txt.*found nothing"):
+    with pytest.raises(DatasetError, match=r"expected Annotations\.txt.*found nothing"):
         load_dataset(tmp_path)
     for name in ("a.mp4", "b.mp4", "other.json"):
         (tmp_path / name).write_text("{}")

@@ -79,7 +79,7 @@ def test_other_spellings_of_a_file_are_one_video(tmp_path) -> None:
 def test_a_name_of_two_files_is_refused_with_its_line(tmp_path) -> None:
     for name in ("a.mp4", "a.mkv"):
         (tmp_path / name).write_bytes(b"x")
-    with pytest.raises(DatasetError, match=r"line 2: 'a' may mean 'a.mkv' or 'a.mp4'"):
+    with pytest.raises(DatasetError, match=r"line 2: 'a' matches 'a.mkv' and 'a.mp4'"):
         load_dataset(write(tmp_path, "video,label,start,end\na,dog,0,1\n"))
 
 
@@ -153,7 +153,7 @@ def test_what_the_csv_module_writes_reads_back(tmp_path_factory, rows) -> None:
     ("content", "sentence"),
     [
         ("", r"annotations\.csv is empty; expected a header with video,label,start,end"),
-        ("video,label,start,end\n", "lists no video"),
+        ("video,label,start,end\n", "has no rows"),
         ("video,sound,start,end\n", "the header lacks label; expected video,label,.*received"),
         ("video,labels,start,end\n", "a column 'labels'. Did you mean 'label'"),
         ("video|label|start|end\n", "the header lacks video, label, start, end"),
@@ -164,7 +164,7 @@ def test_what_the_csv_module_writes_reads_back(tmp_path_factory, rows) -> None:
         (HEADER + "a.mp4,dog\n", r"line 2: only 2 of 5 fields; received \['a.mp4', 'dog'\]"),
         (HEADER + "a.mp4,Violin, fiddle,0,10,train\n", "line 2: 6 fields.*holds a comma in quotes"),
         (HEADER + "a.mp4,dog,x,10,train\n", "line 2: the start 'x' is not a number"),
-        (HEADER + '"a.mp4",dog,"1,500",10,train\n', "'1,500' may be a thousand or a fraction"),
+        (HEADER + '"a.mp4",dog,"1,500",10,train\n', "'1,500' is ambiguous"),
         (HEADER + 'a.mp4,dog,"1,5",10.5,train\n', "'10.5' has a point, but .* decimal comma"),
         (HEADER + "a.mp4,dog,0:61,1:30,train\n", "the start '0:61' .* seconds end at 59"),
         (HEADER + "a.mp4,dog,1:60:00,1:30,train\n", "'1:60:00' .* end at 59"),
@@ -178,7 +178,7 @@ def test_what_the_csv_module_writes_reads_back(tmp_path_factory, rows) -> None:
         (HEADER + ",dog,0,1,train\n", "line 2: the video '' is not a path"),
         (HEADER + "a\0.mp4,dog,0,1,train\n", "is not a path"),
         (HEADER + "a.mp4,Background,0,1,train\n", "leave the label empty"),
-        (HEADER + "a.mp4,,,,train\n", "names no event class"),
+        (HEADER + "a.mp4,,,,train\n", "has no event"),
         (HEADER + 'a.mp4,"a\nb",0,1,train\n', r"annotations\.csv: The class name 'a\\nb'"),
         (HEADER + 'a.mp4,"dog,0,1,train\n', "not a CSV row"),
         ((HEADER + "a.mp4,ch\xe8vre,0,1,train\n").encode("latin-1"), "is not UTF-8 text"),

@@ -143,7 +143,7 @@ def test_a_path_that_leads_nowhere(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"no graph at all"])
 def test_a_damaged_graph(tmp_path, content):
     (tmp_path / "saved_model.pb").write_bytes(content)
-    with pytest.raises(ModuleUnavailableError, match=f"{tmp_path.name} holds no SavedModel"):
+    with pytest.raises(ModuleUnavailableError, match=f"{tmp_path.name} has no SavedModel"):
         load_visual(str(tmp_path))
 
 
@@ -151,14 +151,14 @@ def test_a_damaged_graph(tmp_path, content):
 def test_lost_weights(tmp_path, missing):
     folder = hub_modules.save_audio(tmp_path / "module")
     (folder / "variables" / missing).unlink()
-    with pytest.raises(ModuleUnavailableError, match="holds no SavedModel that TensorFlow can"):
+    with pytest.raises(ModuleUnavailableError, match="has no SavedModel that TensorFlow can"):
         load_audio(str(folder))
 
 
 def test_weights_that_were_cut_off(tmp_path):
     folder = hub_modules.save_audio(tmp_path / "module")
     (folder / "variables" / "variables.data-00000-of-00001").write_bytes(b"")
-    with pytest.raises(ModuleUnavailableError, match="holds no SavedModel that TensorFlow can"):
+    with pytest.raises(ModuleUnavailableError, match="has no SavedModel that TensorFlow can"):
         load_audio(str(folder))
 
 
@@ -196,7 +196,7 @@ AUDIO_REFUSALS = {
     "integers": (lambda x: tf.ones([1, 4], tf.int32), r"returned: int32 \(1, 4\)"),
     "no frame": (lambda x: tf.signal.frame(x, 32_000, 32_000)[:, :8], r"returned: float32 \(0, 8"),
     "NaN": (lambda x: tf.reshape(x, [1, -1]) / 0.0, "NaN or infinity"),
-    "deaf": (lambda x: tf.ones([1, 4]), "does not listen to its input"),
+    "deaf": (lambda x: tf.ones([1, 4]), "ignores its input"),
 }
 
 
@@ -223,7 +223,7 @@ def test_an_audio_module_in_the_place_of_a_visual_one(vggish, tmp_path):
 def test_a_size_that_the_signature_fixes_is_taken_and_cannot_be_changed(tmp_path):
     folder = str(hub_modules.save_visual(tmp_path / "module", width=8, size=96))
     assert load_visual(folder).size == 96
-    with pytest.raises(ValueError, match="sees 96 x 96 pixels.*size=128"):
+    with pytest.raises(ValueError, match="takes 96 x 96 pixels.*size=128"):
         load_visual(VisualSettings(module=folder, size=128))
 
 

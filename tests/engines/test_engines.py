@@ -125,7 +125,7 @@ def test_labels_are_computed_in_float32_by_all(exported, choice, shape):
 def test_backbones_alone_name_no_classes(extractor, choice):
     engine = make_engine(choice, backbone_graphs(extractor), EngineSettings())
     zeros = np.zeros((1, 1, 4), "float32")
-    with pytest.raises(ValueError, match="embed only"):
+    with pytest.raises(ValueError, match="have no localizer"):
         engine.label(zeros, zeros, np.ones((1, 1), bool))
 
 

@@ -179,7 +179,7 @@ def test_a_gpu_that_tensorflow_does_not_see(graphs, settings, sample, in_place_o
     monkeypatch.setattr(selection, "_has_gpu", lambda: True)
     assert choose_engine(graphs, settings, sample) == FAST
     only = replace(settings, precision="float16")
-    with pytest.raises(ValueError, match="TensorFlow sees none"):
+    with pytest.raises(ValueError, match="TensorFlow found none"):
         TensorFlowEngine(graphs, choose_engine(graphs, only, sample).precision)
 
 
@@ -195,7 +195,7 @@ def test_not_installed(graphs, settings, sample, monkeypatch):
 
 
 def test_no_device_for_a_precision(graphs, settings, sample, in_place_of):
-    with pytest.raises(EngineUnavailableError, match="computes in float16. There are: openvino"):
+    with pytest.raises(EngineUnavailableError, match="supports float16. Available: openvino"):
         choose_engine(graphs, replace(settings, precision="float16"), sample)
 
 

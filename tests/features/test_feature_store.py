@@ -286,10 +286,10 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
     folder = tmp_path / "photos"
     folder.mkdir()
     (folder / "cat.jpg").write_bytes(b"cat")
-    with pytest.raises(FeatureStoreError, match="photos exists and is no feature store"):
+    with pytest.raises(FeatureStoreError, match="photos exists and is not a feature store"):
         FeatureStoreWriter(folder, recipe=recipe_of(), labels=LABELS, layout="table")
     assert files_of(folder) == {"cat.jpg": b"cat"}
-    with pytest.raises(FeatureStoreError, match="cat.jpg exists and is no feature store"):
+    with pytest.raises(FeatureStoreError, match="cat.jpg exists and is not a feature store"):
         FeatureStoreWriter(folder / "cat.jpg", recipe=recipe_of(), labels=LABELS, layout="table")
 
 
@@ -297,7 +297,7 @@ def test_a_training_run_is_not_taken_for_an_older_store(tmp_path):
     """It has a manifest.json of its own; to replace it would cost the trained model."""
     for name in ("manifest.json", "model.keras"):
         (tmp_path / name).write_text("{}")
-    with pytest.raises(FeatureStoreError, match="exists and is no feature store"):
+    with pytest.raises(FeatureStoreError, match="exists and is not a feature store"):
         FeatureStoreWriter(tmp_path, recipe=recipe_of(), labels=LABELS, layout="table")
 
 

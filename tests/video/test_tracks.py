@@ -221,9 +221,7 @@ def test_a_setting_chooses_the_track(tmp_path: Path) -> None:
         assert names_of(clip.waveform) == [expected] * SECONDS
         assert (clip.audio_track, clip.remark) == ((number,), None)
     for door in (probe, decode_clip):
-        with pytest.raises(
-            MediaError, match=r"3 audio tracks, but media\.audio_track asks for .*4"
-        ):
+        with pytest.raises(MediaError, match=r"3 audio tracks, but media\.audio_track is 4"):
             door(path, settings=DecodeSettings(audio_track=4))
     silent = write_film(tmp_path / "silent.mp4")
     assert not decode_clip(silent, settings=DecodeSettings(audio_track=2)).has_sound

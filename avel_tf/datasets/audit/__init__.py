@@ -1,4 +1,4 @@
-"""`avel audit`: what is wrong with a data set, before anyone trains on it."""
+"""Audit of data sets: defects of files, splits, events and classes."""
 
 from __future__ import annotations
 

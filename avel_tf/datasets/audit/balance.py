@@ -1,4 +1,4 @@
-"""Class balance of a split, in seconds."""
+"""Class balance of a split, in segments."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Balance:
 
     Args:
         split: `"train"`, `"validation"` or `"test"`.
-        videos: How many examples it has.
-        files: How many different files they come from.
-        seconds: Seconds of each class, background last; int64 `[C+1]`.
+        videos: Number of examples.
+        files: Number of different files.
+        seconds: Segments of each class, background last; int64 `[C+1]`.
         examples: Examples in which each class occurs; int64 `[C]`.
     """
 
@@ -36,27 +36,27 @@ class Balance:
 
     @property
     def total(self) -> int:
-        """All seconds, background included."""
+        """Number of segments, including background."""
         return int(self.seconds.sum())
 
     @property
     def background(self) -> float:
-        """The share of background, 0 to 1."""
+        """Share of background, 0 to 1."""
         return float(self.seconds[-1]) / self.total if self.total else 0.0
 
 
 def video_seconds(video: Video, layout: str, facts: FileFacts | None, seconds: int | None) -> int:
-    """Counts the seconds of an example that take part in training.
+    """Number of segments of an example that are used in training.
 
     Args:
         video: The example.
         layout: The layout of its data set.
-        facts: What its file is like, where that is known.
+        facts: Properties of its file, if known.
         seconds: `AuditSettings.seconds`.
 
     Returns:
-        `seconds`, or AVE's 10, or the length of the file; and of a file that cannot be read, up
-        to the end of its last event.
+        `seconds`, or 10 for AVE, or the length of the file. If the file cannot be read, the end of
+        its last event.
     """
     if seconds is not None:
         return seconds
@@ -70,11 +70,11 @@ def video_seconds(video: Video, layout: str, facts: FileFacts | None, seconds: i
 def measure_balance(
     dataset: Dataset, facts: Mapping[Path, FileFacts], seconds: int | None
 ) -> tuple[Balance, ...]:
-    """Counts the seconds of each class in each split.
+    """Counts the segments of each class in each split.
 
     Args:
         dataset: The data set.
-        facts: What its files are like.
+        facts: Properties of its files.
         seconds: `AuditSettings.seconds`.
 
     Returns:

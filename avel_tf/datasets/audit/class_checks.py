@@ -1,4 +1,4 @@
-"""Defects of the classes and of how they are shared out."""
+"""Defects of the class vocabulary and the class balance."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from avel_tf.datasets import Dataset
 from avel_tf.datasets.audit.balance import Balance
 from avel_tf.datasets.audit.report import Finding
 
-# Above this ratio of segments a model gains more from guessing the common class than from learning
-# the rare one; AVE's own ratio is 6.
+# Above this ratio of segments, a model gains more from predicting the common class than from
+# learning the rare one. The ratio of AVE is 6.
 _IMBALANCE = 20
 
 
 def check_classes(
     dataset: Dataset, balances: Sequence[Balance], minimum_examples: int
 ) -> Iterator[Finding]:
-    """Looks for splits and classes from which little can be learned or measured.
+    """Checks for splits and classes that are too small for training or evaluation.
 
     Args:
         dataset: The data set.

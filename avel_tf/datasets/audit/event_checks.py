@@ -18,11 +18,11 @@ from avel_tf.datasets.audit.report import Finding
 def check_events(
     dataset: Dataset, facts: Mapping[Path, FileFacts], seconds: int | None
 ) -> Iterator[Finding]:
-    """Looks for times that cannot be meant.
+    """Checks for annotated times that are probably mistakes.
 
     Args:
         dataset: The data set.
-        facts: What its files are like.
+        facts: Properties of its files.
         seconds: `AuditSettings.seconds`.
 
     Yields:
@@ -78,7 +78,7 @@ def _finding(
     events: list[tuple[Video, Annotation, float]],
     more: Callable[[Video], str] = lambda video: "",
 ) -> Iterator[Finding]:
-    """Reports events; those with the smallest number are the worst."""
+    """Reports events with a number each, the smallest first."""
     if events:
         events.sort(key=lambda item: item[2])
         count = "1 event" if len(events) == 1 else f"{len(events):,} events"
@@ -110,7 +110,7 @@ def _check_overlaps(
     shared = covered = 0
     for video in dataset.videos:
         if video.split in dataset.weak_splits:
-            continue  # its events span the video: nobody knows whether they overlap
+            continue  # its events span the video, so overlaps are unknown
         length = video_seconds(video, dataset.layout, facts.get(video.path), seconds)
         active = active_classes(video.annotations, dataset.labels, length)  # [T, C]
         held = active.sum(axis=1)  # [T]
@@ -149,7 +149,7 @@ def _check_weak_splits(dataset: Dataset) -> Iterator[Finding]:
 
 
 def _middles(event: Annotation) -> int:
-    """Counts the whole seconds whose middle lies in the event."""
+    """Counts the segments whose middle is in the event."""
     return max(0, int(np.ceil(event.end - 0.5)) - int(np.ceil(event.start - 0.5)))
 
 

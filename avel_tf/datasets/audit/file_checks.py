@@ -10,20 +10,19 @@ from avel_tf.datasets.audit.file_facts import FileFacts
 from avel_tf.datasets.audit.report import Finding
 from avel_tf.video.video_files import similar_name
 
-# A second belongs to what fills its middle, so a difference of less than half a second moves no
-# label.
+# A segment is labelled by its middle, so a difference of less than half a second changes no label.
 TOLERANCE_S = 0.5
 
 
 def check_files(
     dataset: Dataset, facts: Mapping[Path, FileFacts], seconds: int | None
 ) -> Iterator[Finding]:
-    """Looks for files that are missing, broken, or not fit to learn from.
+    """Checks for files that are missing, damaged or unsuitable for training.
 
     Args:
         dataset: The data set.
-        facts: What its files are like.
-        seconds: How many seconds each file should have; None when lengths may differ.
+        facts: Properties of its files.
+        seconds: Expected length of each file in seconds; None if lengths may differ.
 
     Yields:
         One finding per kind of defect.
@@ -44,14 +43,14 @@ def check_files(
             "missing-file",
             "error",
             f"{_files(len(missing))} cannot be found, of {len(files):,}.",
-            "Put the videos there, or take their rows out of the annotations.",
+            "Add the videos, or remove their rows from the annotations.",
             tuple((files[path], _expected(path)) for path in missing),
         )
     yield from finding(
         "unreadable-file",
         "error",
         "{} cannot be read.",
-        "Download or convert them again, or take their rows out of the annotations.",
+        "Download or convert them again, or remove their rows from the annotations.",
         lambda file: file.error,
     )
     yield from finding(
@@ -65,7 +64,7 @@ def check_files(
         "too-short",
         "error",
         f"{{}} shorter than {TOLERANCE_S} s.",
-        "Most of their only segment is silence and a held frame; take their rows out of the "
+        "Most of their only segment is silence and a held frame; remove their rows from the "
         "annotations.",
         lambda file: _shorter(file, TOLERANCE_S),
     )
@@ -73,7 +72,7 @@ def check_files(
         "no-sound",
         "warning",
         "{} without an audio track.",
-        "Audio-visual events cannot be learned from them; take their rows out of the annotations.",
+        "Audio-visual events cannot be learned from them; remove their rows.",
         lambda file: "no audio track" if _readable(file) and not file.has_sound else None,
     )
     yield from finding(

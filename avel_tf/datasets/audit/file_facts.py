@@ -25,7 +25,7 @@ _SILENT_PEAK = 10 ** (-60 / 20)
 # 8-bit video puts black at 16 of 255 (ITU-R BT.601); decoded black stays below that.
 _BLACK_LEVEL = 16
 _HASHED_BYTES = 1 << 20
-# Seconds of a film that are in memory at a time: 4 MB of sound and pictures.
+# Seconds of a file that are in memory at a time: 4 MB of audio and frames.
 _BLOCK_SECONDS = 60
 
 _log = logging.getLogger(__name__)
@@ -36,18 +36,18 @@ class FileFacts:
     """Properties of one file.
 
     Args:
-        exists: False when nothing lies at the path.
-        error: Why it cannot be read; None when it can.
-        problem: What decoding tripped over in a file that is readable in part.
-        remark: What decoding assumed or chose, such as another audio track than the default one, or
-            a black picture before the first frame.
-        duration: Seconds; counted by decoding where the file does not say, else None.
-        video_duration: Seconds of picture.
-        audio_duration: Seconds of sound.
+        exists: Whether the file exists.
+        error: Cause if it cannot be read, else None.
+        problem: Damage of a file that was decoded in part, else None.
+        remark: Assumptions and choices of decoding, such as another audio track than the default
+            one, else None.
+        duration: Length in seconds, counted by decoding if not declared, else None.
+        video_duration: Declared length of the video track in seconds.
+        audio_duration: Declared length of the audio track in seconds.
         has_sound: Whether there is an audio track that can be decoded.
-        silent: Whether the sound never rises above -60 dBFS; None when nothing was decoded.
-        black: Whether every picture is black; None when nothing was decoded.
-        sha256: Of the content, where another file of the data set has the same size.
+        silent: Whether the audio stays below -60 dBFS; None if nothing was decoded.
+        black: Whether every frame is black; None if nothing was decoded.
+        sha256: Hash of the content, if another file of the data set has the same size.
     """
 
     exists: bool = True
@@ -73,19 +73,18 @@ def inspect_files(
     """Reads every file once.
 
     Args:
-        paths: The files; each is read once however often it is named.
-        probe: `avel_tf.video.probe.probe`, or something like it.
-        decode: `avel_tf.video.decode.decode_blocks`, or something like it; None reads headers
-            only.
-        workers: Threads; decoding lets other threads run meanwhile.
-        progress: Called with the number of files done and of all.
+        paths: The files, possibly repeated.
+        probe: Function like `avel_tf.video.decode.read_header`.
+        decode: Function like `avel_tf.video.decode.decode_blocks`; None reads headers only.
+        workers: Number of threads; decoding releases the interpreter lock.
+        progress: Called with the number of files done and in total.
 
     Returns:
         The facts of each file, in the order of `paths`.
     """
     unique = list(dict.fromkeys(paths))
     sizes = {path: _size(path) for path in unique}
-    # Empty files are all alike, and unreadable anyhow.
+    # Empty files are unreadable, so they are not compared.
     frequent = Counter(sizes.values())
     frequent[0] = frequent[None] = 0
 
@@ -105,11 +104,11 @@ def inspect_files(
 
 
 def _size(path: Path) -> int | None:
-    """The size of a regular file; a pipe or a device has none, and must not be opened."""
+    """Size of a regular file in bytes; None for pipes and devices, which must not be opened."""
     try:
         status = path.stat()
     except OSError:
-        return None  # `_inspect` says why when it comes to this file.
+        return None  # `_inspect` reports the error
     return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
@@ -152,7 +151,7 @@ def _inspect(path: Path, hash_content: bool, probe: Probe, decode: Decode | None
 
 @dataclass
 class _Content:
-    """Decode a file and return its properties."""
+    """Properties that only decoding reveals."""
 
     seconds: int = 0
     loudest: float = 0.0
@@ -163,13 +162,13 @@ class _Content:
 
 
 def _content(path: Path, decode: Decode) -> _Content:
-    """Block after block, so that a film of hours takes no more memory than a clip."""
+    """Decodes a file block by block, so that memory does not grow with its length."""
     content = _Content()
     for clip in decode(path, block_seconds=_BLOCK_SECONDS, frames_per_second=1, size=(32, 32)):
         content.seconds += int(clip.valid.sum())
         content.loudest = max(content.loudest, float(np.abs(clip.waveform).max(initial=0)))
         content.brightest = max(content.brightest, int(clip.frames.max(initial=0)))
-        # All are known for certain once the file has been read to its end.
+        # Final in the last block.
         content.has_sound, content.problem = clip.has_sound, clip.problem
         content.remark = clip.remark
     return content

@@ -1,4 +1,4 @@
-"""Files that stand in two splits, or twice in one."""
+"""Files in several splits, or several times in one."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from avel_tf.datasets.audit.balance import video_seconds
 from avel_tf.datasets.audit.file_facts import FileFacts
 from avel_tf.datasets.audit.report import Finding
 
-_REMEDY = "What is measured on them was seen in training: "
+_REMEDY = "Metrics on them are too high, because the model was trained on them: "
 
 
 def check_leaks(
     dataset: Dataset, facts: Mapping[Path, FileFacts], seconds: int | None
 ) -> Iterator[Finding]:
-    """Looks for files in two splits, by name and by content, and for doubles within one.
+    """Checks for files in several splits, by name and by content, and for duplicates in one.
 
     Args:
         dataset: The data set.
-        facts: What its files are like.
+        facts: Properties of its files.
         seconds: `AuditSettings.seconds`.
 
     Yields:
@@ -32,14 +32,14 @@ def check_leaks(
     leaking = [
         (media_id, _splits(videos)) for media_id, videos in by_media.items() if _leaks(videos)
     ]
-    # What leaks into test is worse than what leaks into validation.
+    # A leak into test is worse than one into validation.
     leaking.sort(key=lambda item: not item[1].endswith("test"))
     if leaking:
         yield Finding(
             "leak",
             "error",
             f"Files in more than one split: {len(leaking):,} of {len(by_media):,}.",
-            f"{_REMEDY}set dataset.deleaked to true to leave the doubles out.",
+            f"{_REMEDY}set dataset.deleaked to true to remove them.",
             tuple(leaking),
         )
     yield from _check_content(dataset, facts)
@@ -63,7 +63,7 @@ def check_leaks(
 
 
 def _check_content(dataset: Dataset, facts: Mapping[Path, FileFacts]) -> Iterator[Finding]:
-    """Compares contents, in which different names for the same file show."""
+    """Compares contents, to find the same file under different names."""
     hashed = [video for video in dataset.videos if facts[video.path].sha256]
     leaking, doubled = [], []
     for videos in _group(hashed, lambda video: str(facts[video.path].sha256)).values():
@@ -100,7 +100,7 @@ def _contradictions(
     facts: Mapping[Path, FileFacts],
     seconds: int | None,
 ) -> int:
-    """Counts the seconds of one file that two of its rows call by different names."""
+    """Counts the segments of one file that two of its rows label differently."""
     if len(videos) < 2:
         return 0
     lengths = [

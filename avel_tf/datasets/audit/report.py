@@ -20,11 +20,11 @@ class Finding:
     """One kind of defect, with every place where it was found.
 
     Args:
-        kind: A short name that stays the same, such as `"missing-file"`.
-        severity: `"error"` (examples are lost, or results will be wrong), `"warning"` (probably
-            not meant), or `"note"` (good to know).
-        title: A sentence that says what is the matter.
-        advice: A sentence that says what to do.
+        kind: Identifier of the kind of defect, such as `"missing-file"`.
+        severity: `"error"` (examples are lost, or results will be wrong), `"warning"` (probably a
+            mistake), or `"note"` (information).
+        title: The defect as a sentence.
+        advice: The remedy as a sentence.
         items: Name and detail of each place, the worst first.
     """
 
@@ -45,7 +45,7 @@ class AuditReport:
 
     Args:
         dataset: The dataset.
-        findings: The defects, the most severe first; empty if there are none.
+        findings: The defects, the most severe first.
         balances: Seconds of each class in train, validation and test.
         facts: Properties of each file.
     """
@@ -73,8 +73,8 @@ class AuditReport:
         """Writes the report for a terminal.
 
         Returns:
-            Lines of text: the dataset, the splits, the classes, then each finding with its worst
-            ten places. Control characters in names are spelled out.
+            Lines of text: the data set, the splits, the classes, then each finding with its ten
+            worst cases. Control characters in names are escaped.
         """
         lines = [
             f"Data set  {printable(str(self.dataset.root))} ({self.dataset.layout}): "

@@ -1,4 +1,4 @@
-"""Looks at a data set before anyone trains on it."""
+"""Audit of a data set."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ def audit(
     progress: Progress | None = None,
     media: DecodeSettings | None = None,
 ) -> AuditReport:
-    """Looks for everything in a data set that would spoil training or measurement.
+    """Checks a data set for defects that affect training or evaluation.
 
     Args:
         dataset: The data set.
-        settings: How thoroughly; the defaults when None.
-        probe: Reads the header of a file and returns a `MediaInfo`; None does so as `media` says.
-        decode: Decodes a file and yields it in `Clip`s; None does so as `media` says; not used
-            when `settings.quick`.
-        progress: Called with the number of files done and of all.
-        media: How far files are trusted, and whether child processes read them; the defaults
-            when None.
+        settings: Settings of the audit; None uses the defaults.
+        probe: Function that reads the header of a file to a `MediaInfo`; None uses `read_header`
+            with `media`.
+        decode: Function that decodes a file to `Clip`s, unused with `settings.quick`; None uses
+            `decode_blocks` with `media`.
+        progress: Called with the number of files done and in total.
+        media: Limits and isolation of decoding; None uses the defaults.
 
     Returns:
-        The findings, the most severe first, and how classes and seconds are shared out.
+        The findings, the most severe first, and the class balance of each split.
 
     Example:
         >>> print(audit(load_dataset("data/AVE_Dataset")).to_text())
@@ -71,12 +71,12 @@ def audit(
 
 
 def _reading(dataset: Dataset) -> Iterator[Finding]:
-    """Describe how a table in an undocumented dialect was read."""
+    """Reports how a table in an undocumented dialect was read."""
     if dataset.notes:
         yield Finding(
             "table-spelling",
             "note",
-            "The annotations are not written in the documented form. This was understood:",
-            "Correct the table where something else was meant (docs/reference/datasets.md).",
+            "The annotations deviate from the documented form and were interpreted as follows:",
+            "Correct the table if this is wrong (docs/reference/datasets.md).",
             tuple(("annotations", note) for note in dataset.notes),
         )

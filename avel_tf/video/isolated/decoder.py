@@ -48,7 +48,7 @@ class IsolatedDecoder:
 
     Example:
         >>> with IsolatedDecoder() as decoder:
-        ...     for block in decoder.decode(DecodeRequest("film.mkv")):
+        ...     for block in decoder.decode(DecodeRequest("match.mkv")):
         ...         print(block.frames.shape)
     """
 
@@ -117,7 +117,7 @@ class IsolatedDecoder:
                     reusable = message["kind"] in ("end", "refused")
                     raise_for(path, message, settings)
                     return
-                worker.tell("free")
+                worker.send("free")
                 if worked > settings.max_wall_seconds:
                     raise MediaError(path, _overdue(worked, settings))
                 yield clip

@@ -1,4 +1,4 @@
-"""A decoding child process, as its parent sees it."""
+"""Handle of one decoding worker process."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from avel_tf.video.isolated.protocol import MESSAGE_BYTES, BlockMemory
 
 logger = logging.getLogger(__name__)
 
-# A child starts in half a second; a machine that swaps may take much longer.
+# A worker starts in half a second; a machine that swaps may take much longer.
 _START_SECONDS = 60.0
-# How long a child that was told to stop may go on with the block it is at.
+# Time for a stopped worker to finish its current block.
 _STOP_SECONDS = 5.0
 
 
 class DecoderDied(Exception):
-    """The child is gone or does not answer; `str()` says how, without the file's name.
+    """The worker process ended or does not reply; `str()` is the cause, without the file name.
 
     Args:
-        cause: What happened.
-        overdue: Whether it was alive and did not answer in time.
+        cause: Cause.
+        overdue: True if it is alive but did not reply in time.
     """
 
     def __init__(self, cause: str, *, overdue: bool = False) -> None:
@@ -38,22 +38,22 @@ class DecoderDied(Exception):
 
 
 class DecoderProcess:
-    """Starts one child and talks to it. One thread at a time may use it.
+    """Worker process that decodes one file after the other; for one thread at a time.
 
-    A new interpreter, not a fork, which would copy the locks of TensorFlow's threads in whatever
-    state they are; and not `multiprocessing`, which would run the caller's main module again.
-    The child ends when this object goes, or when this process does, however it ends.
+    The worker is a new interpreter. A fork would copy the locks of TensorFlow's threads in whatever
+    state they are, and `multiprocessing` would run the caller's main module again. The worker ends
+    with this object or with this process, even if this process is killed.
     """
 
     def __init__(self) -> None:
         self.memory: BlockMemory | None = None
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        # In memory and of limited size: what a library shouts before it dies shall neither
-        # disturb the terminal nor fill a pipe that nobody empties.
+        # Error output goes to memory of limited size, because it should not disturb the terminal
+        # and would block the worker if it filled a pipe.
         self._errors = os.memfd_create("avel-errors", os.MFD_CLOEXEC)
         with theirs:
             self._process = subprocess.Popen(
-                # -P: no module is imported from a folder of films.
+                # -P: no module is imported from the folder of a video.
                 [sys.executable, "-P", "-m", "avel_tf.video.isolated.worker", str(theirs.fileno())],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
@@ -61,7 +61,7 @@ class DecoderProcess:
                 stderr=self._errors,
                 cwd="/",
                 env=_environment(),
-                # Ctrl-C is for the parent to obey; a child of its own session never sees it.
+                # In its own session the worker does not receive Ctrl-C, which the parent handles.
                 start_new_session=True,
             )
         logger.debug("started decoder %d", self.pid)
@@ -72,15 +72,15 @@ class DecoderProcess:
         return self._process.pid
 
     def begin(self, request: bytes, memory: BlockMemory | None, stream: int | None = None) -> None:
-        """Asks for a file; when this returns, the child is at it.
+        """Sends a request; returns when the worker has started on it.
 
         Args:
-            request: What is wanted of it.
-            memory: Where its seconds shall go; None leaves things as they are.
-            stream: Descriptor of an open stream, where the request is about one.
+            request: Message of `protocol`.
+            memory: Shared memory for the blocks; None keeps the present one.
+            stream: Descriptor of the live stream, if the request is for one.
 
         Raises:
-            DecoderDied: Before it began, so the file has nothing to do with it.
+            DecoderDied: The worker ended before it started, so the file is not the cause.
         """
         fresh = memory if memory is not self.memory else None
         descriptors = [] if fresh is None else [fresh.descriptor]
@@ -88,34 +88,34 @@ class DecoderProcess:
         try:
             socket.send_fds(self._socket, [request], descriptors)
         except OSError as error:
-            raise DecoderDied(f"{self._how_it_ended()} before it began") from error
+            raise DecoderDied(f"{self._how_it_ended()} before it started on the file") from error
         finally:
             if fresh is not None:
                 fresh.close_descriptor()
         self.memory = memory or self.memory
         if self.receive(_START_SECONDS).get("kind") != "begun":
-            raise DecoderDied("it answered out of turn")
+            raise DecoderDied("it sent an unexpected reply")
 
-    def tell(self, what: str) -> None:
-        """Sends "free" (a slot) or "stop" (no more of this file)."""
+    def send(self, what: str) -> None:
+        """Sends "free" (a slot has been read) or "stop" (end the current file)."""
         try:
             self._socket.send(json.dumps({"do": what}).encode())
         except OSError:
-            logger.debug("decoder %d is gone", self.pid)  # which the next `receive` tells
+            logger.debug("decoder %d is gone", self.pid)  # raised by the next `receive`
 
     def receive(self, seconds: float) -> dict[str, Any]:
-        """The next message.
+        """Receives the next reply.
 
         Args:
-            seconds: How long to wait.
+            seconds: Longest time to wait.
 
         Raises:
-            DecoderDied: It died, or nothing came in time, or nonsense.
+            DecoderDied: The worker ended, did not reply in time, or sent an invalid reply.
         """
-        poll = select.poll()  # `select` knows no descriptor above 1,023
+        poll = select.poll()  # `select` is limited to descriptors below 1,024
         poll.register(self._socket, select.POLLIN)
         if not poll.poll(seconds * 1000):
-            raise DecoderDied("it did not answer in time", overdue=True)
+            raise DecoderDied("it did not reply in time", overdue=True)
         try:
             text = self._socket.recv(MESSAGE_BYTES)
         except ConnectionError:
@@ -125,14 +125,14 @@ class DecoderProcess:
         try:
             message = json.loads(text)
         except ValueError as error:
-            raise DecoderDied("it answered nonsense") from error
+            raise DecoderDied("it sent an invalid reply") from error
         if not isinstance(message, dict):
-            raise DecoderDied("it answered nonsense")
+            raise DecoderDied("it sent an invalid reply")
         return message
 
     def stop_job(self) -> bool:
-        """Ends the file in hand; returns whether the child can be used again."""
-        self.tell("stop")
+        """Ends the current file; returns whether the worker can be used again."""
+        self.send("stop")
         deadline = time.monotonic() + _STOP_SECONDS
         try:
             while self.receive(max(0.0, deadline - time.monotonic()))["kind"] == "block":
@@ -142,12 +142,12 @@ class DecoderProcess:
         return True
 
     def errors(self) -> str:
-        """The end of what the child wrote to its standard error."""
+        """The last 2,000 bytes of the worker's error output."""
         size = os.fstat(self._errors).st_size
         return os.pread(self._errors, 2000, max(0, size - 2000)).decode("utf-8", "replace").strip()
 
     def close(self, *, kill: bool = False) -> None:
-        """Ends the child: at once when killed, else as soon as it sees that nobody is there."""
+        """Ends the worker, at once with `kill`, else when it notices the closed socket."""
         if self._socket.fileno() < 0:
             return
         self._socket.close()
@@ -164,7 +164,7 @@ class DecoderProcess:
         try:
             code = self._process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            return "the decoder hung up"
+            return "the decoder closed the connection"
         if code >= 0:
             return f"the decoder ended with exit code {code}"
         names = {each.value: each.name for each in signal.Signals}
@@ -174,9 +174,9 @@ class DecoderProcess:
 
 
 def _environment() -> dict[str, str]:
-    """That of this process, with this very package in reach from any folder."""
+    """Environment of this process, in which this package can be imported from any folder."""
     home = Path(__file__).resolve().parents[2]
     inherited = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
     paths = [*map(os.path.abspath, inherited), str(home)]
-    # NumPy's matrix library would hold memory for threads that decoding never uses.
+    # OpenBLAS would reserve memory for threads that decoding does not use.
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OPENBLAS_NUM_THREADS": "1"}

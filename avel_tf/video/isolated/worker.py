@@ -82,7 +82,7 @@ def _serve(parent: socket.socket) -> None:
             return
         job = json.loads(text)
         if job["do"] not in ("decode", "probe"):
-            continue  # "stop" or "free" for a job that had just ended
+            continue  # "stop" or "free" for a job that has ended
         request = parse_request(job["request"])
         if request.live and request.path == STDIN:
             request = replace(request, descriptor=descriptors.pop())
@@ -103,7 +103,7 @@ def _run(
         if task == "probe":
             return {"kind": "info", "info": describe_info(probe(request.path, request.settings))}
         assert memory is not None  # the parent sends it with the first file to decode
-        worked = _hand_out(parent, decode_in_process(request), memory)
+        worked = _send_blocks(parent, decode_in_process(request), memory)
     except MediaError as error:
         return {"kind": "refused", "cause": error.cause}
     except _StopJob:
@@ -139,7 +139,7 @@ def _limit_resources(settings: DecodeSettings) -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, highest))
 
 
-def _hand_out(parent: socket.socket, blocks: Any, memory: BlockMemory) -> float:
+def _send_blocks(parent: socket.socket, blocks: Any, memory: BlockMemory) -> float:
     """Writes each block to a free slot and announces it; returns the seconds of work."""
     slot, free = 0, SLOTS
     waited, began = 0.0, time.monotonic()
