@@ -1,6 +1,6 @@
-"""Drawn places that synthetic clips are set in, and the slow camera that looks at them.
+"""Backdrops of synthetic clips, with a slowly moving camera.
 
-A place says nothing about the event: every class meets every place equally often.
+Backdrops are independent of the event: every class has every backdrop equally often.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
-_MARGIN = 0.08  # what lies beyond each edge of the picture, for the camera to wander into
+_MARGIN = 0.08  # margin beyond each edge of the frame, for the motion of the camera
 
 
 @dataclass(frozen=True)
 class Backdrop:
-    """A place, wider than the picture, and what stands before the object in it.
+    """A place, larger than the frame, and its foreground.
 
     Args:
-        place: uint8 `[H',W',3]` RGB, larger than the picture by the camera's margin.
+        place: uint8 `[H',W',3]` RGB, larger than the frame by the camera's margin.
         front: uint8 `[h,W',3]` RGB, the lowest rows of the foreground.
         front_opacity: float32 `[h,W',1]`, 0 to 1.
-        sway: how far the camera moves in pixels, x and y.
-        pace: how fast it moves, radians per second.
+        sway: amplitude of the camera's motion in pixels, x and y.
+        pace: speed of the motion, radians per second.
     """
 
     place: Image
@@ -35,7 +35,7 @@ class Backdrop:
     pace: float
 
     def at(self, time: float, width: int, height: int) -> Image:
-        """Return the place as the camera sees it at `time` seconds, uint8 `[H,W,3]`."""
+        """Returns the visible part of the place at `time` seconds, uint8 `[H,W,3]`."""
         centre = (
             (self.place.shape[1] - 1) / 2 + self.sway[0] * np.sin(self.pace * time),
             (self.place.shape[0] - 1) / 2 + self.sway[1] * np.cos(1.3 * self.pace * time),
@@ -43,11 +43,11 @@ class Backdrop:
         return np.asarray(cv2.getRectSubPix(self.place, (width, height), centre), np.uint8)
 
     def cover(self, picture: NDArray[np.float32], time: float) -> None:
-        """Lay the foreground over the lowest rows of a float32 picture `[H,W,3]`, in place."""
+        """Draws the foreground over the lowest rows of a float32 frame `[H,W,3]`, in place."""
         rows, width = self.front.shape[0], picture.shape[1]
         if not rows:
             return
-        # What is near passes the camera faster than the place behind it.
+        # The foreground moves faster than the place behind it.
         spare = self.front.shape[1] - width
         left = round(spare / 2 + 0.5 * spare * np.sin(self.pace * time))
         opacity = self.front_opacity[:, left : left + width]  # [h, W, 1]

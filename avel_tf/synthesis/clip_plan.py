@@ -1,4 +1,4 @@
-"""Plan of a synthetic clip: visible and audible classes of every second."""
+"""Plan of a synthetic clip: visible and audible classes of each segment."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-# One sense of the event class goes on while the other one stops, or turns to another class.
-# Seen alone, or heard alone, such a second cannot be told from a second of the event.
+# In a decoy one modality of the event class continues while the other one stops or changes to
+# another class. A single modality cannot distinguish such a segment from the event.
 DECOYS = ("unheard", "unseen", "other_sound", "other_picture")
 
 
 class LabelledSpan(NamedTuple):
-    """One event of a clip: its class name, its first second and the second it ends at."""
+    """One event of a clip: class, first segment, and end (exclusive)."""
 
     label: str
     start: int
@@ -23,15 +23,14 @@ class LabelledSpan(NamedTuple):
 
 @dataclass(frozen=True)
 class ClipPlan:
-    """The truth of one synthetic clip: per second, the class in the picture and the class heard.
+    """Ground truth of one synthetic clip: visible and audible class of each segment.
 
     Args:
-        visible: `[T]` class names, None where no object of any class is in the picture.
-        sounding: `[T]` class names, None where only background noise is heard.
-        bystander: `[T]` class names of a second object whose sound is never heard; may be left out.
-        off_screen: `[T]` class names of a second sound whose object is never seen; may be left out.
-        second_event: `[T]` class names of a second object that is seen and heard, beside all else;
-            may be left out.
+        visible: `[T]` class names, None without a visible object.
+        sounding: `[T]` class names, None for background noise alone.
+        bystander: `[T]` class names of a second object that is never audible; optional.
+        off_screen: `[T]` class names of a second sound whose object is never visible; optional.
+        second_event: `[T]` class names of a second, simultaneous event; optional.
 
     Example:
         >>> ClipPlan(visible=("Bark", "Bark", None), sounding=(None, "Bark", "Bark")).events
@@ -53,7 +52,7 @@ class ClipPlan:
 
     @property
     def cast(self) -> frozenset[str]:
-        """The classes that are seen or heard at any time."""
+        """All classes that are visible or audible in the clip."""
         everyone = (
             *self.visible,
             *self.sounding,
@@ -65,7 +64,7 @@ class ClipPlan:
 
     @property
     def labels(self) -> tuple[str | None, ...]:
-        """`[T]` the class both seen and heard, None for background."""
+        """`[T]` class that is visible and audible, None for background."""
         return tuple(
             seen if seen == heard else None
             for seen, heard in zip(self.visible, self.sounding, strict=True)
@@ -73,16 +72,16 @@ class ClipPlan:
 
     @property
     def events(self) -> list[LabelledSpan]:
-        """The runs of equal labels, in order of time; those of a second event may overlap them."""
+        """Runs of equal labels in order of time; those of a second event may overlap others."""
         spans = [LabelledSpan(*run) for run in (*runs(self.labels), *runs(self.second_event))]
         return sorted(spans, key=lambda span: (span.start, span.end))
 
 
 def runs(values: Sequence[str | None]) -> list[tuple[str, int, int]]:
-    """Return `(value, start, end)` for every run of equal values that are not None.
+    """Returns `(value, start, end)` of each run of equal values that are not None.
 
     Args:
-        values: `[T]` one value per second.
+        values: `[T]` one value per segment.
 
     Returns:
         The runs in order of time; `end` is exclusive.
@@ -108,16 +107,16 @@ def plan_clip(
     background_clip_probability: float,
     decoy_probability: float,
 ) -> ClipPlan:
-    """Draw a plan with one event of `label`, and decoys in what is left of the clip.
+    """Draws a plan with one event of `label` and decoys in the rest of the clip.
 
     Args:
-        rng: source of every choice.
-        label: the class of the event.
-        others: the classes that decoys may borrow a sound or a picture from.
+        rng: random generator.
+        label: class of the event.
+        others: classes that may appear in decoys.
         seconds: length of the clip, T.
         shortest_event: shortest event in seconds; the longest fills the clip.
-        background_clip_probability: share of clips in which the two senses never agree.
-        decoy_probability: chance that a stretch of background holds a decoy, not nothing.
+        background_clip_probability: share of clips without an event.
+        decoy_probability: probability of a decoy in each stretch of background.
 
     Returns:
         The plan; its only event, if any, is of class `label`.
@@ -145,13 +144,13 @@ def plan_clip(
     start = int(rng.integers(0, seconds - length + 1))
     end = start + length
     if rng.random() < background_clip_probability:
-        # What would have been the event keeps its length and loses one sense, so that such a
-        # clip looks, or sounds, like any other.
+        # A decoy of the length of an event, so that one modality alone does not identify clips
+        # without an event.
         fill(start, end, str(rng.choice(DECOYS)))
     else:
         fill(start, end, "event")
     for first, last in ((0, start), (end, seconds)):
-        if last - first > 1 and rng.random() < 0.5:  # half of the long stretches hold two kinds
+        if last - first > 1 and rng.random() < 0.5:  # half of the long stretches have two decoys
             middle = int(rng.integers(first + 1, last))
             fill(first, middle, decoy())
             fill(middle, last, decoy())
@@ -168,17 +167,17 @@ def add_distractors(
     bystander_probability: float,
     off_screen_probability: float,
 ) -> ClipPlan:
-    """Add a second object and a second sound, which change nothing about the events.
+    """Adds an object and a sound that do not change the events.
 
     Args:
-        rng: source of every choice.
-        plan: what is seen and heard without them.
-        valid_decoys: gives the classes that make no event together with one class.
-        bystander_probability: chance of an object that is seen and never heard.
-        off_screen_probability: chance of a sound that is heard and never seen.
+        rng: random generator.
+        plan: the plan.
+        valid_decoys: function that returns the classes that make no event with a class.
+        bystander_probability: probability of an object that is never audible.
+        off_screen_probability: probability of a sound that is never visible.
 
     Returns:
-        The plan with what was added, each for a stretch of half the clip or more.
+        The plan with the distractors, each for at least half of the clip.
     """
     seconds = len(plan.visible)
     for role, probability in (
@@ -205,17 +204,17 @@ def add_second_event(
     probability: float,
     shortest_event: int,
 ) -> ClipPlan:
-    """Add an event of another class, which may overlap all that is there.
+    """Adds an event of another class, which may overlap the others.
 
     Args:
-        rng: source of every choice.
-        plan: what is seen and heard without it.
-        valid_decoys: gives the classes that make no event together with one class.
-        probability: chance that there is one.
-        shortest_event: its shortest length in seconds; the longest fills the clip.
+        rng: random generator.
+        plan: the plan.
+        valid_decoys: function that returns the classes that make no event with a class.
+        probability: probability of the event.
+        shortest_event: shortest length in seconds; the longest fills the clip.
 
     Returns:
-        The plan with the event, as it was where no class is free.
+        The plan with the event, or unchanged if no class is possible.
     """
     seconds = len(plan.visible)
     wanted = rng.random() < probability

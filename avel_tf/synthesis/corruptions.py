@@ -17,23 +17,24 @@ import numpy as np
 
 from avel_tf.video.clip import SAMPLE_RATE
 
-# frames or waveform, severity, random generator, other clips' sounds -> frames or waveform
+# (frames or waveform, severity, generator, waveforms of other clips) -> frames or waveform.
 Apply = Callable[[np.ndarray, float, np.random.Generator, Sequence[np.ndarray]], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Corruption:
-    """One way to spoil one of the two senses.
+    """A corruption of the frames or the audio of a clip.
 
     Args:
-        name: what the command line calls it.
-        sense: `picture` or `sound`.
-        unit: of the severities.
+        name: name on the command line.
+        sense: `picture` or `sound`, the corrupted modality.
+        unit: unit of the severities.
         severities: from the mildest to the worst.
-        apply: frames uint8 `[T,F,H,W,3]` or waveform float32 `[T*16000]`, a severity, a random
-            generator and other clips' sounds, each float32 `[n]`, to an array of the same shape.
-        removed_from: the severity from which on nothing is left of what could be seen or heard, so
-            that every second is background in truth; None where the labels stay true.
+        apply: function from frames uint8 `[T,F,H,W,3]` or waveform float32 `[T*16000]`, a severity,
+            a random generator and waveforms of other clips, each float32 `[n]`, to an array of the
+            same shape.
+        removed_from: severity from which on nothing of the modality is left, so that every segment
+            is background; None if labels remain correct.
     """
 
     name: str
@@ -44,39 +45,41 @@ class Corruption:
     removed_from: float | None = None
 
     def removes(self, severity: float) -> bool:
-        """True if no second of the corrupted clip is both heard and seen."""
+        """Returns True if no segment of the corrupted clip has an audio-visual event."""
         return self.removed_from is not None and severity >= self.removed_from
 
 
-# Five voices and more at once are the babble of speech tests; with fewer one can listen to one
-# (Simpson and Cooke, Consonant identification in N-talker babble, JASA 2005).
+# Babble of speech tests has at least five voices; with fewer, single ones can be followed (Simpson
+# and Cooke, Consonant identification in N-talker babble, JASA 2005).
 BABBLE_CLIPS = 5
-_GREY = 128  # of 255: what covers the picture has no brightness of its own
+_GREY = 128  # of 255
 
 
 def generator_for(clip_id: str, corruption: str, seed: int) -> np.random.Generator:
-    """Return the generator of one clip and corruption: the same whatever else is measured."""
+    """Returns the random generator of one clip and corruption, independent of others."""
     return np.random.default_rng([seed, *(zlib.crc32(s.encode()) for s in (corruption, clip_id))])
 
 
 def white_noise(
     waveform: np.ndarray, severity: float, rng: np.random.Generator, others: Sequence[np.ndarray]
 ) -> np.ndarray:
-    """Add noise of equal power at all frequencies, `severity` dB below the sound."""
+    """Adds white noise, `severity` dB below the audio."""
     return _mixed(waveform, rng.normal(size=waveform.size), severity)
 
 
 def babble_noise(
     waveform: np.ndarray, severity: float, rng: np.random.Generator, others: Sequence[np.ndarray]
 ) -> np.ndarray:
-    """Add the sounds of several other clips at once, `severity` dB below the sound."""
+    """Adds the audio of several other clips, `severity` dB below the audio."""
     voices = [sound for sound in others if np.any(sound)]
     if not voices:
-        raise ValueError("Babble is mixed of other clips' sound, and none of the others has any.")
+        raise ValueError(
+            "Babble noise needs the audio of other clips. Received: no other clip with audio."
+        )
     chosen = rng.permutation(len(voices))[:BABBLE_CLIPS]
     babble = np.zeros(waveform.size)
     for place in chosen:
-        voice = np.resize(voices[place], waveform.size).astype(float)  # a short one goes round
+        voice = np.resize(voices[place], waveform.size).astype(float)  # a short one is repeated
         babble += voice / math.sqrt(np.mean(voice**2) or 1.0)
     return _mixed(waveform, babble, severity)
 
@@ -84,28 +87,28 @@ def babble_noise(
 def other_sound(
     waveform: np.ndarray, severity: float, rng: np.random.Generator, others: Sequence[np.ndarray]
 ) -> np.ndarray:
-    """Put another clip's sound in place of a share `severity` of the clip, from its start."""
+    """Replaces a share `severity` of the clip, from its start, by the audio of another clip."""
     if not others:
-        raise ValueError("There is no other clip whose sound could be taken.")
-    spoilt = np.array(waveform)
+        raise ValueError("Replacing audio needs another clip with audio. Received: none.")
+    corrupted = np.array(waveform)
     samples = round(severity * waveform.size)
-    spoilt[:samples] = np.resize(others[int(rng.integers(len(others)))], waveform.size)[:samples]
-    return spoilt
+    corrupted[:samples] = np.resize(others[int(rng.integers(len(others)))], waveform.size)[:samples]
+    return corrupted
 
 
 def muted(
     waveform: np.ndarray, severity: float, rng: np.random.Generator, others: Sequence[np.ndarray]
 ) -> np.ndarray:
-    """Silence a share `severity` of the clip, from its start."""
-    spoilt = np.array(waveform)
-    spoilt[: round(severity * waveform.size)] = 0
-    return spoilt
+    """Silences a share `severity` of the clip, from its start."""
+    corrupted = np.array(waveform)
+    corrupted[: round(severity * waveform.size)] = 0
+    return corrupted
 
 
 def late_sound(
     waveform: np.ndarray, severity: float, rng: np.random.Generator, others: Sequence[np.ndarray]
 ) -> np.ndarray:
-    """Let the sound begin `severity` seconds late; silence comes first, and the end is cut off."""
+    """Delays the audio by `severity` seconds; the start is silence, and the end is cut off."""
     samples = min(round(severity * SAMPLE_RATE), waveform.size)
     return np.concatenate([np.zeros(samples, np.float32), waveform[: waveform.size - samples]])
 
@@ -113,42 +116,42 @@ def late_sound(
 def occlusion(
     frames: np.ndarray, severity: float, rng: np.random.Generator, others: Sequence[np.ndarray]
 ) -> np.ndarray:
-    """Cover a share `severity` of the picture's width, from top to bottom, with grey."""
-    spoilt = np.array(frames)
+    """Covers a share `severity` of the frame's width with grey, at full height."""
+    corrupted = np.array(frames)
     width = frames.shape[3]
     covered = round(severity * width)
     left = int(rng.integers(width - covered + 1))
-    spoilt[..., left : left + covered, :] = _GREY
-    return spoilt
+    corrupted[..., left : left + covered, :] = _GREY
+    return corrupted
 
 
 def blur(
     frames: np.ndarray, severity: float, rng: np.random.Generator, others: Sequence[np.ndarray]
 ) -> np.ndarray:
-    """Blur by a Gaussian with a standard deviation of `severity` picture heights."""
+    """Applies a Gaussian blur with a standard deviation of `severity` frame heights."""
     if not severity:
         return np.array(frames)
-    spoilt = np.empty_like(frames)
+    corrupted = np.empty_like(frames)
     for place in np.ndindex(frames.shape[:2]):
-        spoilt[place] = cv2.GaussianBlur(frames[place], (0, 0), severity * frames.shape[2])
-    return spoilt
+        corrupted[place] = cv2.GaussianBlur(frames[place], (0, 0), severity * frames.shape[2])
+    return corrupted
 
 
 def black_picture(
     frames: np.ndarray, severity: float, rng: np.random.Generator, others: Sequence[np.ndarray]
 ) -> np.ndarray:
-    """Darken the picture by a share `severity`; 1 is black."""
+    """Darkens the frames by a share `severity`; 1 is black."""
     return np.round(frames * (1 - severity)).astype(np.uint8)
 
 
 def _mixed(waveform: np.ndarray, noise: np.ndarray, decibels: float) -> np.ndarray:
-    """Sound and noise at a ratio of mean powers over the clip, within [-1, 1]."""
+    """Mixes audio and noise at a ratio of mean powers over the clip, within [-1, 1]."""
     power = float(np.mean(np.square(waveform, dtype=float)))
     if not power or math.isinf(decibels):
-        return np.array(waveform)  # no noise is so many decibels below silence
+        return np.array(waveform)  # the ratio to silence is undefined
     noise = noise * math.sqrt(power / np.mean(noise**2)) * 10 ** (-decibels / 20)
     mixture = waveform + noise
-    # Both are turned down where they would clip, which keeps their ratio.
+    # Both are attenuated if the mixture would clip, which keeps their ratio.
     return (mixture / max(1.0, np.abs(mixture).max())).astype(np.float32)
 
 

@@ -1,8 +1,8 @@
-"""Makes labelled clips of drawn pictures and synthesised sound: a data set without a download.
+"""Synthetic data sets: labelled clips of drawn frames and synthesised audio.
 
-An event is what is both heard and seen. Most of what surrounds it is a decoy: the object without
-its sound, the sound without its object, or either with another class in the other sense. Who only
-listens, or only looks, cannot know where the event begins and ends.
+An event is both audible and visible. Most of the remaining clip is a decoy: the object without its
+sound, the sound without its object, or either with another class in the other modality. Neither
+modality alone shows where an event begins and ends.
 """
 
 from __future__ import annotations
@@ -46,26 +46,26 @@ class SynthesisSettings:
 
     Args:
         seconds: length of a clip, T; AVE's clips have 10.
-        width: width of the picture in pixels.
-        height: height of the picture in pixels.
-        frame_rate: pictures per second.
-        classes: names out of `ALL_CLASSES`.
-        object_height: smallest and largest height of an object, as a share of the picture's.
-        shortest_event: in seconds; the longest fills the clip.
-        background_clip_probability: share of clips in which sound and picture never agree.
-        decoy_probability: chance that a stretch of background holds a decoy, not nothing.
-        loudness: quietest and loudest event, dB relative to full scale.
-        signal_to_noise: how far background noise lies below the event, dB, least and most.
+        width: width of the frames in pixels.
+        height: height of the frames in pixels.
+        frame_rate: frames per second.
+        classes: names from `ALL_CLASSES`.
+        object_height: smallest and largest height of an object, relative to the frame.
+        shortest_event: shortest event in seconds; the longest fills the clip.
+        background_clip_probability: share of clips without an event.
+        decoy_probability: probability of a decoy in each stretch of background.
+        loudness: lowest and highest level of an event, dB relative to full scale.
+        signal_to_noise: lowest and highest ratio of event to background noise, dB.
         picture_noise: least and most camera noise, standard deviation in grey levels of 255.
-        bystander_probability: share of clips with a second object that is never heard.
-        off_screen_probability: share of clips with a second sound whose object is never seen.
+        bystander_probability: share of clips with a second object that is never audible.
+        off_screen_probability: share of clips with a second sound whose object is never visible.
         second_event_probability: share of clips with a second event of another class, which may
-            overlap the first; for models that give a second any number of labels.
-        occlusion: least and most of the object's width that a pillar hides.
-        music_probability: share of clips with music behind everything.
-        crf: quality of the pictures, as x264 counts it.
+            overlap the first, for multi-label models.
+        occlusion: smallest and largest share of the object's width hidden by a pillar.
+        music_probability: share of clips with background music.
+        crf: constant rate factor of x264.
         preset: speed of x264; faster ones make larger files.
-        audio_bit_rate: bits per second of the sound.
+        audio_bit_rate: bits per second of the audio.
     """
 
     seconds: int = 10
@@ -98,15 +98,17 @@ class SynthesisSettings:
             "off_screen_probability", "second_event_probability", "music_probability",
         ):  # fmt: skip
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is a probability. Received: {getattr(self, name)}.")
+                raise ValueError(
+                    f"{name} must be a probability from 0 to 1. Received: {getattr(self, name)}."
+                )
         for name in ("object_height", "loudness", "signal_to_noise", "picture_noise", "occlusion"):
             low, high = getattr(self, name)
             if low > high:
-                raise ValueError(f"{name} is (least, most). Received: ({low}, {high}).")
+                raise ValueError(f"{name} must be (smallest, largest). Received: ({low}, {high}).")
         if not 0 < self.object_height[0] <= self.object_height[1] <= 1:
-            raise ValueError(f"object_height is a share in (0, 1]. Received: {self.object_height}.")
+            raise ValueError(f"object_height must be in (0, 1]. Received: {self.object_height}.")
         if not 0 <= self.occlusion[0] <= self.occlusion[1] < 1:
-            raise ValueError(f"occlusion is a share in [0, 1). Received: {self.occlusion}.")
+            raise ValueError(f"occlusion must be in [0, 1). Received: {self.occlusion}.")
         for name in self.classes:
             if name not in ALL_CLASSES:
                 raise ValueError(
@@ -115,24 +117,23 @@ class SynthesisSettings:
                 )
         if len(set(self.classes)) < 2:
             raise ValueError(
-                "Decoys need a second class to borrow from: name at least two different classes. "
-                f"Received: classes={self.classes}."
+                f"Decoys need at least two different classes. Received: classes={self.classes}."
             )
         for name in self.classes:
             if not valid_decoys(name, self.classes):
                 raise ValueError(
-                    f"With whatever class a decoy borrows from, {name!r} makes another event. Name "
-                    "a class that shares neither its look nor its sound, such as "
+                    f"No decoy is possible for {name!r}: with every other class it makes another "
+                    "event. Add a class that shares neither its object nor its sound, such as "
                     f"{next(iter(EVENT_CLASSES))!r}. Received: classes={self.classes}."
                 )
 
 
 def hard_settings() -> SynthesisSettings:
-    """Return the settings of the harder set: 35 classes, decoys, distractions, noise.
+    """Returns the settings of the hard set: 35 classes, decoys, distractors, noise.
 
-    25 of the classes are five machines that give five signals each; only both senses together name
-    one. In most clips something else is seen or heard beside the event, part of the object is
-    hidden, and the noise may be as loud as the event. docs/design/robustness.md says what follows.
+    25 of the classes are combinations of five machines and five signals, which only both modalities
+    together identify. Most clips have a distractor beside the event, part of the object is hidden,
+    and the noise may be as loud as the event. Results are in docs/design/robustness.md.
 
     Example:
         >>> make_dataset("hard", train=900, validation=200, test=600, settings=hard_settings())
@@ -140,7 +141,7 @@ def hard_settings() -> SynthesisSettings:
     return SynthesisSettings(
         width=160,
         height=120,
-        frame_rate=4.0,  # two instants of every second are looked at, and each finds a new picture
+        frame_rate=4.0,  # at F = 2, each sampled frame is a new one
         classes=tuple(ALL_CLASSES),
         object_height=(0.3, 0.65),
         signal_to_noise=(0.0, 20.0),
@@ -154,16 +155,16 @@ def hard_settings() -> SynthesisSettings:
 def make_plan(
     index: int, settings: SynthesisSettings, *, seed: int = 0, split: str = "train"
 ) -> ClipPlan:
-    """Return what is seen and heard in clip `index` of a split, without making the clip.
+    """Plans clip `index` of a split, without making it.
 
     Args:
         index: number of the clip in its split, from 0.
-        settings: how clips look and sound.
-        seed: names the whole data set.
+        settings: settings of the data set.
+        seed: seed of the data set.
         split: "train", "validation" or "test".
 
     Returns:
-        The plan. Classes come in shuffled rounds, so that every split is balanced.
+        The plan. Classes follow in shuffled rounds, so that every split is balanced.
     """
     name = _clip_seed(index, seed, split)
     turn, place = divmod(index, len(settings.classes))
@@ -197,7 +198,7 @@ def make_plan(
 def make_scene(
     plan: ClipPlan, index: int, settings: SynthesisSettings, *, seed: int = 0, split: str = "train"
 ) -> Scene:
-    """Return the place, objects and sounds of clip `index`, ready to follow `plan`."""
+    """Returns the scene of clip `index`: backdrop, objects and sounds."""
     wanted = (
         "width", "height", "frame_rate", "object_height", "loudness", "signal_to_noise",
         "picture_noise", "occlusion", "music_probability",
@@ -213,25 +214,24 @@ def make_scene(
 def make_clip(
     index: int, settings: SynthesisSettings, *, seed: int = 0, split: str = "train"
 ) -> tuple[Iterator[NDArray[np.uint8]], NDArray[np.float32], list[LabelledSpan]]:
-    """Make one clip.
+    """Makes one clip.
 
     Args:
         index: number of the clip in its split, from 0.
-        settings: how clips look and sound.
-        seed: names the whole data set; the clip depends on `(seed, split, index)` alone.
+        settings: settings of the data set.
+        seed: seed of the data set; the clip depends on `(seed, split, index)` alone.
         split: "train", "validation" or "test".
 
     Returns:
-        An iterator over uint8 `[H,W,3]` RGB pictures, the sound as float32 `[T*16000]`, and the
-        events: one, or none when the clip is all background; and a second one where the settings
-        ask for such.
+        An iterator over RGB frames uint8 `[H,W,3]`, the waveform float32 `[T*16000]`, and the
+        events: none, one, or two with `second_event_probability`.
 
     Example:
         >>> frames, waveform, events = make_clip(0, SynthesisSettings())
     """
     plan = make_plan(index, settings, seed=seed, split=split)
-    stage = make_scene(plan, index, settings, seed=seed, split=split)
-    return stage.frames(), stage.waveform(), plan.events
+    scene = make_scene(plan, index, settings, seed=seed, split=split)
+    return scene.frames(), scene.waveform(), plan.events
 
 
 def make_dataset(
@@ -244,22 +244,22 @@ def make_dataset(
     settings: SynthesisSettings | None = None,
     workers: int = 2,
 ) -> Path:
-    """Write a data set of synthetic clips: `annotations.csv`, and mp4 files in `videos/<split>/`.
+    """Writes a data set of synthetic clips: `annotations.csv`, and mp4 files in `videos/<split>/`.
 
     Args:
-        out_dir: folder to write into; made when it is missing.
-        train: clips for training.
-        validation: clips for choosing among models.
-        test: clips for measuring.
-        seed: equal seeds make equal bytes, whatever `workers`.
-        settings: how clips look and sound.
-        workers: processes that draw; 1 draws in this one.
+        out_dir: folder, created if it is missing.
+        train: number of training clips.
+        validation: number of validation clips.
+        test: number of test clips.
+        seed: equal seeds give equal bytes with any number of workers.
+        settings: settings of the clips; None uses the defaults.
+        workers: number of processes; 1 uses the current one.
 
     Returns:
-        The folder, in the layout `annotations.csv` that every command takes as DATA.
+        The folder, which every command accepts as DATA.
 
     Raises:
-        ValueError: no clips were asked for, or a number is negative.
+        ValueError: a number is negative, or no clip was requested.
 
     Example:
         >>> make_dataset("clips", train=100, validation=30, test=30)
@@ -267,7 +267,9 @@ def make_dataset(
     settings = settings or SynthesisSettings()
     counts = dict(zip(SPLITS, (train, validation, test), strict=True))
     if min(counts.values()) < 0 or not any(counts.values()):
-        raise ValueError(f"Ask for one clip or more, and for no negative number. Got: {counts}.")
+        raise ValueError(
+            f"train, validation and test must not be negative, and not all 0. Received: {counts}."
+        )
     if workers < 1:
         raise ValueError(f"workers must be at least 1. Received: workers={workers}.")
     out_dir = Path(out_dir)
@@ -278,12 +280,12 @@ def make_dataset(
     if workers == 1:
         rows = [row for task in tasks for row in write(task)]
     else:
-        # Spawned, not forked: a caller may hold TensorFlow, whose threads do not survive a fork.
+        # Spawned, not forked, because TensorFlow's threads do not survive a fork.
         with ProcessPoolExecutor(
             min(workers, len(tasks)),
             mp_context=multiprocessing.get_context("spawn"),
             initializer=cv2.setNumThreads,
-            initargs=(1,),  # the workers are the parallelism
+            initargs=(1,),  # parallelism comes from the workers
         ) as pool:
             rows = [row for found in pool.map(write, tasks, chunksize=4) for row in found]
     _write_annotations(out_dir / "annotations.csv", rows)

@@ -1,4 +1,4 @@
-"""The table of synthetic event classes: to add one, draw it, sound it, and add a line here."""
+"""Table of synthetic event classes: each has a drawing and a sound."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from avel_tf.synthesis.sprite import Sprite
 
 @dataclass(frozen=True)
 class EventClass:
-    """One kind of event that can be both seen and heard.
+    """Event class with its object and its sound.
 
     Args:
-        name: the label, spelled as in the AVE dataset where AVE has the class.
-        draw: draws one moment of the object.
-        sound: makes so many whole seconds of its sound, something to be heard in each of them.
+        name: label, as in AVE if AVE has the class.
+        draw: function that draws the object at one moment.
+        sound: function that makes a number of seconds of its sound, audible in each second.
     """
 
     name: str
@@ -46,8 +46,8 @@ EVENT_CLASSES: dict[str, EventClass] = {
     )
 }
 
-# Every machine gives every signal: five classes share a look, five share a sound, and neither the
-# picture nor the sound names one of them alone.
+# Every machine with every signal: five classes share an object, five share a sound, and only both
+# together identify a class.
 MACHINE_CLASSES: dict[str, EventClass] = {
     f"{machine} {signal}": EventClass(f"{machine} {signal}", draw, sound)
     for machine, draw in MACHINES.items()
@@ -58,17 +58,17 @@ ALL_CLASSES: dict[str, EventClass] = EVENT_CLASSES | MACHINE_CLASSES
 
 
 def valid_decoys(name: str, classes: Sequence[str]) -> list[str]:
-    """Return the classes whose look and sound make no event with those of class `name`.
+    """Returns the classes that can be in a decoy together with class `name`.
 
-    A tram that is seen while a beeper is heard is a "Tram beeper", whatever a decoy meant by it;
-    a tram that is seen while a dog is heard is nothing.
+    A visible tram with an audible beeper is the event "Tram beeper" and no decoy; a visible tram
+    with an audible dog is no event.
 
     Args:
         name: one of `ALL_CLASSES`.
-        classes: names that count as events.
+        classes: names of the event classes.
 
     Returns:
-        Names out of `classes`, in their order.
+        Names from `classes`, in their order.
     """
     events = {(ALL_CLASSES[each].draw, ALL_CLASSES[each].sound) for each in classes}
     own = ALL_CLASSES[name]

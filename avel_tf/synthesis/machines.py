@@ -1,6 +1,6 @@
-"""Drawn machines that can each give any signal of `signals`: what they sound like, nobody can see.
+"""Drawings of machines, each of which can give any signal of `signals`.
 
-Like the objects of `objects`, every one moves to its sound: it shakes and its lamp glows.
+Like the drawings of `objects`, each moves to its sound: it shakes and its lamp glows.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def tractor(sprite: Sprite, motion: Motion, look: Look) -> None:
 
 
 def _lamp(sprite: Sprite, centre: Point, motion: Motion) -> None:
-    """The warning lamp that every machine has: it glows as loud as the machine sounds."""
+    """Draws the warning lamp of a machine, as bright as its sound is loud."""
     glow: Colour = (255, 214, 90)
     halo = 0.1 + 0.2 * motion.level
     sprite.ellipse(centre, (halo, halo), glow, outline=False, opacity=0.2 + 0.5 * motion.level)

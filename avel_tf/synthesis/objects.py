@@ -1,7 +1,7 @@
-"""The moving pictures of the synthetic event classes.
+"""Drawings of the synthetic event classes.
 
-Every function draws one moment of one object into a `Sprite`: `Motion` says where its sound is at
-that moment, `Look` how this clip's object differs from the next clip's.
+Every function draws an object at one moment into a `Sprite`. `Motion` describes its sound at that
+moment, `Look` its appearance in this clip.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class Motion:
 
     Args:
         time: seconds since the clip began.
-        level: how loud its sound is now, 0 to 1.
-        since: seconds since its sound last began (a strike, a bark, a pluck).
-        beat: how many times its sound has begun so far.
+        level: present level of its sound, 0 to 1.
+        since: seconds since the last onset of its sound (a strike, a bark, a pluck).
+        beat: number of onsets so far.
     """
 
     time: float
@@ -43,15 +43,15 @@ class Look:
     """Appearance of an object, constant throughout a clip.
 
     Args:
-        choice: 0 to 1, which of the class's palettes it wears.
-        shade: brightness of that palette, about 1.
+        choice: 0 to 1, selects a colour of the class's palette.
+        shade: brightness, about 1.
     """
 
     choice: float
     shade: float
 
     def pick(self, palette: Sequence[Colour]) -> Colour:
-        """Return this clip's colour out of `palette`."""
+        """Returns this clip's colour from `palette`."""
         return shaded(palette[int(self.choice * len(palette))], self.shade)
 
 

@@ -1,4 +1,4 @@
-"""Turns the plan of a synthetic clip into its pictures and its sound."""
+"""Scene of a synthetic clip: frames and audio from its plan."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from avel_tf.synthesis.sounds import SAMPLE_RATE, Sound, coloured_noise
 from avel_tf.synthesis.sprite import REACH, Sprite
 
 Image = NDArray[np.uint8]
-_ENVELOPE = SAMPLE_RATE // 20  # 50 ms: as fast as a mouth or a lamp can follow a sound
-_FADE_SECONDS = 0.15  # objects come and go within one or two frames
-_GATE = SAMPLE_RATE // 50  # 20 ms: sounds start and stop without a click
+_ENVELOPE = SAMPLE_RATE // 20  # 50 ms, the pace of an object's motion
+_FADE_SECONDS = 0.15  # fade of objects, one or two frames
+_GATE = SAMPLE_RATE // 50  # 20 ms fade, so that sounds start and stop without a click
 _SHADOW = 0.35
-_GRAINS = 3  # pictures of camera noise, shown in turn
-_OFF_SCREEN = 0.5  # what is out of sight is further away, here twice as far: 6 dB
+_GRAINS = 3  # images of camera noise, used in turn
+_OFF_SCREEN = 0.5  # -6 dB, twice the distance
 
 
 @dataclass(frozen=True)
@@ -48,23 +48,23 @@ class _Actor:
 
 
 class Scene:
-    """The place, the objects and the sounds of one clip.
+    """Backdrop, objects and sounds of one clip.
 
-    An object that is seen moves to its sound whether or not that sound is heard: a decoy must not
-    give itself away by keeping still.
+    A visible object moves to its sound even if the sound is not audible, so that motion does not
+    reveal a decoy.
 
     Args:
-        plan: what is seen and heard in each second.
-        seed: numbers that name the clip; equal numbers make equal clips.
-        width: width of the picture in pixels.
-        height: height of the picture in pixels.
-        frame_rate: pictures per second.
-        object_height: smallest and largest height of an object, as a share of the picture's.
-        loudness: quietest and loudest event, dB relative to full scale.
-        signal_to_noise: how far the background noise lies below the event, dB, least and most.
+        plan: visible and audible classes of each segment.
+        seed: numbers that identify the clip; equal numbers give equal clips.
+        width: width of the frames in pixels.
+        height: height of the frames in pixels.
+        frame_rate: frames per second.
+        object_height: smallest and largest height of an object, relative to the frame.
+        loudness: lowest and highest level of an event, dB relative to full scale.
+        signal_to_noise: lowest and highest ratio of event to background noise, dB.
         picture_noise: least and most camera noise, standard deviation in grey levels of 255.
-        occlusion: least and most of the object's width that a pillar hides.
-        music_probability: chance that music plays behind everything, as loud as the noise may be.
+        occlusion: smallest and largest share of the object's width hidden by a pillar.
+        music_probability: probability of background music, as loud as the noise may be.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Scene:
             if name in plan.cast:
                 rng = np.random.default_rng([*seed, 3 + number])
                 self._actors[name] = self._cast(rng, event_class, object_height, decibels)
-        # A stream of its own: where nothing is in the way, no other choice changes.
+        # A separate generator, so that occlusion changes no other random choice.
         obstacles = np.random.default_rng([*seed, 3 + len(ALL_CLASSES)])
         self._pillar = self._make_pillar(obstacles, occlusion)
         if obstacles.random() < music_probability:
@@ -111,10 +111,10 @@ class Scene:
             self._noise = self._noise + tune * 10 ** ((decibels - below) / 20)
 
     def frames(self, visible: Sequence[str | None] | None = None) -> Iterator[Image]:
-        """Yield the pictures of the clip, uint8 `[H,W,3]` RGB, one after the other.
+        """Yields the frames of the clip, uint8 `[H,W,3]` RGB.
 
         Args:
-            visible: `[T]` classes to show in place of the plan's, of those the plan speaks of.
+            visible: `[T]` visible classes in place of the plan's, from the classes of the plan.
         """
         shown = (
             runs(self._plan.bystander)
@@ -134,10 +134,10 @@ class Scene:
             yield np.clip(picture, 0, 255).astype(np.uint8)
 
     def waveform(self, sounding: Sequence[str | None] | None = None) -> NDArray[np.float32]:
-        """Return the sound of the clip, float32 `[T*16000]` in (-1, 1).
+        """Returns the waveform of the clip, float32 `[T*16000]` in (-1, 1).
 
         Args:
-            sounding: `[T]` classes to be heard in place of the plan's, of those it speaks of.
+            sounding: `[T]` audible classes in place of the plan's, from the classes of the plan.
         """
         mixture = self._noise.copy()
         ramp = np.sin(np.linspace(0, np.pi / 2, _GATE)) ** 2
@@ -152,7 +152,7 @@ class Scene:
             part[:_GATE] *= ramp
             part[-_GATE:] *= ramp[::-1]
             mixture[span] += part
-        return np.tanh(mixture).astype(np.float32)  # peaks bend, as in a recorder's limiter
+        return np.tanh(mixture).astype(np.float32)  # soft limiter
 
     def _cast(
         self,
@@ -166,7 +166,7 @@ class Scene:
         envelope = np.sqrt(np.mean(blocks.reshape(-1, _ENVELOPE).astype(float) ** 2, axis=1))
         width, height = self._size
         side = round(rng.uniform(*object_height) * height * REACH)
-        overlap = 0.38 * side  # the centre keeps this far from the edges: up to 12 % may be cut off
+        overlap = 0.38 * side  # distance of the centre from the edges: up to 12 % may be cut off
         return _Actor(
             event_class=event_class,
             sound=sound,
@@ -185,24 +185,26 @@ class Scene:
     def _make_pillar(
         self, rng: np.random.Generator, occlusion: tuple[float, float]
     ) -> list[tuple[int, int, NDArray[np.float32]]]:
-        """At most one pillar before an object: its left and right edge, its row of colours."""
+        """Left edge, right edge and colours of the pillar before an object, if there is one."""
         share, from_left, hue = rng.uniform(*occlusion), rng.random(), rng.uniform(60, 190, 3)
         seen = [name for name in self._plan.visible if name is not None]
         if not share or not seen:
             return []
         actor = self._actors[
             max(dict.fromkeys(seen), key=seen.count)
-        ]  # the one that is seen longest
+        ]  # the one that is visible longest
         body = actor.side / REACH
         left = round(actor.place[0] - body / 2 + from_left * (1 - share) * body)
         right = left + max(1, round(share * body))
-        light = np.cos(np.linspace(-1.2, 1.0, right - left))[:, None]  # [w, 1], round as a column
+        light = np.cos(np.linspace(-1.2, 1.0, right - left))[
+            :, None
+        ]  # [w, 1], shading of a cylinder
         kept = slice(max(0, -left), max(0, self._size[0] - left))
         row = (hue * (0.5 + 0.5 * light)).astype(np.float32)[kept]  # [w, 3]
         return [(max(0, left), max(0, left) + len(row), row)]
 
     def _presence(self, time: float, start: int, end: int) -> float:
-        """Opacity of an object that is seen from `start` to `end`."""
+        """Opacity of an object that is visible from `start` to `end`."""
         step = 1 / self._frame_rate
         coming = 1.0 if start == 0 else (time - start + step) / _FADE_SECONDS
         going = 1.0 if end == self._seconds else (end - time) / _FADE_SECONDS

@@ -1,4 +1,4 @@
-"""Signals that any of the drawn `machines` can give, and the music that plays behind a clip."""
+"""Signals of the drawn `machines`, and background music."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The sounds of the synthetic event classes, each built from how the real thing makes its noise.
+"""Sounds of the synthetic event classes, by simple physical models.
 
-Every function takes a random generator and a length, and returns a `Sound`: the waveform, and the
-moments at which something starts (a strike, a bark, a pluck), which the drawings move to.
+Every function takes a random generator and a length in seconds, and returns a `Sound`: a waveform
+and the times at which its parts begin (a strike, a bark, a pluck), to which the drawings move.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import butter, lfilter, sosfilt
 
-SAMPLE_RATE = 16_000  # Hz, what the audio embeddings of the project hear
+SAMPLE_RATE = 16_000  # hertz, the rate of the audio embeddings
 
 Waveform = NDArray[np.float32]
 Samples = NDArray[np.float64]
@@ -20,11 +20,11 @@ Samples = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Sound:
-    """A waveform and the moments its parts begin.
+    """Waveform with the onsets of its parts.
 
     Args:
-        waveform: float32 `[n]`, loud seconds about 0.2 RMS, before a clip sets its loudness.
-        onsets: seconds at which a strike, a bark, a pluck … begins, rising.
+        waveform: float32 `[n]`, about 0.2 RMS in loud seconds; a clip sets the final level.
+        onsets: onset times in seconds, ascending.
     """
 
     waveform: Waveform

@@ -1,4 +1,4 @@
-"""A small transparent picture to draw shapes into, in coordinates that do not know pixels."""
+"""Transparent image with drawing operations in coordinates from -1 to 1."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Colour = tuple[float, float, float]  # red, green, blue, 0 to 255
 Point = tuple[float, float]
 
 _FRACTION_BITS = 4  # OpenCV takes coordinates in sixteenths of a pixel
-REACH = 1.15  # the picture shows [-1.15, 1.15] both ways: room for a tilt and an outline
+REACH = 1.15  # extent of the image in both axes, with room for tilt and outline
 _OUTLINE = 0.045
 _SUPERSAMPLING = 2
 _CIRCLE = np.linspace(0, 2 * np.pi, 33)[:-1]
@@ -23,9 +23,9 @@ class Sprite:
     """Anti-aliased shapes on a transparent square; x and y run from -1 to 1, y downwards.
 
     Args:
-        side: width and height of the finished picture in pixels.
-        tilt: rotation of everything, in radians.
-        mirrored: draw left as right.
+        side: width and height of the image in pixels.
+        tilt: rotation in radians.
+        mirrored: whether left and right are swapped.
 
     Example:
         >>> sprite = Sprite(64)
@@ -44,7 +44,7 @@ class Sprite:
 
     @contextmanager
     def turned(self, angle: float, pivot: Point = (0.0, 0.0)) -> Iterator[None]:
-        """Rotate what is drawn inside the `with` block by `angle` radians about `pivot`."""
+        """Rotates drawings within the block by `angle` radians about `pivot`."""
         matrix, shift = self._matrix, self._shift
         cos, sin = np.cos(angle), np.sin(angle)
         turn, centre = np.array([[cos, -sin], [sin, cos]]), np.asarray(pivot)

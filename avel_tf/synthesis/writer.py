@@ -1,4 +1,4 @@
-"""Writes pictures and sound into an mp4 file that browsers play."""
+"""Writer of mp4 files that browsers play."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from avel_tf.utils.durable_files import atomic_path
 logger = logging.getLogger(__name__)
 
 _PIXEL_FORMAT = "yuv420p"  # the only one that every browser decodes
-_KEYFRAME_SECONDS = 2  # a player can jump to within two seconds
-# A player that ignores the tag guesses Rec. 601 for small pictures, so tag and guess agree.
+_KEYFRAME_SECONDS = 2  # accuracy of seeking in a player
+# Players that ignore the tag assume Rec. 601 for small videos, which agrees with it.
 _SMPTE170M = 6  # value of Rec. 601 in ISO/IEC 23091-2: primaries, transfer and matrix
 _LIMITED_RANGE = 1  # AVCOL_RANGE_MPEG: luma from 16 to 235
 
@@ -38,28 +38,28 @@ def write_video(
     preset: str = "veryfast",
     audio_bit_rate: int = 64_000,
 ) -> Path:
-    """Write an mp4 file of H.264 pictures and AAC sound.
+    """Writes an mp4 file with H.264 video and AAC audio.
 
-    The file appears under its name only when it is complete, and equal input makes equal bytes.
-    Pictures of odd width or height gain one column or row, which repeats the last.
+    The file is written atomically, and equal input gives equal bytes. Odd width or height is padded
+    by repeating the last column or row.
 
     Args:
-        path: the file to write; its folder must exist.
-        frames: uint8 `[H,W,3]` RGB pictures, or one array `[N,H,W,3]`; taken one at a time.
-        waveform: float32 `[n]` mono in [-1, 1], or None for a silent film without a sound stream.
-        frame_rate: pictures per second.
+        path: the file.
+        frames: RGB frames uint8 `[H,W,3]`, or one array `[N,H,W,3]`; read one at a time.
+        waveform: float32 `[n]` mono in [-1, 1], or None for a video without an audio track.
+        frame_rate: frames per second.
         sample_rate: samples per second of `waveform`.
         video_codec: an FFmpeg encoder that takes `crf` and `preset`.
-        audio_codec: an FFmpeg encoder of sound.
+        audio_codec: an FFmpeg audio encoder.
         crf: constant rate factor of x264, 0 (best) to 51.
         preset: speed of x264, "ultrafast" to "veryslow".
-        audio_bit_rate: bits per second of the sound.
+        audio_bit_rate: bits per second of the audio.
 
     Returns:
         The path of the file.
 
     Raises:
-        ValueError: the input has no pictures, or has another shape or type than stated.
+        ValueError: there are no frames, or an array has another shape or type.
 
     Example:
         >>> frames = np.zeros((20, 48, 64, 3), np.uint8)
@@ -70,8 +70,8 @@ def write_video(
         raise ValueError(f"frame_rate must be above 0. Received: frame_rate={frame_rate}.")
     if waveform is not None:
         waveform = _checked_waveform(waveform, path)
-    pictures = _checked_frames(frames, path)
-    first = next(pictures, None)
+    images = _checked_frames(frames, path)
+    first = next(images, None)
     if first is None:
         raise ValueError(f"A video needs at least one frame. Received: none for {path}.")
 
@@ -80,30 +80,29 @@ def write_video(
         atomic_path(path) as temporary,
         av.open(os.fspath(temporary), "w", format="mp4", options=flags) as container,
     ):
-        rate = Fraction(frame_rate).limit_denominator(1001)  # 1001: for 30000/1001 and its kin
+        rate = Fraction(frame_rate).limit_denominator(1001)  # for rates such as 30000/1001
         video = _video_stream(container, video_codec, rate, first.shape, crf, preset)
-        sound: Any = None
+        audio: Any = None
         if waveform is not None:
             options = {"flags": "+bitexact"}
             if audio_codec == "aac":
                 options["aac_coder"] = "fast"  # half the time of the default search
-            sound = container.add_stream(audio_codec, rate=sample_rate, options=options)
-            sound.layout = "mono"
-            sound.bit_rate = audio_bit_rate
+            audio = container.add_stream(audio_codec, rate=sample_rate, options=options)
+            audio.layout = "mono"
+            audio.bit_rate = audio_bit_rate
         converter = VideoReformatter()
         written = 0  # samples
-        for number, picture in enumerate(_chain(first, pictures)):
-            container.mux(video.encode(_video_frame(converter, picture, number, rate)))
-            if sound is not None and waveform is not None:
-                # Sound goes in beside the pictures it belongs to, so that a player that
-                # streams the file never waits for one of them.
+        for number, image in enumerate(_chain(first, images)):
+            container.mux(video.encode(_video_frame(converter, image, number, rate)))
+            if audio is not None and waveform is not None:
+                # Interleaved, so that a player that streams the file does not wait for a track.
                 until = min(waveform.size, int((number + 1) / rate * sample_rate))
-                _encode_sound(container, sound, waveform[written:until], written, sample_rate)
+                _encode_audio(container, audio, waveform[written:until], written, sample_rate)
                 written = max(written, until)
         container.mux(video.encode())
-        if sound is not None and waveform is not None:
-            _encode_sound(container, sound, waveform[written:], written, sample_rate)
-            container.mux(sound.encode())
+        if audio is not None and waveform is not None:
+            _encode_audio(container, audio, waveform[written:], written, sample_rate)
+            container.mux(audio.encode())
     logger.debug("wrote %s", path)
     return path
 
@@ -123,31 +122,31 @@ def _video_stream(
     context.color_primaries = context.color_trc = context.colorspace = _SMPTE170M
     context.color_range = _LIMITED_RANGE
     context.gop_size = max(1, round(_KEYFRAME_SECONDS * rate))
-    context.thread_count = 1  # x264 splits the work, and so chooses its bits, by its threads
+    context.thread_count = 1  # the bits of x264 depend on its threads
     context.options = {"crf": str(crf), "preset": preset, "flags": "+bitexact"}
     if codec == "libx264":
-        # x264's AVX-512 code for this rate control ("macroblock tree") gives other bits from one
-        # call to the next; without it, files are a little larger and always the same.
+        # x264's AVX-512 code of the macroblock tree is not deterministic; files without it are
+        # slightly larger.
         context.options = {**context.options, "x264-params": "no-mbtree=1"}
     return stream
 
 
 def _video_frame(
-    converter: VideoReformatter, picture: NDArray[np.uint8], number: int, rate: Fraction
+    converter: VideoReformatter, image: NDArray[np.uint8], number: int, rate: Fraction
 ) -> av.VideoFrame:
     frame = converter.reformat(
-        av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24"),
+        av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24"),
         format=_PIXEL_FORMAT,
         dst_colorspace=Colorspace.ITU601,
         dst_color_range=ColorRange.MPEG,
-        threads=1,  # a small picture is converted faster than threads are woken
+        threads=1,  # starting threads takes longer than converting a small frame
     )
     frame.pts = number
     frame.time_base = 1 / rate
     return frame
 
 
-def _encode_sound(
+def _encode_audio(
     container: av.container.OutputContainer,
     stream: Any,
     samples: NDArray[np.float32],
@@ -172,32 +171,32 @@ def _chain(
 
 def _checked_frames(frames: Iterable[NDArray[np.uint8]], path: Path) -> Iterator[NDArray[np.uint8]]:
     shape: tuple[int, ...] | None = None
-    for number, picture in enumerate(frames):
-        picture = np.asarray(picture)
-        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+    for number, image in enumerate(frames):
+        image = np.asarray(image)
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise ValueError(
-                f"Pictures must be uint8 [H, W, 3] RGB. Received for {path}, picture {number}: "
-                f"{picture.dtype} {list(picture.shape)}."
+                f"Frames must be uint8 [H, W, 3] RGB. Received for {path}, frame {number}: "
+                f"{image.dtype} {list(image.shape)}."
             )
-        if shape is not None and picture.shape != shape:
+        if shape is not None and image.shape != shape:
             raise ValueError(
-                f"All pictures of a video must have one size. Received for {path}: "
-                f"{list(shape)} first, then {list(picture.shape)} as picture {number}."
+                f"All frames of a video must have one size. Received for {path}: "
+                f"{list(shape)} first, then {list(image.shape)} as frame {number}."
             )
-        shape = picture.shape
+        shape = image.shape
         odd = (shape[0] % 2, shape[1] % 2)
         if any(odd):
-            picture = np.pad(picture, ((0, odd[0]), (0, odd[1]), (0, 0)), mode="edge")
-        yield picture
+            image = np.pad(image, ((0, odd[0]), (0, odd[1]), (0, 0)), mode="edge")
+        yield image
 
 
 def _checked_waveform(waveform: NDArray[np.float32], path: Path) -> NDArray[np.float32]:
     waveform = np.asarray(waveform)
     if waveform.ndim != 1 or not np.issubdtype(waveform.dtype, np.floating):
         raise ValueError(
-            "The sound must be one channel of floats, [n]. "
+            "The waveform must be one channel of floats, [n]. "
             f"Received for {path}: {waveform.dtype} {list(waveform.shape)}."
         )
     if not np.isfinite(waveform).all():
-        raise ValueError(f"The audio for {path} holds NaN or infinite samples; clean it first.")
+        raise ValueError(f"The audio for {path} contains NaN or infinite samples.")
     return np.ascontiguousarray(np.clip(waveform, -1, 1), np.float32)

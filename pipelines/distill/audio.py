@@ -19,12 +19,13 @@ import argparse
 import csv
 import json
 import math
-import os
 import signal
 import time
 from pathlib import Path
 
 import numpy as np
+
+from avel_tf.utils.durable_files import atomic_path
 
 BATCH = 128
 PEAK_LEARNING_RATE = 2e-3
@@ -225,14 +226,9 @@ def _cosine(first, second):
 
 
 def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """An .npz that is complete or not there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}")
-    with unfinished.open("wb") as file:
-        np.savez(file, **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
+    """Write an .npz file atomically."""
+    with atomic_path(path, sole_writer=True) as temporary:
+        np.savez(temporary, **arrays)
 
 
 def export(student: Student, folder: Path) -> None:

@@ -20,7 +20,6 @@ import argparse
 import csv
 import logging
 import math
-import os
 import signal
 import time
 from pathlib import Path
@@ -30,6 +29,7 @@ import numpy as np
 import tensorflow as tf
 
 from avel_tf.embeddings.compact import visual_network, visual_trunk
+from avel_tf.utils.durable_files import atomic_path
 
 BATCH = 128
 RATE = 2e-3
@@ -286,10 +286,9 @@ class State:
 
 
 def _save(path: Path, **arrays: np.ndarray | float) -> None:
-    """Whole or not at all."""
-    partial = path.with_suffix(".partial.npz")
-    np.savez(partial, **arrays)
-    os.replace(partial, path)
+    """Write an .npz file atomically."""
+    with atomic_path(path, sole_writer=True) as temporary:
+        np.savez(temporary, **arrays)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import tempfile
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from avel_tf.synthesis.dataset import (
     make_plan,
     make_scene,
 )
+from avel_tf.utils.durable_files import atomic_path
 from avel_tf.video.decode import decode_clip
 from pipelines.distill.corpus import read_bytes, read_manifest, training_clips
 
@@ -92,12 +92,11 @@ def write_pass(
         vectors, scores = teacher(np.stack(views))
         features.append(vectors.astype(np.float16))
         probabilities.append(scores.astype(np.float16))
-    partial = path.with_suffix(".partial.npz")
-    np.savez(
-        partial, pictures=small, features=np.concatenate(features),
-        probabilities=np.concatenate(probabilities), labels=labels,
-    )  # fmt: skip
-    os.replace(partial, path)
+    with atomic_path(path, sole_writer=True) as temporary:
+        np.savez(
+            temporary, pictures=small, features=np.concatenate(features),
+            probabilities=np.concatenate(probabilities), labels=labels,
+        )  # fmt: skip
 
 
 class Teacher:

@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import csv
 import logging
-import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +24,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from avel_tf.utils.durable_files import atomic_text
 from pipelines.distill.corpus import HELD_OUT_SOURCES, Member, read_bytes, read_manifest
 from pipelines.distill.visual_corpus import Teacher
 
@@ -271,12 +271,10 @@ def minutes_at(run: Path, step: int) -> float:
 
 
 def write(path: Path, rows: list[dict]) -> None:
-    partial = path.with_suffix(".partial")
-    with open(partial, "w", newline="") as file:
+    with atomic_text(path) as file:
         table = csv.DictWriter(file, rows[0], lineterminator="\n")
         table.writeheader()
         table.writerows(rows)
-    os.replace(partial, path)
 
 
 def _cosine(one: np.ndarray, other: np.ndarray) -> np.ndarray:

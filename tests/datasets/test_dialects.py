@@ -173,7 +173,7 @@ def test_the_audit_says_what_was_understood(tmp_path):
         "2,5 are read as 2.5 seconds",
     ):
         assert any(said in note for note in dataset.notes)
-    assert "was understood" in report and "separated by semicolons" in report
+    assert "were interpreted" in report and "separated by semicolons" in report
 
 
 def _missing(path, **_):

@@ -55,7 +55,7 @@ def test_without_events_every_split_is_weak(tmp_path) -> None:
 
 def test_one_modality_alone_is_refused(tmp_path) -> None:
     write(tmp_path, "AVVP_train.csv", "AVVP_eval_audio.csv")
-    with pytest.raises(DatasetError, match="both heard and seen"):
+    with pytest.raises(DatasetError, match="audible and visible"):
         load_dataset(tmp_path)
 
 

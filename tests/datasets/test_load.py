@@ -28,14 +28,16 @@ def test_no_annotations(tmp_path) -> None:
 def test_the_folder_of_the_videos_instead_of_the_data_set(tmp_path) -> None:
     (tmp_path / "Annotations.txt").write_text("Bark&a&good&0&1\n")
     (tmp_path / "AVE").mkdir()
-    with pytest.raises(DatasetError, match=f"one folder up: name {tmp_path}"):
+    with pytest.raises(DatasetError, match=f"parent folder has annotations: pass {tmp_path}"):
         load_dataset(tmp_path / "AVE")
 
 
 def test_several_layouts(tmp_path) -> None:
     (tmp_path / "annotations.csv").write_text(TABLE)
     (tmp_path / "net.json").write_text('{"database": {}}')
-    with pytest.raises(DatasetError, match=r"\(annotations\.csv, net\.json\); name the file"):
+    with pytest.raises(
+        DatasetError, match=r"\(annotations\.csv, net\.json\); pass the annotation file"
+    ):
         load_dataset(tmp_path)
     assert load_dataset(tmp_path / "annotations.csv").layout == "table"
 
@@ -60,7 +62,7 @@ def test_deleaked_counts_what_it_leaves_out(tmp_path, caplog) -> None:
     with caplog.at_level("INFO", "avel_tf"):
         dataset = load_dataset(tmp_path, DatasetSettings(deleaked=True))
     assert [video.split for video in dataset.videos] == ["validation", "test"]
-    assert "1 of 3 examples left out" in caplog.text
+    assert "1 of 3 examples removed" in caplog.text
 
 
 def test_annotations_load_no_heavy_library() -> None:

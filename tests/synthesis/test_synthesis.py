@@ -237,7 +237,7 @@ def test_simple_classifiers_tell_the_classes_apart() -> None:
         ({"classes": ("Bark",)}, "at least two"),
         ({"seconds": 0}, "seconds must be above 0"),
         ({"decoy_probability": 1.2}, "probability"),
-        ({"object_height": (0.6, 0.3)}, "least, most"),
+        ({"object_height": (0.6, 0.3)}, "smallest, largest"),
         ({"object_height": (0.0, 0.3)}, "share"),
     ],
 )

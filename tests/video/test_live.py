@@ -127,7 +127,7 @@ def test_silence_is_told(transport):
     ("content", "words"),
     [
         (b"", "it is empty"),
-        (b"garbage " * 500, "no known film"),
+        (b"garbage " * 500, "no supported container"),
         (b"#EXTM3U\n/etc/passwd\n", "the files it names are not opened"),
         (b"\x1aE\xdf\xa3" + b"garbage" * 500, "no stream can be read from it"),
         (b"\0\0\0\x18ftypisom" + b"garbage" * 500, "must be fragmented"),
@@ -205,7 +205,7 @@ def test_what_is_opened():
     for source in ("-", "udp://127.0.0.1:1", "rtsp://camera/1", "RTSP://camera"):
         check_source(source)
     for source in ("http://example.com/x.ts", "file:///etc/passwd", "film.ts", "concat:a|b"):
-        with pytest.raises(ValueError, match="- for standard input, or an address.*udp:// or rtsp"):
+        with pytest.raises(ValueError, match="- for standard input, or a URL.*udp:// or rtsp"):
             check_source(source)
 
 

@@ -89,7 +89,7 @@ def test_pictures_stored_far_behind_their_sound_are_told(tmp_path: Path) -> None
     clip = both(path)
     assert clip.seconds == 36
     held = 36 - BEHIND
-    assert "picture from 0.0 s on was left out" in clip.problem.lower()
+    assert "video from 0.0 s on was left out" in clip.problem.lower()
     assert shown(clip.frames)[:held] == [[None, None]] * held
     assert shown(clip.frames)[held:] == on_screen(times, 36)[held:]
     # In an mp4 FFmpeg brings them together.

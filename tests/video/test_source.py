@@ -76,7 +76,7 @@ def test_no_such_file(tmp_path: Path) -> None:
 
 
 def test_a_name_with_a_zero_byte() -> None:
-    assert "no file name" in refusal("a\0b.mp4")
+    assert "not a valid file name" in refusal("a\0b.mp4")
 
 
 def test_things_that_are_no_regular_file(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_a_playlist_behind_a_borrowed_signature(head: bytes, film: Path, tmp_pat
         (b"x", "first bytes"),
         (b"OggS", "header"),
         (bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c") + b"\xff" * 300, "header"),
-        (bytes.fromhex("0005160700020000") + b"Mac OS X        ", "what a Mac notes"),
+        (bytes.fromhex("0005160700020000") + b"Mac OS X        ", "macOS sidecar file"),
         (b"[Reference]\r\nRef1=http://localhost/a.wmv?MSWMExt=.asf", "playlist"),
         (b'<ASX version="3.0"><Entry><Ref href="a.wmv"/></Entry></ASX>', "playlist"),
     ],
