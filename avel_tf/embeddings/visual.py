@@ -78,7 +78,8 @@ def find_map(module: Any, name: str, size: int, endpoint: str | None = None) -> 
     if not maps:
         raise ValueError(
             f"embeddings.visual.maps needs an end point float [B, rows, columns, channels] of more "
-            f"than one place; the module {name} has {shapes or type(found)}. "
+            f"than one place; the module {name} has none. Received: "
+            f"{shapes or type(found)}. "
             "Use another module, or set embeddings.visual.maps to false."
         )
     if endpoint is None:

@@ -35,9 +35,7 @@ def test_the_folder_of_the_videos_instead_of_the_data_set(tmp_path) -> None:
 def test_several_layouts(tmp_path) -> None:
     (tmp_path / "annotations.csv").write_text(TABLE)
     (tmp_path / "net.json").write_text('{"database": {}}')
-    with pytest.raises(
-        DatasetError, match=r"\(annotations\.csv, net\.json\); pass the annotation file"
-    ):
+    with pytest.raises(DatasetError, match=r"\(annotations\.csv, net\.json\); pass the"):
         load_dataset(tmp_path)
     assert load_dataset(tmp_path / "annotations.csv").layout == "table"
 

@@ -215,7 +215,7 @@ def test_the_same_clip_twice_is_the_same_and_music_is_heard() -> None:
     ("change", "said"),
     [
         ({"classes": ("Robot siren", "Robot beeper")}, "makes another event"),
-        ({"occlusion": (0.5, 1.0)}, "share"),
+        ({"occlusion": (0.5, 1.0)}, "occlusion must be in"),
         ({"bystander_probability": -0.1}, "probability"),
         ({"classes": ("Robot sirens", "Bark")}, "Did you mean 'Robot siren'"),
     ],
