@@ -56,7 +56,7 @@ def test_extract_refuses_features_and_foreign_folders(clips, store, tmp_path, ca
     assert main(["extract", str(store.folder), "--out", str(tmp_path / "f"), *COMPACT]) == 1
     assert "is a feature store already" in capsys.readouterr().err
     assert main(["extract", str(tmp_path), "--out", str(tmp_path / "f"), *COMPACT]) == 1
-    assert "holds no annotations" in capsys.readouterr().err
+    assert "has no annotations" in capsys.readouterr().err
     (tmp_path / "cat.jpg").touch()
     assert main(["extract", str(clips), "--out", str(tmp_path), *COMPACT]) == 1
     assert "exists and is not a feature store" in capsys.readouterr().err

@@ -163,7 +163,7 @@ def test_stopped_before_anything_came(pipeline):
         (["udp://127.0.0.1:1"], "none is opened unless --live is given"),
         (["http://example.com/a.mp4"], "none is opened unless --live is given"),
         (["rtsp://me:secret@camera/1"], "rtsp://camera/1 is an address"),
-        (["http://example.com/a.ts", "--live"], "- for standard input, or an address"),
+        (["http://example.com/a.ts", "--live"], "- for standard input, or a URL"),
         (["film.ts", "--live"], "Received: film.ts"),
         (["-", "film.ts"], "labelled alone"),
         (["udp://127.0.0.1:1", "udp://127.0.0.1:2", "--live"], "labelled alone"),
