@@ -19,14 +19,14 @@ from avel_tf.engines.selection import EngineChoice, make_engine
 from avel_tf.engines.settings import EngineSettings
 from avel_tf.engines.windows import WindowLabeller
 from avel_tf.features.features import embed_files
-from avel_tf.inference.localizer import Localizer
+from avel_tf.inference.pipeline import InferencePipeline
 from avel_tf.video.segment_loader import SegmentLoader
 
 
-def digests(localizer: Localizer, paths: Sequence[str], workers: int) -> dict[str, str]:
+def digests(pipeline: InferencePipeline, paths: Sequence[str], workers: int) -> dict[str, str]:
     """One digest a file, of its features and of its probabilities."""
-    visual = localizer.recipe.visual
-    engine = localizer._made_engine(paths)
+    visual = pipeline.model.recipe.visual
+    engine = pipeline._loaded_engine(paths)
     stream = SegmentLoader([visual.decode_request(path) for path in paths], workers=workers)
     windows = WindowLabeller(engine.label, window_seconds=4, hop_seconds=2, batch_size=2)
     found = {}
@@ -41,19 +41,19 @@ def digests(localizer: Localizer, paths: Sequence[str], workers: int) -> dict[st
 
 def main(model: str, engine: str, precision: str, *paths: str) -> None:
     settings = EngineSettings(name=engine, precision=precision)
-    localizer = Localizer(model, engine=settings)
-    localizer._engine = make_engine(EngineChoice(engine, precision), localizer._graphs, settings)
+    pipeline = InferencePipeline(model, engine=settings)
+    pipeline._engine = make_engine(EngineChoice(engine, precision), pipeline._graphs, settings)
     alone: dict[str, str] = {}
     for path in paths:
-        alone |= digests(localizer, [path], 1)
+        alone |= digests(pipeline, [path], 1)
     print(
         json.dumps(
             {
                 "alone": alone,
-                "together": digests(localizer, paths, 1),
-                "in another order": digests(localizer, paths[::-1], 1),
-                "side by side": digests(localizer, paths, 3),
-                "some of them": digests(localizer, paths[1::2], 2),
+                "together": digests(pipeline, paths, 1),
+                "in another order": digests(pipeline, paths[::-1], 1),
+                "side by side": digests(pipeline, paths, 3),
+                "some of them": digests(pipeline, paths[1::2], 2),
             }
         )
     )

@@ -22,7 +22,7 @@ from avel_tf.engines.selection import (
 )
 from avel_tf.engines.settings import EngineSettings
 from avel_tf.engines.tensorflow_engine import TensorFlowEngine
-from avel_tf.inference.localizer import Localizer
+from avel_tf.inference.pipeline import InferencePipeline
 from avel_tf.video.decode_settings import DecodeSettings
 
 OPENVINO = EngineChoice("openvino", "float32")
@@ -37,7 +37,7 @@ def settings(tmp_path) -> EngineSettings:
 
 @pytest.fixture
 def graphs(exported):
-    return Localizer(exported)._graphs
+    return InferencePipeline(exported)._graphs
 
 
 @pytest.fixture
