@@ -131,7 +131,7 @@ def test_a_missing_module_says_what_was_tried_and_what_to_do(cache, load, handle
 
 
 def test_a_path_that_leads_nowhere(tmp_path):
-    with pytest.raises(ModuleUnavailableError, match=r"no/where'.*saved_model.pb.*'compact'"):
+    with pytest.raises(ModuleUnavailableError, match=r"no/where'.*saved_model.pb.*compact"):
         load_visual("no/where")
     with pytest.raises(ModuleUnavailableError, match="saved_model.pb"):
         load_audio(str(tmp_path))
