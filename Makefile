@@ -67,8 +67,4 @@ $(INSTALLED): setup.cfg requirements.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --upgrade pip
 	$(VENV)/bin/python -m pip install --quiet --editable '.[test]'
-	@# opencv-python draws windows and so wants libGL, which servers lack; its headless twin brings
-	@# the same cv2 without it.
-	@$(VENV)/bin/python -c 'import cv2' 2>/dev/null || \
-	$(VENV)/bin/python -m pip install --quiet --no-deps --force-reinstall opencv-python-headless
 	touch $(INSTALLED)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import os
 import platform
 from pathlib import Path
@@ -37,12 +36,13 @@ def run(options: argparse.Namespace) -> int:
 
     from avel_tf import __version__
     from avel_tf.embeddings.hub_module import ModuleUnavailableError, find_module
+    from avel_tf.embeddings.recipe import library_version
     from avel_tf.embeddings.settings import RESNET_V2_152, VGGISH
     from avel_tf.engines.selection import engines_for
     from avel_tf.engines.settings import EngineSettings
 
     print(f"avel-tf {__version__}, Python {platform.python_version()}, {platform.platform()}")
-    print(", ".join(f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES))
+    print(", ".join(f"{name} {library_version(name)}" for name in LIBRARIES))
     print(f"processors: {len(os.sched_getaffinity(0))}")
     gpus = tf.config.list_physical_devices("GPU")
     print(f"GPUs: {', '.join(gpu.name for gpu in gpus) or 'none'}")

@@ -157,8 +157,13 @@ def _download(handle: str) -> Path:
 
 
 def _download_from_kaggle(name: str) -> Path:
-    import kagglehub
-    from kagglehub import exceptions
+    try:
+        import kagglehub
+        from kagglehub import exceptions
+    except ImportError as error:
+        raise OSError(
+            "downloads from Kaggle Models need kagglehub: pip install 'avel-tf[kaggle]'"
+        ) from error
 
     try:
         return Path(kagglehub.model_download(name))

@@ -134,4 +134,12 @@ class Recipe:
 
 def library_versions() -> dict[str, str]:
     """Versions of the libraries that compute features."""
-    return {name: importlib.metadata.version(name) for name in LIBRARIES}
+    return {name: library_version(name) for name in LIBRARIES}
+
+
+def library_version(name: str) -> str:
+    """Version of an installed library; `opencv-python` may be its headless variant."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return importlib.metadata.version(f"{name}-headless")

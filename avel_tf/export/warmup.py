@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from pathlib import Path
 
@@ -10,9 +11,14 @@ import tensorflow as tf
 
 from avel_tf.embeddings.recipe import Recipe
 
+logger = logging.getLogger(__name__)
+
 
 def write_warmup_request(folder: Path, *, name: str, recipe: Recipe) -> None:
-    """Write `assets.extra/tf_serving_warmup_requests` of a SavedModel.
+    """Writes `assets.extra/tf_serving_warmup_requests` of a SavedModel.
+
+    Without the extra `serving` there is a warning and no request. The first request to TensorFlow
+    Serving is then slow.
 
     Args:
         folder: The SavedModel.
@@ -25,7 +31,15 @@ def write_warmup_request(folder: Path, *, name: str, recipe: Recipe) -> None:
     with warnings.catch_warnings():
         # The package's generated code is a protobuf release behind TensorFlow's runtime.
         warnings.filterwarnings("ignore", message="Protobuf gencode version")
-        from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
+        try:
+            from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
+        except ImportError:
+            logger.warning(
+                "%s has no warm-up request for TensorFlow Serving, because tensorflow-serving-api "
+                "is not installed. To add it: pip install 'avel-tf[serving]', then export again.",
+                folder,
+            )
+            return
 
     visual = recipe.visual
     frames = np.zeros([1, 1, visual.frames_per_second, visual.size, visual.size, 3], np.uint8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import math
 from collections.abc import Callable
@@ -54,8 +55,9 @@ def fit(
 ) -> keras.Model:
     """Train a localizer and keep the epoch that is best on the validation split.
 
-    Writes `model.keras` (the best epoch), `history.csv`, `tensorboard/` and `checkpoint/` to
-    `folder`. The same features, settings and seed give the same weights on the same machine.
+    Writes `model.keras` (the best epoch), `history.csv` and `checkpoint/` to `folder`, and
+    `tensorboard/` if the extra `tensorboard` is installed. The same features, settings and seed
+    give the same weights on the same machine.
 
     Args:
         store: The features.
@@ -109,10 +111,9 @@ def fit(
         folder, folder / MODEL, localizer=model, patience=training.patience
     )
     first_epoch = checkpoint.restore(trained) if resume else 0
-    callbacks: list[keras.callbacks.Callback] = [
-        checkpoint,
-        keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False),
-    ]
+    callbacks: list[keras.callbacks.Callback] = [checkpoint]
+    if importlib.util.find_spec("tensorboard"):  # the extra avel-tf[tensorboard]
+        callbacks.append(keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False))
     if on_epoch:
         callbacks.append(
             keras.callbacks.LambdaCallback(

@@ -223,6 +223,14 @@ def test_the_warm_up_request_is_one_that_the_model_takes(exported, model):
     assert found["label_index"].shape == (1, 1)
 
 
+def test_without_the_extra_serving_the_user_is_warned(tmp_path, monkeypatch, caplog):
+    from avel_tf.export.warmup import write_warmup_request
+
+    monkeypatch.setitem(sys.modules, "tensorflow_serving.apis", None)
+    write_warmup_request(tmp_path, name="tiny", recipe=None)
+    assert "avel-tf[serving]" in caplog.text and not list(tmp_path.iterdir())
+
+
 def export(run_folder: Path, extractor, folder: Path) -> Path:
     run = Run(run_folder)
     return export_saved_model(
