@@ -70,7 +70,7 @@ def batch(seed: int) -> tuple[np.ndarray, ...]:
 
 
 @pytest.mark.slow
-def test_training_learns_goes_on_where_it_stopped_and_exports_the_average(tmp_path):
+def test_training_learns_resumes_and_exports_the_average(tmp_path):
     from avel_tf.embeddings.compact import audio_network
 
     mean, deviation = np.full(12, 0.5, np.float32), np.full(12, 0.3, np.float32)

@@ -38,7 +38,7 @@ def test_candidates_are_both_seen_and_heard_in_the_order_of_ave():
     assert found == ["Bark", "Cat"]
 
 
-def test_a_class_with_too_few_sounds_to_measure_with_is_dropped_and_why_is_said():
+def test_a_class_with_too_few_test_sounds_is_dropped_with_reason():
     test = [*files("audio", "Bark", 5), *files("audio", "Bus", 1), *files("images", "Bus", 90)]
     assert too_few(test, ["Bark", "Bus"]) == {"Bus": "1 test sounds; at least 5 are needed"}
 

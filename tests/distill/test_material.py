@@ -30,7 +30,7 @@ def files_of(label: str, numbers: list[int]) -> list[Member]:
 
 
 @given(numbers, numbers)
-def test_every_file_is_in_one_split_whatever_other_labels_there_are(some, more):
+def test_every_file_is_in_one_split_despite_other_labels(some, more):
     alone = split_files(files_of("dog", some))
     together = split_files([*files_of("cat", more), *files_of("dog", some)])
     for split in SPLITS:

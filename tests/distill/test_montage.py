@@ -37,7 +37,7 @@ def strength(second: np.ndarray, pitch: float) -> float:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_a_class_is_heard_in_the_seconds_of_the_plan_and_in_no_other(material, seed):
+def test_a_class_is_audible_in_the_planned_segments_only(material, seed):
     waveform = listen(PLAN, material, SETTINGS, (seed,))
     assert waveform.shape == (6 * RATE,) and np.abs(waveform).max() < 1
     for second, heard in zip(waveform.reshape(6, RATE), PLAN.sounding, strict=True):
@@ -47,7 +47,7 @@ def test_a_class_is_heard_in_the_seconds_of_the_plan_and_in_no_other(material, s
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_a_class_is_seen_in_the_seconds_of_the_plan_and_in_no_other(material, seed):
+def test_a_class_is_visible_in_the_planned_segments_only(material, seed):
     frames = np.stack(list(look(PLAN, material, SETTINGS, (seed,)))).astype(float)
     assert frames.shape == (24, 64, 64, 3)
     middles = frames.reshape(6, 4, 64, 64, 3)[:, 2].mean(axis=(1, 2))  # [T, 3]
@@ -104,7 +104,7 @@ def digest(folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_the_same_seed_makes_the_same_bytes_with_any_number_of_workers(corpora, tmp_path):
+def test_the_same_seed_gives_the_same_bytes_with_any_workers(corpora, tmp_path):
     settings = MontageSettings(seconds=4, size=64)
     made = [
         make_montage(

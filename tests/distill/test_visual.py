@@ -51,7 +51,7 @@ def test_crop_lies_in_the_picture(picture):
         assert (rows == part).all((-1, -2, -3)).any()
 
 
-def test_views_are_drawn_from_the_seed_and_say_when_the_class_is_lost(picture):
+def test_views_follow_the_seed_and_mark_a_lost_class(picture):
     other = np.zeros_like(picture)
     first, second = (
         [look(picture, other, np.random.default_rng(seed)) for seed in range(60)] for _ in range(2)

@@ -220,7 +220,7 @@ def test_an_audio_module_in_the_place_of_a_visual_one(vggish, tmp_path):
 # The recipe
 
 
-def test_a_size_that_the_signature_fixes_is_taken_and_cannot_be_changed(tmp_path):
+def test_a_size_fixed_by_the_signature_cannot_be_changed(tmp_path):
     folder = str(hub_modules.save_visual(tmp_path / "module", width=8, size=96))
     assert load_visual(folder).size == 96
     with pytest.raises(ValueError, match="takes 96 x 96 pixels.*size=128"):

@@ -201,7 +201,7 @@ def test_a_split_that_is_not_there(tmp_path):
 # Whole or not at all
 
 
-def test_examples_whose_file_stands_in_two_splits_can_be_left_out(tmp_path):
+def test_examples_of_files_in_two_splits_can_be_left_out(tmp_path):
     names = ["clean", "twice", "clean#augmented1", "twice#augmented1"]
     odd = os.fsdecode(b"\xff odd")
     with FeatureStoreWriter(

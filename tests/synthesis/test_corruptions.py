@@ -25,7 +25,7 @@ def spoil(name: str, severity: float, *, values: np.ndarray | None = None, clip:
     return corruption.apply(values, severity, generator_for(clip, name, 0), OTHERS)
 
 
-def test_every_corruption_of_the_issue_is_there_and_the_severities_grow() -> None:
+def test_every_corruption_has_growing_severities() -> None:
     asked = {
         "white_noise", "babble_noise", "other_sound", "muted", "occlusion", "blur",
         "black_picture", "late_sound",
@@ -47,7 +47,7 @@ def test_every_corruption_of_the_issue_is_there_and_the_severities_grow() -> Non
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
-def test_a_corruption_keeps_shape_and_input_and_is_the_same_twice(name: str) -> None:
+def test_a_corruption_keeps_shape_and_input_and_repeats(name: str) -> None:
     corruption = CORRUPTIONS[name]
     values = SOUND if corruption.sense == "sound" else FRAMES
     before = values.copy()

@@ -54,7 +54,7 @@ def test_the_demo_keeps_its_clips() -> None:
         assert (pictures[:16], sound[:16]) == ("a5cbb4277000d792", "8410bdebc4388d31")
 
 
-def test_there_are_more_than_thirty_classes_and_most_need_both_senses() -> None:
+def test_most_of_over_thirty_classes_need_both_modalities() -> None:
     assert len(ALL_CLASSES) == 35 and len(MACHINE_CLASSES) == 25
     assert HARD.classes == tuple(ALL_CLASSES)
     assert SynthesisSettings().classes == tuple(EVENT_CLASSES)
@@ -174,7 +174,7 @@ def test_what_the_plan_says_is_in_the_picture_and_in_the_sound(name: str) -> Non
     assert (power[[0, 1, 3]] > 1.3 * noise[[0, 1, 3]]).all()
 
 
-def test_a_bystander_is_only_seen_and_what_is_off_screen_only_heard() -> None:
+def test_a_bystander_is_only_visible_off_screen_only_audible() -> None:
     alone = ClipPlan(visible=("Bark",) * 4, sounding=("Bark",) * 4)
     joined = replace(
         alone, bystander=(None, "Clock", "Clock", None), off_screen=("Accordion", None, None, None)
