@@ -132,7 +132,7 @@ def test_a_stream_that_falls_silent(pipeline, film):
     with piped(part, then_close=False) as descriptor:
         found = localize_live(pipeline, "-", on_segment=lambda _: None, descriptor=descriptor)
     assert found.status == "partial" and len(found.seconds) == 4
-    assert "othing came for 1.5 s, which counts as the end" in found.reason
+    assert "for 1.5 s, which counts as the end" in found.reason
 
 
 def test_what_is_no_stream(pipeline):

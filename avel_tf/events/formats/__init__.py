@@ -105,7 +105,7 @@ def write_result(result: Result, path: str | Path, name: str | None = None) -> P
         name = path.suffix.removeprefix(".").lower()
         if not name:
             raise ValueError(
-                f"The name {path} has no suffix that tells the format. Expected one of "
+                f"The name {path} has no suffix, so its format is unknown. Expected one of "
                 f"{', '.join(f'.{each}' for each in FORMATS)}, or an argument format."
             )
     (name,) = check_formats([name])
