@@ -4,8 +4,8 @@ Covers what `torch.save(model.state_dict())` wrote before PyTorch 1.6: four pick
 version, system, state), the list of storages, and the numbers of each storage. Later files are zip
 archives and are refused.
 
-A pickle can run any code when it is loaded. Here every opcode is checked first, and only tensors,
-dictionaries and plain values can be built.
+A pickle can run any code when Python's module `pickle` loads it. The reader below interprets the
+opcodes itself, and can build only tensors, dictionaries, lists, tuples and plain values.
 
 Reference:
     `_legacy_load` of https://github.com/pytorch/pytorch/blob/v1.5.0/torch/serialization.py
@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import io
 import math
-import pickle
 import pickletools
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,15 +30,15 @@ TYPES = {
     "LongStorage": "<i8",
     "IntStorage": "<i4",
 }
-OPCODES = frozenset(
-    {
-        *("PROTO", "STOP", "MARK", "POP", "BINPUT", "LONG_BINPUT", "BINGET", "LONG_BINGET"),
-        *("MEMOIZE", "FRAME", "GLOBAL", "REDUCE", "BUILD", "BINPERSID", "NONE", "NEWTRUE"),
-        *("NEWFALSE", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE"),
-        *("SHORT_BINUNICODE", "EMPTY_DICT", "SETITEM", "SETITEMS", "EMPTY_LIST"),
-        *("APPEND", "APPENDS", "EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"),
-    }
-)
+DICTIONARY = "collections OrderedDict"
+TENSOR = "torch._utils _rebuild_tensor_v2"
+# Opcodes whose argument is the value.
+PLAIN_VALUES = {
+    *("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"),
+    *("BINUNICODE", "SHORT_BINUNICODE"),
+}
+CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
+_MARK = object()
 
 
 class _Storage(NamedTuple):
@@ -71,11 +70,8 @@ def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:
     content = Path(path).read_bytes()
     try:
         return _read(content)
-    # Every error that damaged bytes can cause in pickle and NumPy.
-    except (
-        *(ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, RecursionError),
-        *(pickle.UnpicklingError, TypeError, ValueError),
-    ) as error:
+    # Every error that damaged bytes can cause.
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path} is not a readable PyTorch state dictionary of a version before 1.6: "
             f"{str(error) or type(error).__name__}. If it was downloaded, download it again."
@@ -126,38 +122,89 @@ def _array(tensor: _Tensor, numbers: np.ndarray) -> np.ndarray:
 
 
 def _load(file: io.BytesIO) -> Any:
-    """Load the next pickle of a file, after a check of its opcodes."""
-    start = file.tell()
+    """Read the next pickle of a file.
+
+    Opcodes are described in Python's `pickletools`; those that state dictionaries do not use are
+    refused.
+    """
+    stack: list[Any] = []
+    memo: dict[int, Any] = {}
+
+    def since_mark() -> list[Any]:
+        place = len(stack) - 1 - stack[::-1].index(_MARK)
+        items = stack[place + 1 :]
+        del stack[place:]
+        return items
+
     for opcode, argument, _ in pickletools.genops(file):
-        if opcode.name not in OPCODES:
-            raise ValueError(f"the opcode {opcode.name} is not used by state dictionaries")
-        # The unpickler allocates a table as long as the largest index.
-        if "PUT" in opcode.name and int(argument or 0) > file.tell():
-            raise ValueError(f"an object has the number {argument}")
-    file.seek(start)
-    return _Unpickler(file).load()
+        name = opcode.name
+        if name in ("PROTO", "FRAME"):
+            continue
+        if name == "STOP":
+            return stack.pop()
+        if name in PLAIN_VALUES:
+            stack.append(argument)
+        elif name in CONSTANTS:
+            stack.append(CONSTANTS[name])
+        elif name == "MARK":
+            stack.append(_MARK)
+        elif name in ("EMPTY_DICT", "EMPTY_LIST"):
+            stack.append({} if name == "EMPTY_DICT" else [])
+        elif name in ("TUPLE1", "TUPLE2", "TUPLE3"):
+            length = int(name[-1])
+            items = [stack.pop() for _ in range(length)]
+            stack.append(tuple(reversed(items)))
+        elif name == "TUPLE":
+            stack.append(tuple(since_mark()))
+        elif name in ("APPEND", "APPENDS"):
+            items = [stack.pop()] if name == "APPEND" else since_mark()
+            _of_type(stack[-1], list).extend(items)
+        elif name in ("SETITEM", "SETITEMS"):
+            items = [stack.pop(-2), stack.pop()] if name == "SETITEM" else since_mark()
+            _of_type(stack[-1], dict).update(zip(items[::2], items[1::2], strict=True))
+        elif name in ("BINPUT", "LONG_BINPUT"):
+            memo[_of_type(argument, int)] = stack[-1]
+        elif name in ("BINGET", "LONG_BINGET"):
+            stack.append(memo[_of_type(argument, int)])
+        elif name == "GLOBAL":
+            stack.append(_symbol(str(argument)))
+        elif name == "BINPERSID":
+            stack.append(_storage(stack.pop()))
+        elif name == "REDUCE":
+            arguments, function = _of_type(stack.pop(), tuple), stack.pop()
+            stack.append(_call(function, arguments))
+        elif name == "BUILD":
+            stack.pop()  # attributes of the state dictionary: versions of its modules
+        else:
+            raise ValueError(f"the opcode {name} is not used by state dictionaries")
+    raise ValueError("it ends within a pickle")
 
 
-class _Unpickler(pickle.Unpickler):
-    """Builds dictionaries and tensors only."""
+def _of_type(value: Any, kind: type) -> Any:
+    if type(value) is not kind:
+        raise ValueError(f"expected a {kind.__name__}, received a {type(value).__name__}")
+    return value
 
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) == ("collections", "OrderedDict"):
-            # A class of its own, because the opcode BUILD sets attributes.
-            return type("OrderedDict", (dict,), {})
-        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return lambda *arguments: _tensor(*arguments)
-        if module == "torch" and name in TYPES:
-            return TYPES[name]
-        raise ValueError(f"{module}.{name} is not a part of a tensor")
 
-    def persistent_load(self, pid: Any) -> _Storage:
-        kind, dtype, key, _, length, view = pid
-        if kind != "storage" or dtype not in TYPES.values() or view is not None:
-            raise ValueError(f"{pid!r:.80} is not a storage")
-        if not isinstance(key, str) or type(length) is not int or length < 0:
-            raise ValueError(f"{pid!r:.80} is not a storage")
-        return _Storage(key, dtype, length)
+def _symbol(name: str) -> str:
+    if name not in (DICTIONARY, TENSOR) and name.removeprefix("torch ") not in TYPES:
+        raise ValueError(f"{name.replace(' ', '.')} is not a part of a tensor")
+    return name
+
+
+def _call(function: Any, arguments: tuple[Any, ...]) -> Any:
+    if function == DICTIONARY:
+        return dict(*arguments)
+    if function == TENSOR:
+        return _tensor(*arguments)
+    raise ValueError(f"{function!r:.40} cannot be called")
+
+
+def _storage(identifier: Any) -> _Storage:
+    kind, dtype, key, _, length, view = identifier
+    if kind != "storage" or view is not None or type(length) is not int or length < 0:
+        raise ValueError(f"{identifier!r:.80} is not a storage")
+    return _Storage(_of_type(key, str), TYPES[dtype.removeprefix("torch ")], length)
 
 
 def _tensor(

@@ -146,11 +146,12 @@ def test_code_in_a_file_does_not_run(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "EOFError|ran out|exhausted"),
+        (b"", "exhausted"),
         (b"PK\x03\x04 a zip archive of PyTorch 1.6", "before 1.6"),
         (pickle.dumps(7), "magic number"),
-        # A table for two billion objects would be allocated.
-        (b"\x80\x02Nr\xff\xff\xff\x7f.", "has the number"),
+        # Python's unpickler would allocate a table for two billion objects.
+        (b"\x80\x02Nr\xff\xff\xff\x7f.", "magic number"),
+        (b"\x80\x02N", "exhausted"),
         (b"\x80\x02(ios\nsystem\n.", "opcode INST"),
     ],
 )

@@ -144,7 +144,7 @@ def test_predictions_of_a_split_are_counted_as_the_protocol_says(tmp_path) -> No
 )  # fmt: skip
 def test_a_damaged_file_is_named(tmp_path, content: str) -> None:
     (tmp_path / "decoder.json").write_text(content)
-    with pytest.raises(ValueError, match="decoder.json is no description of how events"):
+    with pytest.raises(ValueError, match="decoder.json is not a valid postprocessing file"):
         Postprocessing.load(tmp_path)
 
 

@@ -254,7 +254,7 @@ def test_doctor_says_what_a_model_is(model, capsys, tmp_path, monkeypatch):
     assert main(["doctor", "--model", str(model)]) == 1
     said = capsys.readouterr()
     assert "UNSAFE, accesses processes and code: EagerPyFunc in " in said.out
-    assert "Use it only if you trust who made it" in said.err
+    assert "only if you trust its author" in said.err
 
 
 def test_infer_refuses_a_changed_model_and_runs_no_hostile_one(model, clips, tmp_path, capsys):

@@ -141,7 +141,7 @@ def test_one_label_a_second_says_what_it_leaves_out(store, tmp_path, caplog) -> 
         fit(store, tmp_path, model_settings=single, training=replace(QUICK, epochs=1))
     overlaps = count_overlaps(store, "train")
     assert overlaps.seconds > 0
-    assert f"{overlaps.seconds:,} of {overlaps.event_seconds:,} seconds" in caplog.text
+    assert f"{overlaps.seconds:,} of {overlaps.event_seconds:,} segments" in caplog.text
     assert "model.head=multi_label" in caplog.text
 
 
