@@ -8,8 +8,8 @@ ResNet-152 alone, the compact backbones at F=2 and the localizer, in every engin
 
 from __future__ import annotations
 
+import argparse
 import os
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -59,18 +59,20 @@ def main(scratch: Path) -> None:
             print(f"| {choice.description} | compact | {images} images | {spent * 1e3:.2f} |")
     for choice in choices:
         model = Model(scratch, choice.engine, choice.precision, 2, "compact")
-        recipe = model.localizer.recipe
+        recipe = model.pipeline.model.recipe
         for windows in (1, 2, 4, 16):
             visual, audio, valid, _ = features(windows, recipe.visual.width, recipe.audio.width)
-            engine = model.localizer._made_engine([])
+            label_features = model.pipeline.label_features
 
-            def label(engine=engine, arrays=(visual, audio, valid), calls=32 // windows) -> None:
+            def label(run=label_features, arrays=(visual, audio, valid), calls=32 // windows) -> None:
                 for _ in range(calls):
-                    engine.label(*map(np.ascontiguousarray, arrays))
+                    run(*map(np.ascontiguousarray, arrays))
 
             spent = least(label) / 32
             print(f"| {choice.description} | localizer | {windows} windows | {spent * 1e3:.2f} |")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("scratch", type=Path, help="folder for models and clips")
+    main(parser.parse_args().scratch)
