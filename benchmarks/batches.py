@@ -64,7 +64,9 @@ def main(scratch: Path) -> None:
             visual, audio, valid, _ = features(windows, recipe.visual.width, recipe.audio.width)
             label_features = model.pipeline.label_features
 
-            def label(run=label_features, arrays=(visual, audio, valid), calls=32 // windows) -> None:
+            arrays = (visual, audio, valid)
+
+            def label(run=label_features, arrays=arrays, calls=32 // windows) -> None:
                 for _ in range(calls):
                     run(*map(np.ascontiguousarray, arrays))
 
