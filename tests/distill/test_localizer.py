@@ -119,5 +119,5 @@ def test_the_recipe_from_corpora_to_a_sealed_model(corpora, clips, tmp_path, mon
     capsys.readouterr()
     localizer_tables.main()
     table = capsys.readouterr().out
-    assert table.startswith("# What the localizer")
+    assert table.startswith("# Accuracy of the pretrained localizer")
     assert "| `videos/test/00000.mp4` |" in table and "| real clips, all |" in table

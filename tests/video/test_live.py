@@ -120,7 +120,7 @@ def test_silence_is_told(transport):
             except MediaError as error:
                 problem = error.cause
             problems.append(problem)
-    assert all("othing came for 1.5 s, which counts as the end" in each for each in problems)
+    assert all("no data came for 1.5 s, which counts as the end" in each for each in problems)
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_datagrams(transport):
             for clip in clips:
                 found.append(clip)
         except MediaError as error:
-            assert "nothing came for 1.5 s" in error.cause
+            assert "no data came for 1.5 s" in error.cause
         over.set()
     assert 3 <= len(found) <= 5 and found[0].valid.all()
 
