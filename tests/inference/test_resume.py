@@ -188,7 +188,7 @@ def test_interrupted_it_keeps_what_is_done_and_goes_on(videos, model, tmp_path, 
     wait_until(lambda: len(results_in(out / "ledger.jsonl")) >= 5)
     run.send_signal(number)
     output, errors = run.communicate(timeout=600)
-    assert run.returncode == 130 and "Interrupted; run the same command again for the other" in output
+    assert run.returncode == 130 and "Interrupted; run the same command again" in output
     assert "Finishing the files in progress" in errors and "Traceback" not in errors
     assert attempts_in(out / "ledger.jsonl") == set(results_in(out / "ledger.jsonl"))
     done = [each.video for each in read_results(out / "results.jsonl")]
