@@ -16,9 +16,30 @@ from avel_tf.models.losses.targets import (
 )
 
 
+class _SegmentLoss(keras.losses.Loss):
+    """Base of the losses that compare the logits of each segment with smoothed targets."""
+
+    def __init__(
+        self, label_smoothing: float, reduction: str | None, name: str, **kwargs: Any
+    ) -> None:
+        super().__init__(name=name, reduction=reduction, **kwargs)
+        self.label_smoothing = check_label_smoothing(label_smoothing)
+
+    def call(self, targets: Any, logits: Any) -> Any:
+        wanted = target_distribution(targets, logits.shape[-1])  # [B, T, C+1]
+        return self.of_distribution(smoothed(wanted, self.label_smoothing), logits)  # [B, T]
+
+    def of_distribution(self, wanted: Any, logits: Any) -> Any:
+        """Loss [B, T] of logits against target shares, both [B, T, C+1]."""
+        raise NotImplementedError
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "label_smoothing": self.label_smoothing}
+
+
 @keras.saving.register_keras_serializable(package="avel_tf")
-class SegmentCrossEntropy(keras.losses.Loss):
-    """Cross-entropy per second, averaged over the valid seconds of a batch.
+class SegmentCrossEntropy(_SegmentLoss):
+    """Cross-entropy per segment, averaged over the valid segments of a batch.
 
     Pass `valid` as sample weight: `model.fit` gives it to the loss and to every weighted metric, so
     a batch is `(inputs, targets, valid as float32 [B, T])`. The sum is divided by the sum of the
@@ -52,20 +73,14 @@ class SegmentCrossEntropy(keras.losses.Loss):
         name: str = "segment_cross_entropy",
         **kwargs: Any,
     ) -> None:
-        super().__init__(name=name, reduction=reduction, **kwargs)
-        self.label_smoothing = check_label_smoothing(label_smoothing)
+        super().__init__(label_smoothing, reduction, name, **kwargs)
 
-    def call(self, targets: Any, logits: Any) -> Any:
-        wanted = target_distribution(targets, logits.shape[-1])  # [B, T, C+1]
-        wanted = smoothed(wanted, self.label_smoothing)
+    def of_distribution(self, wanted: Any, logits: Any) -> Any:
         return -ops.sum(wanted * ops.log_softmax(logits, axis=-1), axis=-1)  # [B, T]
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "label_smoothing": self.label_smoothing}
 
 
 @keras.saving.register_keras_serializable(package="avel_tf")
-class SegmentBinaryCrossEntropy(keras.losses.Loss):
+class SegmentBinaryCrossEntropy(_SegmentLoss):
     """Binary cross-entropy of each class, summed over the classes of a segment.
 
     Averaged over the valid segments, as in `SegmentCrossEntropy`. Classes are not weighted: a
@@ -93,16 +108,10 @@ class SegmentBinaryCrossEntropy(keras.losses.Loss):
         name: str = "segment_binary_cross_entropy",
         **kwargs: Any,
     ) -> None:
-        super().__init__(name=name, reduction=reduction, **kwargs)
-        self.label_smoothing = check_label_smoothing(label_smoothing)
+        super().__init__(label_smoothing, reduction, name, **kwargs)
 
-    def call(self, targets: Any, logits: Any) -> Any:
-        wanted = target_distribution(targets, logits.shape[-1])  # [B, T, C+1]
-        wanted = smoothed(wanted, self.label_smoothing)
+    def of_distribution(self, wanted: Any, logits: Any) -> Any:
         return ops.sum(ops.softplus(logits) - wanted * logits, axis=-1)  # [B, T]
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "label_smoothing": self.label_smoothing}
 
 
 @keras.saving.register_keras_serializable(package="avel_tf")
