@@ -87,8 +87,8 @@ def find_module(handle: str) -> Path:
         f"and variables/ in\n  {cache_folder(handle)}\n"
         "The environment variable TFHUB_CACHE_DIR sets the cache folder; the sub-folder is the "
         "sha1 of the handle. A path can be given instead of the handle.\n"
-        "To work without a download, use the compact backbones: "
-        "--config pipelines/compact.yaml"
+        "To work without a download, use --config pipelines/offline.yaml, whose image weights pip "
+        "has installed, or the smaller backbones of --config pipelines/compact.yaml"
     )
 
 

@@ -237,7 +237,7 @@ def load(
 
     Example:
         >>> avel_tf.load("pretrained")
-        <Localizer 'pretrained/1': 10 classes, engine auto>
+        <Localizer 'pretrained/1': 5 classes, engine auto>
     """
     if model is None or (model == PRETRAINED and not os.path.isdir(PRETRAINED)):
         model = find_pretrained()
