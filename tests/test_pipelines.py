@@ -24,9 +24,10 @@ def script(name: str, *words: str | Path) -> None:
 
 
 @pytest.mark.slow
-def test_train_export_infer(clips, tmp_path):
+@pytest.mark.parametrize("recipe", ["compact", "offline"])
+def test_train_export_infer(clips, tmp_path, recipe):
     run, exported, results = (tmp_path / name for name in ("run", "exported", "results"))
-    config = ROOT / "pipelines" / "compact.yaml"
+    config = ROOT / "pipelines" / f"{recipe}.yaml"
     script("train.py", clips, run, "--config", config, *as_set(TINY_TRAINING))
     assert json.loads((run / "metrics.json").read_text())["videos"] == 4
     script("export.py", run, exported)
