@@ -11,7 +11,7 @@ from pathlib import Path
 from avel_tf.cli.main import command_parser
 from avel_tf.cli.paths import output_folder
 
-# With 80 training clips the accuracy falls to 0.83; with 110 it is 0.97.
+# With 80 training clips the segment accuracy is 0.877, with 110 it is 0.970 (2026-11-29).
 TRAIN_CLIPS, VALIDATION_CLIPS, TEST_CLIPS = 110, 20, 30
 SEED = 0
 # The compact backbone resizes frames to 80 pixels, a third of which is 27.
