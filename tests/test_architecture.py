@@ -15,8 +15,18 @@ PACKAGE = ROOT / "avel_tf"
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 # A room may import those before it.
 ORDER = (
-    *("utils", "events", "video", "synthesis", "datasets", "embeddings", "engines", "features"),
-    *("models", "evaluation", "reports", "config", "training", "export", "pretrained"),
+    *("utils", "events", "vocabulary", "video", "synthesis", "datasets", "embeddings"),
+    *(
+        "engines",
+        "features",
+        "models",
+        "evaluation",
+        "reports",
+        "config",
+        "training",
+        "export",
+        "pretrained",
+    ),
     *("inference", "cli"),
 )
 # These hold nothing but settings, and `config` is composed of them.

@@ -144,7 +144,7 @@ def test_objects_show_what_they_are(
 
 def test_the_pretrained_model_has_a_name() -> None:
     named = avel_tf.load("pretrained")
-    assert named.name == "pretrained/1" == avel_tf.load().name
+    assert named.name == "pretrained/2" == avel_tf.load().name
     assert len(named.labels) > 1
 
 

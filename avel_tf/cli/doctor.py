@@ -70,10 +70,10 @@ def _describe_pretrained() -> None:
     from avel_tf.pretrained import describe, find_pretrained
 
     try:
-        model = find_pretrained()
-        print(f"pretrained model: {model}")
-        print(*describe(model), sep="\n")
-        if differences := ExportedModel(model).mismatches():
+        model = ExportedModel(find_pretrained())
+        print(f"pretrained model: {model.folder}")
+        print(*describe(model.default_classes or model.labels.names), sep="\n")
+        if differences := model.mismatches():
             print(f"  files DO NOT MATCH the manifest: {'; '.join(differences)}")
     except ModelError as error:
         print(f"pretrained model: {error}")

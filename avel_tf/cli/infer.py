@@ -10,9 +10,9 @@ from avel_tf.cli.common import Progress, add_config_arguments, add_engine_argume
 from avel_tf.cli.paths import output_folder
 
 if TYPE_CHECKING:
-    from avel_tf.engines.selection import EngineChoice
     from avel_tf.events.result import Result
     from avel_tf.inference.batch import BatchSummary
+    from avel_tf.inference.pipeline import InferencePipeline
 
 DEFAULT_OUT = Path("results")
 # Limits of the summary on a terminal; the results hold everything.
@@ -33,8 +33,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model",
         type=Path,
         metavar="SAVED_MODEL",
-        help="a model written by avel export (default: the model that comes with avel-tf; its "
-        "classes and accuracy are printed)",
+        help="a model written by avel export (default: the pretrained one, whose classes are "
+        "printed)",
+    )
+    parser.add_argument(
+        "--classes",
+        metavar="NAMES|FILE",
+        help="the classes to label, separated by commas, or a text file with one on each line; "
+        "everything else is background. With the pretrained model any of `avel classes`",
+    )
+    parser.add_argument(
+        "--class-table",
+        type=Path,
+        metavar="FILE.csv",
+        help="further classes for the pretrained model (docs/guide/classes.md)",
     )
     parser.add_argument(
         "--out",
@@ -83,11 +95,13 @@ def run(options: argparse.Namespace) -> int:
             options.paths,
             options.out,
             options.model,
+            classes=options.classes,
+            class_table=options.class_table,
             config=config,
             formats=formats,
             fresh=options.fresh,
             trust_model=options.trust_model,
-            on_engine=lambda engine: _print_engine(options.model, engine),
+            on_engine=lambda pipeline: _print_engine(options.model, pipeline),
             progress=progress,
         )
     _print_summary(summary)
@@ -96,12 +110,12 @@ def run(options: argparse.Namespace) -> int:
     return 0 if summary.counts["ok"] == summary.inputs else 2
 
 
-def _print_engine(model: Path | None, engine: EngineChoice) -> None:
-    from avel_tf.pretrained import describe, find_pretrained
+def _print_engine(model: Path | None, pipeline: InferencePipeline) -> None:
+    from avel_tf.pretrained import describe
 
     if model is None:
-        print(*describe(find_pretrained()), sep="\n")
-    print(f"Engine: {engine.description}", flush=True)
+        print(*describe(pipeline.labels.names), sep="\n")
+    print(f"Engine: {pipeline.choose_engine().description}", flush=True)
 
 
 def _print_summary(summary: BatchSummary) -> None:

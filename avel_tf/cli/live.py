@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from avel_tf.config import Config
-    from avel_tf.engines.selection import EngineChoice
     from avel_tf.inference.live import LiveSegment
+    from avel_tf.inference.pipeline import InferencePipeline
 
 
 def run_live(options: argparse.Namespace, source: str, formats: list[str], config: Config) -> int:
@@ -22,15 +22,15 @@ def run_live(options: argparse.Namespace, source: str, formats: list[str], confi
     """
     from avel_tf.inference.live_run import localize_live_to_folder
     from avel_tf.inference.stop_signal import StopSignal
-    from avel_tf.pretrained import describe, find_pretrained
+    from avel_tf.pretrained import describe
 
     unread: OSError | None = None
 
-    def on_engine(engine: EngineChoice) -> None:
+    def on_engine(pipeline: InferencePipeline) -> None:
         # Standard output is for the segments alone.
         if options.model is None:
-            print(*describe(find_pretrained()), sep="\n", file=sys.stderr, flush=True)
-        print(f"Engine: {engine.description}", file=sys.stderr, flush=True)
+            print(*describe(pipeline.labels.names), sep="\n", file=sys.stderr, flush=True)
+        print(f"Engine: {pipeline.choose_engine().description}", file=sys.stderr, flush=True)
 
     def on_segment(segment: LiveSegment) -> None:
         nonlocal unread
@@ -52,6 +52,8 @@ def run_live(options: argparse.Namespace, source: str, formats: list[str], confi
             options.model,
             on_segment=on_segment,
             should_stop=should_stop,
+            classes=options.classes,
+            class_table=options.class_table,
             config=config,
             formats=formats,
             fresh=options.fresh,

@@ -30,6 +30,7 @@ COMMANDS = {
     "evaluate": "evaluate a model on a split",
     "export": "export a training run as a SavedModel",
     "infer": "label every second of videos",
+    "classes": "list the classes that can be labelled by name",
     "report": "write an HTML page of results or of a training run",
     "doctor": "show versions, engines and codecs, and check a model",
 }

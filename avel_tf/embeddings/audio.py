@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import keras
 import tensorflow as tf
 
-from avel_tf.embeddings import compact
+from avel_tf.embeddings import audioset_distilled, compact
 from avel_tf.embeddings.hub_module import load_module, sha256_of_folder
+from avel_tf.embeddings.scores import (
+    ModuleWithScores,
+    columns_of,
+    find_scores,
+    output_of,
+    vocabulary_of_built_in,
+    with_scores,
+)
 from avel_tf.embeddings.settings import COMPACT, AudioSettings
 from avel_tf.utils.lazy_imports import without_tensorflow_log
 
 # Rate in hertz of VGGish, YAMNet and `Clip.waveform`.
 SAMPLE_RATE = 16_000
 
+# Backbones that need no module, and the vocabularies of their scores.
+BUILT_IN: dict[str, Callable[[], keras.Model]] = {
+    COMPACT: compact.audio_backbone,
+    audioset_distilled.NAME: audioset_distilled.backbone,
+}
+BUILT_IN_VOCABULARIES = {audioset_distilled.NAME: "audioset-527"}
+
 
 class AudioEmbedding(tf.Module):
-    """Audio embedding by a TF-Hub module or the compact backbone, one vector per segment.
+    """Audio embedding by a TF-Hub module or a built-in backbone, one vector per segment.
 
     Each second is embedded on its own. Over a whole waveform the hop of a module (0.96 s in VGGish)
     would drift 0.4 s away from the video in ten seconds. AVE's published features also use the
@@ -27,6 +44,8 @@ class AudioEmbedding(tf.Module):
         sha256: Hash of the module's weights.
         activation: `relu` or `none`.
         width: Da, number of features per segment.
+        vocabulary: Name of the vocabulary of the scores that end each vector, else None.
+        scores: Indices of their classes; None for all.
     """
 
     def __init__(
@@ -38,6 +57,8 @@ class AudioEmbedding(tf.Module):
         activation: str,
         width: int,
         output: int = 0,
+        vocabulary: str | None = None,
+        scores: Sequence[int] | None = None,
     ) -> None:
         super().__init__(name="audio_embedding")
         self.module = module
@@ -46,7 +67,10 @@ class AudioEmbedding(tf.Module):
         self.activation = activation
         self.width = width
         self.output = output
-        self._vectorized = module_name != compact.NAME and self._can_be_vectorized()
+        self.vocabulary = vocabulary
+        self.scores = None if scores is None else tuple(scores)
+        self._takes_batches = isinstance(module, keras.Model)
+        self._vectorized = not self._takes_batches and self._can_be_vectorized()
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.float32)], autograph=False)
     def __call__(self, waveform: tf.Tensor) -> tf.Tensor:
@@ -70,7 +94,7 @@ class AudioEmbedding(tf.Module):
         )
         with tf.control_dependencies([whole]):
             seconds = tf.reshape(waveform, [-1, SAMPLE_RATE])  # [T, 16000]
-        if self.module_name == compact.NAME:
+        if self._takes_batches:
             vectors = self.module(seconds)  # [T, Da]
         elif self._vectorized:
             vectors = tf.vectorized_map(self._embed_second, seconds, fallback_to_while_loop=False)
@@ -112,35 +136,43 @@ class AudioEmbedding(tf.Module):
         return tf.reduce_mean(frames, axis=0)  # [Da]
 
 
-def load_audio(module: str | AudioSettings = COMPACT) -> AudioEmbedding:
+def load_audio(
+    module: str | AudioSettings = COMPACT,
+    *,
+    scores: bool = False,
+    scored_classes: Sequence[str] = (),
+) -> AudioEmbedding:
     """Load an audio embedding and check its module.
 
     Args:
-        module: A TF-Hub or Kaggle handle, the path of a SavedModel, `compact`, or settings.
+        module: A TF-Hub or Kaggle handle, the path of a SavedModel, `compact`,
+            `audioset-distilled`, or settings that hold one.
+        scores: Append the backbone's class scores to each vector.
+        scored_classes: Classes of `avel classes` whose scores are appended; all scores if empty.
 
     Returns:
         A callable: float32 [T*16000] -> float32 [T, Da].
 
     Raises:
         ModuleUnavailableError: The module cannot be found.
-        ValueError: It is not an audio module; the message gives its outputs.
+        ValueError: It is not an audio module, or has no scores; the message gives its outputs.
 
     Example:
         >>> load_audio("compact")(waveform).shape  # waveform float32 [160000]
         TensorShape([10, 512])
     """
     settings = AudioSettings(module=module) if isinstance(module, str) else module
-    if settings.module == COMPACT:
-        model = compact.audio_backbone()
-        return AudioEmbedding(
-            model,
-            module_name=compact.NAME,
-            sha256=compact.sha256_of(model),
-            activation=settings.resolved_activation,
-            width=model.output_shape[-1],
-        )
+    if settings.module in BUILT_IN:
+        return _load_built_in(settings, scores, scored_classes)
     loaded, folder = load_module(settings.module)
     output, width = _checked_output(loaded, settings)
+    vocabulary, columns = None, None
+    if scores:
+        example = tf.random.stateless_uniform([SAMPLE_RATE], seed=(0, 0), minval=-0.5, maxval=0.5)
+        function, vocabulary = find_scores(loaded, settings.module, example, "audio")
+        columns = columns_of(scored_classes, vocabulary)
+        loaded = ModuleWithScores(loaded, output_of(loaded, output), function, columns)
+        output, width = 0, int(loaded(example).shape[-1])
     return AudioEmbedding(
         loaded,
         module_name=settings.module,
@@ -148,6 +180,29 @@ def load_audio(module: str | AudioSettings = COMPACT) -> AudioEmbedding:
         activation=settings.resolved_activation,
         width=width,
         output=output,
+        vocabulary=vocabulary,
+        scores=columns,
+    )
+
+
+def _load_built_in(
+    settings: AudioSettings, scores: bool, scored_classes: Sequence[str]
+) -> AudioEmbedding:
+    vocabulary, columns = None, None
+    if scores:
+        vocabulary = vocabulary_of_built_in(settings.module, BUILT_IN_VOCABULARIES)
+        columns = columns_of(scored_classes, vocabulary)
+        model = with_scores(audioset_distilled.pretrained(), columns)
+    else:
+        model = BUILT_IN[settings.module]()
+    return AudioEmbedding(
+        model,
+        module_name=settings.module,
+        sha256=compact.sha256_of(model),
+        activation=settings.resolved_activation,
+        width=model.output_shape[-1],
+        vocabulary=vocabulary,
+        scores=columns,
     )
 
 

@@ -34,6 +34,8 @@ class FeatureExtractor(tf.Module):
                 width=visual.width,
                 places=visual.places,
                 endpoint=visual.endpoint,
+                vocabulary=visual.vocabulary,
+                scores=visual.scores,
             ),
             audio=AudioRecipe(
                 module=audio.module_name,
@@ -41,6 +43,8 @@ class FeatureExtractor(tf.Module):
                 sample_rate=SAMPLE_RATE,
                 activation=audio.activation,
                 width=audio.width,
+                vocabulary=audio.vocabulary,
+                scores=audio.scores,
             ),
             versions=library_versions(),
         )
@@ -113,8 +117,9 @@ def load_extractor(settings: EmbeddingSettings) -> FeatureExtractor:
         ModuleUnavailableError: A module cannot be found.
         ValueError: A module has other inputs or outputs than required.
     """
+    scores, classes = settings.scores, settings.scored_classes
     return FeatureExtractor(
-        load_visual(settings.visual),
-        load_audio(settings.audio),
+        load_visual(settings.visual, scores=scores, scored_classes=classes),
+        load_audio(settings.audio, scores=scores, scored_classes=classes),
         frames_per_second=settings.visual.frames_per_second,
     )

@@ -60,8 +60,8 @@ def find_module(handle: str) -> Path:
             return folder
         raise ModuleUnavailableError(
             f"No SavedModel at {handle!r}: expected a folder with a saved_model.pb, a handle that "
-            "begins with https://, or the name of a built-in backbone: compact, or for images "
-            "efficientnet-lite2."
+            "begins with https://, or the name of a built-in backbone: compact, for images "
+            "efficientnet-lite2, for audio audioset-distilled."
         )
     candidates = [handle]
     if handle in KAGGLE_COUNTERPARTS:

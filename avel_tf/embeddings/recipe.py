@@ -25,7 +25,8 @@ class VisualRecipe:
     """Module, hash of its weights, F, size in pixels, and Dv.
 
     Maps have more than one place; then Dv is places x channels, row by row of the frame, and
-    `endpoint` is the end point of the TF-Hub module.
+    `endpoint` is the end point of the TF-Hub module. With a `vocabulary` the last features are
+    class scores: of the classes `scores`, as indices, or of all when None.
     """
 
     module: str
@@ -35,6 +36,8 @@ class VisualRecipe:
     width: int
     places: int = 1
     endpoint: str | None = None
+    vocabulary: str | None = None
+    scores: tuple[int, ...] | None = None
 
     def decode_request(
         self,
@@ -50,13 +53,18 @@ class VisualRecipe:
 
 @dataclass(frozen=True)
 class AudioRecipe:
-    """Module, hash of its weights, rate in Hz, activation, and Da."""
+    """Module, hash of its weights, rate in Hz, activation, and Da.
+
+    `vocabulary` and `scores` are as of `VisualRecipe`.
+    """
 
     module: str
     sha256: str
     sample_rate: int
     activation: str
     width: int
+    vocabulary: str | None = None
+    scores: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -74,14 +82,19 @@ class Recipe:
     @property
     def fingerprint(self) -> str:
         """sha256 over everything that determines the values of the features."""
-        content = {"visual": asdict(self.visual), "audio": asdict(self.audio)}
+        content = {"visual": _without_defaults(self.visual), "audio": _without_defaults(self.audio)}
         for part in content.values():
             del part["module"]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form, with the fingerprint."""
-        return {**asdict(self), "fingerprint": self.fingerprint}
+        return {
+            "visual": _without_defaults(self.visual),
+            "audio": _without_defaults(self.audio),
+            "versions": dict(self.versions),
+            "fingerprint": self.fingerprint,
+        }
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Recipe:
@@ -92,8 +105,8 @@ class Recipe:
         """
         try:
             return cls(
-                visual=VisualRecipe(**content["visual"]),
-                audio=AudioRecipe(**content["audio"]),
+                visual=VisualRecipe(**_with_tuples(content["visual"])),
+                audio=AudioRecipe(**_with_tuples(content["audio"])),
                 versions=dict(content.get("versions", {})),
             )
         except (KeyError, TypeError) as error:
@@ -130,6 +143,21 @@ class Recipe:
             + "\n".join(differences)
             + "\nExtract the features again with the model's settings, or train on these features."
         )
+
+
+def _without_defaults(part: VisualRecipe | AudioRecipe) -> dict[str, Any]:
+    """A part as a dictionary; without scores, as versions without them wrote it."""
+    content = asdict(part)
+    if part.vocabulary is None:
+        del content["vocabulary"], content["scores"]
+    return content
+
+
+def _with_tuples(content: dict[str, Any]) -> dict[str, Any]:
+    content = dict(content)
+    if content.get("scores") is not None:
+        content["scores"] = tuple(content["scores"])
+    return content
 
 
 def library_versions() -> dict[str, str]:

@@ -13,6 +13,7 @@ from avel_tf.utils.settings import Settings
 RESNET_V2_152 = "https://tfhub.dev/google/imagenet/resnet_v2_152/feature_vector/5"
 VGGISH = "https://tfhub.dev/google/vggish/1"
 COMPACT = "compact"
+AUDIOSET_DISTILLED = "audioset-distilled"
 
 
 class VisualSettings(Settings, section="embeddings.visual"):
@@ -64,13 +65,14 @@ class AudioSettings(Settings, section="embeddings.audio"):
 
     module: str = Field(
         default=VGGISH,
-        description="A TF-Hub or Kaggle handle, the path of a SavedModel, or `compact`.",
+        description="A TF-Hub or Kaggle handle, the path of a SavedModel, `compact` or "
+        "`audioset-distilled`.",
     )
     # AVE's features are VGGish after its last ReLU, which TF-Hub's VGGish omits.
     activation: Literal["relu", "none"] | None = Field(
         default=None,
         description="Activation applied to each vector. null: `relu` for a module, `none` for "
-        "`compact`.",
+        "`compact` and `audioset-distilled`.",
     )
     output: int | None = Field(
         default=None,
@@ -82,7 +84,8 @@ class AudioSettings(Settings, section="embeddings.audio"):
     @property
     def resolved_activation(self) -> str:
         """The activation that is applied, with the default filled in."""
-        return self.activation or ("none" if self.module == COMPACT else "relu")
+        built_in = self.module in (COMPACT, AUDIOSET_DISTILLED)
+        return self.activation or ("none" if built_in else "relu")
 
 
 class EmbeddingSettings(Settings, section="embeddings"):
@@ -90,3 +93,28 @@ class EmbeddingSettings(Settings, section="embeddings"):
 
     visual: VisualSettings = Field(default_factory=VisualSettings)
     audio: AudioSettings = Field(default_factory=AudioSettings)
+    scores: bool = Field(
+        default=False,
+        description="Append the class scores of both backbones to their features, for zero-shot "
+        "localization. Backbones with scores: `efficientnet-lite2` and ImageNet classifiers of "
+        "TF-Hub; `audioset-distilled` and YAMNet.",
+    )
+    scored_classes: tuple[str, ...] = Field(
+        default=(),
+        description="Classes of `avel classes` whose scores are appended; empty: all scores of "
+        "the backbones' vocabularies.",
+    )
+
+    @model_validator(mode="after")
+    def _check_scores(self) -> EmbeddingSettings:
+        if self.scored_classes and not self.scores:
+            raise ValueError(
+                "embeddings.scored_classes requires embeddings.scores=true. Received: "
+                f"scored_classes={list(self.scored_classes)!r} and scores=false."
+            )
+        if self.scores and self.visual.maps:
+            raise ValueError(
+                "embeddings.scores and embeddings.visual.maps cannot be combined, because the "
+                "places of a map have no scores. Set one of them to false."
+            )
+        return self

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -11,6 +11,13 @@ import tensorflow as tf
 
 from avel_tf.embeddings import compact, efficientnet_lite2
 from avel_tf.embeddings.hub_module import load_module, sha256_of_folder
+from avel_tf.embeddings.scores import (
+    ModuleWithScores,
+    columns_of,
+    find_scores,
+    vocabulary_of_built_in,
+    with_scores,
+)
 from avel_tf.embeddings.settings import COMPACT, VisualSettings
 from avel_tf.utils.text import did_you_mean
 
@@ -102,6 +109,8 @@ BUILT_IN: dict[str, tuple[int, Callable[..., keras.Model]]] = {
     COMPACT: (compact.VISUAL_SIZE, compact.visual_backbone),
     efficientnet_lite2.NAME: (efficientnet_lite2.SIZE, efficientnet_lite2.backbone),
 }
+# Vocabularies of their scores.
+BUILT_IN_VOCABULARIES = {efficientnet_lite2.NAME: "imagenet-1000"}
 # The size of ResNet's and most other ImageNet modules, for signatures that leave it open.
 DEFAULT_SIZE = 224
 
@@ -122,6 +131,8 @@ class VisualEmbedding(tf.Module):
         width: Dv, number of features per frame.
         places: Number of places of a map; 1 for a vector.
         endpoint: End point of the module that is the map, else None.
+        vocabulary: Name of the vocabulary of the scores that end each vector, else None.
+        scores: Indices of their classes; None for all.
     """
 
     def __init__(
@@ -133,6 +144,8 @@ class VisualEmbedding(tf.Module):
         size: int,
         shape: tuple[int, ...],
         endpoint: str | None = None,
+        vocabulary: str | None = None,
+        scores: Sequence[int] | None = None,
     ) -> None:
         super().__init__(name="visual_embedding")
         self.module = module
@@ -142,6 +155,8 @@ class VisualEmbedding(tf.Module):
         self.width = math.prod(shape)
         self.places = math.prod(shape[:-1])
         self.endpoint = endpoint
+        self.vocabulary = vocabulary
+        self.scores = None if scores is None else tuple(scores)
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8)], autograph=False)
     def __call__(self, frames: tf.Tensor) -> tf.Tensor:
@@ -165,12 +180,19 @@ class VisualEmbedding(tf.Module):
         return tf.reshape(features, [-1, self.width])  # [N, Dv]
 
 
-def load_visual(module: str | VisualSettings = COMPACT) -> VisualEmbedding:
+def load_visual(
+    module: str | VisualSettings = COMPACT,
+    *,
+    scores: bool = False,
+    scored_classes: Sequence[str] = (),
+) -> VisualEmbedding:
     """Load a visual embedding and check its module.
 
     Args:
         module: A TF-Hub or Kaggle handle, the path of a SavedModel, `compact`,
             `efficientnet-lite2`, or settings that hold one.
+        scores: Append the backbone's class scores to each vector.
+        scored_classes: Classes of `avel classes` whose scores are appended; all scores if empty.
 
     Returns:
         A callable: uint8 [N, H, W, 3] -> float32 [N, Dv]. With `maps` in the settings, Dv is
@@ -178,7 +200,7 @@ def load_visual(module: str | VisualSettings = COMPACT) -> VisualEmbedding:
 
     Raises:
         ModuleUnavailableError: The module cannot be found.
-        ValueError: It is not a visual module; the message gives its output.
+        ValueError: It is not a visual module, or has no scores; the message gives its output.
 
     Example:
         >>> load_visual("compact")(frames).shape  # frames uint8 [5, 360, 640, 3]
@@ -186,7 +208,7 @@ def load_visual(module: str | VisualSettings = COMPACT) -> VisualEmbedding:
     """
     settings = VisualSettings(module=module) if isinstance(module, str) else module
     if settings.module in BUILT_IN:
-        return _load_built_in(settings)
+        return _load_built_in(settings, scores, scored_classes)
     loaded, folder = load_module(settings.module)
     size = _module_size(loaded) or settings.size or DEFAULT_SIZE
     if settings.size not in (None, size):
@@ -194,19 +216,33 @@ def load_visual(module: str | VisualSettings = COMPACT) -> VisualEmbedding:
             f"The module {settings.module} takes {size} x {size} pixels by its signature. "
             f"Received: embeddings.visual.size={settings.size}"
         )
+    endpoint = None
     if settings.maps:
         loaded = find_map(loaded, settings.module, size, settings.endpoint)
+        endpoint = loaded.endpoint
+    shape = _checked_shape(loaded, settings.module, size, rank=4 if settings.maps else 2)
+    vocabulary, columns = None, None
+    if scores:
+        example = tf.random.stateless_uniform([2, size, size, 3], seed=(0, 0))
+        function, vocabulary = find_scores(loaded, settings.module, example, "visual")
+        columns = columns_of(scored_classes, vocabulary)
+        loaded = ModuleWithScores(loaded, loaded, function, columns)
+        shape = tuple(loaded(example).shape[1:])
     return VisualEmbedding(
         loaded,
         module_name=settings.module,
         sha256=sha256_of_folder(folder),
         size=size,
-        shape=_checked_shape(loaded, settings.module, size, rank=4 if settings.maps else 2),
-        endpoint=loaded.endpoint if settings.maps else None,
+        shape=shape,
+        endpoint=endpoint,
+        vocabulary=vocabulary,
+        scores=columns,
     )
 
 
-def _load_built_in(settings: VisualSettings) -> VisualEmbedding:
+def _load_built_in(
+    settings: VisualSettings, scores: bool, scored_classes: Sequence[str]
+) -> VisualEmbedding:
     size, network = BUILT_IN[settings.module]
     if settings.size not in (None, size):
         raise ValueError(
@@ -218,13 +254,21 @@ def _load_built_in(settings: VisualSettings) -> VisualEmbedding:
             f"The visual backbone {settings.module} has one map and no end points to choose from. "
             f"Received: embeddings.visual.endpoint={settings.endpoint!r}"
         )
-    model = network(maps=settings.maps)
+    vocabulary, columns = None, None
+    if scores:
+        vocabulary = vocabulary_of_built_in(settings.module, BUILT_IN_VOCABULARIES)
+        columns = columns_of(scored_classes, vocabulary)
+        model = with_scores(efficientnet_lite2.pretrained(), columns)
+    else:
+        model = network(maps=settings.maps)
     return VisualEmbedding(
         model,
         module_name=settings.module,
         sha256=compact.sha256_of(model),
         size=size,
         shape=model.output_shape[1:],
+        vocabulary=vocabulary,
+        scores=columns,
     )
 
 

@@ -7,7 +7,6 @@ import importlib.metadata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
@@ -42,15 +41,11 @@ class Graphs:
         recipe: Input and output shapes of the backbones.
         load: Function that loads the TensorFlow functions. It is not called, and TensorFlow not
             imported, if an engine has compiled them before.
-        converted: Folder of the same graphs converted for OpenVINO, `embed.xml` and
-            `label-valid.xml`, with results in float32 tested against TensorFlow; None if an engine
-            has to convert them.
     """
 
     key: str
     recipe: Recipe
     load: Callable[[], LoadedGraphs]
-    converted: Path | None = None
 
     @cached_property
     def loaded(self) -> LoadedGraphs:
@@ -60,8 +55,7 @@ class Graphs:
     @property
     def name_classes(self) -> bool:
         """True if the graphs include a localizer, not only backbones."""
-        # Only whole models are converted, so TensorFlow is not loaded for this check.
-        return self.converted is not None or self.loaded.label is not None
+        return self.loaded.label is not None
 
 
 def backbone_graphs(extractor: FeatureExtractor) -> Graphs:

@@ -34,8 +34,8 @@ class OpenVinoEngine:
     """Engine that runs graphs converted by OpenVINO, several calls in parallel.
 
     The TensorFlow graphs themselves are converted. Converted and compiled networks are cached on
-    disk, so later runs do not import TensorFlow; neither does the first run of graphs that are
-    stored converted. The localizer is computed in float32 in any precision, because it is small.
+    disk, so later runs do not import TensorFlow. The localizer is computed in float32 in any
+    precision, because it is small.
 
     Args:
         graphs: The graphs.
@@ -156,7 +156,7 @@ class OpenVinoEngine:
         return self._label([visual, audio, valid])[0].copy()
 
     def _compile(self, name: str, properties: dict[str, str], batch: int | None) -> Any:
-        path = (readable_conversion(self._graphs) or self._cache) / f"{name}.xml"
+        path = self._cache / f"{name}.xml"
         # One process at a time converts and compiles; the others use its files.
         with exclusive_lock(self._cache / "lock"):
             if not path.is_file():
@@ -216,22 +216,6 @@ def function_of(name: str, loaded: LoadedGraphs, recipe: Recipe) -> Any:
             return loaded.embed(frames[:, None], waveform)
 
     return tf.function(function, autograph=False).get_concrete_function(*specs)
-
-
-def readable_conversion(graphs: Graphs) -> Path | None:
-    """Folder of the converted graphs, if the installed OpenVINO can read them."""
-    return graphs.converted if graphs.converted and _can_read(graphs.converted) else None
-
-
-@cache
-def _can_read(folder: Path) -> bool:
-    try:
-        for name in (EMBED, LABEL):
-            _core().read_model(str(folder / f"{name}.xml"))
-    except RuntimeError as error:
-        logger.info("%s is converted again, because it cannot be read: %s", folder, error)
-        return False
-    return True
 
 
 @cache

@@ -102,8 +102,6 @@ class EngineChoice(NamedTuple):
 
 # Reference of the verification, and the engine without verification.
 REFERENCE = EngineChoice("tensorflow", "float32")
-# Reference for graphs that are stored converted, whose results have been tested.
-CONVERTED = EngineChoice("openvino", "float32")
 
 
 def choose_engine(
@@ -113,11 +111,10 @@ def choose_engine(
 
     Candidates are ordered by speed as measured (docs/design/performance.md). They are not timed
     again, because the choice would then depend on the load of the machine. On first use, a
-    candidate and the reference embed and label a sample. The reference is TensorFlow in float32, or
-    OpenVINO in float32 for graphs that are stored converted, without importing TensorFlow. A
-    candidate is rejected with a warning if the cosine of an embedding to that of the reference is
-    below 0.999, or if a label changes. The result is cached under a hash of graphs, processor and
-    library versions.
+    candidate and the reference, TensorFlow in float32, embed and label a sample. A candidate is
+    rejected with a warning if the cosine of an embedding to that of the reference is below 0.999,
+    or if a label changes. The result is cached under a hash of graphs, processor and library
+    versions.
 
     Args:
         graphs: The graphs.
@@ -139,17 +136,16 @@ def choose_engine(
     path = cache_folder(settings) / "proofs" / name
     chosen = _read(path, candidates)
     if chosen is None:
-        reference = _reference(graphs, candidates)
-        if candidates[0] == reference:
-            return reference
+        if candidates[0] == REFERENCE:
+            return REFERENCE
         clips = sample()
         if not clips:
-            unverified = reference if reference in candidates else candidates[-1]
+            unverified = REFERENCE if REFERENCE in candidates else candidates[-1]
             logger.warning(
                 "No frame could be read to verify engines with; %s is used.", unverified.description
             )
             return unverified
-        chosen, findings = _verify(candidates, reference, graphs, settings, clips)
+        chosen, findings = _verify(candidates, graphs, settings, clips)
         with atomic_text(path) as file:
             file.write(json.dumps({"chosen": chosen, "findings": findings}, indent=2) + "\n")
     return chosen
@@ -274,7 +270,6 @@ def _key(graphs: Graphs, candidates: list[EngineChoice], settings: EngineSetting
         "processor": [processor.get(key) for key in ("model name", "model", "stepping")],
         "processors": len(os.sched_getaffinity(0)),
         "machine": platform.machine(),
-        "converted": graphs.converted is not None,
         "gpus": [path.read_text() for path in sorted(Path("/proc/driver/nvidia").glob("gpus/*/*"))],
         "versions": {name: _version(name) for name in _VERSIONS},
     }
@@ -297,35 +292,24 @@ def _read(path: Path, candidates: list[EngineChoice]) -> EngineChoice | None:
     except (OSError, ValueError, TypeError, KeyError) as error:
         logger.info("%s cannot be read (%s); engines are verified again.", path, error)
         return None
-    return choice if choice in [*candidates, REFERENCE, CONVERTED] else None
-
-
-def _reference(graphs: Graphs, candidates: list[EngineChoice]) -> EngineChoice:
-    """Reference of the verification."""
-    # TensorFlow is loaded for its own engine, and to check for a usable GPU.
-    if graphs.converted is None or candidates[0].engine != "openvino":
-        return REFERENCE
-    from avel_tf.engines.openvino_engine import readable_conversion
-
-    return REFERENCE if readable_conversion(graphs) is None else CONVERTED
+    return choice if choice in [*candidates, REFERENCE] else None
 
 
 def _verify(
     candidates: list[EngineChoice],
-    reference: EngineChoice,
     graphs: Graphs,
     settings: EngineSettings,
     clips: Sequence[Clip],
 ) -> tuple[EngineChoice, list[dict[str, Any]]]:
     """Find the first candidate that agrees with the reference; also returns all findings."""
-    engine = make_engine(reference, graphs, settings)
+    engine = make_engine(REFERENCE, graphs, settings)
     if any(each.precision == "float16" for each in candidates) and not engine.device:
         logger.warning("This machine has a GPU that TensorFlow cannot use.")
         candidates = engines_for(settings, gpu=False)
     expected = _outputs(engine, graphs, clips)
     findings: list[dict[str, Any]] = []
     for choice in candidates:
-        if choice == reference:
+        if choice == REFERENCE:
             break
         found = _outputs(make_engine(choice, graphs, settings), graphs, clips)
         cosine = min(_cosine(a, b) for a, b in zip(expected[:2], found[:2], strict=True))
@@ -338,7 +322,7 @@ def _verify(
             "(required: %g) and %d of %d labels change.",
             *(choice.description, cosine, MIN_COSINE, changed, expected[2].size),
         )
-    return reference, findings
+    return REFERENCE, findings
 
 
 def _outputs(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,11 @@ STATUSES = ("ok", "partial", "quarantined")
 
 # Precision of a float32 probability.
 SCORE_DECIMALS = 6
+# Classes listed for each modality of a segment, and the smallest score listed.
+MOST_EVIDENCE = 5
+LEAST_EVIDENCE = 0.05
+# The lists of classes with scores that a segment may have.
+_LISTS = ("labels", "visual", "audio")
 
 _Span = TypeVar("_Span", "Segment", Event)
 
@@ -49,6 +54,7 @@ class LabelScore:
                 f"The score of the label {self.label!r} must be a probability in [0, 1]. "
                 f"Received: {self.score!r}."
             )
+        object.__setattr__(self, "score", _rounded(self.score, SCORE_DECIMALS))
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,9 @@ class Segment:
         score: Probability of that class, in [0, 1].
         labels: All labels of a multi-label model, the most probable, which is `label`, first;
             empty for background. None for a single-label model.
+        visual: What the frames alone show, of a zero-shot model: up to five classes, the highest
+            score first. None for other models.
+        audio: The same of the audio alone.
 
     Raises:
         ValueError: A number is not finite or out of range.
@@ -74,6 +83,8 @@ class Segment:
     label: str
     score: float
     labels: tuple[LabelScore, ...] | None = None
+    visual: tuple[LabelScore, ...] | None = None
+    audio: tuple[LabelScore, ...] | None = None
 
     def __post_init__(self) -> None:
         check_span(f"the segment at {self.start!r}", self.start, self.end, self.score)
@@ -283,7 +294,7 @@ class Result:
             reason=_required(record, "reason", (str, type(None))),
             duration=_required(record, "duration", (int, float, type(None))),
             seconds=tuple(
-                Segment(**_span_values(item), labels=_label_scores(item))
+                Segment(**_span_values(item), **_lists(item))
                 for item in _required(record, "seconds", (list,))
             ),
             events=tuple(
@@ -302,6 +313,8 @@ def labelled_seconds(
     *,
     duration: float | None = None,
     label_scores: np.ndarray | None = None,
+    evidence: Sequence[np.ndarray] = (),
+    evidence_labels: Labels | None = None,
 ) -> tuple[Segment, ...]:
     """Make the segments of a result from the output of a model.
 
@@ -313,6 +326,8 @@ def labelled_seconds(
         duration: Length of the video in seconds, at which the last segment ends.
         label_scores: Probability of each label of a segment, NaN for the other classes, float
             `[T, C]`, of a multi-label model.
+        evidence: Visual and audio scores of each class, float `[T, C']` each, of a zero-shot model.
+        evidence_labels: Names of the C' classes; `labels` when None.
 
     Returns:
         One `Segment` per valid segment, in order.
@@ -328,8 +343,19 @@ def labelled_seconds(
             labels.name(int(label_index[second])),
             float(score[second]),
             None if label_scores is None else _sorted_labels(label_scores[second], labels),
+            *(_strongest(scores[second], evidence_labels or labels) for scores in evidence),
         )
         for second in np.flatnonzero(valid)
+    )
+
+
+def _strongest(scores: np.ndarray, labels: Labels) -> tuple[LabelScore, ...]:
+    """The classes of the highest scores, of scores [C], without those of no evidence."""
+    order = np.argsort(-scores, kind="stable")[:MOST_EVIDENCE]
+    return tuple(
+        LabelScore(labels.name(int(index)), min(float(scores[index]), 1.0))
+        for index in order
+        if scores[index] >= LEAST_EVIDENCE
     )
 
 
@@ -390,20 +416,22 @@ def span_record(span: Segment | Event) -> dict[str, Any]:
         "label": span.label,
         "score": _rounded(span.score, SCORE_DECIMALS),
     }
-    if isinstance(span, Segment) and span.labels is not None:
-        record["labels"] = [
-            {"label": each.label, "score": _rounded(each.score, SCORE_DECIMALS)}
-            for each in span.labels
-        ]
+    for name in _LISTS if isinstance(span, Segment) else ():
+        if (scores := getattr(span, name)) is not None:
+            record[name] = [{"label": each.label, "score": each.score} for each in scores]
     return record
 
 
-def _label_scores(item: Mapping[str, Any]) -> tuple[LabelScore, ...] | None:
-    """All labels of a segment; None in lines of single-label models."""
-    if item.get("labels") is None:
+def _lists(item: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _label_scores(item, name) for name in _LISTS}
+
+
+def _label_scores(item: Mapping[str, Any], name: str) -> tuple[LabelScore, ...] | None:
+    """One of `_LISTS` of a segment; None in lines of models without it."""
+    if item.get(name) is None:
         return None
     found = []
-    for each in _required(item, "labels", (list,)):
+    for each in _required(item, name, (list,)):
         if not isinstance(each, dict):
             raise ValueError(f"A label of a segment must be a JSON object. Received: {each!r}.")
         label, score = _required(each, "label", (str,)), _required(each, "score", (int, float))

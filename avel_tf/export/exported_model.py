@@ -8,11 +8,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from avel_tf.embeddings.class_columns import ClassColumns
 from avel_tf.embeddings.recipe import Recipe
 from avel_tf.engines.engine import LoadedGraphs
 from avel_tf.events.labels import Labels
 from avel_tf.events.postprocessing import Postprocessing
 from avel_tf.export.manifest import (
+    BUILT_FROM,
+    CLASS_COLUMNS,
+    CLASS_WORDS,
+    DEFAULT_CLASSES,
     MANIFEST,
     ModelError,
     differences,
@@ -28,6 +33,7 @@ class _Assets(NamedTuple):
     labels: Labels
     recipe: Recipe
     postprocessing: Postprocessing
+    columns: ClassColumns | None
 
 
 class ExportedModel:
@@ -79,6 +85,22 @@ class ExportedModel:
         """Conversion of scores to events. The graph already applies the temperature."""
         return self._assets.postprocessing
 
+    @property
+    def columns(self) -> ClassColumns | None:
+        """Columns of the features with the scores of each class; None if it is not zero-shot."""
+        return self._assets.columns
+
+    @property
+    def class_words(self) -> dict[str, list[str]]:
+        """Other words for each class, of a zero-shot model."""
+        return self.manifest.get(CLASS_WORDS) or {}
+
+    @property
+    def default_classes(self) -> tuple[str, ...] | None:
+        """Classes that the model labels unless others are selected; None for all."""
+        names = self.manifest.get(DEFAULT_CLASSES)
+        return None if names is None else tuple(names)
+
     @cached_property
     def _assets(self) -> _Assets:
         try:
@@ -91,13 +113,20 @@ class ExportedModel:
                     f"its decoder.json has {len(thresholds)} thresholds, and its labels.txt "
                     f"{len(labels)} classes"
                 )
+            columns = self.manifest.get(CLASS_COLUMNS)
+            columns = None if columns is None else ClassColumns.from_dict(columns)
+            if columns and len(columns.visual) != len(labels):
+                raise ValueError(
+                    f"its manifest has columns of {len(columns.visual)} classes, and its "
+                    f"labels.txt {len(labels)} classes"
+                )
         except ModelError:
             raise
         except (OSError, ValueError, TypeError, LookupError) as error:
             raise ModelError(
                 f"{self.folder} is not a model that avel export wrote: {error}"
             ) from error
-        return _Assets(labels, recipe, postprocessing)
+        return _Assets(labels, recipe, postprocessing, columns)
 
     @cached_property
     def hashes(self) -> dict[str, Any]:
@@ -107,6 +136,8 @@ class ExportedModel:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of everything in the model that affects results, in hexadecimal."""
+        if BUILT_FROM in self.manifest:
+            return str(self.manifest[BUILT_FROM])
         digest = hashlib.sha256(json.dumps(self.hashes, sort_keys=True).encode())
         # Only the manifest holds the recipe.
         digest.update((self.folder / "assets" / MANIFEST).read_bytes())

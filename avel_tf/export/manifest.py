@@ -13,6 +13,15 @@ MANIFEST = "manifest.json"
 HASHED_ASSETS = ("labels.txt", "config.yaml", "decoder.json")
 # Models of older versions have neither the file nor an entry in the manifest.
 _LATER_ASSETS = {"decoder.json"}
+# Key of the columns of the features that hold class scores, in the manifest of a zero-shot model.
+CLASS_COLUMNS = "class_columns"
+# Key of other words for each class, by which a user may select it.
+CLASS_WORDS = "class_words"
+# Key of the classes that are labelled by default, in the manifest of a model with further classes.
+DEFAULT_CLASSES = "default_classes"
+# Key of the hash of everything that a model was built from, in the manifest of a model that this
+# machine built from parts of the package. SavedModels of the same parts differ in their bytes.
+BUILT_FROM = "built_from"
 # Hash of the manifest itself, which also holds the recipe.
 OWN_HASH = "manifest_sha256"
 

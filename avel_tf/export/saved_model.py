@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -11,10 +12,11 @@ from typing import Any
 
 import keras
 
+from avel_tf.embeddings.class_columns import ClassColumns
 from avel_tf.embeddings.extractor import FeatureExtractor, load_extractor
 from avel_tf.events.labels import Labels
 from avel_tf.events.postprocessing import Postprocessing
-from avel_tf.export.manifest import with_hashes
+from avel_tf.export.manifest import CLASS_COLUMNS, with_hashes
 from avel_tf.export.module import LocalizerModule
 from avel_tf.export.warmup import write_warmup_request
 from avel_tf.training.run import Run
@@ -66,6 +68,8 @@ def export_saved_model(
     config_yaml: str,
     metrics: dict[str, Any] | None = None,
     postprocessing: Postprocessing | None = None,
+    columns: ClassColumns | None = None,
+    details: dict[str, Any] | None = None,
 ) -> Path:
     """Write `folder/<version>/`, a SavedModel that plain TensorFlow loads.
 
@@ -81,6 +85,8 @@ def export_saved_model(
         metrics: Content of the run's `metrics.json`; the main figures are copied to the manifest.
         postprocessing: Temperature, which becomes part of the graph, thresholds and rules for
             events; the defaults when None.
+        columns: Columns of the features with the scores of each class, of a zero-shot model.
+        details: Further entries of the manifest.
 
     Returns:
         The folder of the new version.
@@ -95,7 +101,10 @@ def export_saved_model(
         "labels": list(labels.names),
         "recipe": extractor.recipe.to_dict(),
         "metrics": _headline(metrics),
+        **(details or {}),
     }
+    if columns is not None:
+        manifest[CLASS_COLUMNS] = dataclasses.asdict(columns)
     partial = Path(tempfile.mkdtemp(prefix=f".{version}.", suffix=".partial", dir=folder))
     try:
         with tempfile.TemporaryDirectory() as assets_folder:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from avel_tf import __version__
 from avel_tf.config import Config, Configuration, resolve_config
-from avel_tf.engines.selection import EngineChoice
+from avel_tf.engines.settings import EngineSettings
 from avel_tf.events.formats import check_formats, write_formats
 from avel_tf.events.result import Result
 from avel_tf.export.exported_model import ExportedModel
@@ -62,11 +62,13 @@ def localize_to_folder(
     folder: str | Path,
     model: str | Path | ExportedModel | None = None,
     *,
+    classes: str | Sequence[str] | None = None,
+    class_table: str | Path | None = None,
     config: Configuration = None,
     formats: Sequence[str] = ("jsonl", "csv", "vtt", PAGE),
     fresh: bool = False,
     trust_model: bool = False,
-    on_engine: Callable[[EngineChoice], None] | None = None,
+    on_engine: Callable[[InferencePipeline], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> BatchSummary:
     """Label files and write their results to a folder.
@@ -78,11 +80,14 @@ def localize_to_folder(
         paths: Files, and folders of any depth.
         folder: Results folder.
         model: An exported model, or its folder; the pretrained one when None.
+        classes: Classes that are labelled, as of `resolve_classes`; the others become background.
+            All, or those that a zero-shot model labels by default, when None.
+        class_table: A CSV file with further classes for the pretrained model.
         config: Settings of inference, decoder and engine; the defaults when None.
         formats: Output formats; `jsonl` is always written.
         fresh: Discard the results of an earlier run in the folder.
         trust_model: Use a model whose files do not match its manifest.
-        on_engine: Called with the engine before the first file.
+        on_engine: Called with the pipeline, whose engine is chosen, before the first file.
         progress: Called after each file with the number done and the total.
 
     Returns:
@@ -99,11 +104,11 @@ def localize_to_folder(
     names = check_formats(formats, also=[PAGE])
     skipped: list[str] = []
     inputs = require_inputs(paths, skipped=skipped)
-    model = open_exported(model, trust=trust_model)
-    pipeline = pipeline_of(model, config)
-    engine = pipeline.choose_engine(inputs)
+    model = open_exported(model, trust=trust_model, engine=config.engine, class_table=class_table)
+    pipeline = pipeline_of(model, config, classes)
+    pipeline.choose_engine(inputs)
     if on_engine:
-        on_engine(engine)
+        on_engine(pipeline)
     counts: Counter[str] = Counter()
 
     def counted(journal: RunJournal) -> Iterator[Result]:
@@ -114,7 +119,7 @@ def localize_to_folder(
     with RunJournal(
         folder,
         inputs,
-        setup=_setup(model, config, engine),
+        setup=_setup(pipeline, config),
         model=model.name,
         fresh=fresh,
         follow_links=config.media.follow_links,
@@ -133,16 +138,34 @@ def localize_to_folder(
     return BatchSummary(len(inputs), counts, resumed, skipped, written, complete)
 
 
-def open_exported(model: str | Path | ExportedModel | None, *, trust: bool) -> ExportedModel:
-    """Open an exported model, the pretrained one when None, and check it unless trusted."""
+def open_exported(
+    model: str | Path | ExportedModel | None,
+    *,
+    trust: bool,
+    engine: EngineSettings,
+    class_table: str | Path | None = None,
+) -> ExportedModel:
+    """Open an exported model, the pretrained one when None, and check it unless trusted.
+
+    Raises:
+        ModelError: The model cannot be opened, or does not match its manifest.
+        ValueError: There is a class table, but the model is not the pretrained one.
+    """
+    if class_table is not None and model is not None:
+        raise ValueError(
+            f"The class table {class_table} extends the pretrained model; the model {model} has "
+            "its own classes. Leave out one of them."
+        )
     if not isinstance(model, ExportedModel):
-        model = ExportedModel(find_pretrained() if model is None else model)
+        model = ExportedModel(find_pretrained(engine, class_table) if model is None else model)
     if not trust:
         model.check()
     return model
 
 
-def pipeline_of(model: ExportedModel, config: Config) -> InferencePipeline:
+def pipeline_of(
+    model: ExportedModel, config: Config, classes: str | Sequence[str] | None = None
+) -> InferencePipeline:
     """The pipeline of a model with the settings of a configuration."""
     return InferencePipeline(
         model,
@@ -150,6 +173,7 @@ def pipeline_of(model: ExportedModel, config: Config) -> InferencePipeline:
         data=config.data,
         media=config.media,
         engine=config.engine,
+        classes=classes,
     )
 
 
@@ -217,15 +241,17 @@ def localize_into_journal(
     return done == len(journal.inputs)
 
 
-def _setup(model: ExportedModel, config: Config, engine: EngineChoice) -> dict[str, Any]:
+def _setup(pipeline: InferencePipeline, config: Config) -> dict[str, Any]:
     """Settings that affect results and so must not change within a results folder."""
     setup: dict[str, Any] = {
         "avel_tf": __version__,
-        "model": model.name,
-        "model sha256": model.fingerprint,
-        "engine": engine.description,
+        "model": pipeline.model.name,
+        "model sha256": pipeline.model.fingerprint,
+        "engine": pipeline.choose_engine().description,
         "engine.batch_pictures": config.engine.batch_pictures,
     }
+    if pipeline.labels != pipeline.model.labels:
+        setup["classes"] = list(pipeline.labels.names)
     for section, settings in (("inference", config.inference), ("media", config.media)):
         for key, value in settings.result_settings().items():
             setup[f"{section}.{key}"] = value

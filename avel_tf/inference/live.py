@@ -101,7 +101,8 @@ def localize_live(
     """Label a live stream while it is received.
 
     The networks are loaded before the stream is opened. Memory holds one window of features, at
-    most 30 s of decoded frames, and the probabilities of each labelled segment (4 bytes per class).
+    most 30 s of decoded frames, and the scores of each labelled segment (4 bytes per class; 12
+    of a zero-shot model).
 
     Args:
         pipeline: The model.
@@ -126,6 +127,7 @@ def localize_live(
     )
     width = len(model.labels) + 1
     given = array("f")  # probabilities [T, C+1], row after row
+    evidence: list[tuple[np.ndarray, ...]] = []  # of each segment
     valid = array("b")
     arrived: deque[float] = deque()  # of the segments that have no label yet
     status = DecodeStatus(seconds=0)
@@ -135,12 +137,14 @@ def localize_live(
             given.extend(probabilities.tolist())
             came = arrived.popleft()
             if valid[place]:
-                one = model.postprocessing.scores(probabilities[None])  # [1]
+                one = pipeline.scores(probabilities[None])  # [1]
                 (found,) = labelled_seconds(
-                    one.label_index(model.labels.background),
+                    one.label_index(pipeline.labels.background),
                     one.score,
-                    model.labels,
+                    pipeline.labels,
                     label_scores=one.label_scores,
+                    evidence=evidence[place],
+                    evidence_labels=model.labels,
                 )
                 segment = replace(found, start=float(place), end=place + 1.0)
                 on_segment(LiveSegment(segment, time.monotonic() - came))
@@ -150,6 +154,7 @@ def localize_live(
             for came, clip in seconds:
                 sound = clip.waveform.reshape(-1, SAMPLE_RATE)  # [1, 16000]
                 visual, audio = engine.embed_seconds(clip.frames, sound)  # [1, Dv], [1, Da]
+                evidence.append(pipeline.evidence(visual, audio))  # [1, C] each
                 valid.append(bool(clip.valid[0]))
                 arrived.append(came)
                 status = DecodeStatus(
@@ -168,8 +173,9 @@ def localize_live(
     report(window.end())
     if not valid:
         return pipeline.refusal(shown, DecodeStatus(0, error=status.error or _INTERRUPTED))
-    scores = model.postprocessing.scores(np.array(given, np.float32).reshape(-1, width))  # [T]
-    return pipeline.result(shown, scores, np.array(valid, bool), status)
+    probabilities = np.array(given, np.float32).reshape(-1, width)  # [T, C+1]
+    joined = [np.concatenate(each) for each in zip(*evidence, strict=True)]  # [T, C]
+    return pipeline.result(shown, probabilities, np.array(valid, bool), status, joined)
 
 
 def _seconds(

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from avel_tf.config import Configuration, resolve_config
-from avel_tf.engines.selection import EngineChoice
 from avel_tf.events.formats import check_formats, write_formats
 from avel_tf.events.result import Result
 from avel_tf.export.exported_model import ExportedModel
 from avel_tf.inference.batch import PAGE, open_exported, pipeline_of, with_jsonl
 from avel_tf.inference.live import LiveSegment, localize_live
+from avel_tf.inference.pipeline import InferencePipeline
 from avel_tf.inference.run_journal import LEDGER, LOCK, RESULTS, RunJournal
 from avel_tf.video.decode_request import is_address, without_login
 from avel_tf.video.live import STDIN, check_source
@@ -77,11 +77,13 @@ def localize_live_to_folder(
     *,
     on_segment: Callable[[LiveSegment], None],
     should_stop: Callable[[], bool] = lambda: False,
+    classes: str | Sequence[str] | None = None,
+    class_table: str | Path | None = None,
     config: Configuration = None,
     formats: Sequence[str] = ("jsonl", "csv", "vtt"),
     fresh: bool = False,
     trust_model: bool = False,
-    on_engine: Callable[[EngineChoice], None] | None = None,
+    on_engine: Callable[[InferencePipeline], None] | None = None,
 ) -> LiveRun:
     """Label a live stream and write its result to a folder when it ends.
 
@@ -91,11 +93,12 @@ def localize_live_to_folder(
         model: An exported model, or its folder; the pretrained one when None.
         on_segment: Called with each segment as soon as it is labelled.
         should_stop: Called several times a second; once it returns True, the stream is closed.
+        classes, class_table: As of `localize_to_folder`.
         config: Settings of inference, decoder and engine; the defaults when None.
         formats: Output formats; `jsonl` is always written, `html` never.
         fresh: Discard the results of an earlier run in the folder.
         trust_model: Use a model whose files do not match its manifest.
-        on_engine: Called with the engine before the stream is opened.
+        on_engine: Called with the pipeline, whose engine is chosen, before the stream is opened.
 
     Raises:
         ModelError: The model cannot be opened, or does not match its manifest.
@@ -111,12 +114,15 @@ def localize_live_to_folder(
             )
     # Created now, so that an error is not raised after the stream is over.
     folder.mkdir(parents=True, exist_ok=True)
-    pipeline = pipeline_of(open_exported(model, trust=trust_model), config)
+    exported = open_exported(
+        model, trust=trust_model, engine=config.engine, class_table=class_table
+    )
+    pipeline = pipeline_of(exported, config, classes)
     if fresh:
         discard_batch_run(folder)
-    engine = pipeline.choose_engine()
+    pipeline.choose_engine()
     if on_engine:
-        on_engine(engine)
+        on_engine(pipeline)
     result = localize_live(pipeline, source, on_segment=on_segment, should_stop=should_stop)
     return LiveRun(result, write_formats(with_jsonl(names), [result], folder))
 

@@ -44,6 +44,8 @@ class Localizer:
         data: Number of files decoded at the same time.
         media: Limits of the decoder.
         engine: Engine and precision of the networks.
+        classes: Classes that are labelled; the others become background. A list, or a text with
+            commas. All, or those that a zero-shot model labels by default, when None.
 
     Attributes:
         model: The exported model.
@@ -65,9 +67,10 @@ class Localizer:
         data: DataSettings | None = None,
         media: DecodeSettings | None = None,
         engine: EngineSettings | None = None,
+        classes: str | Sequence[str] | None = None,
     ) -> None:
         self._pipeline = InferencePipeline(
-            model, inference=inference, data=data, media=media, engine=engine
+            model, inference=inference, data=data, media=media, engine=engine, classes=classes
         )
         self.model = self._pipeline.model
 
@@ -78,8 +81,8 @@ class Localizer:
 
     @property
     def labels(self) -> Labels:
-        """Classes of the model."""
-        return self.model.labels
+        """Classes that are labelled."""
+        return self._pipeline.labels
 
     @property
     def recipe(self) -> Recipe:
@@ -217,6 +220,8 @@ def load(
     data: DataSettings | None = None,
     media: DecodeSettings | None = None,
     engine: EngineSettings | None = None,
+    classes: str | Sequence[str] | None = None,
+    class_table: str | Path | None = None,
 ) -> Localizer:
     """Load an exported model.
 
@@ -227,18 +232,29 @@ def load(
         data: Number of files decoded at the same time.
         media: Limits of the decoder.
         engine: Engine and precision of the networks.
+        classes: Classes that are labelled; the others become background. For the pretrained model
+            any of `avel classes`, by name or another word for it.
+        class_table: A CSV file with further classes for the pretrained model.
 
     Returns:
         The localizer. Its networks are loaded with the first video.
 
     Raises:
-        ModelError: The folder holds no model that avel-tf exported, or this copy of the package
-            comes without the pretrained one.
+        ModelError: The folder holds no model that avel-tf exported, or the pretrained one cannot
+            be built.
+        ValueError: The model lacks one of the classes.
 
     Example:
-        >>> avel_tf.load("pretrained")
-        <Localizer 'pretrained/1': 5 classes, engine auto>
+        >>> avel_tf.load("pretrained", classes=["dog", "Cat"])
+        <Localizer 'pretrained/2': 2 classes, engine auto>
     """
     if model is None or (model == PRETRAINED and not os.path.isdir(PRETRAINED)):
-        model = find_pretrained()
-    return Localizer(model, inference=inference, data=data, media=media, engine=engine)
+        model = find_pretrained(engine, class_table)
+    elif class_table is not None:
+        raise ValueError(
+            f"The class table {class_table} extends the pretrained model; the model {model} has "
+            "its own classes. Leave out one of them."
+        )
+    return Localizer(
+        model, inference=inference, data=data, media=media, engine=engine, classes=classes
+    )

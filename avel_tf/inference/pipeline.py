@@ -12,13 +12,14 @@ from avel_tf.engines.engine import Engine, Graphs
 from avel_tf.engines.selection import EngineChoice, choose_engine, make_engine, sample_clips
 from avel_tf.engines.settings import EngineSettings
 from avel_tf.engines.windows import WindowLabeller
+from avel_tf.events.class_selection import ClassSelection
 from avel_tf.events.result import Result, labelled_seconds
 from avel_tf.events.segment_scores import Scores
 from avel_tf.export.exported_model import ExportedModel
 from avel_tf.features.features import Features, embed_parts
 from avel_tf.features.settings import DataSettings
+from avel_tf.inference.class_names import resolve_classes
 from avel_tf.inference.settings import InferenceSettings
-from avel_tf.pretrained import find_converted
 from avel_tf.video.decode import DecodeSettings
 from avel_tf.video.segment_loader import DecodeStatus, SegmentLoader
 
@@ -36,12 +37,16 @@ class InferencePipeline:
         data: Number of files decoded at the same time.
         media: Limits of the decoder.
         engine: Engine and precision of the networks.
+        classes: Classes that are labelled, as of `resolve_classes`; the others become background.
+            All, or those that a zero-shot model labels by default, when None.
 
     Attributes:
         model: The exported model.
+        labels: The classes that are labelled.
 
     Raises:
         ModelError: The folder holds no exported model.
+        ValueError: The model lacks one of the classes.
     """
 
     def __init__(
@@ -52,6 +57,7 @@ class InferencePipeline:
         data: DataSettings | None = None,
         media: DecodeSettings | None = None,
         engine: EngineSettings | None = None,
+        classes: str | Sequence[str] | None = None,
     ) -> None:
         self.model = model if isinstance(model, ExportedModel) else ExportedModel(model)
         self.inference = inference or InferenceSettings()
@@ -60,8 +66,10 @@ class InferencePipeline:
         self.engine_settings = engine or EngineSettings()
         self.choice: EngineChoice | None = None
         self._engine: Engine | None = None
+        self._selection = _selection(self.model, classes)
+        self.labels = self._selection.labels if self._selection else self.model.labels
         recipe, key = self.model.recipe, self.model.fingerprint
-        self._graphs = Graphs(key, recipe, self.model.load_graphs, find_converted(key))
+        self._graphs = Graphs(key, recipe, self.model.load_graphs)
 
     def choose_engine(self, paths: Sequence[str] = ()) -> EngineChoice:
         """Choose the engine, once. Nothing is loaded if this machine has a recorded choice.
@@ -106,15 +114,16 @@ class InferencePipeline:
             should_stop=should_stop,
         )
         windows = self._windows(engine)
-        valid: dict[int, list[np.ndarray]] = {}
+        kept: dict[int, list[tuple[np.ndarray, ...]]] = {}  # valid and evidence of the parts
         for index, part in embed_parts(stream, engine):
             if isinstance(part, Features):
                 windows.add(index, part.visual, part.audio, part.valid)
-                valid.setdefault(index, []).append(part.valid)
+                row = (part.valid, *self.evidence(part.visual, part.audio))
+                kept.setdefault(index, []).append(row)
             elif part.seconds:
-                scores = self.model.postprocessing.scores(windows.end(index))  # [T]
-                seconds = np.concatenate(valid.pop(index))  # [T]
-                yield index, self.result(paths[index], scores, seconds, part)
+                valid, *evidence = map(np.concatenate, zip(*kept.pop(index), strict=True))  # [T]
+                probabilities = windows.end(index)  # [T, C+1]
+                yield index, self.result(paths[index], probabilities, valid, part, evidence)
             else:
                 yield index, self.refusal(paths[index], part)
 
@@ -131,13 +140,35 @@ class InferencePipeline:
         """
         engine = self._loaded_engine([])
         windows = self._windows(engine)
+        parts = []
         for start in range(0, len(frames), engine.batch_seconds):
             part = slice(start, start + engine.batch_seconds)
             visual, audio = engine.embed_seconds(frames[part], waveform[part])  # [n, Dv], [n, Da]
             windows.add(0, visual, audio, np.ones(len(visual), bool))
-        scores = self.model.postprocessing.scores(windows.end(0))  # [T]
+            parts.append(self.evidence(visual, audio))
+        evidence = [np.concatenate(each) for each in zip(*parts, strict=True)]  # [T, C]
         status = DecodeStatus(len(frames), float(len(frames)), has_sound)
-        return self.result(name, scores, np.ones(len(frames), bool), status)
+        valid = np.ones(len(frames), bool)
+        return self.result(name, windows.end(0), valid, status, evidence)
+
+    def evidence(self, visual: np.ndarray, audio: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Scores of each class in each modality, of a zero-shot model.
+
+        Args:
+            visual: float32 [N, Dv].
+            audio: float32 [N, Da].
+
+        Returns:
+            visual and audio float32 [N, C]; nothing for other models.
+        """
+        columns = self.model.columns
+        return columns.evidence(visual, audio) if columns else ()
+
+    def scores(self, probabilities: np.ndarray) -> Scores:
+        """Scores [T] of the selected classes, of the model's probabilities [T, C+1]."""
+        if self._selection:
+            return self._selection.scores(self.model.postprocessing, probabilities)
+        return self.model.postprocessing.scores(probabilities)
 
     def label_features(
         self, visual: np.ndarray, audio: np.ndarray, valid: np.ndarray
@@ -179,11 +210,26 @@ class InferencePipeline:
             model=self.model.name,
         )
 
-    def result(self, path: str, scores: Scores, valid: np.ndarray, status: DecodeStatus) -> Result:
-        """Result of a file from its segments: scores [T] and valid bool [T]."""
+    def result(
+        self,
+        path: str,
+        probabilities: np.ndarray,
+        valid: np.ndarray,
+        status: DecodeStatus,
+        evidence: Sequence[np.ndarray] = (),
+    ) -> Result:
+        """Result of a file from its segments.
+
+        Args:
+            path: The file.
+            probabilities: float32 [T, C+1], background last.
+            valid: bool [T].
+            status: How the file was decoded.
+            evidence: Result of `evidence` for its features.
+        """
         if not valid.any():
             return self.refusal(path, status)
-        labels = self.model.labels
+        scores, labels = self.scores(probabilities), self.labels
         return Result(
             path,
             "partial" if status.problem else "ok",
@@ -196,6 +242,8 @@ class InferencePipeline:
                 valid,
                 duration=status.duration,
                 label_scores=scores.label_scores,
+                evidence=evidence,
+                evidence_labels=self.model.labels,
             ),
             events=self.model.postprocessing.events.decode(
                 scores, labels, valid, duration=status.duration
@@ -218,6 +266,20 @@ class InferencePipeline:
             batch_size=self.inference.batch_clips,
             multi_label=self.model.postprocessing.multi_label,
         )
+
+
+def _selection(model: ExportedModel, classes: str | Sequence[str] | None) -> ClassSelection | None:
+    labels = model.labels
+    if classes is None:
+        names = model.default_classes
+    else:
+        names = resolve_classes(classes, labels, model.class_words)
+    if names is None:
+        return None
+    related = None
+    if model.columns:
+        related = model.columns.related([labels.index(name) for name in names])
+    return ClassSelection(labels, names, related)
 
 
 def _reason(status: DecodeStatus) -> str | None:

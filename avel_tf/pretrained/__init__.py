@@ -1,119 +1,69 @@
-"""The pretrained localizer, part of the package, so that `avel infer` needs no download.
+"""The pretrained localizer: classes by name, without training or a download.
 
-`1/` is an exported model. The key `"measured"` of its hashed manifest is its accuracy, written by
-`pipelines/distill/localizer.py`; docs/design/pretrained.md describes how it is made. `openvino/`
-holds the same graphs converted for OpenVINO, so that a first use needs no TensorFlow.
+It is zero-shot: EfficientNet-Lite2 names what is seen, the project's own audio backbone what is
+heard, and an event is what both name (docs/guide/classes.md). It is a SavedModel like any other,
+assembled on the first use from weights that pip has installed, and kept in the cache folder.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
-from typing import Any
 
-from avel_tf.export.manifest import ModelError, find_version, read_manifest
+from avel_tf.engines.selection import cache_folder
+from avel_tf.engines.settings import EngineSettings
+from avel_tf.events.labels import AVE_CLASSES
+from avel_tf.export.manifest import ModelError
+from avel_tf.vocabulary.class_table import ClassTable
 
-FOLDER = Path(__file__).resolve().parent
-MODEL_CARD = FOLDER / "model_card.md"
-# Key of the measured accuracy in the manifest.
-MEASURED = "measured"
-# Folder of the converted graphs, and the file in it with the fingerprint of their model.
-CONVERTED, CONVERTED_MANIFEST = "openvino", "manifest.json"
+MODEL_CARD = Path(__file__).resolve().parent / "model_card.md"
+# Classes that are labelled unless others are selected. docs/guide/classes.md has the bar that they
+# passed and their figures.
+DEFAULT_CLASSES = AVE_CLASSES
+# Terminals show a line of this many names.
+_NAMES_SHOWN = 40
 
 
-def find_pretrained() -> Path:
-    """Find the folder of the pretrained model.
+def find_pretrained(
+    settings: EngineSettings | None = None, class_table: str | Path | None = None
+) -> Path:
+    """Find the folder of the pretrained model; the first use builds it in the cache folder.
+
+    Args:
+        settings: Settings with the cache folder.
+        class_table: A CSV file with further classes (docs/guide/classes.md).
 
     Returns:
-        Its highest version, as an absolute path.
+        The model, as an absolute path.
 
     Raises:
-        ModelError: This copy of the package was built without it.
+        ModelError: It cannot be built; the message says what to install.
 
     Example:
         >>> find_pretrained().name
-        '1'
+        '2'
     """
+    from avel_tf.pretrained.zero_shot import find_or_build
+
     try:
-        return find_version(FOLDER)
-    except ModelError:
+        cache = cache_folder(settings or EngineSettings())
+        return find_or_build(DEFAULT_CLASSES, cache, class_table)
+    except (OSError, ValueError) as error:
         raise ModelError(
-            f"This copy of avel-tf has no pretrained model: there is none in {FOLDER}. Give one "
-            "with --model SAVED_MODEL (avel export RUN --out saved_models/NAME makes it), or build "
-            "the pretrained one as docs/design/pretrained.md describes."
-        ) from None
-
-
-def find_converted(fingerprint: str) -> Path | None:
-    """Find the graphs of the pretrained model, converted for OpenVINO.
-
-    Args:
-        fingerprint: `ExportedModel.fingerprint` of the model to run.
-
-    Returns:
-        Folder of the graphs; None for another model, or if a file is missing or has changed.
-    """
-    folder = FOLDER / CONVERTED
-    try:
-        manifest = json.loads((folder / CONVERTED_MANIFEST).read_text(encoding="utf-8"))
-        if manifest["fingerprint"] != fingerprint:
-            return None
-        for name, expected in manifest["sha256"].items():
-            if hashlib.sha256((folder / name).read_bytes()).hexdigest() != expected:
-                return None
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        return None
-    return folder
-
-
-def describe(folder: Path) -> list[str]:
-    """Classes, accuracy and limits of the pretrained model, one line each.
-
-    Args:
-        folder: What `find_pretrained` returned.
-
-    Returns:
-        Classes, accuracy on held-out montage and on real clips, and the path of the model card.
-
-    Raises:
-        ModelError: The manifest lacks the accuracy.
-    """
-    manifest = read_manifest(folder)
-    try:
-        measured: dict[str, Any] = manifest[MEASURED]
-        montage, real = measured["montage"], measured["real_clips"]
-        new = measured["real_clips_unseen"]
-        return [
-            f"Model: the pretrained one of avel-tf, with the classes {_listed(manifest['labels'])};"
-            " everything else is labelled background. Use another with --model.",
-            f"  On {montage['videos']} composed clips of held-out images and sounds: "
-            f"{montage['segment_accuracy']:.0%} of {montage['segments']} seconds correct (all "
-            f"background: {montage['all_background']:.0%}).",
-            f"  On {_clips(real)} real clips: {_right(real)} seconds of its classes correct, "
-            f"a false alarm in {_false(real)} other seconds. On the {_clips(new)} of them that are "
-            f"also unknown to its backbones: {_right(new)}, and {_false(new)}.",
-            f"  Model card with limits: {MODEL_CARD}",
-        ]
-    except (LookupError, TypeError, ValueError) as error:
-        raise ModelError(
-            f"The manifest of {folder} lacks the measured accuracy of the model ({error!r}). "
-            "Install the package again."
+            f"The pretrained model cannot be built: {error} Or give another model with --model "
+            "SAVED_MODEL (avel export RUN --out saved_models/NAME makes one)."
         ) from error
 
 
-def _clips(found: dict[str, Any]) -> int:
-    return found["offered"]["clips"] + found["others"]["clips"]
+def describe(classes: tuple[str, ...]) -> list[str]:
+    """Classes and limits of the pretrained model, one line each.
 
-
-def _right(found: dict[str, Any]) -> str:
-    return f"{found['offered']['right']} of {found['offered']['seconds']}"
-
-
-def _false(found: dict[str, Any]) -> str:
-    return f"{found['others']['false_alarms']} of {found['others']['seconds']}"
-
-
-def _listed(names: list[str]) -> str:
-    """Joins names, which may contain commas."""
-    return "; ".join(names)
+    Args:
+        classes: The classes that are labelled.
+    """
+    more = f" and {len(classes) - _NAMES_SHOWN} more" if len(classes) > _NAMES_SHOWN else ""
+    return [
+        f"Model: the pretrained one of avel-tf. It labels {len(classes)} classes: "
+        f"{'; '.join(classes[:_NAMES_SHOWN])}{more}. Everything else is labelled background.",
+        f"  --classes selects others of {len(ClassTable.load())} (avel classes lists them), "
+        f"--model another model. Accuracy and limits: {MODEL_CARD}",
+    ]

@@ -34,6 +34,28 @@ def did_you_mean(name: str, options: Iterable[str]) -> str:
     return f" Did you mean {folded[near[0]]!r}?" if near else ""
 
 
+def split_names(text: str, known: Iterable[str]) -> list[str]:
+    """Split names at commas, except within known names, which may contain commas.
+
+    Args:
+        text: Names separated by commas.
+        known: Names; the longest one is taken, in any case.
+
+    Example:
+        >>> split_names("Cat, Violin, fiddle", ["Cat", "Violin, fiddle"])
+        ['Cat', 'Violin, fiddle']
+    """
+    folded = {name.casefold() for name in known}
+    parts = [part.strip() for part in text.split(",")]
+    names: list[str] = []
+    while parts:
+        counts = range(len(parts), 1, -1)
+        count = next((n for n in counts if ", ".join(parts[:n]).casefold() in folded), 1)
+        names.append(", ".join(parts[:count]))
+        del parts[:count]
+    return [name for name in names if name]
+
+
 def valid_unicode(name: str | bytes | os.PathLike) -> str:
     """Escapes the bytes of a file name that are not valid UTF-8.
 

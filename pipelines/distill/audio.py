@@ -21,6 +21,7 @@ import json
 import math
 import signal
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -48,42 +49,43 @@ LOUDER = 2.0 / 70.0
 
 
 class Seconds:
-    """The shards that lie in a folder, as arrays on disk; `[i]` over all of them."""
+    """Shards of seconds, as arrays on disk.
 
-    NAMES = ("log_mel", "embedding", "scores", "label")
+    Args:
+        folder: Folder of the shards.
+        names: Names of their arrays.
+    """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, names: Sequence[str]) -> None:
         shards = sorted(folder.glob("shard-*"))
         if not shards:
             raise FileNotFoundError(
                 f"{folder} holds no shard-000: write it with pipelines/distill/audio_corpus.py."
             )
         self.shards = [
-            {name: np.load(shard / f"{name}.npy", mmap_mode="r") for name in self.NAMES}
+            {name: np.load(shard / f"{name}.npy", mmap_mode="r") for name in names}
             for shard in shards
         ]
-        self.starts = np.cumsum([0] + [len(shard["label"]) for shard in self.shards])
+        self.names = names
+        self.starts = np.cumsum([0] + [len(shard[names[0]]) for shard in self.shards])
 
     def __len__(self) -> int:
         return int(self.starts[-1])
 
     def batch(self, indices: np.ndarray) -> tuple[np.ndarray, ...]:
-        """log-mel `[B, 100, 64]`, embedding `[B, 1024]`, scores `[B, 521]`, label `[B]`."""
+        """The arrays of a batch, `[B, ...]` each, as float32 or int32."""
         indices = np.sort(indices)  # the disk likes it, the order within a batch is nothing
         shard_of = np.searchsorted(self.starts, indices, side="right") - 1
         parts = [
             tuple(
                 self.shards[shard][name][indices[shard_of == shard] - self.starts[shard]]
-                for name in self.NAMES
+                for name in self.names
             )
             for shard in np.unique(shard_of)
         ]
-        log_mel, embedding, scores, label = map(np.concatenate, zip(*parts, strict=True))
-        return (
-            log_mel.astype(np.float32),
-            embedding.astype(np.float32),
-            scores.astype(np.float32),
-            label.astype(np.int32),
+        return tuple(
+            column.astype(np.float32 if column.dtype.kind == "f" else np.int32)
+            for column in map(np.concatenate, zip(*parts, strict=True))
         )
 
 
@@ -121,11 +123,18 @@ def learning_rate(step: int, share_of_time: float) -> float:
 class Student:
     """The network, the heads that are thrown away, the optimizer and the averaged weights.
 
+    Attributes:
+        ARRAYS: Arrays of the shards: the log-mel, then the arguments of `_losses`.
+        LOSSES: Names of the losses.
+
     Args:
         mean, deviation: of the teacher's embeddings, `[1024]`.
         scores: how many classes the teacher scores.
         classes: how many labels are learned.
     """
+
+    ARRAYS: tuple[str, ...] = ("log_mel", "embedding", "scores", "label")
+    LOSSES: tuple[str, ...] = ("feature", "cosine", "scores", "label")
 
     def __init__(self, mean: np.ndarray, deviation: np.ndarray, scores: int, classes: int) -> None:
         import keras
@@ -148,39 +157,49 @@ class Student:
                 keras.layers.Dense(classes, name="label")(vectors),
             ],
         )
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Optimizer and averages of `self.model`."""
+        import keras
+        import tensorflow as tf
+
         self.optimizer = keras.optimizers.AdamW(1e-3, weight_decay=WEIGHT_DECAY, clipnorm=5.0)
         self.optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
         self.optimizer.build(self.model.trainable_variables)
         self.averages = [tf.Variable(each.value, trainable=False) for each in self.model.weights]
         self.step = tf.function(self._step)
 
-    def _step(self, log_mel, embedding, scores, label, average):
-        """One step on a batch; returns the four losses."""
+    def _losses(self, outputs, embedding, scores, label):
+        """Losses in the order of `LOSSES`, and their weights."""
+        import tensorflow as tf
+
+        found, logits, named = outputs
+        feature, cosine = feature_losses(found, embedding, self.mean, self.deviation)
+        score = tf.reduce_mean(
+            tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(labels=scores, logits=logits), -1)
+        )
+        known = tf.cast(label >= 0, tf.float32)  # [B]
+        classes = named.shape[-1]
+        smooth = tf.one_hot(label, classes) * (1 - LABEL_SMOOTHING) + LABEL_SMOOTHING / classes
+        naming = tf.nn.softmax_cross_entropy_with_logits(labels=smooth, logits=named)  # [B]
+        naming = tf.reduce_sum(naming * known) / tf.maximum(1.0, tf.reduce_sum(known))
+        losses = (feature, cosine, score, naming)
+        return losses, (1.0, COSINE_WEIGHT, SCORES_WEIGHT, LABEL_WEIGHT)
+
+    def _step(self, log_mel, wanted, average):
+        """One step on a batch; returns the losses."""
         import tensorflow as tf
 
         with tf.GradientTape() as tape:
-            found, logits, named = self.model(log_mel, training=True)
-            wanted = (embedding - self.mean) / self.deviation  # [B, 1024]
-            feature = tf.reduce_mean(tf.square(found - wanted))
-            cosine = 1.0 - tf.reduce_mean(
-                _cosine(found * self.deviation + self.mean, embedding)  # [B]
-            )
-            score = tf.reduce_mean(
-                tf.reduce_sum(
-                    tf.nn.sigmoid_cross_entropy_with_logits(labels=scores, logits=logits), -1
-                )
-            )
-            known = tf.cast(label >= 0, tf.float32)  # [B]
-            classes = named.shape[-1]
-            smooth = tf.one_hot(label, classes) * (1 - LABEL_SMOOTHING) + LABEL_SMOOTHING / classes
-            naming = tf.nn.softmax_cross_entropy_with_logits(labels=smooth, logits=named)  # [B]
-            naming = tf.reduce_sum(naming * known) / tf.maximum(1.0, tf.reduce_sum(known))
-            loss = feature + COSINE_WEIGHT * cosine + SCORES_WEIGHT * score + LABEL_WEIGHT * naming
+            outputs = self.model(log_mel, training=True)
+            losses, weights = self._losses(outputs, *wanted)
+            loss = sum(each * weight for each, weight in zip(losses, weights, strict=True))
         variables = self.model.trainable_variables
         self.optimizer.apply(tape.gradient(loss, variables), variables)
         for mean, weight in zip(self.averages, self.model.weights, strict=True):
             mean.assign(average * mean + (1.0 - average) * weight)
-        return tf.stack([feature, cosine, score, naming])
+        return tf.stack(losses)
 
     def state(self) -> dict[str, np.ndarray]:
         """Everything that training goes on from."""
@@ -209,7 +228,24 @@ class Student:
             for each, average in zip(self.model.weights, self.averages, strict=True)
         }
         network = [value_of.pop(each.path) for each in self.network.weights]
-        return network, {"mean": self.mean.numpy(), "deviation": self.deviation.numpy(), **value_of}
+        return network, {**self._units(), **value_of}
+
+    def _units(self) -> dict[str, np.ndarray]:
+        return {"mean": self.mean.numpy(), "deviation": self.deviation.numpy()}
+
+
+def feature_losses(found, embedding, mean, deviation):
+    """Squared error in units of the deviation, and one minus the cosine.
+
+    Args:
+        found: Standardised values of the student, `[B, D]`.
+        embedding: The teacher's, `[B, D]`, of this mean and deviation `[D]`.
+    """
+    import tensorflow as tf
+
+    wanted = (embedding - mean) / deviation  # [B, D]
+    feature = tf.reduce_mean(tf.square(found - wanted))
+    return feature, 1.0 - tf.reduce_mean(_cosine(found * deviation + mean, embedding))
 
 
 def _rare(shape: tuple[int, ...], dtype: str | None = None) -> object:
@@ -256,30 +292,53 @@ def main() -> None:
     parser.add_argument("--teacher", type=Path, help="for the probe of curve.csv")
     parser.add_argument("--probe-every", type=float, default=6.0, metavar="MINUTES")
     options = parser.parse_args()
+    use_threads(options.threads)
 
-    import tensorflow as tf
-
-    tf.config.threading.set_intra_op_parallelism_threads(options.threads)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
-    stopped = []
-    signal.signal(signal.SIGTERM, lambda *_: stopped.append(True))
-    signal.signal(signal.SIGINT, lambda *_: stopped.append(True))
-
-    # 1. What the teacher's values are like, from the first shard: the units of the feature loss.
-    options.out.mkdir(parents=True, exist_ok=True)
-    first = Seconds(options.seconds).shards[0]
-    embeddings = first["embedding"].astype(np.float32)
-    deviation = embeddings.std(axis=0)
-    deviation = np.maximum(deviation, LEAST_DEVIATION * deviation.mean())
+    # The teacher's values in the first shard: the units of the feature loss.
+    first = Seconds(options.seconds, Student.ARRAYS).shards[0]
     classes = json.loads((options.seconds / "classes.json").read_text())
-    student = Student(embeddings.mean(axis=0), deviation, first["scores"].shape[1], len(classes))
+    student = Student(*units_of(first["embedding"]), first["scores"].shape[1], len(classes))
     probe = None
     if options.corpora and options.teacher:
         from pipelines.distill.audio_measure import CurveProbe
 
         probe = CurveProbe(options.corpora, options.teacher)
+    train(student, options, probe)
 
-    # 2. Where an earlier run stopped.
+
+def use_threads(count: int) -> None:
+    """Limit TensorFlow to so many threads."""
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(count)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
+def units_of(embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation `[D]` of a teacher's embeddings `[n, D]`."""
+    embeddings = embeddings.astype(np.float32)
+    deviation = embeddings.std(axis=0)
+    return embeddings.mean(axis=0), np.maximum(deviation, LEAST_DEVIATION * deviation.mean())
+
+
+def train(
+    student: Student,
+    options: argparse.Namespace,
+    probe: Callable[[list[np.ndarray]], dict[str, float]] | None = None,
+) -> None:
+    """Train until the time is over or a signal arrives; goes on from RUN/checkpoint.npz.
+
+    Args:
+        student: The student.
+        options: `seconds`, `out`, `minutes` and `probe_every` of the command line.
+        probe: Figures of the averaged weights, for RUN/curve.csv.
+    """
+    stopped = []
+    signal.signal(signal.SIGTERM, lambda *_: stopped.append(True))
+    signal.signal(signal.SIGINT, lambda *_: stopped.append(True))
+    options.out.mkdir(parents=True, exist_ok=True)
+
+    # 1. Where an earlier run stopped.
     checkpoint = options.out / "checkpoint.npz"
     step, epoch, trained = 0, 0, 0.0
     if checkpoint.exists():
@@ -293,12 +352,12 @@ def main() -> None:
         write_arrays(checkpoint, {**student.state(), **progress})
         export(student, options.out / "export")
 
-    # 3. Epochs over the shards there are, until the time is over.
+    # 2. Epochs over the shards there are, until the time is over.
     curve = options.out / "curve.csv"
     next_probe = trained_before = trained
     began = time.monotonic()
     while trained < options.minutes * 60 and not stopped:
-        seconds = Seconds(options.seconds)
+        seconds = Seconds(options.seconds, student.ARRAYS)
         rng = np.random.default_rng([epoch, step])
         order = rng.permutation(len(seconds))
         losses = []
@@ -307,13 +366,14 @@ def main() -> None:
             if trained >= next_probe or trained >= options.minutes * 60 or stopped:
                 save()
                 if probe and not stopped:
-                    found = np.mean(losses[-500:], axis=0) if losses else np.full(4, np.nan)
+                    empty = np.full(len(student.LOSSES), np.nan)
+                    found = np.mean(losses[-500:], axis=0) if losses else empty
                     row = {
                         "minutes": round(trained / 60, 1),
                         "cpu_minutes": round(time.process_time() / 60, 1),
                         "step": step,
                         "seconds_seen": step * BATCH,
-                        **dict(zip(("feature", "cosine", "scores", "label"), found, strict=True)),
+                        **dict(zip(student.LOSSES, found, strict=True)),
                         **probe(student.averaged()[0]),
                     }
                     _append(curve, row)
@@ -326,15 +386,14 @@ def main() -> None:
                 learning_rate(step, trained / (options.minutes * 60))
             )
             average = np.float32(min(AVERAGE, (1 + step) / (10 + step)))
-            found = student.step(disturb(rng, log_mel)[..., None], *wanted, average)
+            found = student.step(disturb(rng, log_mel)[..., None], tuple(wanted), average)
             losses.append(found.numpy())
             step += 1
             if step % 100 == 0:
-                feature, cosine, scores, label = np.mean(losses[-100:], axis=0)
+                means = zip(student.LOSSES, np.mean(losses[-100:], axis=0), strict=True)
                 print(
                     f"step {step} epoch {epoch} minute {trained / 60:.1f} of {len(order)} seconds: "
-                    f"feature {feature:.3f} cosine {cosine:.3f} scores {scores:.2f} "
-                    f"label {label:.2f}",
+                    f"{', '.join(f'{name} {mean:.3f}' for name, mean in means)}",
                     flush=True,
                 )
         epoch += 1

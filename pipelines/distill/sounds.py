@@ -6,6 +6,7 @@ measuring, by rules that depend on nothing but its name: `held_out` has them.
 
 from __future__ import annotations
 
+import csv
 import io
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,6 +121,37 @@ def read_corpus(corpora: Path, parts: tuple[str, ...] = ("train",)) -> list[Reco
     return recordings
 
 
+def read_labelled(folder: Path, split: str = "train") -> list[Recording]:
+    """Sounds of a folder with `manifest.tsv`, one source for each class.
+
+    Args:
+        folder: Its table has the columns path, class, kind, redistributable and split.
+        split: `train`, without sounds whose licence does not allow weights to be shipped; or
+            `held-out`.
+
+    Returns:
+        Their recordings, whose label is the class.
+    """
+    with open(folder / "manifest.tsv", newline="", encoding="utf-8") as table:
+        rows = [
+            row
+            for row in csv.DictReader(table, delimiter="\t")
+            if row["kind"] in ("sound", "rendered sound") and row["split"] == split
+            if split != "train" or row["redistributable"] != "no"
+        ]
+    recordings = []
+    for row in rows:
+        samples, rate = soundfile.read(folder / row["path"], dtype="int16")
+        if rate != SAMPLE_RATE or samples.ndim != 1:
+            raise ValueError(
+                f"{folder / row['path']} has {rate} Hz and shape {samples.shape}; expected "
+                f"{SAMPLE_RATE} Hz mono. Convert it first."
+            )
+        label = row["class"]
+        recordings.append(Recording(row["path"], f"class/{label}", label, split, samples))
+    return recordings
+
+
 def read_clips(clips: Path) -> list[Recording]:
     """The sound of the clips that may be learned from, without their labels."""
     recordings = []
@@ -173,17 +205,23 @@ class SecondMixer:
     Args:
         recordings: what may be heard; only those of the split `train` are taken.
         classes: the labels that are learned; a second's label is the place in this list.
+        shares: how often a second is taken from each source.
     """
 
-    def __init__(self, recordings: list[Recording], classes: list[str]) -> None:
+    def __init__(
+        self,
+        recordings: list[Recording],
+        classes: list[str],
+        shares: dict[str, float] = SHARES,
+    ) -> None:
         self.classes = {name: index for index, name in enumerate(classes)}
         self.by_source: dict[str, list[Recording]] = {}
         for recording in recordings:
             if recording.split == "train":
                 self.by_source.setdefault(recording.source, []).append(recording)
-        self.sources = [source for source in SHARES if source in self.by_source]
-        shares = np.array([SHARES[source] for source in self.sources])
-        self.shares = shares / shares.sum()
+        self.sources = [source for source in shares if source in self.by_source]
+        weights = np.array([shares[source] for source in self.sources])
+        self.shares = weights / weights.sum()
         # Long recordings more often than short ones, but not in proportion: they repeat themselves.
         self.weights = {}
         for source, members in self.by_source.items():

@@ -15,6 +15,11 @@ from avel_tf.models.layers.blocks import (
     temporal_encoder,
 )
 from avel_tf.models.layers.class_activation import ClassActivation, class_activation_logits
+from avel_tf.models.layers.class_evidence import (
+    ClassEvidence,
+    GeometricMeanLogits,
+    ValidMovingMean,
+)
 from avel_tf.models.layers.contrast import BackgroundContrast
 from avel_tf.models.layers.normalization import FeatureNormalization
 from avel_tf.models.layers.propagation import PositiveSamplePropagation
@@ -24,10 +29,13 @@ __all__ = [
     "AudioGuidedSpatialAttention",
     "BackgroundContrast",
     "ClassActivation",
+    "ClassEvidence",
     "EventGate",
     "FeatureNormalization",
+    "GeometricMeanLogits",
     "MultiLabelLogits",
     "PositiveSamplePropagation",
+    "ValidMovingMean",
     "attend",
     "class_activation_logits",
     "dropout",

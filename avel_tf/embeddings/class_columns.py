@@ -1,0 +1,105 @@
+"""Class scores within features, by class of the class table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from avel_tf.embeddings.recipe import AudioRecipe, Recipe, VisualRecipe
+
+Columns = tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class ClassColumns:
+    """Columns of the features that hold the scores of each class.
+
+    Args:
+        visual: For each of the C classes, its columns among the Dv visual features. The scores of
+            an image are a distribution, so a class has the sum of its columns.
+        audio: The same among the Da audio features. The scores of sounds are independent, so a
+            class has the maximum.
+    """
+
+    visual: Columns
+    audio: Columns
+
+    @classmethod
+    def of(
+        cls,
+        recipe: Recipe,
+        visual_indices: Sequence[Sequence[int]],
+        audio_indices: Sequence[Sequence[int]],
+    ) -> ClassColumns:
+        """Find the columns of classes in the features of a recipe.
+
+        Args:
+            recipe: A recipe whose features end with class scores.
+            visual_indices: For each class, indices of the visual vocabulary.
+            audio_indices: The same of the audio vocabulary.
+
+        Raises:
+            ValueError: The recipe has no scores, or lacks those of a class.
+        """
+        return cls(_columns(recipe.visual, visual_indices), _columns(recipe.audio, audio_indices))
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> ClassColumns:
+        """Read the result of `dataclasses.asdict` from JSON."""
+        visual, audio = (
+            tuple(tuple(map(int, columns)) for columns in content[name])
+            for name in ("visual", "audio")
+        )
+        if len(visual) != len(audio) or not all((*visual, *audio)):
+            raise ValueError("each class must have columns of both modalities")
+        return cls(visual, audio)
+
+    def evidence(self, visual: np.ndarray, audio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Scores of each class in each modality.
+
+        Args:
+            visual: float32 [N, Dv].
+            audio: float32 [N, Da].
+
+        Returns:
+            visual and audio float32 [N, C], in [0, 1].
+        """
+        seen = [visual[:, list(columns)].sum(-1) for columns in self.visual]
+        heard = [audio[:, list(columns)].max(-1) for columns in self.audio]
+        return np.stack(seen, axis=-1), np.stack(heard, axis=-1)
+
+    def related(self, classes: Sequence[int]) -> np.ndarray:
+        """Classes that share columns of both modalities with one of `classes`: bool [C].
+
+        They are other names of the same thing, or of a part or kind of it.
+        """
+        chosen = [(set(self.visual[each]), set(self.audio[each])) for each in classes]
+        return np.array(
+            [
+                any(not (seen.isdisjoint(v) or heard.isdisjoint(a)) for seen, heard in chosen)
+                for v, a in zip(self.visual, self.audio, strict=True)
+            ]
+        )
+
+
+def _columns(recipe: VisualRecipe | AudioRecipe, classes: Sequence[Sequence[int]]) -> Columns:
+    if recipe.vocabulary is None:
+        raise ValueError(
+            f"The features of {recipe.module} have no class scores. Set embeddings.scores=true."
+        )
+    if recipe.scores is None:
+        # All scores of the vocabulary, whose name ends with its size.
+        first = recipe.width - int(recipe.vocabulary.rpartition("-")[2])
+        return tuple(tuple(first + index for index in indices) for indices in classes)
+    first = recipe.width - len(recipe.scores)
+    place = {index: first + number for number, index in enumerate(recipe.scores)}
+    missing = sorted({index for indices in classes for index in indices} - set(place))
+    if missing:
+        raise ValueError(
+            f"The features of {recipe.module} lack the scores {missing[:10]} of "
+            f"{recipe.vocabulary}. Add the classes to embeddings.scored_classes, or leave it empty."
+        )
+    return tuple(tuple(place[index] for index in indices) for indices in classes)
