@@ -24,7 +24,7 @@ def shards(tmp_path):
 
 
 def test_a_batch_keeps_what_belongs_together(shards):
-    seconds = audio.Seconds(shards)
+    seconds = audio.Seconds(shards, audio.Student.ARRAYS)
     assert len(seconds) == 15
     log_mel, embedding, scores, label = seconds.batch(np.array([14, 0, 5, 4, 7, 8]))
     assert sorted(label) == [0, 4, 5, 7, 8, 14] and embedding.shape == (6, 12)
@@ -34,7 +34,7 @@ def test_a_batch_keeps_what_belongs_together(shards):
 
 def test_no_shards_is_said_in_a_sentence(tmp_path):
     with pytest.raises(FileNotFoundError, match="audio_corpus.py"):
-        audio.Seconds(tmp_path)
+        audio.Seconds(tmp_path, audio.Student.ARRAYS)
 
 
 def test_disturbing_changes_a_little_and_only_what_it_may():
@@ -59,10 +59,9 @@ def test_the_learning_rate_rises_then_falls_to_nothing():
     assert np.all(np.diff(rates[top + 1 :]) < 0) and rates[-1] == pytest.approx(0, abs=1e-12)
 
 
-def batch(seed: int) -> tuple[np.ndarray, ...]:
+def batch(seed: int) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
     rng = np.random.default_rng(seed)
-    return (
-        rng.uniform(-1, 1, (8, 100, 64, 1)).astype(np.float32),
+    return rng.uniform(-1, 1, (8, 100, 64, 1)).astype(np.float32), (
         rng.random((8, 12)).astype(np.float32),
         rng.random((8, 4)).astype(np.float32),
         rng.integers(-1, 3, 8).astype(np.int32),
