@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import avel_tf
 from avel_tf.cli.common import Progress, add_config_arguments
-from avel_tf.cli.paths import input_folder, output_folder
+from avel_tf.cli.paths import input_folder, model_folder, output_folder
 
 if TYPE_CHECKING:
     from avel_tf.config import Configuration
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.add_argument(
-        "model", type=input_folder, metavar="RUN|SAVED_MODEL", help="a run or an exported model"
+        "model",
+        type=model_folder,
+        metavar="RUN|SAVED_MODEL",
+        help="a run, an exported model, or pretrained",
     )
     parser.add_argument(
         "data", type=Path, metavar="DATA|FEATURES", help="a data set, or features from avel extract"
@@ -27,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--against",
-        type=input_folder,
+        type=model_folder,
         metavar="RUN|SAVED_MODEL",
         help="compare with another model on the same videos by a paired bootstrap",
     )

@@ -46,6 +46,11 @@ def input_folder(text: str) -> Path:
     raise ArgumentTypeError(f"there is no folder {text}.{hint}")
 
 
+def model_folder(text: str) -> Path | str:
+    """A run or an exported model, which must exist, or `pretrained`."""
+    return text if text == "pretrained" and not os.path.isdir(text) else input_folder(text)
+
+
 def _refuse_empty(text: str, expected: str) -> None:
     if not text or "\0" in text:
         raise ArgumentTypeError(f"expected the name of {expected}; received {text!r}.")

@@ -62,16 +62,16 @@ class ClassSelection:
         """Restrict probabilities of classes that exclude each other.
 
         Args:
-            probabilities: float32 [T, C+1], background last.
+            probabilities: float32 [..., C+1], background last.
 
         Returns:
-            float32 [T, number of selected classes + 1]; rows sum to one.
+            float32 [..., number of selected classes + 1], with a sum of one.
         """
-        chosen = probabilities[:, self.indices]
-        rest = probabilities[:, [*self._others, -1]]  # background is the last
-        background = rest.max(axis=1, keepdims=True)
-        kept = np.concatenate([chosen, background], axis=1)
-        return kept / kept.sum(axis=1, keepdims=True)
+        chosen = probabilities[..., self.indices]
+        rest = probabilities[..., [*self._others, -1]]  # background is the last
+        background = rest.max(axis=-1, keepdims=True)
+        kept = np.concatenate([chosen, background], axis=-1)
+        return kept / kept.sum(axis=-1, keepdims=True)
 
     def scores(self, postprocessing: Postprocessing, probabilities: np.ndarray) -> Scores:
         """Scores of the selected classes, from the probabilities float32 [T, C+1] of a model."""

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from avel_tf.config import Configuration, resolve_config
 from avel_tf.datasets import Dataset
 from avel_tf.engines.settings import EngineSettings
+from avel_tf.events.labels import Labels
 from avel_tf.export.exported_model import ExportedModel
 from avel_tf.export.manifest import ModelError
-from avel_tf.inference.pipeline import InferencePipeline
+from avel_tf.inference.localizer import PRETRAINED
+from avel_tf.inference.pipeline import InferencePipeline, select_classes
+from avel_tf.pretrained import find_pretrained
 from avel_tf.training.evaluate import (
     Evaluation,
     TrainedModel,
@@ -37,7 +43,8 @@ def evaluate(
     """Evaluate a model on a split of a data set.
 
     Args:
-        model: A training run or an exported model, or the folder of either.
+        model: A training run or an exported model, or the folder of either; or `"pretrained"`. A
+            zero-shot model is restricted to the classes of the data.
         data: A data set, a feature store, or the path of either. Features of a data set are
             extracted to a temporary folder.
         split: `train`, `validation` or `test`.
@@ -106,6 +113,8 @@ def evaluate_corrupted(
 
 def open_model(model: Model, config: Configuration = None) -> TrainedModel:
     """Open a training run or an exported model for evaluation; arguments as of `evaluate`."""
+    if model == PRETRAINED and not Path(PRETRAINED).is_dir():
+        model = ExportedModel(find_pretrained())
     if isinstance(model, str | Path) and (Path(model) / "model.keras").is_file():
         model = Run(model)
     if isinstance(model, Run):
@@ -118,7 +127,7 @@ def open_model(model: Model, config: Configuration = None) -> TrainedModel:
     # Only the localizer runs here, and every engine runs it in TensorFlow and float32.
     pipeline = InferencePipeline(model, engine=EngineSettings("tensorflow", "float32"))
     exported = pipeline.model
-    return TrainedModel(
+    whole = TrainedModel(
         exported.folder,
         pipeline.label_features,
         exported.recipe,
@@ -126,3 +135,16 @@ def open_model(model: Model, config: Configuration = None) -> TrainedModel:
         exported.postprocessing,
         resolve_config(config, exported.folder / "assets" / "config.yaml"),
     )
+    if exported.columns is None:
+        return whole
+
+    def select(labels: Labels) -> TrainedModel:
+        selection = select_classes(exported, labels.names)
+        assert selection is not None
+
+        def predict(*features: np.ndarray) -> np.ndarray:
+            return selection(whole.predict(*features))
+
+        return replace(whole, labels=labels, predict=predict)
+
+    return replace(whole, select=select)

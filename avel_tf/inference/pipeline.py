@@ -66,7 +66,7 @@ class InferencePipeline:
         self.engine_settings = engine or EngineSettings()
         self.choice: EngineChoice | None = None
         self._engine: Engine | None = None
-        self._selection = _selection(self.model, classes)
+        self._selection = select_classes(self.model, classes)
         self.labels = self._selection.labels if self._selection else self.model.labels
         recipe, key = self.model.recipe, self.model.fingerprint
         self._graphs = Graphs(key, recipe, self.model.load_graphs)
@@ -268,7 +268,10 @@ class InferencePipeline:
         )
 
 
-def _selection(model: ExportedModel, classes: str | Sequence[str] | None) -> ClassSelection | None:
+def select_classes(
+    model: ExportedModel, classes: str | Sequence[str] | None
+) -> ClassSelection | None:
+    """Selection of classes of a model; None if it labels all of them."""
     labels = model.labels
     if classes is None:
         names = model.default_classes

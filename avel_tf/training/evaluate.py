@@ -44,6 +44,7 @@ class TrainedModel:
         labels: Its classes.
         postprocessing: Temperature, thresholds and rules for events.
         config: Its configuration.
+        select: Function that restricts a zero-shot model to some of its classes, else None.
     """
 
     path: Path
@@ -52,6 +53,7 @@ class TrainedModel:
     labels: Labels
     postprocessing: Postprocessing
     config: Config
+    select: Callable[[Labels], TrainedModel] | None = None
 
     @classmethod
     def of_run(cls, run: Run, config: Configuration = None) -> TrainedModel:
@@ -133,6 +135,7 @@ def evaluate_model(
         folder = Path(scratch)
         paired = against is not None
         store = _features(model, data, folder / "features", progress, paired=paired)
+        model = _of_classes(model, store.labels, store.folder)
         # If either model gives several labels, both are compared by all labels.
         all_labels = any(each and each.postprocessing.multi_label for each in (model, against))
         predictions = _predict(model, store, split, all_labels)
@@ -144,7 +147,7 @@ def evaluate_model(
         if against:
             if against.recipe.fingerprint != model.recipe.fingerprint:
                 store = _features(against, data, folder / "others", progress, paired=paired)
-            _require_same_classes(against, store.labels, store.folder)
+            against = _of_classes(against, store.labels, store.folder)
             others = _predict(against, store, split, all_labels).outcomes(against.postprocessing)
             compared = paired_bootstrap(outcomes, others, model.labels, seed=seed)
             metrics["against"] = {"model": str(against.path), **compared}
@@ -197,7 +200,7 @@ def evaluate_robustness(
                 "--corrupt measures segment accuracy, which needs one label. Choose a single-label "
                 "model, or leave out --corrupt."
             )
-        _require_same_classes(model, dataset.labels, dataset.root)
+    models = [_of_classes(model, dataset.labels, dataset.root) for model in models]
     named = dict(zip(_names(models), models, strict=True))
     graphs = backbone_graphs(extractor)
     choice = choose_engine(
@@ -244,16 +247,19 @@ def _features(
                 "the features; the features of each model are then extracted."
             ) from error
         raise
-    _require_same_classes(model, store.labels, name)
     return store
 
 
-def _require_same_classes(model: TrainedModel, labels: Labels, data: object) -> None:
+def _of_classes(model: TrainedModel, labels: Labels, data: object) -> TrainedModel:
+    """The model with the classes of the data, which it must have."""
+    if model.select is not None:
+        return model.select(labels)
     if labels != model.labels:
         raise ValueError(
             f"The classes differ: {model.path} has {', '.join(model.labels.names)}; {data} has "
             f"{', '.join(labels.names)}. Evaluate on a data set with the classes of the model."
         )
+    return model
 
 
 def _predict(

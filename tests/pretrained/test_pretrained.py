@@ -14,6 +14,7 @@ import pytest
 import avel_tf
 from avel_tf import pretrained
 from avel_tf.cli.main import main
+from avel_tf.datasets import load_dataset
 from avel_tf.embeddings import efficientnet_lite2
 from avel_tf.engines.settings import EngineSettings
 from avel_tf.events.result import read_results
@@ -171,3 +172,12 @@ def test_a_video_is_labelled_without_options(clips: Path, tmp_path: Path):
 def test_a_real_dog_barks(shared: Path):
     result = avel_tf.load().localize(shared / "clips" / "vas" / "dog" / "video_02754.mp4")
     assert "Bark" in {second.label for second in result.seconds}
+
+
+def test_it_is_evaluated_on_the_classes_of_the_data(clips):
+    """The drawn clips have classes of the table, so their labels select these."""
+    names = load_dataset(clips).labels.names
+    assert set(names) < set(ClassTable.load().names)
+    metrics = avel_tf.evaluate("pretrained", clips).metrics
+    assert set(names) <= set(metrics["per_class"]) and "Cat" not in metrics["per_class"]
+    assert 0.0 <= metrics["segment_accuracy"] <= 1.0
