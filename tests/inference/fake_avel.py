@@ -43,9 +43,10 @@ class FakePipeline:
 
     def __init__(self, model: ExportedModel, *, data: object, **_: object) -> None:
         self.model = model
+        self.labels = model.labels
         self.workers = data.resolved_workers
 
-    def choose_engine(self, paths: Sequence[str]) -> EngineChoice:
+    def choose_engine(self, paths: Sequence[str] = ()) -> EngineChoice:
         return EngineChoice("fake", "float32")
 
     def label_files(
