@@ -300,9 +300,7 @@ def print_details(
         for index in kept:
             if index >= 0 and (each.thing < 0 or not correct[each.thing][index]):
                 wrong[table.names[index]] += 1
-    print(
-        "| class | clips | hits / event seconds | seconds labelled as another class |\n|---|---|---|---|"
-    )
+    print("| class | clips | hits / event seconds | labelled otherwise |\n|---|---|---|---|")
     for name, rows in by_class.items():
         events, hits, labelled, right, *_ = np.sum(rows, axis=0)
         print(f"| {name} | {len(rows)} | {hits} / {events} | {labelled - right} |")
