@@ -17,9 +17,10 @@ import argparse
 import csv
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -276,8 +277,19 @@ def main() -> None:
             [decisions(rule(e.visual, e.audio), THRESHOLD) for e in examples],
             correct,
             offered,
-            table,
+            table.names,
         )
+
+
+def spans(labels: Iterable[int], names: Sequence[str]) -> str:
+    """Seconds of each label in words, such as `0-3 Bark; 5-6 Cat`."""
+    texts, start = [], 0
+    for index, group in groupby(labels):
+        end = start + len(list(group))
+        if index >= 0:
+            texts.append(f"{start}-{end} {names[index]}")
+        start = end
+    return "; ".join(texts) or "-"
 
 
 def print_details(
@@ -285,21 +297,23 @@ def print_details(
     found: list[np.ndarray],
     correct: np.ndarray,
     offered: np.ndarray,
-    table: ClassTable,
+    names: Sequence[str],
 ) -> None:
     """Print the labels of every clip, the figures of every class, and the most frequent errors."""
     wrong: Counter[str] = Counter()
     by_class: dict[str, list[np.ndarray]] = {}
+    print("| clip | annotation | heard | seen | label |\n|---|---|---|---|---|")
     for each, labels in zip(examples, found, strict=True):
-        kept = [index if index >= 0 and offered[index] else -1 for index in labels]
-        names = [table.names[index] if index >= 0 else "." for index in kept]
-        print(f"{each.path.parent.name}/{each.path.name} ({each.label}): {'; '.join(names)}")
+        kept = np.where(np.isin(labels, np.flatnonzero(offered)), labels, -1)
+        senses = [decisions(mean_of_three(scores), FLOOR) for scores in (each.audio, each.visual)]
+        cells = [spans(indices, names) for indices in (*senses, kept)]
+        print(f"| {each.path.parent.name}/{each.path.stem} | {each.label} | {' | '.join(cells)} |")
         if each.thing >= 0 and offered[each.thing]:
             counts = counts_of(each, labels, correct, offered)
-            by_class.setdefault(table.names[each.thing], []).append(counts)
-        for index in kept:
-            if index >= 0 and (each.thing < 0 or not correct[each.thing][index]):
-                wrong[table.names[index]] += 1
+            by_class.setdefault(names[each.thing], []).append(counts)
+        for index in kept[kept >= 0]:
+            if each.thing < 0 or not correct[each.thing][index]:
+                wrong[names[index]] += 1
     print("| class | clips | hits / event seconds | labelled otherwise |\n|---|---|---|---|")
     for name, rows in by_class.items():
         events, hits, labelled, right, *_ = np.sum(rows, axis=0)
