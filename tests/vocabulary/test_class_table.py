@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,15 @@ def test_the_vocabularies_agree_on_a_class():
 )
 def test_a_class_is_found_by_its_words(word, name):
     assert TABLE.find(word).name == name
+
+
+def test_the_guide_has_the_default_classes():
+    page = (Path(__file__).parents[2] / "docs" / "guide" / "classes.md").read_text("utf-8")
+    rows = re.findall(r"^\| (.+?) \| (\w+) \| (default|by name: .+?) \|", page, re.M)
+    assert {name for name, *_ in rows} == set(AVE_CLASSES)
+    assert all(TABLE.find(name).kind == kind for name, kind, _ in rows)
+    assert tuple(name for name, _, offered in rows if offered == "default") == DEFAULT_CLASSES
+    assert f"{len(DEFAULT_CLASSES)} default classes" in page and f"{len(TABLE)} classes" in page
 
 
 @pytest.mark.parametrize(
