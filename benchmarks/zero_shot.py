@@ -220,7 +220,7 @@ def main() -> None:
     examples, columns = read_examples(options.folders, table, embeddings)
     names = {"all": table.names, "ave": AVE_CLASSES}.get(options.classes)
     offered = np.isin(table.names, names or split_names(options.classes, table.names))
-    competing = offered | ~columns.related(np.flatnonzero(offered))
+    competing = offered | ~columns.related(np.flatnonzero(offered).tolist())
     examples = [
         replace(each, visual=each.visual * competing, audio=each.audio * competing)
         for each in examples

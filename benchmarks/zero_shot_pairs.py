@@ -61,7 +61,7 @@ def main() -> None:
         [table.indices(each, audio.vocabulary) for each in table],
     )
     offered = np.isin(table.names, AVE_CLASSES)
-    competing = offered | ~columns.related(np.flatnonzero(offered))
+    competing = offered | ~columns.related(np.flatnonzero(offered).tolist())
 
     images: dict[str, list[np.ndarray]] = {}  # evidence [C]
     sounds: dict[str, list[np.ndarray]] = {}  # evidence [T, C]
@@ -76,12 +76,14 @@ def main() -> None:
     for row in rows:
         path = options.corpus / row["path"]
         if row["kind"] == "picture":
-            frame = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
-            seen, _ = columns.evidence(np.asarray(visual(frame[None])), blank_second)
-            images.setdefault(row["class"], []).append(seen[0] * competing)
+            frame = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+            if frame is None:
+                raise ValueError(f"{path} is no image that OpenCV can read.")
+            evidence, _ = columns.evidence(np.asarray(visual(frame[None])), blank_second)
+            images.setdefault(row["class"], []).append(evidence[0] * competing)
         elif row["kind"] == "sound":
-            _, heard = columns.evidence(blank_image, np.asarray(audio(read_audio(path))))
-            sounds.setdefault(row["class"], []).append(mean_of_three(heard) * competing)
+            _, evidence = columns.evidence(blank_image, np.asarray(audio(read_audio(path))))
+            sounds.setdefault(row["class"], []).append(mean_of_three(evidence) * competing)
 
     rng = np.random.default_rng(0)
 
