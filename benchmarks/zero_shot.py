@@ -8,6 +8,7 @@ of a class that shares backbone classes with the true one counts as correct, suc
 kit. Intervals are 95 % of a bootstrap over clips.
 
 `--classes` gives the classes that are offered: names, `ave` for those of AVE, or all of the table.
+As in `avel infer`, the others compete with them and become background, except related ones.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ import argparse
 import csv
 import re
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -218,6 +220,11 @@ def main() -> None:
     examples, columns = read_examples(options.folders, table, embeddings)
     names = {"all": table.names, "ave": AVE_CLASSES}.get(options.classes)
     offered = np.isin(table.names, names or split_names(options.classes, table.names))
+    competing = offered | ~columns.related(np.flatnonzero(offered).tolist())
+    examples = [
+        replace(each, visual=each.visual * competing, audio=each.audio * competing)
+        for each in examples
+    ]
     correct = np.stack([columns.related([index]) for index in range(len(table))])
     known = [each for each in examples if each.thing >= 0 and offered[each.thing]]
     print(
@@ -253,6 +260,7 @@ def main() -> None:
         print(f"| {name} | {with_interval(rows[name])} |", flush=True)
 
     rule = RULES[list(RULES)[-1]]
+    of = rows[list(RULES)[-1]].sum(0)[1]
     for what in ("pictures", "sound"):
         hits = 0
         for place, each in enumerate(examples):
@@ -260,21 +268,57 @@ def main() -> None:
             length = min(len(each.truth), len(other.truth))
             seen, heard = (other, each) if what == "pictures" else (each, other)
             evidence = rule(seen.visual[:length], heard.audio[:length])
-            if each.thing >= 0:
-                found = decisions(evidence, THRESHOLD)
-                right = (found >= 0) & correct[each.thing][np.maximum(found, 0)]
-                hits += int((right & each.truth[:length]).sum())
-        print(f"hits left with another clip's {what}: {hits}")
+            swapped = replace(each, truth=each.truth[:length])
+            hits += counts_of(swapped, decisions(evidence, THRESHOLD), correct, offered)[1]
+        print(f"hits left with another clip's {what}: {hits} of {of}")
     if options.details:
-        wrong: Counter[str] = Counter()
-        for each in examples:
-            found = decisions(rule(each.visual, each.audio), THRESHOLD)
-            labels = [table.names[index] if index >= 0 else "." for index in found]
-            print(f"{each.path.parent.name}/{each.path.name} ({each.label}): {'; '.join(labels)}")
-            for index in found[found >= 0]:
-                if each.thing < 0 or not correct[each.thing][index]:
-                    wrong[table.names[index]] += 1
-        print("wrong seconds:", wrong.most_common(15))
+        print_details(
+            examples,
+            [decisions(rule(e.visual, e.audio), THRESHOLD) for e in examples],
+            correct,
+            offered,
+            table.names,
+        )
+
+
+def spans(labels: Iterable[int], names: Sequence[str]) -> str:
+    """Seconds of each label in words, such as `0-3 Bark; 5-6 Cat`."""
+    texts, start = [], 0
+    for index, group in groupby(labels):
+        end = start + len(list(group))
+        if index >= 0:
+            texts.append(f"{start}-{end} {names[index]}")
+        start = end
+    return "; ".join(texts) or "-"
+
+
+def print_details(
+    examples: list[Example],
+    found: list[np.ndarray],
+    correct: np.ndarray,
+    offered: np.ndarray,
+    names: Sequence[str],
+) -> None:
+    """Print the labels of every clip, the figures of every class, and the most frequent errors."""
+    wrong: Counter[str] = Counter()
+    by_class: dict[str, list[np.ndarray]] = {}
+    print("| clip | annotation | heard | seen | label |\n|---|---|---|---|---|")
+    for each, labels in zip(examples, found, strict=True):
+        kept = np.where(np.isin(labels, np.flatnonzero(offered)), labels, -1)
+        senses = [decisions(mean_of_three(scores), FLOOR) for scores in (each.audio, each.visual)]
+        cells = [spans(indices, names) for indices in (*senses, kept)]
+        print(f"| {each.path.parent.name}/{each.path.stem} | {each.label} | {' | '.join(cells)} |")
+        if each.thing >= 0 and offered[each.thing]:
+            counts = counts_of(each, labels, correct, offered)
+            by_class.setdefault(names[each.thing], []).append(counts)
+        for index in kept[kept >= 0]:
+            if each.thing < 0 or not correct[each.thing][index]:
+                wrong[names[index]] += 1
+    print("| class | clips | hits / event seconds | labelled otherwise |\n|---|---|---|---|")
+    for name, rows in by_class.items():
+        events, hits, labelled, right, *_ = np.sum(rows, axis=0)
+        print(f"| {name} | {len(rows)} | {hits} / {events} | {labelled - right} |")
+    print("wrong seconds:", wrong.most_common(15))
 
 
 if __name__ == "__main__":

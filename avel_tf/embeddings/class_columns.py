@@ -19,13 +19,16 @@ class ClassColumns:
 
     Args:
         visual: For each of the C classes, its columns among the Dv visual features. The scores of
-            an image are a distribution, so a class has the sum of its columns.
+            an image are a distribution, so a class has the sum of its columns above chance.
         audio: The same among the Da audio features. The scores of sounds are independent, so a
             class has the maximum.
+        chance: For each class, the sum of its visual columns in a uniform distribution, such as
+            0.118 for the 118 breeds of dogs among ImageNet's 1,000 classes; 0 each when empty.
     """
 
     visual: Columns
     audio: Columns
+    chance: tuple[float, ...] = ()
 
     @classmethod
     def of(
@@ -44,7 +47,10 @@ class ClassColumns:
         Raises:
             ValueError: The recipe has no scores, or lacks those of a class.
         """
-        return cls(_columns(recipe.visual, visual_indices), _columns(recipe.audio, audio_indices))
+        visual = _columns(recipe.visual, visual_indices)
+        audio = _columns(recipe.audio, audio_indices)
+        size = _size(recipe.visual)
+        return cls(visual, audio, tuple(len(set(indices)) / size for indices in visual_indices))
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> ClassColumns:
@@ -55,7 +61,7 @@ class ClassColumns:
         )
         if len(visual) != len(audio) or not all((*visual, *audio)):
             raise ValueError("each class must have columns of both modalities")
-        return cls(visual, audio)
+        return cls(visual, audio, tuple(map(float, content.get("chance", ()))))
 
     def evidence(self, visual: np.ndarray, audio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Scores of each class in each modality.
@@ -69,7 +75,9 @@ class ClassColumns:
         """
         seen = [visual[:, list(columns)].sum(-1) for columns in self.visual]
         heard = [audio[:, list(columns)].max(-1) for columns in self.audio]
-        return np.stack(seen, axis=-1), np.stack(heard, axis=-1)
+        chance = np.array(self.chance or [0.0] * len(seen), np.float32)
+        above = np.maximum((np.stack(seen, axis=-1) - chance) / (1.0 - chance), 0.0)
+        return above, np.stack(heard, axis=-1)
 
     def related(self, classes: Sequence[int]) -> np.ndarray:
         """Classes that share columns of both modalities with one of `classes`: bool [C].
@@ -91,8 +99,7 @@ def _columns(recipe: VisualRecipe | AudioRecipe, classes: Sequence[Sequence[int]
             f"The features of {recipe.module} have no class scores. Set embeddings.scores=true."
         )
     if recipe.scores is None:
-        # All scores of the vocabulary, whose name ends with its size.
-        first = recipe.width - int(recipe.vocabulary.rpartition("-")[2])
+        first = recipe.width - _size(recipe)
         return tuple(tuple(first + index for index in indices) for indices in classes)
     first = recipe.width - len(recipe.scores)
     place = {index: first + number for number, index in enumerate(recipe.scores)}
@@ -103,3 +110,8 @@ def _columns(recipe: VisualRecipe | AudioRecipe, classes: Sequence[Sequence[int]
             f"{recipe.vocabulary}. Add the classes to embeddings.scored_classes, or leave it empty."
         )
     return tuple(tuple(place[index] for index in indices) for indices in classes)
+
+
+def _size(recipe: VisualRecipe | AudioRecipe) -> int:
+    """Number of classes in a recipe's vocabulary, with which its name ends."""
+    return int((recipe.vocabulary or "").rpartition("-")[2])

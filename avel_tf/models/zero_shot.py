@@ -34,7 +34,8 @@ def build_zero_shot(
 
         visual [B,T,Dv]                  audio [B,T,Da]
              |                                |
-        sum of each class's columns      maximum of each class's columns     [B,T,C]
+        sum of each class's columns,     maximum of each class's columns     [B,T,C]
+        above chance                          |
              |                                |
         mean of 3 segments               mean of 3 segments                  [B,T,C]
              '--------- geometric mean -------'                              [B,T,C]
@@ -58,11 +59,11 @@ def build_zero_shot(
         "valid": keras.Input((None,), dtype="bool", name="valid"),  # [B, T]
     }
     means = []
-    for modality, reduction, of_classes in (
-        ("visual", "sum", columns.visual),
-        ("audio", "max", columns.audio),
+    for modality, reduction, of_classes, chance in (
+        ("visual", "sum", columns.visual, columns.chance),
+        ("audio", "max", columns.audio, None),
     ):
-        evidence = ClassEvidence(of_classes, reduction, name=f"{modality}_evidence")
+        evidence = ClassEvidence(of_classes, reduction, chance, name=f"{modality}_evidence")
         mean = ValidMovingMean(smoothing_segments, name=f"{modality}_mean")
         means.append(mean(evidence(inputs[modality]), inputs["valid"]))  # [B, T, C]
     if thresholds is None:

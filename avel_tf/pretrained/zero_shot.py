@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 # The first pretrained model, with five classes, was version 1.
 VERSION = "2"
 # Raised when the same parts give another model.
-LAYOUT = 1
+LAYOUT = 2
 # Backbones of the pretrained localizer, neither of which needs a download.
 AUDIO_WEIGHTS = Path(embeddings.__file__).parent / "weights" / "audioset_distilled.npz"
 EMBEDDINGS = EmbeddingSettings(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import difflib
 import functools
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,6 +102,7 @@ class ClassTable:
     def matches(self, word: str) -> list[SoundingClass]:
         """The class of a name, or all classes of another word.
 
+        A part of a name is such a word if commas or parentheses divide it, as in "Violin, fiddle".
         Case does not matter, nor does a plural s.
 
         Raises:
@@ -108,7 +110,7 @@ class ClassTable:
         """
         wanted = _normal(word)
         named = [each for each in self if _normal(each.name) == wanted]
-        found = named or [each for each in self if wanted in map(_normal, each.words)]
+        found = named or [each for each in self if wanted in _other_words(each)]
         if not found:
             nearest = "; ".join(each.name for each in self.search(word)[:_NEAREST])
             hint = f"The nearest are: {nearest}. " if nearest else ""
@@ -243,6 +245,10 @@ def _known(found: Sequence[str], names: Sequence[str], what: str, where: str) ->
         if name not in names:
             raise ValueError(f"{where}: there is no {what} {name!r}.{did_you_mean(name, names)}")
     return list(found)
+
+
+def _other_words(of: SoundingClass) -> set[str]:
+    return {_normal(text) for text in (*of.words, *re.split("[,()]", of.name)) if text.strip()}
 
 
 def _normal(text: str) -> str:

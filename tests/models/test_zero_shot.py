@@ -41,7 +41,9 @@ def labels_by_hand(visual: np.ndarray, audio: np.ndarray, valid: np.ndarray) -> 
         around = [s for s in (second - 1, second, second + 1) if 0 <= s < len(visual) and valid[s]]
         evidence = []
         for looks, sounds in zip(SEEN, HEARD, strict=True):
-            seen = np.mean([sum(visual[s, 3 + k] for k in looks) for s in around])
+            chance = len(looks) / 10
+            sums = [sum(visual[s, 3 + k] for k in looks) for s in around]
+            seen = np.mean([max(each - chance, 0) / (1 - chance) for each in sums])
             heard = np.mean([max(audio[s, 3 + k] for k in sounds) for s in around])
             both = seen >= FLOOR and heard >= FLOOR
             evidence.append(np.sqrt(seen * heard) if both else 0.0)
@@ -67,7 +69,10 @@ def test_it_labels_by_the_rule(seed, seconds):
 def test_evidence_in_numpy_is_that_of_the_layers():
     visual, audio = features(np.random.default_rng(0), 6)
     seen, heard = COLUMNS.evidence(visual, audio)
-    layers = (ClassEvidence(COLUMNS.visual, "sum"), ClassEvidence(COLUMNS.audio, "max"))
+    layers = (
+        ClassEvidence(COLUMNS.visual, "sum", COLUMNS.chance),
+        ClassEvidence(COLUMNS.audio, "max"),
+    )
     for expected, layer, inputs in zip((seen, heard), layers, (visual, audio), strict=True):
         np.testing.assert_allclose(layer(inputs[None])[0], expected, atol=1e-6)
 
@@ -75,14 +80,28 @@ def test_evidence_in_numpy_is_that_of_the_layers():
 def test_background_is_as_probable_as_evidence_at_the_threshold():
     visual = np.zeros((1, 1, 13), np.float32)
     audio = np.zeros((1, 1, 11), np.float32)
-    visual[..., 3 + 3] = audio[..., 3 + 1] = THRESHOLD
+    # One of ten classes has a score of 0.1 by chance.
+    visual[..., 3 + 3] = 0.1 + 0.9 * THRESHOLD
+    audio[..., 3 + 1] = THRESHOLD
     model = build_zero_shot(RECIPE, COLUMNS)
     logits = model({"visual": visual, "audio": audio, "valid": np.ones((1, 1), bool)})
     found = keras.ops.softmax(logits).numpy()[0, 0]
     np.testing.assert_allclose(found[[1, 3]], 0.5, atol=1e-4)
     # Twice the threshold in one class and nothing elsewhere: two thirds.
-    doubled = {"visual": 2 * visual, "audio": 2 * audio, "valid": np.ones((1, 1), bool)}
+    visual[..., 3 + 3] = 0.1 + 0.9 * 2 * THRESHOLD
+    doubled = {"visual": visual, "audio": 2 * audio, "valid": np.ones((1, 1), bool)}
     np.testing.assert_allclose(keras.ops.softmax(model(doubled))[0, 0, 1], 2 / 3, atol=1e-4)
+
+
+def test_a_picture_without_information_shows_nothing():
+    visual = np.full((1, 3, 13), 0.1, np.float32)  # as probable as any other, each of ten classes
+    audio = np.ones((1, 3, 11), np.float32)
+    seen, heard = COLUMNS.evidence(visual[0], audio[0])
+    np.testing.assert_allclose(seen, 0.0, atol=1e-6)
+    assert heard.min() == 1.0
+    model = build_zero_shot(RECIPE, COLUMNS)
+    inputs = {"visual": visual, "audio": audio, "valid": np.ones((1, 3), bool)}
+    assert (np.argmax(model(inputs), axis=-1) == len(SEEN)).all()
 
 
 def test_a_segment_that_is_not_valid_affects_no_other():

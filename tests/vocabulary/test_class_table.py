@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avel_tf.cli.main import main
+from avel_tf.embeddings.class_columns import ClassColumns
 from avel_tf.events.labels import AVE_CLASSES, Labels
 from avel_tf.inference.class_names import resolve_classes
 from avel_tf.pretrained import DEFAULT_CLASSES
@@ -66,11 +68,42 @@ def test_the_vocabularies_agree_on_a_class():
         ("dogs", "Bark"),
         ("FROG", "Frog"),
         ("lion", "Roaring cats (lions, tigers)"),
+        ("fiddle", "Violin, fiddle"),
+        ("police car", "Police car (siren)"),
         ("violin, fiddle", "Violin, fiddle"),
     ],
 )
 def test_a_class_is_found_by_its_words(word, name):
     assert TABLE.find(word).name == name
+
+
+def test_the_guide_has_the_default_classes():
+    page = (Path(__file__).parents[2] / "docs" / "guide" / "classes.md").read_text("utf-8")
+    rows = re.findall(r"^\| (.+?) \| (\w+) \| (default|by name: .+?) \|", page, re.M)
+    assert {name for name, *_ in rows} == set(AVE_CLASSES)
+    assert all(TABLE.find(name).kind == kind for name, kind, _ in rows)
+    assert tuple(name for name, _, offered in rows if offered == "default") == DEFAULT_CLASSES
+    assert f"{len(DEFAULT_CLASSES)} default classes" in page and f"{len(TABLE)} classes" in page
+
+
+@pytest.mark.parametrize(
+    ("general", "special"),
+    [
+        ("Bell", "Church bell"),
+        ("Car", "Race car, auto racing"),
+        ("Chicken, rooster", "Crowing, cock-a-doodle-doo"),
+        ("Drum", "Bass drum"),
+        ("Drum", "Snare drum"),
+        ("Train", "Train horn"),
+    ],
+)
+def test_a_general_class_does_not_compete_with_its_special_one(general, special):
+    seen, heard = (
+        [TABLE.indices(each, vocabulary) for each in TABLE]
+        for vocabulary in ("imagenet-1000", "audioset-527")
+    )
+    related = ClassColumns(tuple(seen), tuple(heard)).related([TABLE.names.index(special)])
+    assert related[TABLE.names.index(general)]
 
 
 def test_an_unknown_word_gets_the_nearest_ones():

@@ -21,19 +21,35 @@ class ClassEvidence(layers.Layer):
         columns: For each of the C classes, the indices of its features.
         reduction: `sum` of the columns of a class, for scores that are a distribution, or `max`,
             for independent scores.
+        chance: For each class, its score in a uniform distribution, which becomes 0, and lower
+            scores with it; a score of 1 stays. None for no change.
 
     Call:
         float [B, T, D] to float [B, T, C].
     """
 
-    def __init__(self, columns: Sequence[Sequence[int]], reduction: str, **settings: Any) -> None:
+    def __init__(
+        self,
+        columns: Sequence[Sequence[int]],
+        reduction: str,
+        chance: Sequence[float] | None = None,
+        **settings: Any,
+    ) -> None:
         super().__init__(**settings)
         if reduction not in ("sum", "max"):
             raise ValueError(f"reduction must be 'sum' or 'max'. Received: {reduction!r}.")
         self.columns = [list(map(int, each)) for each in columns]
         self.reduction = reduction
+        self.chance = list(map(float, chance)) if chance else None
 
     def call(self, features: Any) -> Any:
+        scores = self._reduce(features)  # [B, T, C]
+        if self.chance is None:
+            return scores
+        chance = ops.convert_to_tensor(self.chance, dtype=scores.dtype)
+        return ops.maximum((scores - chance) / (1.0 - chance), 0.0)
+
+    def _reduce(self, features: Any) -> Any:
         if self.reduction == "sum":
             # As a product with a matrix of zeros and ones.
             first = min(map(min, self.columns))
@@ -52,7 +68,8 @@ class ClassEvidence(layers.Layer):
         return (*shape[:-1], len(self.columns))
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "columns": self.columns, "reduction": self.reduction}
+        settings = {"columns": self.columns, "reduction": self.reduction, "chance": self.chance}
+        return {**super().get_config(), **settings}
 
 
 @keras.saving.register_keras_serializable(package="avel_tf")
