@@ -1,7 +1,7 @@
 """Zero-shot localization of real clips with the audio backbone and with its teachers: step 5.
 
-    python -m pipelines.distill.audioset_clips FOLDER... --mapping ave_classes.csv --yamnet DIR
-        --mn04 DIR [--weights FILE] [--out RESULTS.json]
+    python -m pipelines.distill.audioset_clips FOLDER... --mapping ave_classes.csv
+        --yamnet DIR --mn04 DIR [--weights FILE] [--models NAME...] [--out RESULTS.json]
 
 FOLDER has `annotations.csv` (video, label, start, end), or a folder of clips for each class.
 MAPPING gives for each AVE class its YAMNet and ImageNet indices. The picture's evidence is that of
@@ -209,12 +209,13 @@ def audio_models(options: argparse.Namespace) -> dict[str, Callable[[np.ndarray]
         scores = yamnet(seconds)[1]
         return np.where(columns >= 0, scores[:, columns], 0.0)
 
-    return {
+    models = {
         "YAMNet": of_yamnet,
         "MN04-AS": lambda seconds: mn04(seconds)[1],
         "both": lambda seconds: 1 / (1 + np.exp(-both(seconds))),
         STUDENT: lambda seconds: np.asarray(student(seconds, training=False)["scores"]),
     }
+    return {name: models[name] for name in options.models or models}
 
 
 def columns_of(options: argparse.Namespace) -> np.ndarray:
@@ -231,6 +232,7 @@ def main() -> None:
     for name in ("mapping", "yamnet", "mn04"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--weights", type=Path, help="the packaged ones by default")
+    parser.add_argument("--models", nargs="+", metavar="NAME", help="all audio models by default")
     parser.add_argument("--out", type=Path, help="the figures, as JSON")
     options = parser.parse_args()
 
