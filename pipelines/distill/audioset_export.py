@@ -3,9 +3,10 @@
     python -m pipelines.distill.audioset_export --export RUN/export --corpora DIR --labelled DIR
         --yamnet DIR --mn04 DIR --out avel_tf/embeddings/weights/audioset_distilled.npz
 
-For each class the log-odds of the student become `slope * log-odds + shift`, such that they are
-those of the teachers on held-out seconds. Slope and shift (temperature and prior) are fitted by
-weighted least squares with a ridge towards 1 and 0, and become part of the last layer.
+For each class the log-odds of the student become `slope * log-odds + shift`, such that they have
+mean and deviation of the teachers' on held-out seconds, so that thresholds keep their meaning.
+Seconds with evidence for the class weigh most, and a ridge holds slope and shift (temperature and
+prior) near 1 and 0. Both become part of the last layer.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ SECONDS = 3_000
 # Ridge, in units of fully weighted seconds: a class needs as many to leave slope 1 and shift 0.
 RIDGE_SLOPE, RIDGE_SHIFT = 30.0, 5.0
 SLOPES = (0.5, 2.0)
+# Floor and threshold of the zero-shot rule.
+THRESHOLDS = (0.05, 0.15)
 BATCH = 250
 
 
@@ -87,9 +90,10 @@ def calibration(student: np.ndarray, teacher: np.ndarray) -> tuple[np.ndarray, n
     total = weights.sum(0)
     mean_student = (weights * student).sum(0) / total
     mean_teacher = (weights * teacher).sum(0) / total
-    x, y = student - mean_student, teacher - mean_teacher
-    slope = ((weights * x * y).sum(0) + RIDGE_SLOPE) / ((weights * x * x).sum(0) + RIDGE_SLOPE)
-    slope = np.clip(slope, *SLOPES)
+    # Least squares would give the student's scores a smaller spread than the teachers' have.
+    spread_student = (weights * (student - mean_student) ** 2).sum(0) + RIDGE_SLOPE
+    spread_teacher = (weights * (teacher - mean_teacher) ** 2).sum(0) + RIDGE_SLOPE
+    slope = np.clip(np.sqrt(spread_teacher / spread_student), *SLOPES)
     shift = (mean_teacher - slope * mean_student) * total / (total + RIDGE_SHIFT)
     return slope, shift
 
@@ -133,15 +137,13 @@ def main() -> None:
             file,
             **{f"{place:0{width}d}": each.astype(np.float16) for place, each in enumerate(weights)},
         )
-    after = found * slope + shift
-    for name, values in (("before", found), ("after", after)):
-        evident = np.maximum(_probability(values), _probability(wanted)) >= 0.05
-        print(
-            f"{name}: mean error of log-odds where there is evidence "
-            f"{np.abs(values - wanted)[evident].mean():.2f}, mean score of student "
-            f"{_probability(values)[evident].mean():.3f}, of teachers "
-            f"{_probability(wanted)[evident].mean():.3f}"
-        )
+    for name, values in (("before", found), ("after", found * slope + shift)):
+        for threshold in THRESHOLDS:
+            above, wanted_above = (_probability(each) >= threshold for each in (values, wanted))
+            print(
+                f"{name}: scores of at least {threshold}: student {above.sum()}, teachers "
+                f"{wanted_above.sum()}, both {(above & wanted_above).sum()}"
+            )
     print(f"slopes {np.percentile(slope, [5, 50, 95])}, shifts {np.percentile(shift, [5, 50, 95])}")
 
 

@@ -66,6 +66,16 @@ def test_calibration_finds_temperature_and_prior():
     np.testing.assert_allclose(shift, [1.0, -0.5, 0.0], atol=0.15)
 
 
+def test_calibrated_scores_pass_thresholds_as_often_as_the_teachers():
+    rng = np.random.default_rng(0)
+    teacher = rng.normal(-3, 3, (4000, 1))
+    student = 0.5 * teacher + rng.normal(-1, 1, (4000, 1))  # correlated at 0.83
+    slope, shift = calibration(student, teacher)
+    wanted = (teacher > 0).mean()
+    assert (student > 0).mean() < 0.7 * wanted
+    assert (slope * student + shift > 0).mean() == pytest.approx(wanted, rel=0.15)
+
+
 def test_calibration_of_few_seconds_changes_little():
     student = np.array([[-8.0], [-7.9]])
     slope, shift = calibration(student, student + 3.0)
