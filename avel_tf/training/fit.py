@@ -19,7 +19,9 @@ from avel_tf.models import (
     FeatureNormalization,
     ModelSettings,
     build,
+    calibrate_clip_evidence,
     check_head,
+    fit_clip_evidence,
     fit_normalization,
     is_multi_label,
     load_model,
@@ -32,6 +34,7 @@ from avel_tf.training.memory import memory_for_features
 from avel_tf.training.metrics import ClipAccuracy, ClipF1, SegmentAccuracy, SegmentF1
 from avel_tf.training.settings import TrainingSettings
 from avel_tf.training.training_model import TrainingModel
+from avel_tf.utils.durable_files import atomic_path
 
 logger = logging.getLogger(__name__)
 
@@ -104,6 +107,7 @@ def fit(
         seed=training.seed,
     )
     fit_normalization(model, examples.valid_seconds("visual"), examples.valid_seconds("audio"))
+    fit_clip_evidence(model, examples.visual, examples.audio, examples.valid, examples.targets)
     steps = math.ceil(len(examples) / training.batch_size)
     trained = compile_model(model, training, steps)
 
@@ -139,7 +143,13 @@ def fit(
             callbacks=callbacks,
             verbose=0,
         )
-    return load_model(folder / MODEL)
+    best = load_model(folder / MODEL)
+    # Weak supervision must not use the times of validation events.
+    calibrates = len(validation) > 0 and training.supervision == "full"
+    if calibrates and calibrate_clip_evidence(best, validation.in_order(VALIDATION_BATCH)):
+        with atomic_path(folder / MODEL, sole_writer=True) as temporary:
+            best.save(temporary)
+    return best
 
 
 def compile_model(model: keras.Model, training: TrainingSettings, steps: int) -> TrainingModel:
@@ -174,7 +184,7 @@ def compile_model(model: keras.Model, training: TrainingSettings, steps: int) ->
     losses, weights = losses_for(
         model, supervision=training.supervision, label_smoothing=training.label_smoothing
     )
-    trained = TrainingModel(training_outputs(model, tuple(losses)), losses, weights)
+    trained = TrainingModel(training_outputs(model), losses, weights)
     weak = training.supervision == "weak"
     if is_multi_label(model):
         accuracy: keras.metrics.Metric = ClipF1() if weak else SegmentF1()

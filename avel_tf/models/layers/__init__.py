@@ -20,6 +20,7 @@ from avel_tf.models.layers.class_evidence import (
     GeometricMeanLogits,
     ValidMovingMean,
 )
+from avel_tf.models.layers.clip_evidence import ClipEvidence
 from avel_tf.models.layers.contrast import BackgroundContrast
 from avel_tf.models.layers.normalization import FeatureNormalization
 from avel_tf.models.layers.propagation import PositiveSamplePropagation
@@ -30,6 +31,7 @@ __all__ = [
     "BackgroundContrast",
     "ClassActivation",
     "ClassEvidence",
+    "ClipEvidence",
     "EventGate",
     "FeatureNormalization",
     "GeometricMeanLogits",
