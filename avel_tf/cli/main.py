@@ -21,7 +21,8 @@ FAILED = 1
 INCOMPLETE = 2
 INTERRUPTED = 130
 
-# Each command is the module of that name in avel_tf.cli.
+# Each command is the module of that name in avel_tf.cli; `import` is a keyword, so it is
+# `import_annotations`.
 COMMANDS = {
     "demo": "run the whole pipeline offline on synthetic clips",
     "audit": "find defects of a data set",
@@ -30,6 +31,8 @@ COMMANDS = {
     "evaluate": "evaluate a model on a split",
     "export": "export a training run as a SavedModel",
     "infer": "label every second of videos",
+    "convert": "write results in the format of another tool",
+    "import": "turn annotations of another tool into annotations.csv",
     "report": "write an HTML page of results or of a training run",
     "doctor": "show versions, engines and codecs, and check a model",
 }
@@ -147,6 +150,7 @@ def _add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument(
         "--verbose", action="store_true", help="print more, and a traceback with errors"
     )
-    module = importlib.import_module(f"avel_tf.cli.{name}")
+    module_name = "import_annotations" if name == "import" else name
+    module = importlib.import_module(f"avel_tf.cli.{module_name}")
     module.add_arguments(parser)
     parser.set_defaults(run=module.run)
