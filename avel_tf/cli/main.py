@@ -21,8 +21,7 @@ FAILED = 1
 INCOMPLETE = 2
 INTERRUPTED = 130
 
-# Each command is the module of that name in avel_tf.cli; `import` is a keyword, so it is
-# `import_annotations`.
+# Each command is the module of that name in avel_tf.cli.
 COMMANDS = {
     "demo": "run the whole pipeline offline on synthetic clips",
     "audit": "find defects of a data set",
@@ -150,7 +149,6 @@ def _add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument(
         "--verbose", action="store_true", help="print more, and a traceback with errors"
     )
-    module_name = "import_annotations" if name == "import" else name
-    module = importlib.import_module(f"avel_tf.cli.{module_name}")
+    module = importlib.import_module(f"avel_tf.cli.{name}")
     module.add_arguments(parser)
     parser.set_defaults(run=module.run)
