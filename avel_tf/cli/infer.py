@@ -58,7 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--formats",
         default="jsonl,csv,vtt,html",
-        help="any of jsonl, csv, vtt, srt and html, the page of avel report (default: all but srt)",
+        help="formats of avel convert, and html, the page of avel report (default: "
+        "jsonl,csv,vtt,html)",
     )
     parser.add_argument(
         "--live",

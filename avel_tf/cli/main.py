@@ -31,6 +31,8 @@ COMMANDS = {
     "export": "export a training run as a SavedModel",
     "infer": "label every second of videos",
     "classes": "list the classes that can be labelled by name",
+    "convert": "write results in the format of another tool",
+    "import": "turn annotations of another tool into annotations.csv",
     "report": "write an HTML page of results or of a training run",
     "doctor": "show versions, engines and codecs, and check a model",
 }

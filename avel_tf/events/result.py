@@ -211,7 +211,8 @@ class Result:
 
         Args:
             path: The file; its folder is created if it is missing.
-            format: `jsonl`, `csv`, `vtt` or `srt`; the suffix of the path when None.
+            format: A name from `avel_tf.events.formats.FORMATS`, such as `csv` or `textgrid`; the
+                suffix of the path when None.
 
         Returns:
             The file.

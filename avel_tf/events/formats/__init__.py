@@ -10,10 +10,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from avel_tf.events.formats.activitynet import write_activitynet
+from avel_tf.events.formats.audacity import write_audacity
+from avel_tf.events.formats.chapters import write_chapters
 from avel_tf.events.formats.csv import write_csv
+from avel_tf.events.formats.dcase import write_dcase
+from avel_tf.events.formats.eaf import write_eaf
+from avel_tf.events.formats.edl import write_edl
+from avel_tf.events.formats.fiftyone import write_fiftyone
 from avel_tf.events.formats.jsonl import write_jsonl
+from avel_tf.events.formats.labelstudio import write_labelstudio
 from avel_tf.events.formats.mirror import Mirror
+from avel_tf.events.formats.otio import write_otio
+from avel_tf.events.formats.parquet import write_parquet
+from avel_tf.events.formats.raven import write_raven
 from avel_tf.events.formats.srt import write_srt
+from avel_tf.events.formats.textgrid import write_textgrid
 from avel_tf.events.formats.vtt import write_vtt
 from avel_tf.events.result import Result, read_results
 from avel_tf.utils.durable_files import atomic_text
@@ -27,11 +39,13 @@ class Format:
     Args:
         write: Writes results to a text file.
         per_video: True if a file holds one result. A run then writes a folder with the name of the
-            format, in which the folders of the videos are mirrored; else `results.NAME`.
+            format, in which the folders of the videos are mirrored; else `results.SUFFIX`.
+        suffix: Suffix of the files; the name of the format when empty.
     """
 
     write: Callable[[Iterable[Result], TextIO], None]
     per_video: bool = False
+    suffix: str = ""
 
 
 FORMATS = {
@@ -39,7 +53,24 @@ FORMATS = {
     "csv": Format(write_csv),
     "vtt": Format(write_vtt, per_video=True),
     "srt": Format(write_srt, per_video=True),
+    "parquet": Format(write_parquet),
+    "dcase": Format(write_dcase, suffix="dcase.tsv"),
+    "activitynet": Format(write_activitynet, suffix="activitynet.json"),
+    "fiftyone": Format(write_fiftyone, suffix="fiftyone.json"),
+    "labelstudio": Format(write_labelstudio, suffix="labelstudio.json"),
+    "raven": Format(write_raven, suffix="raven.txt"),
+    "eaf": Format(write_eaf, per_video=True),
+    "textgrid": Format(write_textgrid, per_video=True, suffix="TextGrid"),
+    "audacity": Format(write_audacity, per_video=True, suffix="txt"),
+    "edl": Format(write_edl, per_video=True),
+    "otio": Format(write_otio, per_video=True),
+    "chapters": Format(write_chapters, per_video=True, suffix="ffmetadata"),
 }
+
+
+def file_suffix(name: str) -> str:
+    """Suffix of the files of a format, without the leading dot."""
+    return FORMATS[name].suffix or name
 
 
 def check_formats(names: Iterable[str], *, also: Sequence[str] = ()) -> tuple[str, ...]:
@@ -124,20 +155,20 @@ def remove_video_files(folder: Path) -> None:
         if each.per_video:
             for parent, _, files in os.walk(folder / name, topdown=False):
                 for file in files:
-                    if file.endswith(f".{name}"):
+                    if file.endswith(f".{file_suffix(name)}"):
                         os.unlink(os.path.join(parent, file))
                 with contextlib.suppress(OSError):  # the folder is not empty
                     os.rmdir(parent)
 
 
 def _write(results: Iterable[Result], folder: Path, name: str) -> Path:
-    """Write `folder/results.NAME`, or a file per video below `folder/NAME`."""
-    write = FORMATS[name].write
+    """Write `folder/results.SUFFIX`, or a file per video below `folder/NAME`."""
+    write, suffix = FORMATS[name].write, file_suffix(name)
     if not FORMATS[name].per_video:
-        with atomic_text(folder / f"results.{name}") as file:
+        with atomic_text(folder / f"results.{suffix}") as file:
             write(results, file)
-        return folder / f"results.{name}"
-    mirror = Mirror(f".{name}")
+        return folder / f"results.{suffix}"
+    mirror = Mirror(f".{suffix}")
     (folder / name).mkdir(parents=True, exist_ok=True)
     for result in results:
         with atomic_text(folder / name / mirror.place(result.video)) as file:

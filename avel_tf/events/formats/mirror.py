@@ -69,7 +69,7 @@ class Mirror:
         # space. A folder with the suffix of the files could have the path of a file.
         if safe.startswith(".") or safe.endswith((".", " ")):
             safe = safe.strip(". ")
-        ends_as_files = safe.casefold().endswith(self.ending)
+        ends_as_files = safe.casefold().endswith(self.ending.casefold())
         too_long = len(safe.encode()) > LONGEST_NAME_BYTES
         return _with_hash(safe, part) if safe != part or ends_as_files or too_long else safe
 

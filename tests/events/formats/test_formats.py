@@ -69,7 +69,7 @@ def test_unknown_format_is_refused_before_anything_is_written(
 def test_a_format_named_twice_is_written_once() -> None:
     assert check_formats(["csv", "jsonl", "csv"]) == ("csv", "jsonl")
     assert check_formats(["html"], also=["html"]) == ("html",)
-    with pytest.raises(ValueError, match="expected one of jsonl, csv, vtt, srt, html.*html"):
+    with pytest.raises(ValueError, match="expected one of jsonl, csv, vtt, srt, .*, html.*html"):
         check_formats(["htm"], also=["html"])
 
 
@@ -125,7 +125,7 @@ def test_subtitles_are_numbered_and_hold_no_tag(tmp_path: Path) -> None:
 def test_one_result_is_saved_by_the_suffix(tmp_path: Path, name: str) -> None:
     result = Result("dog.mp4", "ok", None, 4.0, (), (Event("Bark", 0, 2, 0.9),))
     path = result.save(tmp_path / f"new/dog.{name}")
-    assert path == tmp_path / f"new/dog.{name}" and "Bark" in path.read_text("utf-8")
+    assert path == tmp_path / f"new/dog.{name}" and b"Bark" in path.read_bytes()
     assert result.save(tmp_path / "dog.txt", name).read_bytes() == path.read_bytes()
 
 
