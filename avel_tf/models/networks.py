@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import keras
-from keras import layers
+from keras import layers, ops
 
 from avel_tf.models.heads import segment_logits
 from avel_tf.models.layers import (
     BackgroundContrast,
+    ClipEvidence,
     PositiveSamplePropagation,
     attend,
     class_activation_logits,
@@ -266,4 +267,11 @@ def build(
             places = layers.Reshape((-1, visual_places, visual_width // visual_places), name="maps")
             features["visual"] = places(inputs["visual"])  # [B, T, places, channels]
         logits = NETWORKS[settings.name](features, classes, settings)  # [B, T, C+1]
+        if settings.clip_evidence and settings.head == "per_second":
+            used = [
+                features[name] if features[name].ndim == 3 else ops.mean(features[name], axis=2)
+                for name in ("visual", "audio")
+                if not settings.name.endswith("_only") or settings.name == f"{name}_only"
+            ]  # [B, T, Dv] and [B, T, Da], or one of them
+            logits = ClipEvidence(name="clip_evidence")(logits, used, inputs["valid"])
         return keras.Model(inputs, logits, name=settings.name)

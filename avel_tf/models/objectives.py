@@ -12,6 +12,7 @@ from avel_tf.models.heads import is_multi_label
 from avel_tf.models.layers import (
     BackgroundContrast,
     ClassActivation,
+    ClipEvidence,
     EventGate,
     PositiveSamplePropagation,
 )
@@ -31,6 +32,8 @@ from avel_tf.models.losses import (
 from avel_tf.utils.text import did_you_mean
 
 LOGITS = "logits"
+# The localizer's own output, where the loss does not apply to it.
+OUTPUT = "output"
 SUPERVISION = ("full", "weak")
 
 
@@ -87,7 +90,8 @@ def training_outputs(model: keras.Model, names: Sequence[str] | None = None) -> 
         names: outputs, such as the keys of `losses_for`; all by default.
 
     Returns:
-        A model to a dict: `logits` float32 `[B, T, C+1]` and, with these layers,
+        A model to a dict: `logits` float32 `[B, T, C+1]`, those of the network alone if there is
+        clip evidence; `output`, then, those of the model; and, with these layers,
         `background_gate` `[B, T, 1]`, `class_activation` `[B, C]`, `similarity` `[B, T]` and
         `contrast` `[B, T, 2, D]`.
 
@@ -99,18 +103,20 @@ def training_outputs(model: keras.Model, names: Sequence[str] | None = None) -> 
         >>> trainee = training_outputs(model, tuple(losses))
         >>> trainee.compile("adamw", loss=losses, loss_weights=weights, jit_compile=False)
     """
-    auxiliaries = _auxiliaries_of(model)
-    known = (LOGITS, *auxiliaries)
+    auxiliaries = {LOGITS: model.output, **_auxiliaries_of(model)}
+    # The evidence fits its own training clips perfectly, so the network would learn nothing from
+    # the sum of both.
+    for layer in model.layers:
+        if isinstance(layer, ClipEvidence):
+            auxiliaries |= {LOGITS: layer.input[0], OUTPUT: model.output}
+    known = tuple(auxiliaries)
     for name in names or ():
         if name not in known:
             raise ValueError(
                 f"The model {model.name!r} has no training output {name!r}."
                 f"{did_you_mean(name, known)} It has {', '.join(known)}."
             )
-    outputs = {
-        name: model.output if name == LOGITS else auxiliaries[name]
-        for name in (known if names is None else names)
-    }
+    outputs = {name: auxiliaries[name] for name in (known if names is None else names)}
     return keras.Model(model.input, outputs, name=f"{model.name}_training")
 
 

@@ -74,6 +74,13 @@ class ModelSettings(Settings, section="model"):
         default=True,
         description="Add a linear classifier of the clip's mean features to the factorised head.",
     )
+    clip_evidence: bool = Field(
+        default=True,
+        description="Add to the class logits of the head `per_second` those of a linear classifier "
+        "of the clip's mean features, fitted in closed form before training. The fewer clips per "
+        "class, the larger its share.",
+        json_schema_extra={"before": False},
+    )
     cross_modal: Literal["attention", "propagation", "none"] = Field(
         default="attention",
         description="Exchange between the modalities of `avel`.",

@@ -20,6 +20,7 @@ from avel_tf.models import (
     ModelSettings,
     build,
     check_head,
+    fit_clip_evidence,
     fit_normalization,
     is_multi_label,
     load_model,
@@ -104,6 +105,7 @@ def fit(
         seed=training.seed,
     )
     fit_normalization(model, examples.valid_seconds("visual"), examples.valid_seconds("audio"))
+    fit_clip_evidence(model, examples.visual, examples.audio, examples.valid, examples.targets)
     steps = math.ceil(len(examples) / training.batch_size)
     trained = compile_model(model, training, steps)
 
@@ -174,7 +176,7 @@ def compile_model(model: keras.Model, training: TrainingSettings, steps: int) ->
     losses, weights = losses_for(
         model, supervision=training.supervision, label_smoothing=training.label_smoothing
     )
-    trained = TrainingModel(training_outputs(model, tuple(losses)), losses, weights)
+    trained = TrainingModel(training_outputs(model), losses, weights)
     weak = training.supervision == "weak"
     if is_multi_label(model):
         accuracy: keras.metrics.Metric = ClipF1() if weak else SegmentF1()

@@ -13,7 +13,8 @@ class TrainingModel(keras.Model):
     """A localizer and its auxiliary outputs, each with a loss of its own.
 
     All losses take the same targets and weights, so a batch holds them once. Metrics are
-    computed from the logits. Evaluation uses the averaged weights if there are any.
+    computed from `output`, or from `logits` where there is none. Evaluation uses the
+    averaged weights if there are any.
 
     Args:
         outputs: A model from the localizer's inputs to `logits` and what else is to be trained.
@@ -53,8 +54,9 @@ class TrainingModel(keras.Model):
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
     ) -> dict[str, Any]:
-        """The metrics, of the logits."""
-        return super().compute_metrics(x, y, y_pred["logits"], sample_weight)
+        """The metrics, of the localizer's own output."""
+        logits = y_pred.get("output", y_pred["logits"])
+        return super().compute_metrics(x, y, logits, sample_weight)
 
     def evaluate(self, *arguments: Any, **options: Any) -> Any:
         """As for every Keras model, with the averaged weights."""

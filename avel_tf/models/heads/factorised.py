@@ -7,12 +7,8 @@ from typing import Any
 
 from keras import layers, ops
 
-from avel_tf.models.layers.blocks import dropout
+from avel_tf.models.layers.blocks import dropout, relevance_weights
 from avel_tf.models.settings import ModelSettings
-
-# Far below every log-probability in float32, and finite: the softmax of a clip without a valid
-# segment would otherwise be NaN.
-_NEVER = -1e9
 
 
 def factorised_head(
@@ -76,22 +72,6 @@ def factorised_head(
     if class_activation_logits is not None:
         logits = logits + class_activation_logits
     return product_logits(relevance, logits)
-
-
-def relevance_weights(relevance: Any, valid: Any) -> Any:
-    """Weights of the segments in the mean of a clip: sigmoid(relevance) over its sum.
-
-    Args:
-        relevance: float32 `[B, T, 1]`, logits.
-        valid: bool `[B, T]`.
-
-    Returns:
-        float32 `[B, T, 1]`: sums to one over the valid segments and is exactly 0 at the others.
-    """
-    present = ops.expand_dims(valid, -1)  # [B, T, 1]
-    # A softmax of logarithms avoids division by zero for improbable events.
-    logs = ops.where(present, ops.log_sigmoid(relevance), _NEVER)
-    return ops.where(present, ops.softmax(logs, axis=1), 0.0)  # [B, T, 1]
 
 
 def product_logits(relevance: Any, logits: Any) -> Any:

@@ -15,6 +15,7 @@ from avel_tf.models.layers.blocks import (
     temporal_encoder,
 )
 from avel_tf.models.layers.class_activation import ClassActivation, class_activation_logits
+from avel_tf.models.layers.clip_evidence import ClipEvidence
 from avel_tf.models.layers.contrast import BackgroundContrast
 from avel_tf.models.layers.normalization import FeatureNormalization
 from avel_tf.models.layers.propagation import PositiveSamplePropagation
@@ -24,6 +25,7 @@ __all__ = [
     "AudioGuidedSpatialAttention",
     "BackgroundContrast",
     "ClassActivation",
+    "ClipEvidence",
     "EventGate",
     "FeatureNormalization",
     "MultiLabelLogits",

@@ -11,6 +11,10 @@ from keras import layers, ops
 from avel_tf.models.layers.normalization import FeatureNormalization
 from avel_tf.models.layers.spatial_attention import AudioGuidedSpatialAttention
 
+# Far below every log-probability in float32, and finite: the softmax of a clip without a valid
+# segment would otherwise be NaN.
+_NEVER = -1e9
+
 
 @keras.saving.register_keras_serializable(package="avel_tf")
 class MultiLabelLogits(layers.Dense):
@@ -149,3 +153,19 @@ def temporal_encoder(streams: Any, valid: Any, units: int, *, dropout_rate: floa
     )  # [B, T, 2 * units]
     x = dropout(dropout_rate, "bilstm_dropout")(x)
     return layers.Concatenate(name="streams_and_bilstm")([streams, x])
+
+
+def relevance_weights(relevance: Any, valid: Any) -> Any:
+    """Weights of the segments in the mean of a clip: sigmoid(relevance) over its sum.
+
+    Args:
+        relevance: float32 `[B, T, 1]`, logits.
+        valid: bool `[B, T]`.
+
+    Returns:
+        float32 `[B, T, 1]`: sums to one over the valid segments and is exactly 0 at the others.
+    """
+    present = ops.expand_dims(valid, -1)  # [B, T, 1]
+    # A softmax of logarithms avoids division by zero for improbable events.
+    logs = ops.where(present, ops.log_sigmoid(relevance), _NEVER)
+    return ops.where(present, ops.softmax(logs, axis=1), 0.0)  # [B, T, 1]

@@ -1,0 +1,217 @@
+"""Linear classifier of a clip's mean features, fitted in closed form, beside the network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from avel_tf.models.layers.blocks import relevance_weights
+
+# Ridge penalties, in mean squared lengths of the examples: decades around 1, the best of three
+# for 3 and 10 real clips per class (docs/design/accuracy.md).
+PENALTIES = (0.1, 0.3, 1.0, 3.0, 10.0)
+# Factors of the scores before the softmax. A score is at most about 1 and many classes need a large
+# factor; 0 removes evidence that does not generalise.
+FACTORS = (0.0, *np.geomspace(0.5, 64, 22).tolist())
+# Training clips per class at which the network's choice of the class has half of its weight.
+HALF_WEIGHT_CLIPS = 10.0
+# Windows whose features are averaged at once: 64 MB of ResNet's maps.
+_WINDOWS_AT_ONCE = 16
+# More than these are thinned out evenly; the decomposition takes memory for all of them.
+_MOST_WINDOWS = 20_000
+_TINY = 1e-9
+
+
+@keras.saving.register_keras_serializable(package="avel_tf")
+class ClipEvidence(keras.layers.Layer):
+    """Adds the evidence of the clip's mean features to the class logits of each segment.
+
+        logits [B,T,C+1]           features [B,T,D], valid
+           |-- P(event) of segments --> weighted mean [B,D], signed root, centre, unit length
+           |                                  |
+        class logits [B,T,C] * weight  +  kernel [B,1,C]
+
+    The probability of background is that of `logits`, exactly. Few clips per class suffice for a
+    linear classifier of mean features, but not for the network; the network finds when the event
+    happens. Until `fit` the layer returns `logits`. Nothing in it is trained by gradients.
+
+    Args:
+        **kwargs: as for every Keras layer.
+
+    Returns:
+        A layer that maps logits float32 `[B, T, C+1]`, a list of features float `[B, T, D]` each,
+        and valid bool `[B, T]` to logits float32 `[B, T, C+1]`, background last.
+
+    Reference:
+        Perronnin et al., Improving the Fisher Kernel for Large-Scale Image Classification, ECCV
+        2010, for signed root and unit length; Hinton, Training Products of Experts by Minimizing
+        Contrastive Divergence, 2002, for the sum of class logits.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{**kwargs, "dtype": "float32", "trainable": False})
+        self.supports_masking = True
+
+    def build(
+        self,
+        logits_shape: Sequence[int | None],
+        features_shape: Sequence[Sequence[int | None]],
+        valid_shape: Sequence[int | None],
+    ) -> None:
+        classes = logits_shape[-1] - 1  # type: ignore[operator]
+        self.widths = [int(shape[-1]) for shape in features_shape]  # type: ignore[arg-type]
+        width = sum(self.widths)
+        self.center = self.add_weight(name="center", shape=(width,), initializer="zeros")  # [D]
+        self.kernel = self.add_weight(
+            name="kernel", shape=(width, classes), initializer="zeros"
+        )  # [D, C]
+        self.network_weight = self.add_weight(
+            name="network_weight", shape=(), initializer="ones"
+        )  # []
+
+    def call(self, logits: Any, features: Sequence[Any], valid: Any) -> Any:
+        logits = ops.cast(logits, "float32")
+        events, background = logits[..., :-1], logits[..., -1:]  # [B, T, C], [B, T, 1]
+        total = ops.logsumexp(events, axis=-1, keepdims=True)  # [B, T, 1]
+        weights = relevance_weights(total - background, valid)  # [B, T, 1]
+        present = ops.expand_dims(valid, -1)  # [B, T, 1]
+        parts, first = [], 0
+        for each, width in zip(features, self.widths, strict=True):
+            values = ops.where(present, ops.cast(each, "float32"), 0.0)  # [B, T, D]
+            mean = ops.sum(weights * values, axis=1)  # [B, D]
+            rooted = ops.sign(mean) * ops.sqrt(ops.abs(mean))
+            centred = rooted - self.center[first : first + width]
+            length = ops.sqrt(ops.sum(centred**2, axis=-1, keepdims=True))  # [B, 1]
+            parts.append(centred / ops.maximum(length, _TINY))
+            first += width
+        evidence = ops.matmul(ops.concatenate(parts, axis=-1), self.kernel)  # [B, C]
+        named = self.network_weight * (events - total) + ops.expand_dims(evidence, 1)  # [B, T, C]
+        named = named - ops.logsumexp(named, axis=-1, keepdims=True)
+        return ops.concatenate([total + named, background], axis=-1)  # [B, T, C+1]
+
+    def compute_output_shape(
+        self,
+        logits_shape: Sequence[int | None],
+        features_shape: Sequence[Sequence[int | None]],
+        valid_shape: Sequence[int | None],
+    ) -> tuple[int | None, ...]:
+        return tuple(logits_shape)
+
+    def fit(self, means: Sequence[np.ndarray], shares: np.ndarray) -> None:
+        """Fit the classifier by ridge regression, with leave-one-out choice of its constants.
+
+        Penalty and factor have the smallest cross-entropy of left-out clips. The weight of the
+        network's class logits grows with the number of clips per class.
+
+        Args:
+            means: float `[N, D]` per modality, mean features of the events of each training clip.
+            shares: float `[N, C]`, the shares of the classes in these events; rows sum to one.
+        """
+        parts, centers = [], []
+        for each in means:
+            rooted = np.sign(each) * np.sqrt(np.abs(each.astype(np.float64)))  # [N, D]
+            centers.append(rooted.mean(axis=0))
+            centred = rooted - centers[-1]
+            length = np.linalg.norm(centred, axis=1, keepdims=True)  # [N, 1]
+            parts.append(centred / np.maximum(length, _TINY))
+        kernel = _fit_ridge(np.concatenate(parts, axis=1), shares.astype(np.float64))
+        self.center.assign(np.concatenate(centers))
+        self.kernel.assign(kernel)
+        per_class = len(shares) / np.count_nonzero(shares.any(axis=0))
+        self.network_weight.assign(per_class / (per_class + HALF_WEIGHT_CLIPS))
+
+
+def _fit_ridge(x: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Kernel [D, C] of the best penalty and factor.
+
+    Left-out predictions are closed-form: (h - d y) / (1 - d) with hat matrix H, h = H y and
+    d = diag H (Hastie et al., The Elements of Statistical Learning, 2009, section 7.10).
+    """
+    wanted = shares - shares.mean(axis=0)  # [N, C]
+    # x = u s v; the smaller of the two Gram matrices gives the decomposition.
+    if len(x) <= x.shape[1]:
+        squares, u = np.linalg.eigh(x @ x.T)  # [N], [N, N]
+    else:
+        squares, v = np.linalg.eigh(x.T @ x)  # [D], [D, D]
+        u = x @ v / np.sqrt(np.maximum(squares, _TINY))  # [N, D]
+    squares = np.maximum(squares, 0.0)
+    unit = max(float((x**2).sum(axis=1).mean()), _TINY)
+    projected = u.T @ wanted
+    best = (np.inf, 0.0, 0.0)
+    for penalty in PENALTIES:
+        shrink = squares / (squares + penalty * unit)
+        diagonal = (u**2 @ shrink)[:, None]  # [N, 1]
+        left_out = (u @ (shrink[:, None] * projected) - diagonal * wanted) / (1 - diagonal)
+        for factor in FACTORS:
+            scores = factor * left_out
+            logs = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
+            best = min(best, (-float((shares * logs).sum(axis=1).mean()), penalty, factor))
+    _, penalty, factor = best
+    dual = u @ (projected / (squares + penalty * unit)[:, None])  # [N, C]
+    return factor * (x.T @ dual)
+
+
+def fit_clip_evidence(
+    model: keras.Model,
+    visual: np.ndarray,
+    audio: np.ndarray,
+    valid: np.ndarray,
+    targets: np.ndarray,
+) -> None:
+    """Fit the clip evidence of a model to training windows; a model without it is unchanged.
+
+    Args:
+        model: a model from `build`.
+        visual: float `[N, T, Dv]`, any value at invalid segments.
+        audio: float `[N, T, Da]`, likewise.
+        valid: bool `[N, T]`.
+        targets: int `[N, T]`, background is C, or a distribution float `[N, T, C+1]`.
+
+    Example:
+        >>> fit_clip_evidence(model, visual, audio, valid, targets)
+    """
+    names = [layer.name for layer in model.layers]
+    columns = {"visual": visual, "audio": audio}
+    used = [each for name, each in columns.items() if f"{name}_normalization" in names]
+    for layer in model.layers:
+        if isinstance(layer, ClipEvidence):
+            found = list(_event_means(used, layer.widths, valid, targets, model.output.shape[-1]))
+            if found:
+                *means, shares = (np.concatenate(part) for part in zip(*found, strict=True))
+                layer.fit(means, shares)
+
+
+def _event_means(
+    columns: Sequence[np.ndarray],
+    widths: Sequence[int],
+    valid: np.ndarray,
+    targets: np.ndarray,
+    outputs: int,
+) -> Iterator[tuple[np.ndarray, ...]]:
+    """Mean features [n, D] of the events of windows, each modality, and class shares [n, C]."""
+    step = -(-len(valid) // _MOST_WINDOWS)
+    rows = np.arange(0, len(valid), step)
+    for first in range(0, len(rows), _WINDOWS_AT_ONCE):
+        part = rows[first : first + _WINDOWS_AT_ONCE]
+        wanted = targets[part]
+        if wanted.ndim == 2:
+            wanted = (wanted[..., None] == np.arange(outputs)).astype(np.float32)
+        events = wanted[..., :-1] * valid[part][..., None]  # [n, T, C]
+        kept = events.any(axis=(1, 2))  # [n]
+        part, events = part[kept], events[kept]
+        if not len(part):
+            continue
+        weights = events.sum(axis=-1)  # [n, T]
+        weights = weights / weights.sum(axis=1, keepdims=True)
+        means = []
+        for column, width in zip(columns, widths, strict=True):
+            # [n, T, D]; 0 times NaN is NaN
+            values = np.where(valid[part][..., None], column[part], 0).astype(np.float32)
+            mean = np.einsum("nt,ntd->nd", weights, values)
+            means.append(mean.reshape(len(part), -1, width).mean(axis=1))  # places of maps
+        shares = events.sum(axis=1)  # [n, C]
+        yield *means, shares / shares.sum(axis=1, keepdims=True)
