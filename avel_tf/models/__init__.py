@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from avel_tf.models.attention import attention_model, attention_names
     from avel_tf.models.heads import check_head, is_multi_label, probabilities_from
-    from avel_tf.models.layers.clip_evidence import fit_clip_evidence
+    from avel_tf.models.layers.clip_evidence import calibrate_clip_evidence, fit_clip_evidence
     from avel_tf.models.layers.normalization import FeatureNormalization, fit_normalization
     from avel_tf.models.loading import load_model
     from avel_tf.models.losses.clip_losses import MultipleInstanceCrossEntropy
@@ -32,6 +32,7 @@ _HOMES = {
     "check_head": "avel_tf.models.heads",
     "is_multi_label": "avel_tf.models.heads",
     "probabilities_from": "avel_tf.models.heads",
+    "calibrate_clip_evidence": "avel_tf.models.layers.clip_evidence",
     "fit_clip_evidence": "avel_tf.models.layers.clip_evidence",
     "fit_normalization": "avel_tf.models.layers.normalization",
     "load_model": "avel_tf.models.loading",
@@ -47,6 +48,7 @@ __all__ = [
     "attention_model",
     "attention_names",
     "build",
+    "calibrate_clip_evidence",
     "check_head",
     "fit_clip_evidence",
     "fit_normalization",

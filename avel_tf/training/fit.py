@@ -19,6 +19,7 @@ from avel_tf.models import (
     FeatureNormalization,
     ModelSettings,
     build,
+    calibrate_clip_evidence,
     check_head,
     fit_clip_evidence,
     fit_normalization,
@@ -33,6 +34,7 @@ from avel_tf.training.memory import memory_for_features
 from avel_tf.training.metrics import ClipAccuracy, ClipF1, SegmentAccuracy, SegmentF1
 from avel_tf.training.settings import TrainingSettings
 from avel_tf.training.training_model import TrainingModel
+from avel_tf.utils.durable_files import atomic_path
 
 logger = logging.getLogger(__name__)
 
@@ -141,7 +143,13 @@ def fit(
             callbacks=callbacks,
             verbose=0,
         )
-    return load_model(folder / MODEL)
+    best = load_model(folder / MODEL)
+    # Weak supervision must not use the times of validation events.
+    calibrates = len(validation) > 0 and training.supervision == "full"
+    if calibrates and calibrate_clip_evidence(best, validation.in_order(VALIDATION_BATCH)):
+        with atomic_path(folder / MODEL, sole_writer=True) as temporary:
+            best.save(temporary)
+    return best
 
 
 def compile_model(model: keras.Model, training: TrainingSettings, steps: int) -> TrainingModel:

@@ -7,7 +7,8 @@ Reads real AudioSet clips (`embedding`, `label`, `classes`: audio only, the clas
 every second) or the composed clips of `few_features.py`. Each draw takes test clips and, of the
 others, K training clips per class. `clip regression` reads the mean features of the clip and gives
 its class to every second; `second regression` reads single seconds, with background as a class.
-There is no validation split, so the last epoch is used. Prints Markdown tables.
+There is no validation split, so the last epoch is used. `network alone` is the same network without
+its clip evidence (`--set model.clip_evidence=false`). Prints Markdown tables.
 """
 
 import argparse
@@ -16,10 +17,14 @@ import tempfile
 from collections import defaultdict
 from pathlib import Path
 
+import keras
 import numpy as np
 from clips import Clips, clip_classes, pooled_classes, trained_probabilities, write_store
 from intervals import percent, summary
 from regression import fit_regression
+
+from avel_tf.models import load_model, training_outputs
+from avel_tf.training.run import probabilities_of
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("data", type=Path, help="an .npz as above")
@@ -91,21 +96,30 @@ for per_class in map(int, options.per_class.split(",")):
             probabilities, _ = trained_probabilities(
                 store, measured, Path(folder) / "run", seed=draw, overrides=overrides
             )
-        named = pooled_classes(probabilities) == classes[test]  # [n]
-        right["network, clips"].append(named)
-        right["network"].append((probabilities.argmax(-1) == measured.targets).mean(axis=1))
+            model = load_model(Path(folder) / "run" / "model.keras")
+        network = keras.Model(model.input, training_outputs(model, ("logits",)).output["logits"])
+        alone = probabilities_of(network)(measured.visual, measured.audio, measured.targets >= 0)
+        for name, each in (("network", probabilities), ("network alone", alone)):
+            right[f"{name}, clips"].append(pooled_classes(each) == classes[test])
+            right[name].append((each.argmax(-1) == measured.targets).mean(axis=1))
     values = {name: np.concatenate(parts).astype(float) for name, parts in right.items()}
     values["difference, clips"] = values["network, clips"] - values["clip regression, clips"]
     values["difference"] = values["network"] - values["clip regression"]
     results[per_class] = {name: summary(each) for name, each in values.items()}
-    print(per_class, {k: percent(v) for k, v in results[per_class].items()}, flush=True)
+    so_far = {name: round(figure["mean"], 3) for name, figure in results[per_class].items()}
+    print(f"{per_class} clips per class: {so_far}", flush=True)
 
-rows = ("clip regression", "second regression", "network", "difference")
-print(f"\n| segments right, %; {options.draws} draws | {' | '.join(map(str, results))} |")
-print("|---" * (len(results) + 1) + "|")
-for name in (*rows, "clip regression, clips", "network, clips", "difference, clips"):
-    sign = name.startswith("difference")
-    cells = [percent(figures[name], sign=sign) for figures in results.values()]
-    print(f"| {name} | {' | '.join(cells)} |")
+rows = ("clip regression", "second regression", "network alone", "network", "difference")
+for unit, ending in (("segments", ""), ("clips", ", clips")):
+    print(f"\n| {unit} right, %; {options.draws} draws | {' | '.join(map(str, results))} |")
+    print("|---" * (len(results) + 1) + "|")
+    for name in rows:
+        if unit == "clips" and name == "second regression":
+            continue
+        cells = [
+            percent(figures[name + ending], sign=name == "difference")
+            for figures in results.values()
+        ]
+        print(f"| {name} | {' | '.join(cells)} |")
 if options.out:
     options.out.write_text(json.dumps({"settings": overrides, **results}, indent=2) + "\n")

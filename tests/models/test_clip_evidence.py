@@ -4,9 +4,16 @@ import keras
 import numpy as np
 import pytest
 
-from avel_tf.models import ModelSettings, build, fit_clip_evidence, load_model, training_outputs
+from avel_tf.models import (
+    ModelSettings,
+    build,
+    calibrate_clip_evidence,
+    fit_clip_evidence,
+    load_model,
+    training_outputs,
+)
 from avel_tf.models.layers import ClipEvidence
-from avel_tf.models.layers.clip_evidence import FACTORS, PENALTIES, _fit_ridge
+from avel_tf.models.layers.clip_evidence import FACTORS, PEAK_WEIGHTS, PENALTIES, _fit_ridge
 from tests.models.conftest import CLASSES, random_inputs, small_model
 
 VALID = np.ones((12, 5), bool)
@@ -43,12 +50,37 @@ def test_evidence_names_the_class_of_an_untrained_network() -> None:
     assert (named == TARGETS)[VALID].all()
 
 
-def test_evidence_never_changes_the_probability_of_background() -> None:
+def test_peak_weight_0_keeps_the_probability_of_background() -> None:
     model, inputs = fitted()
+    evidence_of(model).peak_weight.assign(0.0)
     outputs = training_outputs(model)(inputs)
     before, after = probabilities(outputs["logits"]), probabilities(outputs["output"])
     np.testing.assert_allclose(after[..., -1], before[..., -1], atol=1e-6)
     assert np.abs(after - before).max() > 0.1
+
+
+def test_peak_weight_1_keeps_the_largest_class_logit() -> None:
+    model, inputs = fitted()
+    evidence_of(model).peak_weight.assign(1.0)
+    outputs = training_outputs(model)(inputs)
+    before, after = (np.asarray(outputs[name]) for name in ("logits", "output"))
+    np.testing.assert_allclose(after[..., :-1].max(-1), before[..., :-1].max(-1), atol=1e-5)
+    assert (before.argmax(-1) != after.argmax(-1)).any()
+
+
+def test_validation_chooses_the_best_peak_weight() -> None:
+    model, inputs = fitted()
+    layer, accuracies = evidence_of(model), {}
+    # Background just below the sum of the events, so that only some weights find it.
+    logits = np.asarray(training_outputs(model)(inputs)["logits"])
+    targets = np.where(logits.argmax(-1) == CLASSES, CLASSES, TARGETS)
+    for weight in PEAK_WEIGHTS:
+        layer.peak_weight.assign(weight)
+        accuracies[weight] = (np.asarray(model(inputs)).argmax(-1) == targets)[VALID].mean()
+    batches = [(inputs, targets, VALID.astype("float32"))]
+    assert calibrate_clip_evidence(model, batches)
+    assert accuracies[float(layer.peak_weight)] == max(accuracies.values())
+    assert not calibrate_clip_evidence(small_model("avel", clip_evidence=False), batches)
 
 
 def test_evidence_without_signal_gets_the_factor_zero() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -11,14 +11,16 @@ from keras import ops
 
 from avel_tf.models.layers.blocks import relevance_weights
 
-# Ridge penalties, in mean squared lengths of the examples: decades around 1, the best of three
-# for 3 and 10 real clips per class (docs/design/accuracy.md).
-PENALTIES = (0.1, 0.3, 1.0, 3.0, 10.0)
+# Ridge penalties, in mean squared lengths of the examples. Smaller ones were worse for 3 and 10
+# real clips per class (docs/design/models.md), where leave-one-out often prefers them.
+PENALTIES = (1.0, 3.0, 10.0, 30.0)
 # Factors of the scores before the softmax. A score is at most about 1 and many classes need a large
 # factor; 0 removes evidence that does not generalise.
 FACTORS = (0.0, *np.geomspace(0.5, 64, 22).tolist())
 # Training clips per class at which the network's choice of the class has half of its weight.
 HALF_WEIGHT_CLIPS = 10.0
+# Values of `peak_weight` that validation chooses from.
+PEAK_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 # Windows whose features are averaged at once: 64 MB of ResNet's maps.
 _WINDOWS_AT_ONCE = 16
 # More than these are thinned out evenly; the decomposition takes memory for all of them.
@@ -35,9 +37,11 @@ class ClipEvidence(keras.layers.Layer):
            |                                  |
         class logits [B,T,C] * weight  +  kernel [B,1,C]
 
-    The probability of background is that of `logits`, exactly. Few clips per class suffice for a
-    linear classifier of mean features, but not for the network; the network finds when the event
-    happens. Until `fit` the layer returns `logits`. Nothing in it is trained by gradients.
+    `peak_weight` is the share of the largest class logit, against the sum of the classes, in the
+    decision between event and background. With 1 that decision is the network's; with 0 the
+    probability of background is. A network of few clips detects events that it cannot classify, so
+    that each class is less probable than background; then 0 is better. Until `fit` the layer
+    returns `logits`. Nothing in it is trained by gradients.
 
     Args:
         **kwargs: as for every Keras layer.
@@ -72,6 +76,7 @@ class ClipEvidence(keras.layers.Layer):
         self.network_weight = self.add_weight(
             name="network_weight", shape=(), initializer="ones"
         )  # []
+        self.peak_weight = self.add_weight(name="peak_weight", shape=(), initializer="zeros")  # []
 
     def call(self, logits: Any, features: Sequence[Any], valid: Any) -> Any:
         logits = ops.cast(logits, "float32")
@@ -90,8 +95,13 @@ class ClipEvidence(keras.layers.Layer):
             first += width
         evidence = ops.matmul(ops.concatenate(parts, axis=-1), self.kernel)  # [B, C]
         named = self.network_weight * (events - total) + ops.expand_dims(evidence, 1)  # [B, T, C]
-        named = named - ops.logsumexp(named, axis=-1, keepdims=True)
-        return ops.concatenate([total + named, background], axis=-1)  # [B, T, C+1]
+        change = self._level(events) - self._level(named)  # [B, T, 1]
+        return ops.concatenate([named + change, background], axis=-1)  # [B, T, C+1]
+
+    def _level(self, logits: Any) -> Any:
+        """Evidence [B, T, 1] for any event in class logits [B, T, C]."""
+        total = ops.logsumexp(logits, axis=-1, keepdims=True)
+        return total + self.peak_weight * (ops.max(logits, axis=-1, keepdims=True) - total)
 
     def compute_output_shape(
         self,
@@ -123,6 +133,7 @@ class ClipEvidence(keras.layers.Layer):
         self.kernel.assign(kernel)
         per_class = len(shares) / np.count_nonzero(shares.any(axis=0))
         self.network_weight.assign(per_class / (per_class + HALF_WEIGHT_CLIPS))
+        self.peak_weight.assign(self.network_weight)
 
 
 def _fit_ridge(x: np.ndarray, shares: np.ndarray) -> np.ndarray:
@@ -183,6 +194,38 @@ def fit_clip_evidence(
             if found:
                 *means, shares = (np.concatenate(part) for part in zip(*found, strict=True))
                 layer.fit(means, shares)
+
+
+def calibrate_clip_evidence(
+    model: keras.Model, batches: Iterable[tuple[dict[str, Any], Any, Any]]
+) -> bool:
+    """Choose the `peak_weight` that is best on validation: highest accuracy, then lowest loss.
+
+    Args:
+        model: a trained model from `build`.
+        batches: inputs, targets int `[B, T]` and weights `[B, T]`, 0 at invalid segments.
+
+    Returns:
+        False if the model has no clip evidence and is unchanged.
+    """
+    layer = next((each for each in model.layers if isinstance(each, ClipEvidence)), None)
+    if layer is None:
+        return False
+    scores = []
+    for peak_weight in PEAK_WEIGHTS:
+        layer.peak_weight.assign(peak_weight)
+        right = loss = 0.0
+        for inputs, targets, weights in batches:
+            logits = model(inputs, training=False)  # [B, T, C+1]
+            weight = np.asarray(weights)
+            right += float(((np.asarray(logits).argmax(axis=-1) == targets) * weight).sum())
+            entropy = keras.losses.sparse_categorical_crossentropy(
+                targets, logits, from_logits=True
+            )
+            loss += float((np.where(weight > 0, entropy, 0.0) * weight).sum())
+        scores.append((right, -loss, peak_weight))
+    layer.peak_weight.assign(max(scores)[-1])
+    return True
 
 
 def _event_means(
