@@ -77,7 +77,8 @@ def test_validation_chooses_the_best_peak_weight() -> None:
     for weight in PEAK_WEIGHTS:
         layer.peak_weight.assign(weight)
         accuracies[weight] = (np.asarray(model(inputs)).argmax(-1) == targets)[VALID].mean()
-    batches = [(inputs, targets, VALID.astype("float32"))]
+    # Tensors, as training passes them.
+    batches = [(inputs, keras.ops.convert_to_tensor(targets), VALID.astype("float32"))]
     assert calibrate_clip_evidence(model, batches)
     assert accuracies[float(layer.peak_weight)] == max(accuracies.values())
     assert not calibrate_clip_evidence(small_model("avel", clip_evidence=False), batches)

@@ -216,13 +216,11 @@ def calibrate_clip_evidence(
         layer.peak_weight.assign(peak_weight)
         right = loss = 0.0
         for inputs, targets, weights in batches:
-            logits = model(inputs, training=False)  # [B, T, C+1]
-            weight = np.asarray(weights)
-            right += float(((np.asarray(logits).argmax(axis=-1) == targets) * weight).sum())
-            entropy = keras.losses.sparse_categorical_crossentropy(
-                targets, logits, from_logits=True
-            )
-            loss += float((np.where(weight > 0, entropy, 0.0) * weight).sum())
+            logits = np.asarray(model(inputs, training=False))  # [B, T, C+1]
+            wanted, weight = np.asarray(targets), np.asarray(weights)  # [B, T]
+            right += float(((logits.argmax(axis=-1) == wanted) * weight).sum())
+            entropy = keras.losses.sparse_categorical_crossentropy(wanted, logits, from_logits=True)
+            loss += float((np.where(weight > 0, np.asarray(entropy), 0.0) * weight).sum())
         scores.append((right, -loss, peak_weight))
     layer.peak_weight.assign(max(scores)[-1])
     return True
