@@ -44,6 +44,7 @@ REAL_BACKBONES := --set embeddings.visual.module=$(abspath $(SHARED))/backbones/
 results: $(INSTALLED)
 	mkdir -p results
 	$(ACCURACY)/audioset.py $(SHARED)/audioset_vggish/bal_train_ave28.npz --out results/audioset.json
+	$(ACCURACY)/learning_curve.py $(SHARED)/audioset_vggish/bal_train_ave28.npz --per-class 3 --draws 2 --out results/learning_curve.json
 	test -f results/few.npz || $(ACCURACY)/few_features.py $(SHARED) --out results/few.npz
 	$(ACCURACY)/few_examples.py results/few.npz --out results/few_examples.json
 	test -d results/real || $(VENV)/bin/avel extract $(SHARED)/clips --out results/real $(REAL_BACKBONES)
