@@ -250,8 +250,8 @@ def _setup(pipeline: InferencePipeline, config: Config) -> dict[str, Any]:
         "engine": pipeline.choose_engine().description,
         "engine.batch_pictures": config.engine.batch_pictures,
     }
-    if pipeline.labels != pipeline.model.labels:
-        setup["classes"] = list(pipeline.labels.names)
+    if pipeline.selected is not None:
+        setup["classes"] = list(pipeline.selected)
     for section, settings in (("inference", config.inference), ("media", config.media)):
         for key, value in settings.result_settings().items():
             setup[f"{section}.{key}"] = value

@@ -43,6 +43,7 @@ class InferencePipeline:
     Attributes:
         model: The exported model.
         labels: The classes that are labelled.
+        selected: Their names if others of the model are not labelled, else None.
 
     Raises:
         ModelError: The folder holds no exported model.
@@ -68,6 +69,7 @@ class InferencePipeline:
         self._engine: Engine | None = None
         self._selection = select_classes(self.model, classes)
         self.labels = self._selection.labels if self._selection else self.model.labels
+        self.selected = self.labels.names if self._selection else None
         recipe, key = self.model.recipe, self.model.fingerprint
         self._graphs = Graphs(key, recipe, self.model.load_graphs)
 

@@ -81,7 +81,7 @@ def mean_logits(yamnet: np.ndarray, mn04: np.ndarray, columns: np.ndarray) -> np
 
 
 def shares_of(recordings: list[sounds.Recording]) -> dict[str, float]:
-    """How often a second is taken from each source."""
+    """Probability of each source in a mixed second."""
     classes = sorted({each.source for each in recordings if each.source.startswith("class/")})
     return {**SHARES, **{name: LABELLED_SHARE / len(classes) for name in classes}}
 

@@ -18,17 +18,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from avel_tf.embeddings.recipe import AudioRecipe, Recipe, VisualRecipe
 from avel_tf.engines.selection import EngineChoice
 from avel_tf.events.event import Event
 from avel_tf.events.result import Result, Segment
 from avel_tf.export.exported_model import ExportedModel
 from avel_tf.export.manifest import with_hashes
 from avel_tf.utils import lazy_imports
-
-RECIPE = Recipe(
-    VisualRecipe("fake", "0", 1, 16, 4), AudioRecipe("fake", "0", 16_000, "none", 4), {}
-)
 
 
 def make_model(folder: Path) -> Path:
@@ -39,9 +34,7 @@ def make_model(folder: Path) -> Path:
     (folder / "variables" / "variables.index").write_bytes(b"weights")
     (folder / "assets" / "labels.txt").write_text("Bark\nHelicopter\n")
     (folder / "assets" / "config.yaml").write_text("data:\n")
-    (folder / "assets" / "manifest.json").write_text(
-        json.dumps(with_hashes({"recipe": RECIPE.to_dict()}, folder))
-    )
+    (folder / "assets" / "manifest.json").write_text(json.dumps(with_hashes({}, folder)))
     return folder
 
 
@@ -50,7 +43,7 @@ class FakePipeline:
 
     def __init__(self, model: ExportedModel, *, data: object, **_: object) -> None:
         self.model = model
-        self.labels = model.labels
+        self.selected = None
         self.workers = data.resolved_workers
 
     def choose_engine(self, paths: Sequence[str] = ()) -> EngineChoice:
