@@ -26,9 +26,8 @@ from pipelines.distill import sounds
 from pipelines.distill.audio_corpus import BATCH, SHARD_SECONDS, Teacher
 
 # Of the seconds; every class of the labelled sounds has the same part of what is left.
-SHARES = {**{name: 0.55 * share for name, share in sounds.SHARES.items()}}
+SHARES = {name: 0.55 * share for name, share in sounds.SHARES.items()}
 LABELLED_SHARE = 0.45
-# Speech is quieter evidence than its number of files: two classes of the many.
 SMALLEST, LARGEST = 1e-4, 1 - 1e-4  # of the teachers' scores, before log-odds
 # MN04 was trained on ten seconds. A second repeated once correlates best with the whole recording
 # (0.93 over 60 recordings; a single second 0.86, three times 0.93).
@@ -81,7 +80,7 @@ def mean_logits(yamnet: np.ndarray, mn04: np.ndarray, columns: np.ndarray) -> np
 
 
 def shares_of(recordings: list[sounds.Recording]) -> dict[str, float]:
-    """Probability of each source in a mixed second."""
+    """Share of the seconds that is taken from each source."""
     classes = sorted({each.source for each in recordings if each.source.startswith("class/")})
     return {**SHARES, **{name: LABELLED_SHARE / len(classes) for name in classes}}
 
