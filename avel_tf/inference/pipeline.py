@@ -18,10 +18,10 @@ from avel_tf.events.segment_scores import Scores
 from avel_tf.export.exported_model import ExportedModel
 from avel_tf.features.features import Features, embed_parts
 from avel_tf.features.settings import DataSettings
-from avel_tf.inference.class_names import resolve_classes
 from avel_tf.inference.settings import InferenceSettings
 from avel_tf.video.decode import DecodeSettings
 from avel_tf.video.segment_loader import DecodeStatus, SegmentLoader
+from avel_tf.vocabulary.class_names import resolve_classes
 
 NO_SOUND = "no audio track: silence was assumed"
 

@@ -181,3 +181,21 @@ def test_it_is_evaluated_on_the_classes_of_the_data(clips):
     metrics = avel_tf.evaluate("pretrained", clips).metrics
     assert set(names) <= set(metrics["per_class"]) and "Cat" not in metrics["per_class"]
     assert 0.0 <= metrics["segment_accuracy"] <= 1.0
+
+
+@pytest.mark.slow
+def test_it_is_exported_as_a_model_of_ones_own(clips, tmp_path, capsys):
+    out = tmp_path / "animals"
+    assert main(["export", "pretrained", "--out", str(out), "--classes", "dog, Cat"]) == 0
+    assert f"SavedModel: {out / '1'}" in capsys.readouterr().out
+    exported = ExportedModel(out)
+    assert exported.mismatches() == [] and exported.default_classes == ("Bark", "Cat")
+    assert avel_tf.load(out).labels.names == ("Bark", "Cat")
+    # Other classes compete, and can be selected.
+    assert avel_tf.load(out, classes="Trumpet").labels.names == ("Trumpet",)
+
+
+def test_classes_of_a_run_are_not_selected_by_its_export(tmp_path, capsys):
+    words = ["export", str(tmp_path), "--out", str(tmp_path / "model"), "--classes", "Cat"]
+    assert main(words) == 1
+    assert "--classes and --class-table are for pretrained" in capsys.readouterr().err

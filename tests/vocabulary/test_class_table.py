@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from avel_tf.cli.main import main
 from avel_tf.embeddings.class_columns import ClassColumns
 from avel_tf.events.labels import AVE_CLASSES, Labels
-from avel_tf.inference.class_names import resolve_classes
 from avel_tf.pretrained import DEFAULT_CLASSES
+from avel_tf.vocabulary.class_names import resolve_classes
 from avel_tf.vocabulary.class_table import KINDS, ClassTable, audioset, imagenet
 
 TABLE = ClassTable.load()
