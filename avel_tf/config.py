@@ -136,8 +136,31 @@ def _differences(began: Any, now: Settings, prefix: str) -> Iterator[str]:
         if isinstance(value, tuple):
             value = list(value)  # as in YAML
         then = began.get(name, metadata(field).get("before", field.default))
+        if isinstance(then, tuple):
+            then = list(then)
         if then != value and not metadata(field).get("resource_only"):
             yield f"{prefix}{name}: {then!r} then, {value!r} now"
+
+
+def settings_before(began: str) -> list[str]:
+    """Settings that a run's configuration lacks and whose default was another in effect.
+
+    Args:
+        began: The YAML of the run's configuration, from `Config.to_yaml`.
+
+    Returns:
+        Such as `model.clip_evidence=false`, for `load_config`.
+    """
+    return list(_before(yaml.safe_load(began), Config, ""))
+
+
+def _before(began: Any, settings: type[Settings], prefix: str) -> Iterator[str]:
+    began = began if isinstance(began, dict) else {}
+    for name, field in fields_of(settings).items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Settings):
+            yield from _before(began.get(name), field.annotation, f"{prefix}{name}.")
+        elif name not in began and "before" in metadata(field):
+            yield f"{prefix}{name}={json.dumps(metadata(field)['before'])}"
 
 
 def reference() -> str:

@@ -117,12 +117,16 @@ def test_an_old_journal_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.slow
-def test_an_old_run_can_be_resumed(tmp_path: Path) -> None:
+def test_an_old_run_can_be_resumed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from avel_tf.cli.main import main
 
     shutil.copytree(OLD / "run", tmp_path / "run")
     config = tmp_path / "run" / "config.yaml"
     words = ["train", str(OLD / "store-maps"), "--out", str(tmp_path / "run"), "--resume"]
-    assert main([*words, "--config", str(config)]) == 0
+    words += ["--config", str(config)]
+    assert main(words) == 1  # the default of a setting that the run did not have
+    advice = f"Resume with --config {config} --set model.clip_evidence=false, or"
+    assert advice in capsys.readouterr().err
+    assert main([*words, "--set", "model.clip_evidence=false"]) == 0
     found = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert_same(found, json.loads((OLD / "run" / "metrics.json").read_text()))

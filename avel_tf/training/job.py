@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 
-from avel_tf.config import Config, Configuration, differences, resolve_config
+from avel_tf.config import Config, Configuration, differences, resolve_config, settings_before
 from avel_tf.embeddings import compact
 from avel_tf.embeddings.recipe import Recipe
 from avel_tf.embeddings.settings import (
@@ -266,10 +266,13 @@ def check_folder(folder: str | Path, config: Config, *, resume: bool) -> None:
             f"{folder} holds a training run. Continue it with --resume (resume=True), choose "
             "another folder (--out), or remove it."
         )
-    if changed := differences(path.read_text(encoding="utf-8"), config):
+    began = path.read_text(encoding="utf-8")
+    if changed := differences(began, config):
+        older = "".join(f" --set {setting}" for setting in settings_before(began))
         raise ValueError(
             f"The run in {folder} began with other settings, recorded in {path}: "
-            f"{'; '.join(changed)}. Resume with --config {path}, or choose another folder (--out)."
+            f"{'; '.join(changed)}. Resume with --config {path}{older}, or choose another folder "
+            "(--out)."
         )
 
 

@@ -34,12 +34,13 @@ def localize_live(localizer, source, *, on_segment, should_stop):
     return Result(source, "ok", None, float(len(seconds)), tuple(seconds), model="demo/1")
 
 live_run.localize_live = localize_live
-live_run.open_exported = lambda model, trust: model
-live_run.pipeline_of = lambda model, config: SimpleNamespace(
+live_run.open_exported = lambda model, **_: model
+live_run.pipeline_of = lambda model, config, classes: SimpleNamespace(
     choose_engine=lambda: SimpleNamespace(description="none")
 )
 options = argparse.Namespace(
-    model=Path("demo"), out=Path(sys.argv[1]), fresh="fresh" in sys.argv, trust_model=False
+    model=Path("demo"), out=Path(sys.argv[1]), fresh="fresh" in sys.argv, trust_model=False,
+    classes=None, class_table=None,
 )
 try:
     code = run_live(options, "-", ["jsonl"], Config())
