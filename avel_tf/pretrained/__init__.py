@@ -26,7 +26,6 @@ DEFAULT_CLASSES = (
     "Frying (food)",
     "Motorcycle",
     "Acoustic guitar",
-    "Train horn",
     "Banjo",
     "Goat",
     "Baby cry, infant cry",
