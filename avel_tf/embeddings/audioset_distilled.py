@@ -16,7 +16,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from avel_tf.embeddings.compact import convolution, residual
+from avel_tf.embeddings.compact import convolution, residual_stages
 from avel_tf.embeddings.log_mel import SAMPLE_RATE, LogMel
 
 NAME = "audioset-distilled"
@@ -44,10 +44,7 @@ def network() -> keras.Model:
     # A spectrogram in bfloat16 would lose its quiet parts.
     x = LogMel(name="log_mel", dtype="float32")(seconds)  # [N, 100, 64, 1]
     x = convolution(x, STEM, 5, "stem", stride=2)  # [N, 50, 32, 24]
-    for stage, (channels, blocks) in enumerate(STAGES, start=1):
-        x = convolution(x, channels, 3, f"stage{stage}_down", stride=2)  # [N, F/2, M/2, channels]
-        for block in range(1, blocks + 1):
-            x = residual(x, f"stage{stage}_block{block}")
+    x = residual_stages(x, STAGES)  # [N, 4, 2, 320]
     x = convolution(x, FEATURES, 1, "widen")  # [N, 4, 2, 768]
     x = layers.GlobalAveragePooling2D(name="mean")(x)
     features = layers.Activation("linear", dtype="float32", name="features")(x)  # [N, 768]

@@ -11,6 +11,7 @@ Reference:
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -63,6 +64,23 @@ def residual(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
     return layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_sum")([x, y]))
 
 
+def residual_stages(x: keras.KerasTensor, stages: Sequence[tuple[int, int]]) -> keras.KerasTensor:
+    """Stages of residual blocks, each of which begins with a convolution that halves the map.
+
+    Args:
+        x: float [N, H, W, C].
+        stages: Channels and number of residual blocks of each stage.
+
+    Returns:
+        float [N, H / 2**S, W / 2**S, channels of the last of S stages].
+    """
+    for stage, (channels, blocks) in enumerate(stages, start=1):
+        x = convolution(x, channels, 3, f"stage{stage}_down", stride=2)
+        for block in range(1, blocks + 1):
+            x = residual(x, f"stage{stage}_block{block}")
+    return x
+
+
 VISUAL_SIZE = 160
 # The training images have 64 to 128 pixels, so the network uses 80 of the 160 pixels.
 SHRINK = 2
@@ -106,10 +124,7 @@ def visual_trunk(*, maps: bool = False) -> keras.Model:
     """
     pictures = keras.Input([None, None, 3], name="small_pictures")
     x = convolution(pictures, VISUAL_STEM, 3, "stem", stride=2)  # [N, h/2, w/2, 32]
-    for stage, (channels, blocks) in enumerate(VISUAL_STAGES, start=1):
-        x = convolution(x, channels, 3, f"stage{stage}_down", stride=2)  # [N, h/2, w/2, channels]
-        for block in range(1, blocks + 1):
-            x = residual(x, f"stage{stage}_block{block}")
+    x = residual_stages(x, VISUAL_STAGES)  # [N, h/16, w/16, 256]
     x = convolution(x, VISUAL_CHANNELS, 1, "widen")  # [N, h/16, w/16, 384]
     if maps:
         x = layers.Activation("linear", dtype="float32", name="maps")(x)
@@ -150,10 +165,7 @@ def audio_network() -> keras.Model:
     # A spectrogram in bfloat16 would lose its quiet parts.
     x = LogMel(name="log_mel", dtype="float32")(seconds)  # [N, 100, 64, 1]
     x = convolution(x, AUDIO_STEM, 5, "stem", stride=2)  # [N, 50, 32, 16]
-    for stage, (channels, blocks) in enumerate(AUDIO_STAGES, start=1):
-        x = convolution(x, channels, 3, f"stage{stage}_down", stride=2)  # [N, F/2, M/2, channels]
-        for block in range(1, blocks + 1):
-            x = residual(x, f"stage{stage}_block{block}")
+    x = residual_stages(x, AUDIO_STAGES)  # [N, 4, 2, 144]
     x = convolution(x, AUDIO_WIDTH, 1, "widen")  # [N, 4, 2, D]
     vectors = layers.GlobalAveragePooling2D(name="mean")(x)  # [N, D]
     vectors = layers.Activation("linear", dtype="float32", name="vectors")(vectors)
