@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -30,7 +31,8 @@ def resolve_classes(
         OSError: The file cannot be read.
     """
     if isinstance(classes, str):
-        if Path(classes).is_file():
+        # Path.is_file raises for a list of names that is longer than a file name may be.
+        if os.path.isfile(classes):
             lines = Path(classes).read_text(encoding="utf-8-sig").splitlines()
             wanted = [line.strip() for line in lines if line.strip()]
         else:

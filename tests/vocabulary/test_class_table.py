@@ -122,6 +122,12 @@ def test_names_joined_by_commas_are_read_back(names, data):
     assert found == tuple(names) or len(found) < len(names)
 
 
+def test_all_names_at_once_are_read_back():
+    """A text that is longer than the name of a file may be."""
+    text = ", ".join(reversed(TABLE.names))
+    assert resolve_classes(text, Labels(TABLE.names)) == tuple(reversed(TABLE.names))
+
+
 def test_a_list_may_be_a_file(tmp_path):
     path = tmp_path / "classes.txt"
     path.write_text("\ufeffCat\n\nViolin, fiddle\r\n  Bark \n", encoding="utf-8")
