@@ -78,8 +78,12 @@ def describe(classes: tuple[str, ...]) -> list[str]:
     """
     more = f" and {len(classes) - _NAMES_SHOWN} more" if len(classes) > _NAMES_SHOWN else ""
     return [
-        f"Model: the pretrained one of avel-tf. It labels {len(classes)} classes: "
+        f"Model: the pretrained one of avel-tf. It labels {_counted(classes)}: "
         f"{'; '.join(classes[:_NAMES_SHOWN])}{more}. Everything else is labelled background.",
         f"  --classes selects others of {len(ClassTable.load())} (avel classes lists them), "
         f"--model another model. Accuracy and limits: {MODEL_CARD}",
     ]
+
+
+def _counted(classes: tuple[str, ...]) -> str:
+    return "1 class" if len(classes) == 1 else f"{len(classes)} classes"

@@ -12,7 +12,7 @@ from keras import ops
 from avel_tf.models.layers.blocks import relevance_weights
 
 # Ridge penalties, in mean squared lengths of the examples. Smaller ones were worse for 3 and 10
-# real clips per class (docs/design/models.md), where leave-one-out often prefers them.
+# real AudioSet clips per class, where leave-one-out often prefers them.
 PENALTIES = (1.0, 3.0, 10.0, 30.0)
 # Factors of the scores before the softmax. A score is at most about 1 and many classes need a large
 # factor; 0 removes evidence that does not generalise.
