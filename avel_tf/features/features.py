@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from avel_tf.engines.engine import Engine
-from avel_tf.video.segment_loader import DecodeStatus, SegmentLoader
+from avel_tf.video.segment_loader import DecodeStatus, SegmentBatch, SegmentLoader
 
 # Audio float32 [N, 16000] -> randomly augmented features [N, Da].
 Augment = Callable[[np.ndarray], np.ndarray]
@@ -46,8 +46,17 @@ class Features:
         )
 
 
+# Receives a decoded batch and its features.
+OnBatch = Callable[[SegmentBatch, Features], None]
+
+
 def embed_parts(
-    stream: SegmentLoader, engine: Engine, *, augment: Augment | None = None, copies: int = 0
+    stream: SegmentLoader,
+    engine: Engine,
+    *,
+    augment: Augment | None = None,
+    copies: int = 0,
+    on_batch: OnBatch | None = None,
 ) -> Iterator[tuple[int, Features | DecodeStatus]]:
     """Decode and embed files, batch by batch; the next batch is decoded at the same time.
 
@@ -57,6 +66,7 @@ def embed_parts(
         engine: The engine.
         augment: Function that embeds randomly augmented audio, for `copies` further versions.
         copies: Number of augmented versions.
+        on_batch: Called with each decoded batch and its features.
 
     Yields:
         Index of a file in `stream.requests` with its next features, repeatedly, and finally with
@@ -75,7 +85,10 @@ def embed_parts(
     for batch, visual, audio in engine.embed(stream):
         changed = tuple(augment(batch.waveform) for _ in range(copies)) if augment else ()
         counts[batch.file] = counts.get(batch.file, 0) + len(batch.valid)
-        yield batch.file, Features(visual, audio, batch.valid, changed)
+        features = Features(visual, audio, batch.valid, changed)
+        if on_batch:
+            on_batch(batch, features)
+        yield batch.file, features
         yield from ended()
     yield from ended()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -20,10 +21,22 @@ from avel_tf.features.features import Features, embed_parts
 from avel_tf.features.settings import DataSettings
 from avel_tf.inference.settings import InferenceSettings
 from avel_tf.video.decode import DecodeSettings
-from avel_tf.video.segment_loader import DecodeStatus, SegmentLoader
+from avel_tf.video.segment_loader import DecodeStatus, SegmentBatch, SegmentLoader
 from avel_tf.vocabulary.class_names import resolve_classes
 
 NO_SOUND = "no audio track: silence was assumed"
+
+
+class LabellingObserver(Protocol):
+    """Receiver of the intermediate values of labelling, which a `Result` does not contain."""
+
+    def on_batch(self, batch: SegmentBatch, features: Features) -> None:
+        """Receive the next segments of a file, of index `batch.file`, and their features."""
+        ...
+
+    def on_probabilities(self, index: int, probabilities: np.ndarray) -> None:
+        """Receive the probabilities float32 [T, C+1] of a file, of all classes of the model."""
+        ...
 
 
 class InferencePipeline:
@@ -96,6 +109,7 @@ class InferencePipeline:
         *,
         on_open: Callable[[str], None] | None = None,
         should_stop: Callable[[], bool] | None = None,
+        observer: LabellingObserver | None = None,
     ) -> Generator[tuple[int, Result], None, None]:
         """Label files; the next ones are decoded while one is embedded.
 
@@ -104,6 +118,7 @@ class InferencePipeline:
             on_open: Called with a path before its file is opened, from the decoding threads.
             should_stop: Called before each file; once it returns True, no further file is opened,
                 and those that are open are finished.
+            observer: Receives the intermediate values of each file.
 
         Yields:
             The index of a file in `paths` and its result, in the order in which files finish.
@@ -117,7 +132,8 @@ class InferencePipeline:
         )
         windows = self._windows(engine)
         kept: dict[int, list[tuple[np.ndarray, ...]]] = {}  # valid and evidence of the parts
-        for index, part in embed_parts(stream, engine):
+        on_batch = observer.on_batch if observer else None
+        for index, part in embed_parts(stream, engine, on_batch=on_batch):
             if isinstance(part, Features):
                 windows.add(index, part.visual, part.audio, part.valid)
                 row = (part.valid, *self.evidence(part.visual, part.audio))
@@ -125,6 +141,8 @@ class InferencePipeline:
             elif part.seconds:
                 valid, *evidence = map(np.concatenate, zip(*kept.pop(index), strict=True))  # [T]
                 probabilities = windows.end(index)  # [T, C+1]
+                if observer:
+                    observer.on_probabilities(index, probabilities)
                 yield index, self.result(paths[index], probabilities, valid, part, evidence)
             else:
                 yield index, self.refusal(paths[index], part)
