@@ -18,6 +18,7 @@ from avel_tf.engines.settings import EngineSettings
 from avel_tf.features.settings import DataSettings
 from avel_tf.inference.settings import InferenceSettings
 from avel_tf.models.settings import ModelSettings
+from avel_tf.serving.settings import ServingSettings
 from avel_tf.training.settings import TrainingSettings
 from avel_tf.utils.settings import (
     ConfigError,
@@ -42,6 +43,7 @@ class Config(Settings):
     model: ModelSettings = Field(default_factory=ModelSettings)
     training: TrainingSettings = Field(default_factory=TrainingSettings)
     inference: InferenceSettings = Field(default_factory=InferenceSettings)
+    serving: ServingSettings = Field(default_factory=ServingSettings)
 
     def to_yaml(self) -> str:
         """The whole configuration as YAML, defaults included."""

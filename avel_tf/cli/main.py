@@ -30,6 +30,7 @@ COMMANDS = {
     "evaluate": "evaluate a model on a split",
     "export": "export a training run as a SavedModel",
     "infer": "label every second of videos",
+    "serve": "serve a page and an HTTP API that label videos",
     "classes": "list the classes that can be labelled by name",
     "convert": "write results in the format of another tool",
     "import": "turn annotations of another tool into annotations.csv",

@@ -73,6 +73,8 @@ def backbone_graphs(extractor: FeatureExtractor) -> Graphs:
 class Engine(Protocol):
     """Interface of an engine, which runs the networks of a model in one precision.
 
+    Several threads may use an engine at the same time.
+
     Attributes:
         batch_seconds: N, most segments in one call of the backbones.
         device: Name of the GPU in use, or None.

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import tempfile
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -75,6 +76,7 @@ class OpenVinoEngine:
         # By batch size. A network for single segments runs the incomplete last batch of a file.
         self._networks: dict[int, Any] = {}
         self._label: Any = None
+        self._lock = threading.Lock()  # of both
 
     def embed(self, stream: SegmentLoader) -> Iterator[tuple[SegmentBatch, np.ndarray, np.ndarray]]:
         """Embed the batches of a loader; see `Engine`."""
@@ -145,15 +147,17 @@ class OpenVinoEngine:
 
     def _network(self, seconds: int) -> Any:
         """Backbones compiled for a batch size."""
-        if seconds not in self._networks:
-            self._networks[seconds] = self._compile(EMBED, self._properties, seconds)
-        return self._networks[seconds]
+        with self._lock:
+            if seconds not in self._networks:
+                self._networks[seconds] = self._compile(EMBED, self._properties, seconds)
+            return self._networks[seconds]
 
     def label(self, visual: np.ndarray, audio: np.ndarray, valid: np.ndarray) -> np.ndarray:
         """Compute probabilities from features; see `Engine`."""
-        if self._label is None:
-            self._label = self._compile(LABEL, {"INFERENCE_PRECISION_HINT": "f32"}, None)
-        return self._label([visual, audio, valid])[0].copy()
+        with self._lock:
+            if self._label is None:
+                self._label = self._compile(LABEL, {"INFERENCE_PRECISION_HINT": "f32"}, None)
+            return self._label([visual, audio, valid])[0].copy()
 
     def _compile(self, name: str, properties: dict[str, str], batch: int | None) -> Any:
         path = self._cache / f"{name}.xml"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections import deque
 from collections.abc import Iterator
 from typing import Any
@@ -70,6 +71,8 @@ class TensorFlowEngine:
             autograph=False,
         )
         self._label = loaded.label
+        # The rewrites are options of the whole process.
+        self._lock = threading.Lock()
 
     def embed(self, stream: SegmentLoader) -> Iterator[tuple[SegmentBatch, np.ndarray, np.ndarray]]:
         """Embed the batches of a loader; see `Engine`."""
@@ -101,7 +104,7 @@ class TensorFlowEngine:
         self, frames: np.ndarray, waveform: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Embed one batch; see `Engine`."""
-        with _Rewrites(self._precision):
+        with self._lock, _Rewrites(self._precision):
             visual, audio = self._embed(*map(tf.convert_to_tensor, (frames, waveform)))
         # [n, 1, D] each
         return visual.numpy()[:, 0], audio.numpy()[:, 0]  # [n, Dv], [n, Da]

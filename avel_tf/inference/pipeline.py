@@ -205,6 +205,37 @@ class InferencePipeline:
         """
         return self._loaded_engine([]).label(visual, audio, valid)
 
+    def embed_seconds(
+        self, frames: np.ndarray, waveform: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Embed decoded segments.
+
+        Args:
+            frames: uint8 [N, F, H, W, 3], with F, H and W of the model's recipe.
+            waveform: float32 [N, 16000].
+
+        Returns:
+            visual float32 [N, Dv] and audio float32 [N, Da].
+        """
+        engine = self._loaded_engine([])
+        parts = [
+            engine.embed_seconds(
+                frames[start : start + engine.batch_seconds],
+                waveform[start : start + engine.batch_seconds],
+            )
+            for start in range(0, len(frames), engine.batch_seconds)
+        ]
+        visual, audio = map(np.concatenate, zip(*parts, strict=True))
+        return visual, audio
+
+    def selected_probabilities(self, probabilities: np.ndarray) -> np.ndarray:
+        """Probabilities [..., K+1] of the K selected classes, of the model's [..., C+1]."""
+        if self._selection is None:
+            return probabilities
+        if self.model.postprocessing.multi_label:
+            return probabilities[..., [*self._selection.indices, -1]]
+        return self._selection(probabilities)
+
     def live_engine(self) -> Engine:
         """Load an engine for one segment at a time and warm it up.
 

@@ -1,0 +1,363 @@
+"""The model in a process of its own, restarted when it dies."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from avel_tf.serving.errors import ApiError
+from avel_tf.serving.model_worker import ModelSpec
+
+logger = logging.getLogger(__name__)
+
+WORKER = "avel_tf.serving.model_worker"
+# A request that was in hand when the process died is tried once more.
+_ATTEMPTS = 2
+# Pause before the next start of a process that died while it loaded its model.
+_RESTART_SECONDS = 5.0
+_STOP_SECONDS = 5.0
+
+
+class ModelUnavailable(ApiError):
+    """The model cannot answer; status 503.
+
+    Args:
+        message: The reason as a sentence.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(503, message, retry_after=5)
+
+
+class RequestFailed(Exception):
+    """The model process is alive and reports the failure of one request."""
+
+
+class _Died(Exception):
+    pass
+
+
+class ModelProcess:
+    """The model process of a server; for one event loop.
+
+    The process loads one engine and answers requests. When it dies, by whatever cause, it is
+    started again, and each request in hand is repeated once. Nothing else is affected.
+
+    Args:
+        spec: The model.
+        worker: Module that is run as the process.
+
+    Attributes:
+        spec: The present model.
+        info: Description of the loaded model, as of `model_worker.describe`; None while it loads.
+        error: Sentence if the model cannot be loaded, else None.
+        restarts: Number of times that the process was started again after it died.
+    """
+
+    def __init__(self, spec: ModelSpec, *, worker: str = WORKER) -> None:
+        self.spec = spec
+        self.info: dict[str, Any] | None = None
+        self.error: str | None = None
+        self.restarts = 0
+        self._worker = worker
+        self._child: _Child | None = None
+        self._supervisor: asyncio.Task | None = None
+        self._changed = asyncio.Condition()
+
+    @property
+    def ready(self) -> bool:
+        """True while the process can answer."""
+        return self._child is not None and self._child.info is not None
+
+    @property
+    def pid(self) -> int | None:
+        """Number of the process; None between two of them."""
+        return self._child.process.pid if self._child else None
+
+    def start(self) -> None:
+        """Start the process; returns at once, while the model is loaded."""
+        self._supervisor = asyncio.create_task(self._supervise())
+
+    async def stop(self) -> None:
+        """End the process."""
+        if self._supervisor:
+            self._supervisor.cancel()
+            await asyncio.gather(self._supervisor, return_exceptions=True)
+        if self._child:
+            await self._child.stop()
+            self._child = None
+
+    async def change(self, spec: ModelSpec) -> None:
+        """Load another model, then let it take over. Requests in hand are finished by the former.
+
+        Raises:
+            ModelUnavailable: The other model cannot be loaded; the present one stays.
+        """
+        child = await self._spawn(spec)
+        try:
+            await child.loaded()
+        except _Died:
+            raise ModelUnavailable("The process of the model died while it was loaded.") from None
+        former, self.spec = self._child, spec
+        await self._use(child)
+        if self._supervisor:
+            self._supervisor.cancel()
+        self._supervisor = asyncio.create_task(self._supervise())
+        if former is not None:
+            await former.drained()
+            await former.stop()
+
+    async def label_file(
+        self,
+        path: Path,
+        *,
+        analysis: Path | None = None,
+        lane: str = "job",
+        on_progress: Callable[[int], None] | None = None,
+    ) -> str:
+        """Label a file.
+
+        Args:
+            path: The file.
+            analysis: File to which its analysis is written.
+            lane: `job`, or `direct` for a short file that someone waits for; each labels one file
+                at a time.
+            on_progress: Called with the number of seconds embedded so far.
+
+        Returns:
+            JSON line of the result.
+
+        Raises:
+            RequestFailed: The file could not be labelled.
+            ModelUnavailable: The process died twice, or has no model.
+        """
+        arguments = {
+            "path": str(path),
+            "analysis": None if analysis is None else str(analysis),
+            "lane": lane,
+        }
+        return await self._call("label_file", arguments, on_progress)
+
+    async def embed(
+        self, frames: np.ndarray, waveform: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Embed seconds: uint8 [N, F, H, W, 3] and float32 [N, 16000] to [N, Dv] and [N, Da]."""
+        return await self._predict("embed", (frames, waveform))
+
+    async def label(self, visual: np.ndarray, audio: np.ndarray, valid: np.ndarray) -> np.ndarray:
+        """Label features: float32 [B, T, Dv], [B, T, Da], bool [B, T] to float32 [B, T, C+1]."""
+        return (await self._predict("label", (visual, audio, valid)))[0]
+
+    async def predict(self, frames: np.ndarray, waveform: np.ndarray) -> np.ndarray:
+        """Label clips: uint8 [B, T, F, H, W, 3] and float32 [B, T*16000] to [B, T, C+1]."""
+        return (await self._predict("predict", (frames, waveform)))[0]
+
+    async def _predict(self, method: str, arrays: Sequence[np.ndarray]) -> Any:
+        return await self._call(method, {"arrays": tuple(arrays)})
+
+    async def _call(
+        self,
+        method: str,
+        arguments: dict[str, Any],
+        on_progress: Callable[[Any], None] | None = None,
+    ) -> Any:
+        for _ in range(_ATTEMPTS):
+            child = await self._ready_child()
+            try:
+                return await child.call(method, arguments, on_progress)
+            except _Died:
+                logger.warning("the model process died during %s", method)
+        raise ModelUnavailable(
+            "The process of the model died twice while it worked on this request, which is not "
+            "tried again."
+        )
+
+    async def _ready_child(self) -> _Child:
+        async with self._changed:
+            await self._changed.wait_for(lambda: self.ready or self.error)
+        if self._child is None or self._child.info is None:
+            raise ModelUnavailable(f"The model cannot be loaded: {self.error}")
+        return self._child
+
+    async def _spawn(self, spec: ModelSpec) -> _Child:
+        loop = asyncio.get_running_loop()
+        return await asyncio.to_thread(_Child, spec, self._worker, loop)
+
+    async def _use(self, child: _Child) -> None:
+        async with self._changed:
+            self._child = child
+            self.info = child.info
+            self.error = None
+            self._changed.notify_all()
+
+    async def _supervise(self) -> None:
+        """Keep a process running."""
+        while True:
+            if self._child is None:
+                child = await self._spawn(self.spec)
+                self._child = child
+                try:
+                    await child.loaded()
+                except _Died:
+                    logger.warning("the model process died while it loaded the model")
+                    self._child = None
+                    self.restarts += 1
+                    await asyncio.sleep(_RESTART_SECONDS)
+                    continue
+                except ModelUnavailable as error:
+                    async with self._changed:
+                        self._child = None
+                        self.error = error.message
+                        self._changed.notify_all()
+                    return
+                await self._use(child)
+            await self._child.ended.wait()
+            logger.warning(
+                "the model process %d died; it is started again", self._child.process.pid
+            )
+            self.restarts += 1
+            self._child = None
+
+
+class _Child:
+    """One model process. It is created in a thread, and used in the event loop.
+
+    Args:
+        spec: The model.
+        worker: Module to run.
+        loop: The event loop.
+    """
+
+    def __init__(self, spec: ModelSpec, worker: str, loop: asyncio.AbstractEventLoop) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self.process = subprocess.Popen(
+                # -P: no module is imported from the working folder.
+                [sys.executable, "-P", "-m", worker, str(theirs.fileno())],
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                env=_environment(),
+                # In its own session it does not receive Ctrl-C, which the server handles.
+                start_new_session=True,
+            )
+        self._connection = Connection(ours.detach())
+        self._loop = loop
+        self._numbers = itertools.count()
+        self._pending: dict[int, tuple[asyncio.Future, Callable[[Any], None] | None]] = {}
+        self._sender = ThreadPoolExecutor(1, "model-sender")
+        self._loading: asyncio.Future = loop.create_future()
+        self.info: dict[str, Any] | None = None
+        self.ended = asyncio.Event()
+        with contextlib.suppress(OSError):
+            self._connection.send(spec)
+        threading.Thread(target=self._read, daemon=True).start()
+
+    async def loaded(self) -> None:
+        """Wait until the model is loaded."""
+        await asyncio.shield(self._loading)
+
+    async def call(
+        self, method: str, arguments: dict[str, Any], on_progress: Callable[[Any], None] | None
+    ) -> Any:
+        """Send a request and wait for its answer."""
+        if self.ended.is_set():
+            raise _Died
+        number = next(self._numbers)
+        answer = self._loop.create_future()
+        self._pending[number] = (answer, on_progress)
+        try:
+            await self._send((number, method, dict(arguments)))
+            return await answer
+        except asyncio.CancelledError:
+            with contextlib.suppress(_Died):
+                await asyncio.shield(self._send((number, "cancel", None)))
+            raise
+        finally:
+            self._pending.pop(number, None)
+
+    async def drained(self) -> None:
+        """Wait until no request is in hand."""
+        while self._pending and not self.ended.is_set():
+            await asyncio.sleep(0.05)
+
+    async def stop(self) -> None:
+        """End the process."""
+        await asyncio.to_thread(self._stop)
+
+    def _stop(self) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    async def _send(self, message: Any) -> None:
+        try:
+            await self._loop.run_in_executor(self._sender, self._connection.send, message)
+        except (OSError, RuntimeError):  # RuntimeError: the executor is shut down
+            raise _Died from None
+
+    def _read(self) -> None:
+        """Read answers, in a thread."""
+        try:
+            while True:
+                message = self._connection.recv()
+                self._loop.call_soon_threadsafe(self._received, *message)
+        except (EOFError, OSError):
+            pass
+        except RuntimeError:  # the event loop is closed
+            return
+        self._stop()  # it may have closed the connection only
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._lost)
+
+    def _received(self, number: int | None, kind: str, value: Any) -> None:
+        if kind == "ready":
+            self.info = value
+            self._loading.set_result(None)
+        elif kind == "unavailable":
+            self._loading.set_exception(ModelUnavailable(value))
+        elif number in self._pending:
+            answer, on_progress = self._pending[number]
+            if kind == "progress":
+                if on_progress:
+                    on_progress(value)
+            elif not answer.done():
+                if kind == "done":
+                    answer.set_result(value)
+                else:
+                    answer.set_exception(RequestFailed(value))
+
+    def _lost(self) -> None:
+        self.ended.set()
+        self.info = None
+        self._sender.shutdown(wait=False)
+        for answer in (self._loading, *(answer for answer, _ in self._pending.values())):
+            if not answer.done():
+                answer.set_exception(_Died())
+                answer.exception()  # it may have no reader
+
+
+def _environment() -> dict[str, str]:
+    """Environment of this process, in which this package can be imported from any folder."""
+    home = Path(__file__).resolve().parents[2]
+    inherited = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([*map(os.path.abspath, inherited), str(home)]),
+    }
