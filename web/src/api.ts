@@ -12,8 +12,8 @@ export interface Video {
   status: VideoStatus;
   reason: string | null;
   duration: number | null;
-  seconds: number | null;
-  events: number | null;
+  seconds: number;
+  events: number;
   model: string | null;
   job: string | null;
   corrected: boolean;
@@ -29,7 +29,14 @@ export interface Job {
   unit: "seconds" | "steps";
   message: string | null;
   error: string | null;
+  created: string;
   result: TrainingResult | null;
+}
+
+/** Identifiers of a video that was accepted and of its job. */
+export interface Accepted {
+  job: string;
+  video: string;
 }
 
 export interface TrainingResult {
@@ -87,13 +94,16 @@ export interface Scores {
 
 export interface Info {
   version: string;
-  model: string;
+  /** Null while the model is loaded. */
+  model: string | null;
   labels: string[];
   all_labels: string[];
   evidence: boolean;
   limits: { upload_bytes: number; duration_s: number; queue: number };
   needs_token: boolean;
   teachable: boolean;
+  ready: boolean;
+  problem: string | null;
 }
 
 export interface FolderFile {
@@ -197,9 +207,11 @@ export const api = {
   login: (token: string) => request("POST", `${API}/login`, { token }),
   folder: () => json<{ files: FolderFile[]; truncated: boolean }>("GET", `${API}/folder`),
   videos: async () => (await json<{ videos: Video[] }>("GET", `${API}/videos`)).videos,
-  addPath: (path: string) => json<{ job: Job; video: Video }>("POST", `${API}/videos`, { path }),
+  video: (id: string) => json<Video>("GET", videoUrl(id)),
+  addPath: (path: string) => json<Accepted>("POST", `${API}/videos`, { path }),
   removeVideo: (id: string) => request("DELETE", videoUrl(id)),
   jobs: async () => (await json<{ jobs: Job[] }>("GET", `${API}/jobs`)).jobs,
+  job: (id: string) => json<Job>("GET", `${API}/jobs/${encodeURIComponent(id)}`),
   cancelJob: (id: string) => request("DELETE", `${API}/jobs/${encodeURIComponent(id)}`),
   waveform: async (id: string) =>
     new Int8Array(await (await request("GET", videoUrl(id, "/waveform"))).arrayBuffer()),
@@ -227,7 +239,7 @@ export const api = {
     json<{ model: string; threshold: number }>(
       "POST", `${API}/review/threshold`, { label, precision },
     ),
-  train: () => json<{ job: Job }>("POST", `${API}/train`, {}),
+  train: () => json<{ job: string }>("POST", `${API}/train`, {}),
   models: async () => (await json<{ models: ModelVersion[] }>("GET", `${API}/models`)).models,
   useModel: (name: string) => request("POST", `${API}/models/active`, { name }),
   search: async (video: string, second: number, limit: number) =>
@@ -237,14 +249,14 @@ export const api = {
 /** An upload in progress; `fetch` reports none, so this is an XMLHttpRequest. */
 export function upload(
   file: File, onProgress: (share: number) => void,
-): { finished: Promise<{ job: Job; video: Video }>; cancel: () => void } {
+): { finished: Promise<Accepted>; cancel: () => void } {
   const http = new XMLHttpRequest();
-  const finished = new Promise<{ job: Job; video: Video }>((resolve, reject) => {
+  const finished = new Promise<Accepted>((resolve, reject) => {
     http.upload.onprogress = (event) => {
       if (event.lengthComputable) onProgress(event.loaded / event.total);
     };
     http.onload = () => {
-      if (http.status < 300) resolve(JSON.parse(http.responseText) as { job: Job; video: Video });
+      if (http.status < 300) resolve(JSON.parse(http.responseText) as Accepted);
       else reject(toError(http.status, http.responseText, http.getResponseHeader("Retry-After")));
     };
     http.onerror = () => reject(new ApiError(UNREACHABLE, 0));

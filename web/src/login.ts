@@ -19,7 +19,7 @@ export function askForToken(): void {
       api.login(input.value).then(
         () => {
           dialog.close();
-          void state.connect();
+          state.connect();
         },
         (reason: Error) => { error.textContent = reason.message; });
     });

@@ -78,7 +78,8 @@ function route(): void {
 
 function update(): void {
   offline.hidden = state.connected || !state.loaded;
-  facts.textContent = state.info ? `model ${state.info.model}` : "";
+  const { info } = state;
+  facts.textContent = !info ? "" : info.ready ? `model ${info.model}` : (info.problem ?? "The model is loading…");
   route();
 }
 
@@ -92,4 +93,4 @@ listenToKeys();
 acceptDrops();
 state.subscribe(update);
 addEventListener("hashchange", route);
-void state.connect();
+state.connect();

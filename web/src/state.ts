@@ -1,6 +1,6 @@
 /** Videos, jobs and facts about the server, kept current by one event stream. */
 
-import { api, type Info, type Job, type Video } from "./api";
+import { api, type ApiError, type Accepted, type Info, type Job, type Video } from "./api";
 import { announce } from "./notices";
 
 type Listener = () => void;
@@ -15,6 +15,8 @@ class State {
   loaded = false;
   private readonly listeners = new Set<Listener>();
   private scheduled = false;
+  private infoTimer = 0;
+  private retryTimer = 0;
   private source: EventSource | null = null;
 
   /** Calls a function after changes, at most once a frame; returns a function that ends this. */
@@ -33,26 +35,47 @@ class State {
     });
   }
 
-  /** Reads everything and follows the event stream; after a lost connection, again. */
-  async connect(): Promise<void> {
-    try {
-      const [info, videos, jobs] = await Promise.all([api.info(), api.videos(), api.jobs()]);
-      this.info = info;
-      this.videos.clear();
-      for (const video of videos) this.videos.set(video.id, video);
-      this.jobs.clear();
-      for (const job of jobs) this.jobs.set(job.id, job);
-      this.connected = this.loaded = true;
-      this.follow();
-    } catch (error) {
-      this.lost((error as { status?: number }).status !== 401);
-    }
-    this.changed();
+  /** Follows the event stream and reads everything; after a lost connection, again. */
+  connect(): void {
+    this.source?.close();
+    const source = new EventSource("/api/v1/events");
+    this.source = source;
+    // Changes during the first reading are newer than what it finds.
+    let early: (() => void)[] | null = [];
+    const on = <T>(name: string, apply: (record: T) => void) =>
+      source.addEventListener(name, (event) => {
+        const record = JSON.parse((event as MessageEvent<string>).data) as T;
+        if (early) early.push(() => apply(record));
+        else apply(record);
+      });
+    on<Job>("job", (job) => this.setJob(job));
+    on<Video>("video", (video) => this.setVideo(video));
+    source.onopen = () => {
+      this.load().then(
+        () => {
+          for (const apply of early ?? []) apply();
+          early = null;
+        },
+        () => this.lost());
+    };
+    source.onerror = () => this.lost();
   }
 
+  /** Reads the facts about the server, again and again while its model is loaded. */
   async refreshInfo(): Promise<void> {
+    clearTimeout(this.infoTimer);
     this.info = await api.info();
     this.changed();
+    if (this.connected && !this.info.ready) {
+      this.infoTimer = window.setTimeout(() => void this.refreshInfo().catch(() => undefined), RETRY_MS);
+    }
+  }
+
+  /** Reads a video that was just accepted, and its job. */
+  async accept({ job, video }: Accepted): Promise<void> {
+    const [newVideo, newJob] = await Promise.all([api.video(video), api.job(job)]);
+    this.setVideo(newVideo);
+    this.setJob(newJob);
   }
 
   setVideo(video: Video): void {
@@ -77,24 +100,31 @@ class State {
     return job.total ? Math.min(1, job.done / job.total) : null;
   }
 
-  private follow(): void {
-    this.source?.close();
-    const source = new EventSource("/api/v1/events");
-    this.source = source;
-    source.addEventListener("job", (event) =>
-      this.setJob(JSON.parse((event as MessageEvent<string>).data) as Job));
-    source.addEventListener("video", (event) =>
-      this.setVideo(JSON.parse((event as MessageEvent<string>).data) as Video));
-    source.onerror = () => {
-      source.close();
-      this.lost(true);
-    };
+  private async load(): Promise<void> {
+    const [videos, jobs] = await Promise.all([api.videos(), api.jobs()]);
+    this.videos.clear();
+    for (const video of videos) this.videos.set(video.id, video);
+    this.jobs.clear();
+    for (const job of jobs) this.jobs.set(job.id, job);
+    this.connected = this.loaded = true;
+    await this.refreshInfo();
   }
 
-  private lost(retry: boolean): void {
+  /** Connects again after a while; without a token, after the login. */
+  private lost(): void {
+    this.source?.close();
     this.connected = false;
     this.changed();
-    if (retry) setTimeout(() => void this.connect(), RETRY_MS);
+    api.info().then(
+      () => this.connectLater(),
+      (error: ApiError) => {
+        if (error.status !== 401) this.connectLater();
+      });
+  }
+
+  private connectLater(): void {
+    clearTimeout(this.retryTimer);
+    this.retryTimer = window.setTimeout(() => this.connect(), RETRY_MS);
   }
 
   private announceState(job: Job): void {

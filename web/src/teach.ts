@@ -31,7 +31,8 @@ export class Teach {
   }
 
   private lastJob(): Job | undefined {
-    return [...state.jobs.values()].filter((job) => job.kind === "train").at(-1);
+    return [...state.jobs.values()].filter((job) => job.kind === "train")
+      .sort((a, b) => (a.created < b.created ? -1 : 1)).at(-1);
   }
 
   private update(): void {
@@ -82,7 +83,7 @@ export class Teach {
 
   private async train(): Promise<void> {
     const { job } = await api.train();
-    state.setJob(job);
+    state.setJob(await api.job(job));
   }
 
   private async use(name: string): Promise<void> {

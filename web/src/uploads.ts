@@ -70,9 +70,7 @@ class Uploads {
       this.drop(item);
     };
     try {
-      const { job, video } = await finished;
-      state.setVideo(video);
-      state.setJob(job);
+      await state.accept(await finished);
       announce(`${item.file.name} uploaded`);
       this.drop(item);
     } catch (error) {

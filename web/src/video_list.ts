@@ -109,7 +109,7 @@ function videoRow(video: Video): Node[] {
     : button("×", () => void attempt(discard(video)), { class: "quiet remove", "aria-label": `Remove ${video.name}`, title: "Remove" });
   const parts = [STATUS[video.status]];
   if (video.duration) parts.push(clock(video.duration, 0));
-  if (watchable) parts.push(plural(video.events ?? 0, "event"));
+  if (watchable) parts.push(plural(video.events, "event"));
   if (video.corrected) parts.push("corrected");
   const nodes: Node[] = [h("div", { class: "head" }, name, remove)];
   if (active) {
@@ -157,7 +157,5 @@ async function openFolder(): Promise<void> {
 }
 
 async function addPath(path: string): Promise<void> {
-  const { job, video } = await api.addPath(path);
-  state.setVideo(video);
-  state.setJob(job);
+  await state.accept(await api.addPath(path));
 }

@@ -253,12 +253,12 @@ export class Watch {
         button("Fit", () => this.fit(), { title: "F" })),
       button("Mark", () => this.mark(), { title: "Begin or end a new event at the playhead: I" }),
       h("span", { class: "group" }, this.undoButton, this.redoButton),
-      h("span", { class: "spacer" }), name,
-      button("Download", () => showDownloads(this.video.id, true)),
-      button("?", showHelp, { "aria-label": "Keyboard help" }),
     );
     this.element.append(
-      h("h1", {}, h("a", { href: "#/", class: "back" }, "‹ Videos"), this.video.name),
+      h("div", { class: "title" },
+        h("a", { href: "#/", class: "back" }, "‹ Videos"), h("h1", {}, this.video.name), name,
+        button("Download", () => showDownloads(this.video.id, true)),
+        button("Keys", showHelp, { title: "?" })),
       this.video.reason ? h("p", { class: "reason" }, this.video.reason) : "",
       h("div", { class: "stage" }, this.player.video, this.panel.element),
       this.tools, this.timeline.element, this.editor.element, this.suggestions, this.list.element,
