@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from avel_tf.events.labels import Labels
     from avel_tf.events.result import Result, Segment
     from avel_tf.export.exported_model import ExportedModel
-    from avel_tf.export.saved_model import export_run
+    from avel_tf.export.run_export import export_run
     from avel_tf.features.feature_store import FeatureStore
     from avel_tf.features.settings import DataSettings
     from avel_tf.inference.evaluate import evaluate, evaluate_corrupted
@@ -43,7 +43,7 @@ _WITH_TENSORFLOW = {
     "Run": "avel_tf.training.run",
     "evaluate": "avel_tf.inference.evaluate",
     "evaluate_corrupted": "avel_tf.inference.evaluate",
-    "export_run": "avel_tf.export.saved_model",
+    "export_run": "avel_tf.export.run_export",
     "extract": "avel_tf.training.features",
     "layers": "avel_tf.layers",
     "losses": "avel_tf.losses",

@@ -25,6 +25,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder of the model; each export adds a version, as in saved_models/NAME/1",
     )
     parser.add_argument(
+        "--extends",
+        type=model_folder,
+        metavar="SAVED_MODEL",
+        help="an exported model, or pretrained, whose other classes the new model labels as well",
+    )
+    parser.add_argument(
         "--classes",
         metavar="NAMES|FILE",
         help="with pretrained: the classes that are labelled unless avel infer --classes selects "
@@ -41,6 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Join backbones and head in the next version of `--out`."""
     if options.run_folder == "pretrained":
+        if options.extends is not None:
+            raise ValueError("--extends is for a run; pretrained cannot extend another model.")
         exported = _export_pretrained(options)
     elif options.classes is not None or options.class_table is not None:
         raise ValueError(
@@ -48,7 +56,12 @@ def run(options: argparse.Namespace) -> int:
             "own classes. Leave them out, or select classes with avel infer --classes."
         )
     else:
-        exported = avel_tf.export_run(options.run_folder, options.out)
+        extends = options.extends
+        if extends == "pretrained":
+            from avel_tf.pretrained import find_pretrained
+
+            extends = find_pretrained()
+        exported = avel_tf.export_run(options.run_folder, options.out, extends=extends)
     print(f"SavedModel: {exported}")
     return 0
 

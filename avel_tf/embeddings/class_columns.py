@@ -21,7 +21,8 @@ class ClassColumns:
         visual: For each of the C classes, its columns among the Dv visual features. The scores of
             an image are a distribution, so a class has the sum of its columns above chance.
         audio: The same among the Da audio features. The scores of sounds are independent, so a
-            class has the maximum.
+            class has the maximum. A class without columns, which is not in the vocabularies, has
+            no evidence.
         chance: For each class, the sum of its visual columns in a uniform distribution, such as
             0.118 for the 118 breeds of dogs among ImageNet's 1,000 classes; 0 each when empty.
     """
@@ -59,8 +60,11 @@ class ClassColumns:
             tuple(tuple(map(int, columns)) for columns in content[name])
             for name in ("visual", "audio")
         )
-        if len(visual) != len(audio) or not all((*visual, *audio)):
-            raise ValueError("each class must have columns of both modalities")
+        if len(visual) != len(audio):
+            raise ValueError(
+                f"it has columns of {len(visual)} classes for one modality and {len(audio)} for "
+                "the other"
+            )
         return cls(visual, audio, tuple(map(float, content.get("chance", ()))))
 
     def evidence(self, visual: np.ndarray, audio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -74,7 +78,7 @@ class ClassColumns:
             visual and audio float32 [N, C], in [0, 1].
         """
         seen = [visual[:, list(columns)].sum(-1) for columns in self.visual]
-        heard = [audio[:, list(columns)].max(-1) for columns in self.audio]
+        heard = [audio[:, list(columns)].max(-1, initial=0.0) for columns in self.audio]
         chance = np.array(self.chance or [0.0] * len(seen), np.float32)
         above = np.maximum((np.stack(seen, axis=-1) - chance) / (1.0 - chance), 0.0)
         return above, np.stack(heard, axis=-1)

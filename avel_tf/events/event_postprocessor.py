@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -25,13 +26,15 @@ class EventPostprocessor:
        kept if one of them reaches `onset_threshold`.
     2. Gaps: two runs of one class with at most `fill_gap_seconds` between them become one event,
        which replaces any run between them. A segment that is not valid is never bridged.
-    3. Length: events shorter than `min_seconds` are dropped.
+    3. Length and score: events shorter than `min_seconds`, or with a score below that of
+       `min_scores` for their class, are dropped.
 
     Args:
         onset_threshold: Strength that one segment of an event must reach, in (0, 1).
         sustain_threshold: Strength that all segments must reach; at most `onset_threshold`.
         fill_gap_seconds: Longest gap that is bridged, s.
         min_seconds: Length of the shortest event, s.
+        min_scores: Smallest score of an event, in [0, 1], by class; weaker ones are dropped.
 
     Raises:
         ValueError: A setting is out of range.
@@ -49,8 +52,14 @@ class EventPostprocessor:
     sustain_threshold: float = 0.5
     fill_gap_seconds: int = 0
     min_seconds: int = 1
+    min_scores: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for name, score in self.min_scores.items():
+            if not 0.0 <= score <= 1.0:
+                raise ValueError(
+                    f"The smallest score of {name!r} must be in [0, 1]. Received: {score}."
+                )
         if not 0.0 < self.sustain_threshold <= self.onset_threshold < 1.0:
             raise ValueError(
                 "The thresholds of events must obey 0 < sustain_threshold <= onset_threshold < 1. "
@@ -119,6 +128,7 @@ class EventPostprocessor:
             Event(labels.name(one.label), spans[one.first][0], spans[one.last][1], one.score)
             for one in self._joined(stretches, usable)
             if one.last + 1 - one.first >= self.min_seconds
+            and one.score >= self.min_scores.get(labels.name(one.label), 0.0)
         ]
 
     def _joined(self, stretches: list[_Stretch], usable: np.ndarray) -> list[_Stretch]:

@@ -60,6 +60,8 @@ class Postprocessing:
         content = {"schema": SCHEMA, **dataclasses.asdict(self)}
         if self.thresholds is None:
             del content["thresholds"]  # as in files of versions without multi-label models
+        if not self.events.min_scores:
+            del content["events"]["min_scores"]
         return content
 
     @property

@@ -22,6 +22,8 @@ DEFAULT_CLASSES = "default_classes"
 # Key of the hash of everything that a model was built from, in the manifest of a model that this
 # machine built from parts of the package. SavedModels of the same parts differ in their bytes.
 BUILT_FROM = "built_from"
+# Key of the model that a model extends, and of the classes that were added to it.
+EXTENDS = "extends"
 # Hash of the manifest itself, which also holds the recipe.
 OWN_HASH = "manifest_sha256"
 

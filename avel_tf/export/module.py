@@ -84,6 +84,8 @@ class LocalizerModule:
             _stored_part(each.module) for each in (self.extractor.visual, self.extractor.audio)
         ]
         saved.head = _stored_part(self.head)
+        # Those of a model that this one extends, of which Keras does not know.
+        saved.further = [each for function in self.served.values() for each in function.variables]
         tf.saved_model.save(saved, str(folder), signatures=self.served)
 
     def localize(

@@ -1,4 +1,4 @@
-"""Export of a training run as one self-contained SavedModel."""
+"""Writer of self-contained SavedModels: backbones, head and assets."""
 
 from __future__ import annotations
 
@@ -13,50 +13,14 @@ from typing import Any
 import keras
 
 from avel_tf.embeddings.class_columns import ClassColumns
-from avel_tf.embeddings.extractor import FeatureExtractor, load_extractor
+from avel_tf.embeddings.extractor import FeatureExtractor
 from avel_tf.events.labels import Labels
 from avel_tf.events.postprocessing import Postprocessing
 from avel_tf.export.manifest import CLASS_COLUMNS, with_hashes
 from avel_tf.export.module import LocalizerModule
 from avel_tf.export.warmup import write_warmup_request
-from avel_tf.training.run import Run
 
 SCHEMA = 1
-
-
-def export_run(run: Run | str | Path, folder: str | Path) -> Path:
-    """Export the model of a training run as one SavedModel.
-
-    Args:
-        run: The run, or its folder.
-        folder: Folder of the model's versions, such as `saved_models/dog`.
-
-    Returns:
-        Folder of the new version, such as `saved_models/dog/1`; `avel_tf.load` opens it.
-
-    Raises:
-        ValueError: The folder is not a finished run, or its configuration loads other backbones
-            than those its features were made with.
-        ModuleUnavailableError: A backbone cannot be loaded.
-
-    Example:
-        >>> avel_tf.export_run("RUN", "saved_models/dog")
-        PosixPath('saved_models/dog/1')
-    """
-    run = run if isinstance(run, Run) else Run(run)
-    extractor = load_extractor(run.config.embeddings)
-    run.recipe.require_same(
-        extractor.recipe, ours=f"The run {run.folder}", theirs="what its config.yaml loads now"
-    )
-    return export_saved_model(
-        run.model(),
-        extractor,
-        folder,
-        labels=run.labels,
-        config_yaml=run.config_yaml,
-        metrics=run.metrics,
-        postprocessing=run.postprocessing,
-    )
 
 
 def export_saved_model(

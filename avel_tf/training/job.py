@@ -242,6 +242,8 @@ def with_recipe(config: Config, recipe: Recipe) -> Config:
                 activation=recipe.audio.activation,  # type: ignore[arg-type]
                 output=config.embeddings.audio.output,
             ),
+            scores=recipe.visual.vocabulary is not None,
+            scored_classes=config.embeddings.scored_classes,
         ),
     )
 

@@ -95,9 +95,19 @@ def test_short_ones_are_dropped() -> None:
     assert decoded(rows, min_seconds=2) == [("Cat", 2.0, 4.0)]
 
 
+def test_events_below_the_score_of_their_class_are_dropped() -> None:
+    rows = [(9, 0, 1), (0, 0, 1), (7, 0, 3), (0, 0, 1), (0, 7, 3)]
+    assert decoded(rows, min_scores={LABELS.name(0): 0.8}) == [
+        (LABELS.name(0), 0.0, 1.0),
+        (LABELS.name(1), 4.0, 5.0),
+    ]
+    assert len(decoded(rows, min_scores={LABELS.name(0): 0.7})) == 3
+
+
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
+        ({"min_scores": {"Cat": 1.5}}, "smallest score of 'Cat' must be in"),
         ({"onset_threshold": 0.4}, "sustain_threshold <= onset_threshold.*0.5 and 0.4"),
         ({"sustain_threshold": 0.0}, "0 < sustain_threshold"),
         ({"onset_threshold": 1.0}, "onset_threshold < 1"),

@@ -1,0 +1,92 @@
+"""A run that adds its classes to an exported model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import avel_tf
+from avel_tf.export.exported_model import ExportedModel
+from avel_tf.export.manifest import EXTENDS
+from avel_tf.features.feature_store import FeatureStore, FeatureStoreWriter
+from avel_tf.features.features import Features
+from avel_tf.training.run import Run, probabilities_of
+from tests.conftest import COMPACT_SETTINGS, TINY_TRAINING
+
+# "Bark" is a class of both, "Siren" a new one.
+TAUGHT = ("Bark", "Siren")
+
+
+@pytest.fixture(scope="module")
+def run(store: FeatureStore, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run on the features of `store`, with two classes of its own."""
+    from avel_tf.datasets import Annotation
+    from avel_tf.events.labels import Labels
+
+    folder = tmp_path_factory.mktemp("taught")
+    labels = Labels(TAUGHT)
+    with FeatureStoreWriter(
+        folder / "features", recipe=store.recipe, labels=labels, layout="table"
+    ) as writer:
+        for split in ("train", "validation", "test"):
+            records = []
+            for number, row in enumerate(store.dataset(split).as_numpy_iterator()):
+                features = Features(row["visual"], row["audio"], row["valid"])
+                targets = np.full(len(row["valid"]), number % 3)
+                events = [Annotation(TAUGHT[number % 3], 0.0, 4.0)] if number % 3 < 2 else []
+                records.append((f"{split}{number}", features, events, targets))
+            writer.write_split(split, records, expected=len(records))
+    pairs = [each.split("=") for each in COMPACT_SETTINGS + TINY_TRAINING]
+    settings = {name: int(text) if text.isdecimal() else text for name, text in pairs}
+    return avel_tf.train(folder / "features", folder / "run", settings)
+
+
+@pytest.fixture(scope="module")
+def extended(run: Run, exported: Path, tmp_path_factory: pytest.TempPathFactory) -> ExportedModel:
+    folder = tmp_path_factory.mktemp("extended") / "mine"
+    return ExportedModel(avel_tf.export_run(run, folder, extends=exported))
+
+
+def test_classes_are_those_of_the_run_then_the_others(extended, exported) -> None:
+    assert extended.labels.names == ("Bark", "Siren", "Church bell", "Helicopter")
+    origin = extended.manifest[EXTENDS]
+    assert origin["taught"] == list(TAUGHT)
+    assert origin["fingerprint"] == ExportedModel(exported).fingerprint
+    extended.check()
+
+
+def test_probabilities_are_of_the_run_then_of_the_base(extended, exported, run, store) -> None:
+    row = next(iter(store.dataset("test").as_numpy_iterator()))
+    inputs = [row["visual"][None], row["audio"][None], row["valid"][None]]
+    taught = probabilities_of(run.model(), run.postprocessing.temperature)(*inputs)  # [1, T, 3]
+    base = ExportedModel(exported).load_graphs().label(*inputs).numpy()  # [1, T, 4]
+    others = base[..., 1:] / base[..., 1:].sum(-1, keepdims=True)  # without Bark
+    wanted = np.concatenate([taught[..., :2], taught[..., 2:] * others], axis=-1)
+    found = extended.load_graphs().label(*inputs).numpy()
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    np.testing.assert_allclose(found.sum(-1), 1.0, atol=1e-5)
+
+
+def test_it_stands_alone_without_the_base(run, exported, clips, tmp_path) -> None:
+    import shutil
+
+    base = tmp_path / "base" / "1"
+    shutil.copytree(exported, base)
+    folder = avel_tf.export_run(run, tmp_path / "mine", extends=base)
+    shutil.rmtree(base)
+    result = next(iter(avel_tf.load(folder).localize_directory(clips)))
+    assert result.status == "ok"
+    assert {second.label for second in result.seconds} <= {
+        *ExportedModel(folder).labels.names,
+        "background",
+    }
+
+
+def test_features_of_other_backbones_are_refused(run, tmp_path) -> None:
+    from avel_tf.pretrained import find_pretrained
+
+    with pytest.raises(ValueError, match="different recipes"):
+        avel_tf.export_run(run, tmp_path / "mine", extends=find_pretrained())
+    assert not list(tmp_path.glob("mine/*"))
