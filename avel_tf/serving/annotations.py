@@ -135,6 +135,8 @@ class Annotations:
             after = replace(after, status="changed")
         if after.status in ("predicted", "accepted") and before.status == "background":
             after = replace(after, label=after.label or before.predicted or "")
+        if after.status == "rejected":  # the file has no other label of it
+            after = replace(after, label=before.predicted or after.label)
         after = checked(after)
         self._store(video, events, annotation, after)
         return after
@@ -167,6 +169,8 @@ class Annotations:
             else:
                 rows[annotation] = row
             videos = {**self._videos, video: rows}
+            if not rows:
+                del videos[video]
             write_atomically(self._path, _as_csv(videos).encode())
             self._videos = videos  # only what is on the disk
 

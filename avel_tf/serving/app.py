@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from avel_tf import __version__
-from avel_tf.serving.errors import DISK_FULL, ApiError, error_body, is_disk_full
+from avel_tf.serving.errors import DISK_FULL, ApiError, error_response, is_disk_full
 from avel_tf.serving.routes.annotations import router as annotations_router
 from avel_tf.serving.routes.jobs import router as jobs_router
 from avel_tf.serving.routes.media import router as media_router
@@ -72,39 +72,27 @@ def create_app(server: Server) -> FastAPI:
     return app
 
 
-def _answer(status: int, message: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    return JSONResponse(error_body(status, message), status, headers)
-
-
 def _add_error_handlers(app: FastAPI) -> None:
-    """Answer every error with the same JSON body."""
-
-    @app.exception_handler(ApiError)
-    async def api_error(request: Request, error: ApiError) -> JSONResponse:
-        return _answer(error.status, error.message, error.headers)
+    """Answer every error with the same JSON body; `Security` does so for unexpected ones."""
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> JSONResponse:
-        headers = dict(error.headers or {})
-        return _answer(error.status_code, f"{error.detail}.", headers)
+        # Starlette's own have a phrase such as "Not Found".
+        message = str(error) if isinstance(error, ApiError) else f"{error.detail}."
+        return error_response(error.status_code, message, dict(error.headers or {}))
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        return _answer(422, f"{place}: {first['msg']}.")
+        return error_response(422, f"{place}: {first['msg']}.")
 
     @app.exception_handler(OSError)
     @app.exception_handler(sqlite3.OperationalError)
     async def disk(request: Request, error: Exception) -> JSONResponse:
         if is_disk_full(error):
-            return _answer(507, DISK_FULL, {"Retry-After": "60"})
-        return _answer(500, "The server could not read or write its files; its log has the cause.")
-
-    @app.exception_handler(Exception)
-    async def unexpected(request: Request, error: Exception) -> JSONResponse:
-        # Starlette raises the error again for the log of the server.
-        return _answer(500, "The server met an unexpected error; its log has the cause.")
+            return error_response(507, DISK_FULL, {"Retry-After": "60"})
+        raise error
 
 
 class Measured:

@@ -5,19 +5,16 @@ from __future__ import annotations
 import errno
 import sqlite3
 
-# `type` in the body, by status.
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
+# `type` in the body, by status; `invalid` for others.
 TYPES = {
-    400: "invalid",
     401: "unauthorized",
     403: "forbidden",
     404: "not_found",
-    405: "invalid",
-    408: "invalid",
-    409: "invalid",
     413: "too_large",
     415: "unsupported",
-    416: "invalid",
-    422: "invalid",
     429: "too_many",
     500: "unavailable",
     503: "unavailable",
@@ -26,25 +23,31 @@ TYPES = {
 DISK_FULL = "The disk of the server is full. Nothing was stored; free some space and try again."
 
 
-class ApiError(Exception):
+class ApiError(HTTPException):
     """An error that is answered with a status and a sentence.
 
     Args:
-        status: HTTP status, a key of `TYPES`.
+        status: HTTP status.
         message: What was received, what was expected, and what to do.
         retry_after: Seconds after which the request may succeed.
     """
 
     def __init__(self, status: int, message: str, *, retry_after: int | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
-        self.headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+        headers = None if retry_after is None else {"Retry-After": str(retry_after)}
+        super().__init__(status, message, headers)
+
+    def __str__(self) -> str:
+        return self.detail
 
 
-def error_body(status: int, message: str) -> dict[str, dict[str, str]]:
-    """JSON body of an error."""
-    return {"error": {"message": message, "type": TYPES.get(status, "invalid")}}
+def error_response(
+    status: int, message: str, headers: dict[str, str] | None = None
+) -> JSONResponse:
+    """Answer of a failed request."""
+    # A name in the message may hold surrogates, which UTF-8 cannot encode.
+    message = message.encode("utf-8", "backslashreplace").decode()
+    body = {"error": {"message": message, "type": TYPES.get(status, "invalid")}}
+    return JSONResponse(body, status, headers)
 
 
 def is_disk_full(error: BaseException) -> bool:

@@ -27,7 +27,11 @@ class Progress(Protocol):
     """Reports the progress of a job; arguments that are None keep their value."""
 
     def __call__(
-        self, done: float | None = None, total: float | None = None, message: str | None = None
+        self,
+        done: float | None = None,
+        total: float | None = None,
+        message: str | None = None,
+        attempts: int | None = None,
     ) -> None: ...
 
 
@@ -176,20 +180,19 @@ class Jobs:
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def _run(self, job: Job) -> None:
-        if job.id in self._cancelled:
-            await self._end(job.id, "cancelled")
-            return
         handler = self._handlers[job.kind][1]
-        values = {"state": "running", "started": now(), "attempts": job.attempts + 1}
-        running = await asyncio.to_thread(lambda: self._state.change_job(job.id, **values))
-        if running is None:
+        running = await asyncio.to_thread(self._state.start_job, job)
+        if running is None:  # cancelled meanwhile
             return
         self._broadcast.publish("job", running.public())
 
         def report(
-            done: float | None = None, total: float | None = None, message: str | None = None
+            done: float | None = None,
+            total: float | None = None,
+            message: str | None = None,
+            attempts: int | None = None,
         ) -> None:
-            given = {"done": done, "total": total, "message": message}
+            given = {"done": done, "total": total, "message": message, "attempts": attempts}
             kept = self._progress.setdefault(job.id, {})
             kept.update({name: value for name, value in given.items() if value is not None})
             self._broadcast.publish("job", replace(running, **kept).public())

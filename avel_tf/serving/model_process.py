@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -25,8 +25,6 @@ from avel_tf.serving.model_worker import ModelSpec
 logger = logging.getLogger(__name__)
 
 WORKER = "avel_tf.serving.model_worker"
-# A request that was in hand when the process died is tried once more.
-_ATTEMPTS = 2
 # Pause before the next start of a process that died while it loaded its model.
 _RESTART_SECONDS = 5.0
 _STOP_SECONDS = 5.0
@@ -77,6 +75,8 @@ class ModelProcess:
         self._child: _Child | None = None
         self._supervisor: asyncio.Task | None = None
         self._changed = asyncio.Condition()
+        self._retries = 0  # predictions that are tried again
+        self._retrying_file = asyncio.Lock()
 
     @property
     def ready(self) -> bool:
@@ -128,6 +128,7 @@ class ModelProcess:
         analysis: Path | None = None,
         lane: str = "job",
         on_progress: Callable[[int], None] | None = None,
+        on_retry: Callable[[], None] | None = None,
     ) -> str:
         """Label a file.
 
@@ -137,6 +138,7 @@ class ModelProcess:
             lane: `job`, or `direct` for a short file that someone waits for; each labels one file
                 at a time.
             on_progress: Called with the number of seconds embedded so far.
+            on_retry: Called when the process died, before the second attempt.
 
         Returns:
             JSON line of the result.
@@ -150,7 +152,7 @@ class ModelProcess:
             "analysis": None if analysis is None else str(analysis),
             "lane": lane,
         }
-        return await self._call("label_file", arguments, on_progress)
+        return await self._call("label_file", arguments, on_progress, on_retry)
 
     async def embed(
         self, frames: np.ndarray, waveform: np.ndarray
@@ -174,17 +176,40 @@ class ModelProcess:
         method: str,
         arguments: dict[str, Any],
         on_progress: Callable[[Any], None] | None = None,
+        on_retry: Callable[[], None] | None = None,
     ) -> Any:
-        for _ in range(_ATTEMPTS):
-            child = await self._ready_child()
+        try:
+            return await (await self._ready_child()).call(method, arguments, on_progress)
+        except _Died:
+            logger.warning("the model process died during %s, which is tried again", method)
+        if on_retry:
+            on_retry()
+        async with self._retry(method):
             try:
-                return await child.call(method, arguments, on_progress)
+                return await (await self._ready_child()).call(method, arguments, on_progress)
             except _Died:
-                logger.warning("the model process died during %s", method)
-        raise ModelUnavailable(
-            "The process of the model died twice while it worked on this request, which is not "
-            "tried again."
-        )
+                raise ModelUnavailable(
+                    "The process of the model died twice while it worked on this request, which "
+                    "is not tried again."
+                ) from None
+
+    @contextlib.asynccontextmanager
+    async def _retry(self, method: str) -> AsyncIterator[None]:
+        """Order retries so that the request that is the cause takes no other along.
+
+        A file is the likely cause. So predictions are tried again first, then one file at a time.
+        """
+        if method != "label_file":
+            self._retries += 1
+            try:
+                yield
+            finally:
+                self._retries -= 1
+            return
+        async with self._retrying_file:
+            while self._retries:
+                await asyncio.sleep(0.02)
+            yield
 
     async def _ready_child(self) -> _Child:
         async with self._changed:
@@ -195,7 +220,12 @@ class ModelProcess:
 
     async def _spawn(self, spec: ModelSpec) -> _Child:
         loop = asyncio.get_running_loop()
-        return await asyncio.to_thread(_Child, spec, self._worker, loop)
+        starting = asyncio.ensure_future(asyncio.to_thread(_Child, spec, self._worker, loop))
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            await (await starting).stop()
+            raise
 
     async def _use(self, child: _Child) -> None:
         async with self._changed:
@@ -221,7 +251,7 @@ class ModelProcess:
                 except ModelUnavailable as error:
                     async with self._changed:
                         self._child = None
-                        self.error = error.message
+                        self.error = str(error)
                         self._changed.notify_all()
                     return
                 await self._use(child)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Collection
 from http.cookies import CookieError, SimpleCookie
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from avel_tf.serving.errors import ApiError, error_body
+from avel_tf.serving.errors import ApiError, error_response
+
+logger = logging.getLogger(__name__)
 
 COOKIE = "avel_session"
 LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
@@ -101,8 +103,12 @@ class Security:
             await self._app(scope, receive, send)
             return
 
+        started = False
+
         async def send_secured(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers[name] = value
@@ -112,14 +118,19 @@ class Security:
         try:
             self._check(scope)
         except ApiError as error:
-            response = JSONResponse(
-                error_body(error.status, error.message), error.status, error.headers
-            )
+            response = error_response(error.status_code, str(error), dict(error.headers or {}))
             await response(scope, receive, send_secured)
             return
         if scope["path"] not in _UPLOAD_PATHS:
             receive = self._limited(receive)
-        await self._app(scope, receive, send_secured)
+        try:
+            await self._app(scope, receive, send_secured)
+        except Exception:
+            logger.exception("%s %s failed", scope["method"], scope["path"])
+            if started:
+                raise
+            response = error_response(500, "An unexpected error; the log of the server has it.")
+            await response(scope, receive, send_secured)
 
     def _check(self, scope: Scope) -> None:
         headers = Headers(scope=scope)

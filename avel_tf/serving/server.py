@@ -118,7 +118,7 @@ class Server:
     @contextlib.asynccontextmanager
     async def running(self, app: FastAPI) -> AsyncIterator[None]:
         """Start everything, and stop it at the end; the lifespan of the application."""
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         await asyncio.to_thread(self._recover)
         self.model.start()
         self.jobs.start()
@@ -136,7 +136,7 @@ class Server:
 
     def stop_streams(self) -> None:
         """End the event streams; from the handler of a signal."""
-        self._loop.call_soon_threadsafe(self.broadcast.close)
+        self.loop.call_soon_threadsafe(self.broadcast.close)
 
     def _in_state(self, name: str) -> Path:
         return self.folder / name
@@ -176,10 +176,11 @@ class Server:
         Raises:
             ApiError: The path leads outside, or there is no such file.
         """
-        if "\0" in text or not text:
+        # JSON cannot hold names that are not Unicode.
+        if not text or not text.isprintable():
             raise ApiError(404, f"There is no file {text!r} in the server's folder.")
         try:
-            path = self.data / os.fsencode(text).decode("utf-8", "surrogateescape")
+            path = self.data / text
             real = path.resolve()
             is_file = real.is_file()
         except (OSError, ValueError, RuntimeError):  # such as a name that is too long
@@ -269,16 +270,16 @@ class Server:
             return None
         limit = min(limit, media.max_seconds)
         if info.duration is not None and info.duration > limit:
-            raise ApiError(
-                413,
-                f"{name!r} lasts {info.duration:.0f} s, and the limit is {limit:.0f} s."
-                + (
-                    " Send it to POST /api/v1/videos, which answers with a job."
-                    if limit < self.settings.max_seconds
-                    else " serving.max_seconds and media.max_seconds set it."
-                ),
-            )
+            raise ApiError(413, self.too_long(name, limit))
         return info.duration
+
+    def too_long(self, name: str, limit: float) -> str:
+        """Message about a video that is longer than a limit in seconds."""
+        if limit == self.settings.max_synchronous_seconds < self.settings.max_seconds:
+            advice = "Send it to POST /api/v1/videos, which answers with a job."
+        else:
+            advice = "serving.max_seconds and media.max_seconds set the limit."
+        return f"{name!r} is longer than {limit:.0f} s. {advice}"
 
     def new_video(self, source: str, name: str, path: str, size: int, id: str = "") -> Video:
         """A video that is not stored yet."""
@@ -290,7 +291,7 @@ class Server:
 
     def publish_soon(self, video: Video) -> None:
         """Broadcast a video from a thread."""
-        self._loop.call_soon_threadsafe(self.publish, video)
+        self.loop.call_soon_threadsafe(self.publish, video)
 
     async def label(self, path: Path, name: str, **options: Any) -> Result:
         """Label a file; see `ModelProcess.label_file` for the options.
@@ -325,6 +326,11 @@ class Server:
                 video.name,
                 analysis=self.analysis_path(video.id),
                 on_progress=lambda seconds: progress(done=seconds, message="Labelling"),
+                on_retry=lambda: progress(
+                    done=0,
+                    message="The model process died; second attempt",
+                    attempts=job.attempts + 1,
+                ),
             )
         except (ApiError, RequestFailed, ModelUnavailable) as error:
             raise JobFailed(str(error)) from error

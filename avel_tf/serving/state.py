@@ -247,6 +247,18 @@ class State:
             _update(db, "jobs", job, values)
         return self.job(job)
 
+    def start_job(self, job: Job) -> Job | None:
+        """Make a queued job `running`; returns it, or None if it is no longer queued."""
+        with self._transaction() as db:
+            changed = db.execute(
+                "UPDATE jobs SET state = 'running', started = ?, attempts = ? "
+                "WHERE id = ? AND state = 'queued'",
+                (now(), job.attempts + 1, job.id),
+            )
+            if not changed.rowcount:
+                return None
+        return self.job(job.id)
+
     def requeue(self) -> None:
         """Queue the jobs again that were running when the server ended."""
         with self._transaction() as db:

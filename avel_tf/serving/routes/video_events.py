@@ -63,9 +63,23 @@ async def video_events(request: Request, server: _Server) -> Response:
         format = _checked_format(upload, server)
         limit = server.settings.max_synchronous_seconds
         await server.check_duration(upload.temporary, upload.name, limit)
-        labelling = asyncio.create_task(server.label(upload.temporary, upload.name, lane="direct"))
+        too_long = False
+
+        def on_progress(seconds: int) -> None:  # a header need not be true
+            nonlocal too_long
+            if seconds > limit + 1:
+                too_long = True
+                labelling.cancel()
+
+        labelling = asyncio.create_task(
+            server.label(upload.temporary, upload.name, lane="direct", on_progress=on_progress)
+        )
         try:
             result = await _unless_gone(request, labelling)
+        except asyncio.CancelledError:
+            if not too_long:
+                raise
+            raise ApiError(413, server.too_long(upload.name, limit)) from None
         except RequestFailed as error:
             raise ApiError(500, f"The file could not be labelled: {error}") from error
     server.labelled.inc(len(result.seconds))

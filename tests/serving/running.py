@@ -1,0 +1,83 @@
+"""A server of `avel serve` within the process of the tests, on a real socket."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+
+from avel_tf.serving.app import create_app
+from avel_tf.serving.server import Server, ServerOptions
+from tests.processes import HANGS
+
+FAKE = "tests.serving.fake_worker"
+
+
+class Running:
+    """A server that runs, and a client of it."""
+
+    def __init__(self, server: Server, port: int) -> None:
+        self.server = server
+        self.url = f"http://127.0.0.1:{port}"
+        self.client = httpx.Client(base_url=self.url, timeout=HANGS)
+        self.loop: asyncio.AbstractEventLoop | None = None
+
+    def wait(self, job: str) -> dict[str, Any]:
+        """Waits for the end of a job by its events, of which the last is returned."""
+        with self.client.stream("GET", f"/api/v1/jobs/{job}/events") as answer:
+            assert answer.status_code == 200
+            data = [line for line in answer.iter_lines() if line.startswith("data: ")]
+        return httpx.Response(200, text=data[-1].removeprefix("data: ")).json()
+
+    def upload(self, name: str, content: bytes) -> dict[str, str]:
+        answer = self.client.post("/api/v1/videos", files={"file": (name, content)})
+        assert answer.status_code == 202, answer.text
+        return answer.json()
+
+    def get(self, path: str, status: int = 200) -> Any:
+        answer = self.client.get(path)
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+    def call(self, coroutine: Any) -> Any:
+        """Runs a coroutine in the loop of the server."""
+        assert self.loop is not None
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(HANGS)
+
+
+@contextlib.contextmanager
+def running(options: ServerOptions, *, ready: bool = True) -> Iterator[Running]:
+    """Runs a server until the block ends; waits for its model with `ready`."""
+    server = Server(options)
+    app = create_app(server)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        config = uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=2)
+        engine = uvicorn.Server(config)
+        thread = threading.Thread(target=engine.run, kwargs={"sockets": [listening]})
+        thread.start()
+        found = Running(server, listening.getsockname()[1])
+        try:
+            end = time.monotonic() + HANGS
+            while not engine.started or (ready and not server.model.ready):
+                assert thread.is_alive() and time.monotonic() < end
+                time.sleep(0.01)
+            found.loop = server.loop
+            yield found
+        finally:
+            server.stop_streams()
+            engine.should_exit = True
+            thread.join(HANGS)
+            found.client.close()
+
+
+def fake_options(folder: Path, **values: Any) -> ServerOptions:
+    """Options of a server with the fake model."""
+    return ServerOptions(folder / "data", folder / "state", worker=FAKE, **values)
