@@ -65,6 +65,7 @@ def create_app(server: Server) -> FastAPI:
         host=server.options.host,
         allowed_hosts=settings.allowed_hosts,
         token=server.options.token,
+        wrong_tokens=server.wrong_tokens,
         requests_per_minute=settings.requests_per_minute,
         max_body_bytes=settings.max_body_bytes,
     )

@@ -28,8 +28,6 @@ _OPEN_PATHS = frozenset(
 )
 # These count their bytes themselves.
 _UPLOAD_PATHS = frozenset(("/api/v1/videos", "/v1/video/events"))
-# Wrong tokens of one client in a minute.
-_WRONG_TOKENS = 10
 _MOST_CLIENTS = 10_000
 _HEADERS = {
     # Nothing is loaded from other hosts, and no page may embed this one.
@@ -74,6 +72,7 @@ class Security:
         host: Address that the server is bound to.
         allowed_hosts: Further names in the `Host` header.
         token: Token that requests need; None for a server on loopback.
+        wrong_tokens: Limit of wrong tokens of each client address.
         requests_per_minute: Limit of each client address.
         max_body_bytes: Largest body of a request other than an upload.
     """
@@ -85,6 +84,7 @@ class Security:
         host: str,
         allowed_hosts: Collection[str] = (),
         token: str | None,
+        wrong_tokens: TokenBuckets,
         requests_per_minute: int,
         max_body_bytes: int,
     ) -> None:
@@ -95,7 +95,7 @@ class Security:
         self._any_address = host in WILDCARDS
         self._token = token
         self._rate = TokenBuckets(requests_per_minute)
-        self._wrong_tokens = TokenBuckets(_WRONG_TOKENS)
+        self._wrong_tokens = wrong_tokens
         self._max_body = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -23,6 +23,7 @@ from avel_tf.serving.errors import ApiError
 from avel_tf.serving.jobs import JobFailed, Jobs, Progress
 from avel_tf.serving.model_process import WORKER, ModelProcess, ModelUnavailable, RequestFailed
 from avel_tf.serving.model_worker import ModelSpec
+from avel_tf.serving.security import TokenBuckets
 from avel_tf.serving.settings import ServingSettings
 from avel_tf.serving.state import WAITING, Job, State, Video, new_id, now
 from avel_tf.serving.uploads import Uploads
@@ -31,6 +32,8 @@ from avel_tf.video.decode import read_header
 from avel_tf.video.errors import MediaError
 
 _PURGE_SECONDS = 600.0
+# Wrong tokens that a client address may send in a minute.
+_WRONG_TOKENS = 10
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ class Server:
         jobs: The queue.
         model: The model process.
         uploads: Reception of uploads.
+        wrong_tokens: Limit of wrong tokens of each client.
         metrics: Prometheus registry.
 
     Raises:
@@ -103,6 +107,7 @@ class Server:
             idle_seconds=self.settings.upload_idle_seconds,
             concurrent=self.settings.concurrent_uploads,
         )
+        self.wrong_tokens = TokenBuckets(_WRONG_TOKENS)
         self.metrics = CollectorRegistry()
         self.requests = Counter(
             "avel_requests", "Requests.", ("method", "path", "status"), registry=self.metrics

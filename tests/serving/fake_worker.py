@@ -56,9 +56,7 @@ class FakePipeline:
     def choose_engine(self) -> EngineChoice:
         return EngineChoice("fake", "float32")
 
-    def label_files(
-        self, paths: Sequence[str], *, observer: Any
-    ) -> Iterator[tuple[int, Result]]:
+    def label_files(self, paths: Sequence[str], *, observer: Any) -> Iterator[tuple[int, Result]]:
         (path,) = paths
         content = Path(path).read_bytes()
         if b"poison" in content:

@@ -11,7 +11,7 @@ from fastapi.responses import FileResponse
 from avel_tf import __version__
 from avel_tf.serving.errors import ApiError
 from avel_tf.serving.routes.schemas import Info, Limits, Login
-from avel_tf.serving.security import COOKIE, TokenBuckets, same_token, session_value
+from avel_tf.serving.security import COOKIE, same_token, session_value
 from avel_tf.serving.server import Server, server_of
 
 STATIC = Path(__file__).resolve().parents[1] / "static"
@@ -44,10 +44,6 @@ def style() -> FileResponse:
     return _file("app.css", "text/css")
 
 
-# Wrong tokens of one client in a minute.
-_wrong_tokens = TokenBuckets(10)
-
-
 @router.post("/api/v1/login", status_code=204)
 def login(request: Request, body: Login, server: _Server) -> Response:
     """Sign in with the token: sets a cookie for this site alone."""
@@ -56,7 +52,7 @@ def login(request: Request, body: Login, server: _Server) -> Response:
         return Response(status_code=204)
     client = request.client.host if request.client else "unknown"
     if not same_token(body.token, token):
-        if wait := _wrong_tokens.wait(client):
+        if wait := server.wrong_tokens.wait(client):
             raise ApiError(429, "Too many wrong tokens.", retry_after=int(wait) + 1)
         raise ApiError(401, "The token is wrong.")
     response = Response(status_code=204)
