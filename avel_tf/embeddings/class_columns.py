@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from avel_tf.embeddings.recipe import AudioRecipe, Recipe, VisualRecipe
+from avel_tf.embeddings.recipe import AudioRecipe, Recipe, VisualRecipe, vocabulary_size
+from avel_tf.vocabulary.class_table import ClassTable, SoundingClass
 
 Columns = tuple[tuple[int, ...], ...]
 
@@ -50,7 +51,7 @@ class ClassColumns:
         """
         visual = _columns(recipe.visual, visual_indices)
         audio = _columns(recipe.audio, audio_indices)
-        size = _size(recipe.visual)
+        size = vocabulary_size(recipe.visual.vocabulary or "")
         return cls(visual, audio, tuple(len(set(indices)) / size for indices in visual_indices))
 
     @classmethod
@@ -97,15 +98,61 @@ class ClassColumns:
         )
 
 
+@dataclass(frozen=True)
+class NamedClasses:
+    """Classes of a data set whose names the class table has.
+
+    Args:
+        classes: K indices of the data set's classes.
+        columns: Columns of their scores.
+    """
+
+    classes: tuple[int, ...]
+    columns: ClassColumns
+
+    @classmethod
+    def of(cls, recipe: Recipe, names: Sequence[str]) -> NamedClasses | None:
+        """Find the scores of a data set's classes in the features of a recipe.
+
+        Args:
+            recipe: Recipe of the features.
+            names: Names of the classes, such as "dog barking".
+
+        Returns:
+            None without scores of both modalities, or if no name is in the table.
+        """
+        if not (recipe.visual.score_width and recipe.audio.score_width):
+            return None
+        table = ClassTable.load()
+        classes, visual, audio = [], [], []
+        for number, name in enumerate(names):
+            found = table.named_in(name)
+            seen, heard = (_indices(table, found, part) for part in (recipe.visual, recipe.audio))
+            if seen and heard:
+                classes.append(number)
+                visual.append(seen)
+                audio.append(heard)
+        if not classes:
+            return None
+        return cls(tuple(classes), ClassColumns.of(recipe, visual, audio))
+
+
+def _indices(
+    table: ClassTable, found: Sequence[SoundingClass], part: VisualRecipe | AudioRecipe
+) -> list[int]:
+    """Indices of classes in a vocabulary, without those that the features lack."""
+    indices = {index for each in found for index in table.indices(each, part.vocabulary)}
+    return sorted(indices if part.scores is None else indices.intersection(part.scores))
+
+
 def _columns(recipe: VisualRecipe | AudioRecipe, classes: Sequence[Sequence[int]]) -> Columns:
     if recipe.vocabulary is None:
         raise ValueError(
             f"The features of {recipe.module} have no class scores. Set embeddings.scores=true."
         )
+    first = recipe.width - recipe.score_width
     if recipe.scores is None:
-        first = recipe.width - _size(recipe)
         return tuple(tuple(first + index for index in indices) for indices in classes)
-    first = recipe.width - len(recipe.scores)
     place = {index: first + number for number, index in enumerate(recipe.scores)}
     missing = sorted({index for indices in classes for index in indices} - set(place))
     if missing:
@@ -114,8 +161,3 @@ def _columns(recipe: VisualRecipe | AudioRecipe, classes: Sequence[Sequence[int]
             f"{recipe.vocabulary}. Add the classes to embeddings.scored_classes, or leave it empty."
         )
     return tuple(tuple(place[index] for index in indices) for indices in classes)
-
-
-def _size(recipe: VisualRecipe | AudioRecipe) -> int:
-    """Number of classes in a recipe's vocabulary, with which its name ends."""
-    return int((recipe.vocabulary or "").rpartition("-")[2])

@@ -39,6 +39,11 @@ class VisualRecipe:
     vocabulary: str | None = None
     scores: tuple[int, ...] | None = None
 
+    @property
+    def score_width(self) -> int:
+        """Number of class scores that end each vector."""
+        return _score_width(self)
+
     def decode_request(
         self,
         path: str | os.PathLike,
@@ -65,6 +70,11 @@ class AudioRecipe:
     width: int
     vocabulary: str | None = None
     scores: tuple[int, ...] | None = None
+
+    @property
+    def score_width(self) -> int:
+        """Number of class scores that end each vector."""
+        return _score_width(self)
 
 
 @dataclass(frozen=True)
@@ -143,6 +153,17 @@ class Recipe:
             + "\n".join(differences)
             + "\nExtract the features again with the model's settings, or train on these features."
         )
+
+
+def _score_width(part: VisualRecipe | AudioRecipe) -> int:
+    if part.scores is not None:
+        return len(part.scores)
+    return vocabulary_size(part.vocabulary) if part.vocabulary else 0
+
+
+def vocabulary_size(vocabulary: str) -> int:
+    """Number of classes of a vocabulary, with which its name ends."""
+    return int(vocabulary.rpartition("-")[2])
 
 
 def _without_defaults(part: VisualRecipe | AudioRecipe) -> dict[str, Any]:

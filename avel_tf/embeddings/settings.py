@@ -96,8 +96,8 @@ class EmbeddingSettings(Settings, section="embeddings"):
     scores: bool = Field(
         default=False,
         description="Append the class scores of both backbones to their features, for zero-shot "
-        "localization. Backbones with scores: `efficientnet-lite2` and ImageNet classifiers of "
-        "TF-Hub; `audioset-distilled` and YAMNet.",
+        "localization and for training with few clips per class. Backbones with scores: "
+        "`efficientnet-lite2` and ImageNet classifiers of TF-Hub; `audioset-distilled` and YAMNet.",
     )
     scored_classes: tuple[str, ...] = Field(
         default=(),

@@ -10,10 +10,12 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from avel_tf.embeddings.class_columns import NamedClasses
 from avel_tf.models.heads import segment_logits
 from avel_tf.models.layers import (
     BackgroundContrast,
     ClipEvidence,
+    NameEvidence,
     PositiveSamplePropagation,
     attend,
     class_activation_logits,
@@ -209,6 +211,9 @@ def build(
     audio_width: int,
     classes: int,
     visual_places: int = 1,
+    visual_scores: int = 0,
+    audio_scores: int = 0,
+    named: NamedClasses | None = None,
     seed: int = 0,
 ) -> keras.Model:
     """Build the Keras model of the settings.
@@ -223,6 +228,10 @@ def build(
         classes: C, the event classes without background.
         visual_places: number of places of a visual map; the visual features are then the places
             one after the other (`recipe.visual.places`).
+        visual_scores: number of class scores that end the visual features
+            (`recipe.visual.score_width`).
+        audio_scores: the same for audio.
+        named: classes that the class table names, and the columns of their scores.
         seed: of weights and dropout. Global random generators are neither used nor changed.
 
     Returns:
@@ -268,10 +277,29 @@ def build(
             features["visual"] = places(inputs["visual"])  # [B, T, places, channels]
         logits = NETWORKS[settings.name](features, classes, settings)  # [B, T, C+1]
         if settings.clip_evidence and settings.head == "per_second":
+            widths = {"visual": visual_scores, "audio": audio_scores}
+            modalities = [
+                name
+                for name in widths
+                if not settings.name.endswith("_only") or settings.name == f"{name}_only"
+            ]
             used = [
                 features[name] if features[name].ndim == 3 else ops.mean(features[name], axis=2)
-                for name in ("visual", "audio")
-                if not settings.name.endswith("_only") or settings.name == f"{name}_only"
+                for name in modalities
             ]  # [B, T, Dv] and [B, T, Da], or one of them
-            logits = ClipEvidence(name="clip_evidence")(logits, used, inputs["valid"])
+            evidence = ClipEvidence(
+                [widths[name] for name in modalities],
+                _name_evidence(named, modalities, classes) if named else None,
+                name="clip_evidence",
+            )
+            logits = evidence(logits, used, inputs["valid"])
         return keras.Model(inputs, logits, name=settings.name)
+
+
+def _name_evidence(named: NamedClasses, modalities: list[str], classes: int) -> NameEvidence:
+    columns = named.columns
+    scores: dict[str, dict[str, Any]] = {
+        "visual": {"columns": columns.visual, "reduction": "sum", "chance": columns.chance},
+        "audio": {"columns": columns.audio, "reduction": "max"},
+    }
+    return NameEvidence(named.classes, [scores[name] for name in modalities], classes)

@@ -77,8 +77,9 @@ class ModelSettings(Settings, section="model"):
     clip_evidence: bool = Field(
         default=True,
         description="Add to the class logits of the head `per_second` those of a linear classifier "
-        "of the clip's mean features, fitted in closed form before training. The fewer clips per "
-        "class, the larger its share.",
+        "of the clip's mean features, fitted in closed form before training, and zero-shot "
+        "evidence for the classes that `avel classes` has, if the features have class scores. The "
+        "fewer clips per class, the larger its share.",
         json_schema_extra={"before": False},
     )
     cross_modal: Literal["attention", "propagation", "none"] = Field(

@@ -12,6 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from avel_tf.embeddings.class_columns import NamedClasses
 from avel_tf.features.examples import Examples, load_examples
 from avel_tf.features.feature_store import FeatureStore
 from avel_tf.features.overlaps import count_overlaps
@@ -103,6 +104,9 @@ def fit(
         visual_width=store.recipe.visual.width,
         audio_width=store.recipe.audio.width,
         visual_places=store.recipe.visual.places,
+        visual_scores=store.recipe.visual.score_width,
+        audio_scores=store.recipe.audio.score_width,
+        named=NamedClasses.of(store.recipe, store.labels.names),
         classes=len(store.labels),
         seed=training.seed,
     )

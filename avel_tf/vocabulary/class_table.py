@@ -120,6 +120,41 @@ class ClassTable:
             )
         return found
 
+    def named_in(self, text: str) -> list[SoundingClass]:
+        """Classes whose names or other words occur in a text.
+
+        Longer phrases come first. If some classes match all phrases that were found, only those
+        are returned: "baby crying" is Baby cry, although Baby laughter has the word baby, too.
+
+        Args:
+            text: Such as a class name of another data set.
+
+        Example:
+            >>> [each.name for each in ClassTable.load().named_in("dog barking")]
+            ['Bark']
+        """
+        tokens = _tokens(text)
+        found: list[set[str]] = []
+        for length in range(len(tokens), 0, -1):
+            for start in range(len(tokens) - length + 1):
+                phrase = _normal(" ".join(tokens[start : start + length]))
+                if names := self._phrases.get(phrase):
+                    found.append(names)
+                    tokens[start : start + length] = [""] * length  # matches nothing
+        if not found:
+            return []
+        names = set.intersection(*found) or set.union(*found)
+        return [each for each in self if each.name in names]
+
+    @functools.cached_property
+    def _phrases(self) -> dict[str, set[str]]:
+        """Names of the classes of each name and each other word."""
+        phrases: dict[str, set[str]] = {}
+        for each in self:
+            for text in (each.name, *_other_words(each)):
+                phrases.setdefault(_normal(" ".join(_tokens(text))), set()).add(each.name)
+        return phrases
+
     def search(self, word: str) -> list[SoundingClass]:
         """Classes that contain a word in a name or another word, the best matches first."""
         wanted = _normal(word)
@@ -249,6 +284,10 @@ def _known(found: Sequence[str], names: Sequence[str], what: str, where: str) ->
 
 def _other_words(of: SoundingClass) -> set[str]:
     return {_normal(text) for text in (*of.words, *re.split("[,()]", of.name)) if text.strip()}
+
+
+def _tokens(text: str) -> list[str]:
+    return re.findall(r"\w+", text.casefold())
 
 
 def _normal(text: str) -> str:

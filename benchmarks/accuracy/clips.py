@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from avel_tf.config import load_config
@@ -15,6 +16,7 @@ from avel_tf.events.labels import Labels
 from avel_tf.features.examples import load_examples
 from avel_tf.features.feature_store import FeatureStore, FeatureStoreWriter
 from avel_tf.features.features import Features
+from avel_tf.models import load_model, training_outputs
 from avel_tf.training.fit import fit
 from avel_tf.training.run import probabilities_of
 
@@ -51,16 +53,19 @@ def split_of(store: FeatureStore, split: str) -> Clips:
     return Clips(visual, audio, np.where(found.valid, found.targets, -1))
 
 
-def write_store(folder: Path, names: Sequence[str], splits: dict[str, Clips]) -> FeatureStore:
+def write_store(
+    folder: Path, names: Sequence[str], splits: dict[str, Clips], recipe: Recipe | None = None
+) -> FeatureStore:
     """Write the clips as a feature store for training.
 
     Args:
         folder: Folder of the store.
         names: The C classes.
         splits: Clips of `train`, `validation` and `test`; empty ones may be left out.
+        recipe: Recipe of the features, which says where class scores begin.
     """
     some = next(iter(splits.values()))
-    recipe = Recipe(
+    recipe = recipe or Recipe(
         VisualRecipe("measured", "0" * 64, 1, 224, some.visual.shape[-1]),
         AudioRecipe("measured", "0" * 64, 16_000, "linear", some.audio.shape[-1]),
     )
@@ -112,6 +117,23 @@ def trained_probabilities(
         )
     ]
     return np.concatenate(parts), cost  # [N, T, C+1]
+
+
+def network_alone(folder: Path) -> Callable[..., np.ndarray]:
+    """Function of features that labels as a trained run does, but without its clip evidence."""
+    model = load_model(folder / "model.keras")
+    logits = training_outputs(model, ("logits",)).output["logits"]
+    return probabilities_of(keras.Model(model.input, logits))
+
+
+def without_scores(clips: Clips, recipe: Recipe) -> tuple[Clips, Recipe]:
+    """Clips without the class scores that end their features, and their recipe."""
+    visual, audio = (
+        replace(part, width=part.width - part.score_width, vocabulary=None, scores=None)
+        for part in (recipe.visual, recipe.audio)
+    )
+    cut = Clips(clips.visual[..., : visual.width], clips.audio[..., : audio.width], clips.targets)
+    return cut, Recipe(visual, audio)
 
 
 def clip_classes(targets: np.ndarray, classes: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
     python benchmarks/accuracy/learning_curve.py ../shared/audioset_vggish/bal_train_ave28.npz
     python benchmarks/accuracy/learning_curve.py few.npz --per-class 3
+    python benchmarks/accuracy/learning_curve.py few_ave.npz --per-class 3 [--no-scores]
 
 Reads real AudioSet clips (`embedding`, `label`, `classes`: audio only, the class of the clip in
 every second) or the composed clips of `few_features.py`. Each draw takes test clips and, of the
@@ -17,36 +18,47 @@ import tempfile
 from collections import defaultdict
 from pathlib import Path
 
-import keras
 import numpy as np
-from clips import Clips, clip_classes, pooled_classes, trained_probabilities, write_store
+from clips import (
+    Clips,
+    clip_classes,
+    network_alone,
+    pooled_classes,
+    trained_probabilities,
+    without_scores,
+    write_store,
+)
 from intervals import percent, summary
 from regression import fit_regression
 
-from avel_tf.models import load_model, training_outputs
-from avel_tf.training.run import probabilities_of
+from avel_tf.embeddings.recipe import Recipe
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("data", type=Path, help="an .npz as above")
 parser.add_argument("--per-class", default="3,5,10,20", help="numbers of training clips")
 parser.add_argument("--draws", type=int, default=3, help="draws of training and test clips")
 parser.add_argument("--test", type=int, default=15, help="most test clips per class")
+parser.add_argument("--no-scores", action="store_true", help="leave class scores out")
 parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE")
 parser.add_argument("--out", type=Path, help="a JSON file for the figures")
 options = parser.parse_args()
 
 
-def load(path: Path) -> tuple[Clips, list[str]]:
-    """Clips and class names of a file."""
+def load(path: Path) -> tuple[Clips, list[str], Recipe | None]:
+    """Clips, class names and recipe of a file."""
     data = np.load(path)
     if "embedding" not in data:
         clips = Clips(*(data[key] for key in ("visual", "audio", "targets")))
-        return clips, [str(name) for name in data["names"]]
+        names = [str(name) for name in data["names"]]
+        recipe = Recipe.from_dict(json.loads(str(data["recipe"]))) if "recipe" in data else None
+        if recipe and options.no_scores:
+            clips, recipe = without_scores(clips, recipe)
+        return clips, names, recipe
     # Google's 8-bit quantisation: 0 to 255 is -2 to 2.
     audio = (data["embedding"] / 255 * 4 - 2).astype("float32")  # [N, T, 128]
     targets = np.repeat(data["label"][:, None], audio.shape[1], axis=1)  # [N, T]
     no_picture = np.zeros((*audio.shape[:2], 1), "float32")  # [N, T, 1]
-    return Clips(no_picture, audio, targets), [str(name) for name in data["classes"]]
+    return Clips(no_picture, audio, targets), [str(name) for name in data["classes"]], None
 
 
 def drawn(classes: np.ndarray, per_class: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -66,7 +78,7 @@ def seconds_of(clips: Clips) -> np.ndarray:
     return np.concatenate([clips.visual, clips.audio], axis=-1)
 
 
-every, names = load(options.data)
+every, names, recipe = load(options.data)
 audio_only = not every.visual.any()
 overrides = [*(["model.name=audio_only"] if audio_only else []), *options.set]
 classes = clip_classes(every.targets, len(names))  # [N]
@@ -92,16 +104,19 @@ for per_class in map(int, options.per_class.split(",")):
         right["second regression"].append((said == measured.targets).mean(axis=1))
 
         with tempfile.TemporaryDirectory() as folder:
-            store = write_store(Path(folder) / "features", names, {"train": train})
+            store = write_store(Path(folder) / "features", names, {"train": train}, recipe)
             probabilities, _ = trained_probabilities(
                 store, measured, Path(folder) / "run", seed=draw, overrides=overrides
             )
-            model = load_model(Path(folder) / "run" / "model.keras")
-        network = keras.Model(model.input, training_outputs(model, ("logits",)).output["logits"])
-        alone = probabilities_of(network)(measured.visual, measured.audio, measured.targets >= 0)
+            network = network_alone(Path(folder) / "run")
+        alone = network(measured.visual, measured.audio, measured.targets >= 0)
         for name, each in (("network", probabilities), ("network alone", alone)):
             right[f"{name}, clips"].append(pooled_classes(each) == classes[test])
             right[name].append((each.argmax(-1) == measured.targets).mean(axis=1))
+            background = measured.targets == len(names)  # [n, T]
+            if background.any():
+                found = (each.argmax(-1) == len(names))[background].mean()
+                print(f"draw {draw}, {name}: background recall {found:.2f}", flush=True)
     values = {name: np.concatenate(parts).astype(float) for name, parts in right.items()}
     values["difference, clips"] = values["network, clips"] - values["clip regression, clips"]
     values["difference"] = values["network"] - values["clip regression"]

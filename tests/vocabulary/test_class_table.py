@@ -200,3 +200,24 @@ def test_the_command_lists_and_searches(capsys):
     assert capsys.readouterr().out.startswith("Bark (direct, labelled by default)\n")
     assert main(["classes", "zzzzzz"]) == 1
     assert "No class is similar to 'zzzzzz'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("dog barking", ["Bark"]),
+        ("Violin, fiddle", ["Violin, fiddle"]),
+        ("playing double bass", ["Double bass"]),  # not the basses, nor a drum
+        ("baby crying", ["Baby cry, infant cry"]),  # the baby that laughs has one phrase less
+        ("violins and cellos", ["Violin, fiddle", "Cello"]),
+        ("fireworks", []),
+        ("", []),
+    ],
+)
+def test_classes_are_found_in_names_of_other_data_sets(text: str, names: list[str]):
+    assert [each.name for each in TABLE.named_in(text)] == names
+
+
+def test_every_class_is_found_in_its_own_name():
+    for each in TABLE:
+        assert each in TABLE.named_in(each.name)

@@ -22,6 +22,7 @@ from avel_tf.models.layers.class_evidence import (
 )
 from avel_tf.models.layers.clip_evidence import ClipEvidence
 from avel_tf.models.layers.contrast import BackgroundContrast
+from avel_tf.models.layers.name_evidence import NameEvidence
 from avel_tf.models.layers.normalization import FeatureNormalization
 from avel_tf.models.layers.propagation import PositiveSamplePropagation
 from avel_tf.models.layers.spatial_attention import AudioGuidedSpatialAttention
@@ -34,6 +35,7 @@ __all__ = [
     "ClipEvidence",
     "EventGate",
     "FeatureNormalization",
+    "NameEvidence",
     "GeometricMeanLogits",
     "MultiLabelLogits",
     "PositiveSamplePropagation",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import product, zip_longest
 from typing import Any
 
 import keras
@@ -10,6 +11,7 @@ import numpy as np
 from keras import ops
 
 from avel_tf.models.layers.blocks import relevance_weights
+from avel_tf.models.layers.name_evidence import NameEvidence
 
 # Ridge penalties, in mean squared lengths of the examples. Smaller ones were worse for 3 and 10
 # real AudioSet clips per class, where leave-one-out often prefers them.
@@ -17,6 +19,8 @@ PENALTIES = (1.0, 3.0, 10.0, 30.0)
 # Factors of the scores before the softmax. A score is at most about 1 and many classes need a large
 # factor; 0 removes evidence that does not generalise.
 FACTORS = (0.0, *np.geomspace(0.5, 64, 22).tolist())
+# Factors of the logits of the classes' names.
+NAME_WEIGHTS = (0.0, *np.geomspace(0.125, 4, 6).tolist())
 # Training clips per class at which the network's choice of the class has half of its weight.
 HALF_WEIGHT_CLIPS = 10.0
 # Values of `peak_weight` that validation chooses from.
@@ -33,9 +37,10 @@ class ClipEvidence(keras.layers.Layer):
     """Adds the evidence of the clip's mean features to the class logits of each segment.
 
         logits [B,T,C+1]           features [B,T,D], valid
-           |-- P(event) of segments --> weighted mean [B,D], signed root, centre, unit length
+           |-- P(event) of segments --> weighted mean [B,D], signed root, centre; then embedding
+           |                            and class scores of each modality to unit length
            |                                  |
-        class logits [B,T,C] * weight  +  kernel [B,1,C]
+        class logits [B,T,C] * weight  +  kernel [B,1,C]  +  names [B,1,C]
 
     `peak_weight` is the share of the largest class logit, against the sum of the classes, in the
     decision between event and background. With 1 that decision is the network's; with 0 the
@@ -44,6 +49,9 @@ class ClipEvidence(keras.layers.Layer):
     returns `logits`. Nothing in it is trained by gradients.
 
     Args:
+        score_widths: for each modality, how many of its last features are class scores. Embedding
+            and scores have equal weight.
+        names: zero-shot evidence for classes that are named by the class table.
         **kwargs: as for every Keras layer.
 
     Returns:
@@ -56,8 +64,15 @@ class ClipEvidence(keras.layers.Layer):
         Contrastive Divergence, 2002, for the sum of class logits.
     """
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        score_widths: Sequence[int] = (),
+        names: NameEvidence | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**{**kwargs, "dtype": "float32", "trainable": False})
+        self.score_widths = list(map(int, score_widths))
+        self.names = names
         self.supports_masking = True
 
     def build(
@@ -77,6 +92,8 @@ class ClipEvidence(keras.layers.Layer):
             name="network_weight", shape=(), initializer="ones"
         )  # []
         self.peak_weight = self.add_weight(name="peak_weight", shape=(), initializer="zeros")  # []
+        if self.names is not None and not self.names.built:  # built already when it is loaded
+            self.names.build([(shape[0], shape[-1]) for shape in features_shape])
 
     def call(self, logits: Any, features: Sequence[Any], valid: Any) -> Any:
         logits = ops.cast(logits, "float32")
@@ -84,19 +101,31 @@ class ClipEvidence(keras.layers.Layer):
         total = ops.logsumexp(events, axis=-1, keepdims=True)  # [B, T, 1]
         weights = relevance_weights(total - background, valid)  # [B, T, 1]
         present = ops.expand_dims(valid, -1)  # [B, T, 1]
-        parts, first = [], 0
-        for each, width in zip(features, self.widths, strict=True):
+        means = []
+        for each in features:
             values = ops.where(present, ops.cast(each, "float32"), 0.0)  # [B, T, D]
-            mean = ops.sum(weights * values, axis=1)  # [B, D]
-            rooted = ops.sign(mean) * ops.sqrt(ops.abs(mean))
-            centred = rooted - self.center[first : first + width]
-            length = ops.sqrt(ops.sum(centred**2, axis=-1, keepdims=True))  # [B, 1]
-            parts.append(centred / ops.maximum(length, _TINY))
-            first += width
+            means.append(ops.sum(weights * values, axis=1))  # [B, D]
+        mean = ops.concatenate(means, axis=-1)
+        centred = ops.sign(mean) * ops.sqrt(ops.abs(mean)) - self.center
+        parts = []
+        for part in self._parts():
+            length = ops.sqrt(ops.sum(centred[:, part] ** 2, axis=-1, keepdims=True))  # [B, 1]
+            parts.append(centred[:, part] / ops.maximum(length, _TINY))
         evidence = ops.matmul(ops.concatenate(parts, axis=-1), self.kernel)  # [B, C]
+        if self.names is not None:
+            evidence = evidence + self.names(means)
         named = self.network_weight * (events - total) + ops.expand_dims(evidence, 1)  # [B, T, C]
         change = self._level(events) - self._level(named)  # [B, T, 1]
         return ops.concatenate([named + change, background], axis=-1)  # [B, T, C+1]
+
+    def _parts(self) -> Iterator[slice]:
+        """Columns of each vector that is scaled to unit length."""
+        first = 0
+        for width, scores in zip_longest(self.widths, self.score_widths, fillvalue=0):
+            yield slice(first, first + width - scores)
+            if scores:
+                yield slice(first + width - scores, first + width)
+            first += width
 
     def _level(self, logits: Any) -> Any:
         """Evidence [B, T, 1] for any event in class logits [B, T, C]."""
@@ -111,33 +140,50 @@ class ClipEvidence(keras.layers.Layer):
     ) -> tuple[int | None, ...]:
         return tuple(logits_shape)
 
+    def get_config(self) -> dict[str, Any]:
+        settings = {
+            "score_widths": self.score_widths,
+            "names": keras.saving.serialize_keras_object(self.names),
+        }
+        return {**super().get_config(), **settings}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> ClipEvidence:
+        names = keras.saving.deserialize_keras_object(config.pop("names", None))
+        return cls(**config, names=names)
+
     def fit(self, means: Sequence[np.ndarray], shares: np.ndarray) -> None:
         """Fit the classifier by ridge regression, with leave-one-out choice of its constants.
 
-        Penalty and factor have the smallest cross-entropy of left-out clips. The weight of the
-        network's class logits grows with the number of clips per class.
+        Penalty, factor and weight of the names have the smallest cross-entropy of left-out clips.
+        The weight of the network's class logits grows with the number of clips per class.
 
         Args:
             means: float `[N, D]` per modality, mean features of the events of each training clip.
             shares: float `[N, C]`, the shares of the classes in these events; rows sum to one.
         """
-        parts, centers = [], []
-        for each in means:
-            rooted = np.sign(each) * np.sqrt(np.abs(each.astype(np.float64)))  # [N, D]
-            centers.append(rooted.mean(axis=0))
-            centred = rooted - centers[-1]
-            length = np.linalg.norm(centred, axis=1, keepdims=True)  # [N, 1]
-            parts.append(centred / np.maximum(length, _TINY))
-        kernel = _fit_ridge(np.concatenate(parts, axis=1), shares.astype(np.float64))
-        self.center.assign(np.concatenate(centers))
+        mean = np.concatenate(means, axis=1).astype(np.float64)  # [N, D]
+        rooted = np.sign(mean) * np.sqrt(np.abs(mean))
+        center = rooted.mean(axis=0)
+        x = rooted - center
+        for part in self._parts():
+            length = np.linalg.norm(x[:, part], axis=1, keepdims=True)  # [N, 1]
+            x[:, part] /= np.maximum(length, _TINY)
+        named = None if self.names is None else self.names.fit_center(means)  # [N, C]
+        kernel, weight = _fit_ridge(x, shares.astype(np.float64), named)
+        self.center.assign(center)
         self.kernel.assign(kernel)
+        if self.names is not None:
+            self.names.weight.assign(weight)
         per_class = len(shares) / np.count_nonzero(shares.any(axis=0))
         self.network_weight.assign(per_class / (per_class + HALF_WEIGHT_CLIPS))
         self.peak_weight.assign(self.network_weight)
 
 
-def _fit_ridge(x: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Kernel [D, C] of the best penalty and factor.
+def _fit_ridge(
+    x: np.ndarray, shares: np.ndarray, named: np.ndarray | None = None
+) -> tuple[np.ndarray, float]:
+    """Kernel [D, C] of the best penalty and factor, and weight of the logits `named` [N, C].
 
     Left-out predictions are closed-form: (h - d y) / (1 - d) with hat matrix H, h = H y and
     d = diag H (Hastie et al., The Elements of Statistical Learning, 2009, section 7.10).
@@ -152,18 +198,21 @@ def _fit_ridge(x: np.ndarray, shares: np.ndarray) -> np.ndarray:
     squares = np.maximum(squares, 0.0)
     unit = max(float((x**2).sum(axis=1).mean()), _TINY)
     projected = u.T @ wanted
-    best = (np.inf, 0.0, 0.0)
+    best = (np.inf, 0.0, 0.0, 0.0)
     for penalty in PENALTIES:
         shrink = squares / (squares + penalty * unit)
         diagonal = (u**2 @ shrink)[:, None]  # [N, 1]
         left_out = (u @ (shrink[:, None] * projected) - diagonal * wanted) / (1 - diagonal)
-        for factor in FACTORS:
+        for factor, weight in product(FACTORS, (0.0,) if named is None else NAME_WEIGHTS):
             scores = factor * left_out
+            if named is not None:
+                scores = scores + weight * named
             logs = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
-            best = min(best, (-float((shares * logs).sum(axis=1).mean()), penalty, factor))
-    _, penalty, factor = best
+            entropy = -float((shares * logs).sum(axis=1).mean())
+            best = min(best, (entropy, penalty, factor, weight))
+    _, penalty, factor, weight = best
     dual = u @ (projected / (squares + penalty * unit)[:, None])  # [N, C]
-    return factor * (x.T @ dual)
+    return factor * (x.T @ dual), weight
 
 
 def fit_clip_evidence(
