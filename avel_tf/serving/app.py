@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from avel_tf import __version__
@@ -80,7 +81,14 @@ def _add_error_handlers(app: FastAPI) -> None:
     async def http_error(request: Request, error: HTTPException) -> JSONResponse:
         # Starlette's own have a phrase such as "Not Found".
         message = str(error) if isinstance(error, ApiError) else f"{error.detail}."
-        return error_response(error.status_code, message, dict(error.headers or {}))
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            # Starlette names the methods of one route, and a path may have several.
+            routes = [route for router in ROUTERS for route in router.routes]
+            matching = [each for each in routes if each.matches(request.scope)[0] != Match.NONE]
+            methods = {name for each in matching for name in getattr(each, "methods", ())}
+            headers["Allow"] = ", ".join(sorted(methods))
+        return error_response(error.status_code, message, headers)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:

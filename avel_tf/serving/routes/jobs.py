@@ -20,7 +20,7 @@ router = APIRouter(prefix="/api/v1")
 _Server = Annotated[Server, Depends(server_of)]
 _STREAM: dict = {
     "response_class": StreamingResponse,
-    "responses": {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+    "responses": {200: {"content": {"text/event-stream": {}}}},
 }
 
 

@@ -8,10 +8,10 @@ from pathlib import Path, PurePath
 from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Query, Response
 
 from avel_tf.events.event import Event
-from avel_tf.events.formats import check_formats, file_suffix
+from avel_tf.events.formats import FORMATS, check_formats, file_suffix
 from avel_tf.events.result import Result
 from avel_tf.serving.annotations import NO_EVENT
 from avel_tf.serving.errors import ApiError
@@ -19,6 +19,8 @@ from avel_tf.serving.server import Server, server_of
 
 router = APIRouter(prefix="/api/v1/videos/{video}")
 _Server = Annotated[Server, Depends(server_of)]
+# Names that are not in the list are answered with the nearest one.
+_Format = Annotated[str, Query(json_schema_extra={"enum": list(FORMATS)})]
 _TYPES = {
     "jsonl": "application/x-ndjson",
     "csv": "text/csv",
@@ -33,10 +35,10 @@ _TYPES = {
 @router.get(
     "/results",
     response_class=Response,
-    responses={200: {"content": {"*/*": {"schema": {"type": "string"}}}}},
+    responses={200: {"content": {"*/*": {}}}},
 )
 def results(
-    video: str, server: _Server, format: str = "jsonl", corrected: bool = False
+    video: str, server: _Server, format: _Format = "jsonl", corrected: bool = False
 ) -> Response:
     """The result in a format, with the corrections of people in place of the events if wanted."""
     try:

@@ -14,9 +14,9 @@ Name = Annotated[str, StringConstraints(max_length=1_000)]
 
 
 class Body(BaseModel):
-    """Body of a request; unknown keys are refused."""
+    """Body of a request; unknown keys and other types are refused."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class Error(BaseModel):

@@ -41,7 +41,8 @@ _TYPES = {"vtt": "text/vtt", "srt": "application/x-subrip"}
                             "response_format": {"type": "string", "enum": list(_FORMATS)},
                             "model": {"type": "string"},
                         },
-                    }
+                    },
+                    "encoding": {"file": {"contentType": "video/*"}},
                 }
             },
         }

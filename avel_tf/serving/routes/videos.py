@@ -27,7 +27,8 @@ UPLOAD_FORM: dict[str, Any] = {
         "type": "object",
         "required": ["file"],
         "properties": {"file": {"type": "string", "format": "binary"}},
-    }
+    },
+    "encoding": {"file": {"contentType": "video/*"}},
 }
 
 

@@ -1,0 +1,93 @@
+"""Requests that schemathesis makes from the OpenAPI document find nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from avel_tf.config import Config
+from avel_tf.serving.model_worker import ModelSpec
+from avel_tf.serving.settings import ServingSettings
+from tests.serving.running import Running, fake_options, running
+
+# Their requests can be valid by the document and yet be refused: it cannot say that a file is a
+# video, or that a stretch ends after its start and within the video.
+_BEYOND_DOCUMENT = (
+    "POST /api/v1/videos",
+    "POST /v1/video/events",
+    "POST /api/v1/videos/{video}/annotations",
+    "PATCH /api/v1/videos/{video}/annotations",
+    "PATCH /api/v1/videos/{video}/annotations/{annotation}",
+)
+# A job that was cancelled by DELETE can still be read.
+_JOB = ("GET /api/v1/jobs/{job}", "DELETE /api/v1/jobs/{job}", "GET /api/v1/jobs/{job}/events")
+
+
+def test_the_document_names_every_error(fake: Running) -> None:
+    document = fake.get("/openapi.json")
+    assert document["openapi"].startswith("3.")
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            assert operation["description"], (method, path)
+            assert "default" in operation["responses"], (method, path)
+    assert not [name for name in document["components"]["schemas"] if "HTTPValidation" in name]
+
+
+def _configuration(server: Running) -> str:
+    """Known identifiers, so that requests get beyond status 404."""
+    kept, removed = (server.upload(name, b"fine") for name in ("kept.mp4", "removed.mp4"))
+    server.wait(removed["job"])
+    text = f"""
+[parameters]
+"path.video" = "{kept["video"]}"
+"path.job" = "{kept["job"]}"
+"path.annotation" = "e0"
+
+[[operations]]
+include-name = "DELETE /api/v1/videos/{{video}}"
+[operations.parameters]
+"path.video" = "{removed["video"]}"
+"""
+    for name in _JOB:
+        text += f"""
+[[operations]]
+include-name = "{name}"
+[operations.checks]
+use_after_free.enabled = false
+"""
+    for name in _BEYOND_DOCUMENT:
+        text += f"""
+[[operations]]
+include-name = "{name}"
+[operations.checks]
+positive_data_acceptance.enabled = false
+"""
+    return text
+
+
+@pytest.mark.slow
+def test_schemathesis_finds_nothing(folder: Path) -> None:
+    program = shutil.which("schemathesis", path=os.path.dirname(sys.executable))
+    if program is None:
+        pytest.skip("schemathesis is not installed: pip install 'avel-tf[test]'")
+    limits = ServingSettings(requests_per_minute=10**6, queue=10**5, upload_idle_seconds=5.0)
+    spec = ModelSpec(config=replace(Config(), serving=limits))
+    with running(fake_options(folder, spec=spec)) as server:
+        (folder / "schemathesis.toml").write_text(_configuration(server))
+        words = ["--max-examples=30", "--generation-deterministic", "--no-color"]
+        words += ["--request-timeout=60", "--exclude-path=/api/v1/events", "--phases"]
+        words += ["examples,coverage,fuzzing,stateful"]
+        run = subprocess.run(
+            [program, "run", f"{server.url}/openapi.json", *words],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+        )
+    print(run.stdout[-20_000:])
+    assert run.returncode == 0, run.stderr
