@@ -57,7 +57,7 @@ def export_saved_model(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    version = _next_version(folder)
+    version = next_version(folder)
     postprocessing = postprocessing or Postprocessing()
     manifest = {
         "schema": SCHEMA,
@@ -81,7 +81,7 @@ def export_saved_model(
             module.save(partial, assets)
         write_warmup_request(partial, name=folder.name, recipe=extractor.recipe)
         # Hashed when graph and weights are written; they do not contain the manifest.
-        _write_json(partial / "assets" / "manifest.json", with_hashes(manifest, partial))
+        write_json(partial / "assets" / "manifest.json", with_hashes(manifest, partial))
         partial.chmod(0o755)  # mkdtemp creates folders that no other user may read
         target = folder / str(version)
         os.rename(partial, target)
@@ -101,16 +101,16 @@ def _write_assets(
     labels.save(folder / "labels.txt")
     (folder / "config.yaml").write_text(config_yaml, encoding="utf-8")
     postprocessing.save(folder)
-    _write_json(folder / "manifest.json", manifest)
+    write_json(folder / "manifest.json", manifest)
     names = ("labels.txt", "config.yaml", "decoder.json", "manifest.json")
     return [folder / name for name in names]
 
 
-def _write_json(path: Path, content: dict[str, Any]) -> None:
+def write_json(path: Path, content: dict[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def _next_version(folder: Path) -> int:
+def next_version(folder: Path) -> int:
     versions = [int(path.name) for path in folder.iterdir() if path.name.isdecimal()]
     return max(versions, default=0) + 1
 

@@ -1,0 +1,397 @@
+"""Training from corrections: `python -m avel_tf.serving.teaching REQUEST.json`.
+
+The features of the corrected videos are kept from their labelling, so only the head is trained. The
+program prints a line of JSON for each step: `{"done", "total", "message"}`, and at the end
+`{"result"}` or `{"error"}`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from avel_tf.datasets.dataset import Annotation as Event
+from avel_tf.datasets.segment_labels import segment_labels
+from avel_tf.datasets.settings import DatasetSettings
+from avel_tf.datasets.splits import assign_splits
+from avel_tf.events.labels import Labels
+from avel_tf.serving.analysis import Analysis
+from avel_tf.serving.annotations import NO_EVENT, Annotation
+
+# Seconds around a correction that the person has seen, and that are trained on.
+CONTEXT_SECONDS = 5.0
+# Epochs unless the request gives another number: some minutes for hundreds of corrections.
+EPOCHS = 30
+# With fewer corrected stretches, or fewer of each class, none can be held out.
+FEWEST_STRETCHES = 6
+_HELD_OUT = 1 / 3
+# Score from which an unreviewed event of a class that is not taught is an example of background.
+_CONFIDENT = 0.5
+# Background from other videos, in stretches; more would outweigh a few corrections.
+_MOST_OTHERS = 50
+
+Report = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request to train.
+
+    Attributes:
+        base: Folder of the exported model that is extended.
+        present: Folder of the model that is compared with; may be `base`.
+        selected: Classes that the present model labels.
+        folder: Folder of the versions of taught models.
+        work: Temporary folder, removed at the end.
+        epochs: Passes over the examples.
+        corrected: For each corrected video: identifier, path of its analysis, annotations.
+        others: The same of videos without corrections.
+    """
+
+    base: str
+    present: str
+    selected: list[str]
+    folder: str
+    work: str
+    epochs: int
+    corrected: list[tuple[str, str, list[Annotation]]]
+    others: list[tuple[str, str, list[Annotation]]]
+
+    def save(self, path: Path) -> None:
+        """Write the request."""
+        path.write_text(json.dumps(asdict(self)), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> Request:
+        """Read a request."""
+        content = json.loads(path.read_text(encoding="utf-8"))
+        for name in ("corrected", "others"):
+            content[name] = [
+                (video, analysis, [Annotation(**each) for each in rows])
+                for video, analysis, rows in content[name]
+            ]
+        return cls(**content)
+
+
+@dataclass(frozen=True, eq=False)
+class Stretch:
+    """Consecutive seconds of a video with known labels.
+
+    Attributes:
+        name: Identifier of the video and first second.
+        video: Identifier of the video.
+        events: Events, in seconds from the start of the stretch.
+        visual: float32 [T, Dv].
+        audio: float32 [T, Da].
+        valid: bool [T].
+    """
+
+    name: str
+    video: str
+    events: tuple[Event, ...]
+    visual: np.ndarray
+    audio: np.ndarray
+    valid: np.ndarray
+
+
+def taught_classes(rows: Sequence[Annotation]) -> list[str]:
+    """Classes with at least one event that a person accepted, changed or added."""
+    given = {
+        each.label for each in rows if each.status in ("accepted", "changed", "added") and each.label
+    }
+    return sorted(given, key=str.casefold)
+
+
+def seen_spans(rows: Sequence[Annotation], seconds: int) -> list[tuple[int, int]]:
+    """Stretches of seconds around the corrections of a video, [start, end)."""
+    spans: list[tuple[int, int]] = []
+    for each in sorted(rows, key=lambda row: row.start):
+        if each.status == "predicted":
+            continue
+        start = max(0, math.floor(each.start - CONTEXT_SECONDS))
+        end = min(seconds, math.ceil(each.end + CONTEXT_SECONDS))
+        if spans and start <= spans[-1][1]:
+            spans[-1] = (spans[-1][0], max(end, spans[-1][1]))
+        elif start < end:
+            spans.append((start, end))
+    return spans
+
+
+def stretches_of(
+    video: str, analysis: Analysis, rows: Sequence[Annotation], taught: Sequence[str]
+) -> Iterator[Stretch]:
+    """The corrected stretches of a video, labelled with the taught classes."""
+    visual, audio, valid = (analysis.array(name) for name in ("visual", "audio", "valid"))
+    events = [each for each in rows if each.status not in NO_EVENT and each.label in taught]
+    for start, end in seen_spans(rows, len(valid)):
+        part = slice(start, end)
+        inside = tuple(
+            Event(each.label, max(each.start - start, 0.0), min(each.end, end) - start)
+            for each in events
+            if each.start < end and each.end > start
+        )
+        yield Stretch(f"{video}#{start}", video, inside, visual[part], audio[part], valid[part])
+
+
+def other_stretches(
+    video: str, analysis: Analysis, rows: Sequence[Annotation], taught: Sequence[str]
+) -> Iterator[Stretch]:
+    """Confident events of other classes in a video without corrections, as background."""
+    visual, audio, valid = (analysis.array(name) for name in ("visual", "audio", "valid"))
+    for each in rows:
+        if each.label in taught or (each.score or 0.0) < _CONFIDENT:
+            continue
+        start, end = math.floor(each.start), min(math.ceil(each.end), len(valid))
+        part = slice(start, end)
+        yield Stretch(f"{video}#{start}", video, (), visual[part], audio[part], valid[part])
+
+
+def held_out(stretches: Sequence[Stretch]) -> set[str]:
+    """Names of the stretches that are held out to measure, of other videos where there are several.
+
+    Returns:
+        Names; empty if there are too few to spare any.
+    """
+    if len(stretches) < FEWEST_STRETCHES:
+        return set()
+    videos = {each.video for each in stretches}
+    by_video = len(videos) >= FEWEST_STRETCHES
+
+    def group(stretch: Stretch) -> str:
+        return stretch.video if by_video else stretch.name
+
+    labels: dict[str, set[str]] = {}
+    for each in stretches:
+        labels.setdefault(group(each), set()).update(event.label for event in each.events)
+    settings = DatasetSettings(test_fraction=_HELD_OUT, validation_fraction=0.0)
+    splits = assign_splits(labels, settings)
+    return {each.name for each in stretches if splits[group(each)] == "test"}
+
+
+def teach(request: Request, report: Report) -> dict[str, Any]:
+    """Train on the corrections, measure against the present model, and export the next one.
+
+    Args:
+        request: The request.
+        report: Called with the steps done, the number of steps, and a message.
+
+    Returns:
+        The result of the job; see docs/guide/serving.md.
+
+    Raises:
+        ValueError: There is nothing to learn from.
+    """
+    import avel_tf
+    from avel_tf.events.postprocessing import Postprocessing
+    from avel_tf.export.exported_model import ExportedModel
+    from avel_tf.export.postprocessing import replace_postprocessing
+
+    corrections = [row for _, _, rows in request.corrected for row in rows]
+    taught = taught_classes(corrections)
+    if not taught:
+        raise ValueError(
+            "There is no event to learn from: accept, change or add at least one. Rejected events "
+            "alone cannot teach a class; propose a threshold in the review instead."
+        )
+    corrected = [
+        stretch
+        for video, path, rows in request.corrected
+        for stretch in stretches_of(video, Analysis(Path(path)), rows, taught)
+    ]
+    others = [
+        stretch
+        for video, path, rows in request.others
+        for stretch in other_stretches(video, Analysis(Path(path)), rows, taught)
+    ][:_MOST_OTHERS]
+    tested = held_out(corrected)
+    base, present = ExportedModel(request.base), ExportedModel(request.present)
+    work = Path(request.work)
+    rounds = 2 if tested else 1
+    total = rounds * request.epochs
+    done = 0
+
+    def on_epoch(row: dict[str, float]) -> None:
+        nonlocal done
+        done += 1
+        message = "Training on all corrections" if done > total - request.epochs else "Measuring"
+        report(done, total, message)
+
+    def run_on(stretches: Sequence[Stretch], name: str) -> Any:
+        store = work / name / "features"
+        _write_store(store, base, taught, stretches)
+        return avel_tf.train(
+            store, work / name / "run", {"training.epochs": request.epochs}, on_epoch=on_epoch
+        )
+
+    report(0, total, "Preparing")
+    measured = None
+    if tested:
+        train = [each for each in corrected if each.name not in tested]
+        run = run_on([*train, *others], "measured")
+        measured = _measure(
+            [each for each in corrected if each.name in tested], run, base, present, request, taught
+        )
+    run = run_on([*corrected, *others], "final")
+    report(total, total, "Exporting")
+    folder = avel_tf.export_run(run, request.folder, extends=base)
+    # Thresholds that people set for the present model stay, but not those of taught classes.
+    scores = {
+        name: score
+        for name, score in present.postprocessing.events.min_scores.items()
+        if name not in taught
+    }
+    events = replace(ExportedModel(folder).postprocessing.events, min_scores=scores)
+    replace_postprocessing(folder, Postprocessing(events=events))
+    touched = sum(row.status != "predicted" for row in corrections)
+    return {
+        "model": ExportedModel(folder).name,
+        "classes": taught,
+        "corrections": touched,
+        "held_out": None,
+        "present": None,
+        "next": None,
+        "difference": None,
+        **(measured or {}),
+    }
+
+
+def _write_store(
+    folder: Path, base: Any, taught: Sequence[str], stretches: Sequence[Stretch]
+) -> None:
+    """Write stretches as a feature store of training examples."""
+    from avel_tf.features.feature_store import FeatureStoreWriter
+    from avel_tf.features.features import Features
+
+    labels = Labels(taught)
+    with FeatureStoreWriter(folder, recipe=base.recipe, labels=labels, layout="table") as writer:
+        for split in ("train", "validation", "test"):
+            chosen = stretches if split == "train" else ()
+            records = (
+                (
+                    each.name,
+                    Features(each.visual, each.audio, each.valid),
+                    each.events,
+                    segment_labels(each.events, labels, len(each.valid)),
+                )
+                for each in chosen
+            )
+            writer.write_split(split, records, expected=len(chosen))
+
+
+def _measure(
+    stretches: Sequence[Stretch],
+    run: Any,
+    base: Any,
+    present: Any,
+    request: Request,
+    taught: Sequence[str],
+) -> dict[str, Any]:
+    """Accuracy per second of the present and the next model on held-out stretches."""
+    from avel_tf.evaluation.bootstrap import drawn_ratios, interval
+    from avel_tf.evaluation.paired import DRAWS
+    from avel_tf.inference.pipeline import select_classes
+    from avel_tf.training.run import probabilities_of
+
+    taught_part = probabilities_of(run.model(), run.postprocessing.temperature)
+    base_part, present_part = (_labeller(model) for model in (base, present))
+    kept = [name for name in request.selected if name in base.labels.names and name not in taught]
+    of_base = select_classes(base, kept) if kept else None
+    of_present = select_classes(present, request.selected)
+    right: dict[str, list[int]] = {"present": [], "next": []}
+    seconds = []
+    for each in stretches:
+        inputs = (each.visual[None], each.audio[None], each.valid[None])
+        truth = _names(
+            segment_labels(each.events, Labels(taught), len(each.valid)), list(taught)
+        )
+        known = [name in taught or name == "" for name in truth]
+        counted = each.valid & np.array(known)
+        named = {
+            "present": _best(of_present, present, present_part(*inputs)[0]),
+            "next": _combined(
+                taught_part(*inputs)[0], list(taught), of_base, base_part(*inputs)[0]
+            ),
+        }
+        for model, names in named.items():
+            # Seconds of a class that is not taught are background to the corrections.
+            shown = [name if name in taught else "" for name in names]
+            agree = np.array([a == b for a, b in zip(shown, truth, strict=True)])
+            right[model].append(int((agree & counted).sum()))
+        seconds.append(int(counted.sum()))
+    drawn = drawn_ratios(
+        {name: (counts, seconds) for name, counts in right.items()}, seed=0, draws=DRAWS
+    )
+    accuracy = {name: sum(counts) / max(sum(seconds), 1) for name, counts in right.items()}
+    low, high = (None, None)
+    if drawn["next"] is not None and drawn["present"] is not None:
+        low, high = interval(drawn["next"] - drawn["present"])
+    return {
+        "held_out": {"stretches": len(stretches), "seconds": sum(seconds)},
+        "present": {"accuracy": accuracy["present"]},
+        "next": {"accuracy": accuracy["next"]},
+        "difference": {
+            "mean": accuracy["next"] - accuracy["present"],
+            "low": low,
+            "high": high,
+        },
+    }
+
+
+def _labeller(model: Any) -> Callable[..., np.ndarray]:
+    label = model.load_graphs().label
+    return lambda *inputs: np.asarray(label(*inputs))
+
+
+def _best(selection: Any, model: Any, probabilities: np.ndarray) -> list[str]:
+    """Names of the most probable selected classes [T], empty for background."""
+    labels = selection.labels if selection else model.labels
+    values = selection(probabilities) if selection else probabilities
+    return _names(values.argmax(-1), list(labels.names))
+
+
+def _combined(
+    taught: np.ndarray, names: list[str], selection: Any, base: np.ndarray
+) -> list[str]:
+    """Names of the most probable classes of an extended model, [T]; see `extended_head`."""
+    others = selection(base) if selection else np.ones((len(base), 1))  # [T, K+1]
+    probabilities = np.concatenate([taught[:, :-1], taught[:, -1:] * others], axis=-1)
+    kept = list(selection.labels.names) if selection else []
+    return _names(probabilities.argmax(-1), [*names, *kept])
+
+
+def _names(indices: np.ndarray, names: list[str]) -> list[str]:
+    return [*map([*names, ""].__getitem__, indices)]
+
+
+def main() -> None:
+    """Run the request whose file is the last argument of the command line."""
+    request = Request.load(Path(sys.argv[-1]))
+    output = sys.stdout
+    # Libraries that print do not disturb the lines of JSON.
+    sys.stdout = sys.stderr
+
+    def say(**content: Any) -> None:
+        print(json.dumps(content), file=output, flush=True)
+
+    try:
+        result = teach(
+            request,
+            lambda done, total, message: say(done=done, total=total, message=message),
+        )
+        say(result=result)
+    except (ValueError, OSError) as error:
+        say(error=str(error))
+    finally:
+        shutil.rmtree(request.work, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
