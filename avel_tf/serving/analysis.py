@@ -8,17 +8,20 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from avel_tf.engines.windows import predict_in_windows
+from avel_tf.events.labels import BACKGROUND
+from avel_tf.events.result import Result
 from avel_tf.features.features import Features
 from avel_tf.inference.pipeline import InferencePipeline
 from avel_tf.utils.durable_files import atomic_path
 from avel_tf.video.clip import SAMPLE_RATE
-from avel_tf.video.segment_loader import SegmentBatch
+from avel_tf.video.segment_loader import DecodeStatus, SegmentBatch
 
 PEAKS_PER_SECOND = 50
 COLUMNS_PER_SECOND = 20
@@ -92,6 +95,14 @@ class AnalysisWriter:
                 mel=mel,
             )
 
+    @classmethod
+    def again(cls, pipeline: InferencePipeline, former: Analysis) -> AnalysisWriter:
+        """Writer of the analysis of a video whose features are known."""
+        writer = cls(pipeline, lambda seconds: None)
+        names = ("visual", "audio", "valid", "peaks", "mel")
+        writer._columns.append(tuple(former.array(name) for name in names))
+        return writer
+
     def _evidence(
         self, visual: np.ndarray, audio: np.ndarray, valid: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -118,6 +129,47 @@ class AnalysisWriter:
             )
         )
         return seen, heard
+
+
+def relabel(path: Path, pipeline: InferencePipeline, record: str) -> Result:
+    """Label a video again from the features of its analysis, which is rewritten.
+
+    Args:
+        path: The analysis.
+        pipeline: A model of the same backbones.
+        record: JSON line of the former result.
+
+    Returns:
+        The result; file, status, reason and duration are the former ones.
+
+    Raises:
+        ValueError: The features are of other backbones.
+        OSError: The analysis cannot be read or written.
+    """
+    former, analysis = Result.from_json(record), Analysis(path)
+    visual, audio, valid = (analysis.array(name) for name in ("visual", "audio", "valid"))
+    recipe = pipeline.model.recipe
+    if (visual.shape[1], audio.shape[1]) != (recipe.visual.width, recipe.audio.width):
+        raise ValueError(
+            f"The features of {former.video!r} are of other backbones than those of the model "
+            f"{pipeline.model.name}; label the file again."
+        )
+    settings = pipeline.inference
+    probabilities = predict_in_windows(
+        pipeline.label_features,
+        [(visual, audio, valid)],
+        window_seconds=settings.window_seconds,
+        hop_seconds=settings.hop_seconds,
+        batch_size=settings.batch_clips,
+        multi_label=pipeline.model.postprocessing.multi_label,
+    )[0]
+    status = DecodeStatus(len(valid), former.duration, audio_track=former.audio_track)
+    evidence = pipeline.evidence(visual, audio)
+    result = pipeline.result(former.video, probabilities, valid, status, evidence)
+    writer = AnalysisWriter.again(pipeline, analysis)
+    writer.on_probabilities(0, probabilities)
+    writer.save(path)
+    return replace(result, status=former.status, reason=former.reason)
 
 
 class Analysis:
@@ -158,6 +210,11 @@ class Analysis:
     @property
     def _meta(self) -> dict[str, Any]:
         return json.loads(self.array("meta").tobytes())
+
+    def label(self, second: int) -> str:
+        """The most probable class of a second, or background."""
+        best = int(self.array("probabilities")[second].argmax())
+        return self.labels[best] if best < len(self.labels) else BACKGROUND
 
     def best(self, second: int, count: int = 5) -> dict[str, list[dict[str, Any]]]:
         """The best classes of a second: of both modalities, the frames alone, the audio alone.

@@ -20,7 +20,9 @@ from avel_tf.serving.routes.media import router as media_router
 from avel_tf.serving.routes.metrics import router as metrics_router
 from avel_tf.serving.routes.page import router as page_router
 from avel_tf.serving.routes.results import router as results_router
+from avel_tf.serving.routes.review import router as review_router
 from avel_tf.serving.routes.schemas import ErrorBody
+from avel_tf.serving.routes.teaching import router as teaching_router
 from avel_tf.serving.routes.video_events import router as video_events_router
 from avel_tf.serving.routes.videos import router as videos_router
 from avel_tf.serving.security import Security
@@ -33,6 +35,8 @@ ROUTERS = (
     results_router,
     annotations_router,
     jobs_router,
+    review_router,
+    teaching_router,
     video_events_router,
     metrics_router,
 )

@@ -154,6 +154,31 @@ class ModelProcess:
         }
         return await self._call("label_file", arguments, on_progress, on_retry)
 
+    async def relabel(self, analysis: Path, record: str) -> str:
+        """Label a video again from its kept features.
+
+        Args:
+            analysis: File of its analysis, which is rewritten.
+            record: JSON line of its result by another model of the same features.
+
+        Returns:
+            JSON line of the result.
+
+        Raises:
+            RequestFailed: The features are of other backbones.
+            ModelUnavailable: The process died twice, or has no model.
+        """
+        arguments = {"path": "", "analysis": str(analysis), "record": record, "lane": "job"}
+        return await self._call("label_file", arguments)
+
+    async def described(self) -> dict[str, Any]:
+        """Wait until the model is loaded; returns its description, as `info`.
+
+        Raises:
+            ModelUnavailable: It cannot be loaded.
+        """
+        return (await self._ready_child()).info or {}
+
     async def embed(
         self, frames: np.ndarray, waveform: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -280,7 +305,7 @@ class _Child:
                 [sys.executable, "-P", "-m", worker, str(theirs.fileno())],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
-                env=_environment(),
+                env=child_environment(),
                 # In its own session it does not receive Ctrl-C, which the server handles.
                 start_new_session=True,
             )
@@ -383,8 +408,8 @@ class _Child:
                 answer.exception()  # it may have no reader
 
 
-def _environment() -> dict[str, str]:
-    """Environment of this process, in which this package can be imported from any folder."""
+def child_environment() -> dict[str, str]:
+    """Environment of a child process, in which this package can be imported from any folder."""
     home = Path(__file__).resolve().parents[2]
     inherited = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
     return {

@@ -110,9 +110,14 @@ class Worker:
             self._cancelled.discard(number)
             self._answer(number)(answer)
 
-    def _label_file(self, number: int, path: str, analysis: str | None) -> str:
-        """Label a file; returns the JSON line of its result."""
-        from avel_tf.serving.analysis import AnalysisWriter
+    def _label_file(
+        self, number: int, path: str, analysis: str | None, record: str | None = None
+    ) -> str:
+        """Label a file, or the features of a former record; returns the JSON line of its result."""
+        from avel_tf.serving.analysis import AnalysisWriter, relabel
+
+        if record is not None and analysis is not None:
+            return relabel(Path(analysis), self._pipeline, record).to_json()
 
         def on_progress(seconds: int) -> None:
             if number in self._cancelled:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import time
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +25,11 @@ from avel_tf.serving.errors import ApiError
 from avel_tf.serving.jobs import JobFailed, Jobs, Progress
 from avel_tf.serving.model_process import WORKER, ModelProcess, ModelUnavailable, RequestFailed
 from avel_tf.serving.model_worker import ModelSpec
+from avel_tf.serving.models import Models
 from avel_tf.serving.security import TokenBuckets
 from avel_tf.serving.settings import ServingSettings
 from avel_tf.serving.state import WAITING, Job, State, Video, new_id, now
+from avel_tf.serving.train_job import WORK_PREFIX, train
 from avel_tf.serving.uploads import Uploads
 from avel_tf.utils.durable_files import WRITING, RunLock
 from avel_tf.video.decode import read_header
@@ -70,6 +74,7 @@ class Server:
         annotations: Corrections.
         broadcast: Changes of jobs and videos.
         jobs: The queue.
+        models: The models that can be used.
         model: The model process.
         uploads: Reception of uploads.
         wrong_tokens: Limit of wrong tokens of each client.
@@ -100,7 +105,9 @@ class Server:
         self.broadcast = Broadcast()
         self.jobs = Jobs(self.state, self.broadcast, self.settings.queue, self._job_ended)
         self.jobs.add_kind("label", "seconds", self._label)
-        self.model = ModelProcess(options.spec, worker=options.worker)
+        self.jobs.add_kind("train", "steps", partial(train, self))
+        self.models = Models(self._in_state("models"), options.spec, self.state)
+        self.model = ModelProcess(self.models.spec(self.models.active), worker=options.worker)
         self.uploads = Uploads(
             self._in_state("uploads"),
             max_bytes=self.settings.max_upload_bytes,
@@ -298,6 +305,16 @@ class Server:
         """Broadcast a video from a thread."""
         self.loop.call_soon_threadsafe(self.publish, video)
 
+    async def relabel(self) -> list[Job]:
+        """Queue the labelling of all labelled videos without corrections, from their features."""
+        jobs = []
+        for video in await asyncio.to_thread(self.state.videos):
+            corrected = self.annotations.has(self.csv_path(video))
+            if corrected or not self.analysis_path(video.id).exists():
+                continue
+            jobs.append(await self.jobs.submit("label", video, {"from_features": True}))
+        return jobs
+
     async def label(self, path: Path, name: str, **options: Any) -> Result:
         """Label a file; see `ModelProcess.label_file` for the options.
 
@@ -320,6 +337,9 @@ class Server:
         if not self.model.ready:
             progress(message="Waiting for the model")
         try:
+            if (job.parameters or {}).get("from_features"):
+                await self._label_again(video)
+                return
             path = self.file_of(video)
             changed = await asyncio.to_thread(
                 self.state.change_video, video.id, status="running", reason=None
@@ -342,6 +362,17 @@ class Server:
         seconds = len(result.seconds)
         self.labelled.inc(seconds)
         progress(done=seconds, total=seconds)
+        await self._store(video, result)
+
+    async def _label_again(self, video: Video) -> None:
+        """Label a video with the present model, from the features that are kept."""
+        record = await asyncio.to_thread(self.state.result, video.id)
+        if record is None:
+            raise JobFailed("The video is not labelled.")
+        again = await self.model.relabel(self.analysis_path(video.id), record)
+        await self._store(video, Result.from_json(again))
+
+    async def _store(self, video: Video, result: Result) -> None:
         stored = await asyncio.to_thread(
             lambda: self.state.store_result(
                 video.id,
@@ -349,7 +380,7 @@ class Server:
                 status=result.status,
                 reason=result.reason,
                 duration=result.duration,
-                seconds=seconds,
+                seconds=len(result.seconds),
                 events=len(result.events),
                 model=result.model,
             )
@@ -387,6 +418,8 @@ class Server:
     def _recover(self) -> None:
         """Remove what a killed server left behind, and queue its running jobs."""
         self.state.requeue()
+        for path in self.folder.glob(f"{WORK_PREFIX}*"):
+            shutil.rmtree(path, ignore_errors=True)
         known = {video.id for video in self.state.videos()}
         for folder in ("uploads", "analysis"):
             for path in self._in_state(folder).iterdir():

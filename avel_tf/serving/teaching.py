@@ -46,7 +46,8 @@ class Request:
     """A request to train.
 
     Attributes:
-        base: Folder of the exported model that is extended.
+        base: Folder of the exported model that is extended; the pretrained one when None.
+        class_table: CSV file with further classes of the pretrained model.
         present: Folder of the model that is compared with; may be `base`.
         selected: Classes that the present model labels.
         folder: Folder of the versions of taught models.
@@ -56,7 +57,8 @@ class Request:
         others: The same of videos without corrections.
     """
 
-    base: str
+    base: str | None
+    class_table: str | None
     present: str
     selected: list[str]
     folder: str
@@ -104,9 +106,7 @@ class Stretch:
 
 def taught_classes(rows: Sequence[Annotation]) -> list[str]:
     """Classes with at least one event that a person accepted, changed or added."""
-    given = {
-        each.label for each in rows if each.status in ("accepted", "changed", "added") and each.label
-    }
+    given = {each.label for each in rows if each.status in ("accepted", "changed", "added")}
     return sorted(given, key=str.casefold)
 
 
@@ -193,6 +193,7 @@ def teach(request: Request, report: Report) -> dict[str, Any]:
     from avel_tf.events.postprocessing import Postprocessing
     from avel_tf.export.exported_model import ExportedModel
     from avel_tf.export.postprocessing import replace_postprocessing
+    from avel_tf.pretrained import find_pretrained
 
     corrections = [row for _, _, rows in request.corrected for row in rows]
     taught = taught_classes(corrections)
@@ -212,7 +213,8 @@ def teach(request: Request, report: Report) -> dict[str, Any]:
         for stretch in other_stretches(video, Analysis(Path(path)), rows, taught)
     ][:_MOST_OTHERS]
     tested = held_out(corrected)
-    base, present = ExportedModel(request.base), ExportedModel(request.present)
+    base = ExportedModel(request.base or find_pretrained(class_table=request.class_table))
+    present = ExportedModel(request.present)
     work = Path(request.work)
     rounds = 2 if tested else 1
     total = rounds * request.epochs
@@ -309,9 +311,7 @@ def _measure(
     seconds = []
     for each in stretches:
         inputs = (each.visual[None], each.audio[None], each.valid[None])
-        truth = _names(
-            segment_labels(each.events, Labels(taught), len(each.valid)), list(taught)
-        )
+        truth = _names(segment_labels(each.events, Labels(taught), len(each.valid)), list(taught))
         known = [name in taught or name == "" for name in truth]
         counted = each.valid & np.array(known)
         named = {
@@ -357,9 +357,7 @@ def _best(selection: Any, model: Any, probabilities: np.ndarray) -> list[str]:
     return _names(values.argmax(-1), list(labels.names))
 
 
-def _combined(
-    taught: np.ndarray, names: list[str], selection: Any, base: np.ndarray
-) -> list[str]:
+def _combined(taught: np.ndarray, names: list[str], selection: Any, base: np.ndarray) -> list[str]:
     """Names of the most probable classes of an extended model, [T]; see `extended_head`."""
     others = selection(base) if selection else np.ones((len(base), 1))  # [T, K+1]
     probabilities = np.concatenate([taught[:, :-1], taught[:, -1:] * others], axis=-1)

@@ -1,0 +1,123 @@
+"""Jobs that train from corrections, in a process of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from avel_tf.serving.annotations import Annotation
+from avel_tf.serving.jobs import JobFailed, Progress
+from avel_tf.serving.model_process import child_environment
+from avel_tf.serving.state import Job, now
+from avel_tf.serving.teaching import EPOCHS, Request
+
+if TYPE_CHECKING:
+    from avel_tf.serving.server import Server
+
+logger = logging.getLogger(__name__)
+
+_ATTEMPTS = 2
+# Of the folders of trainings in progress, in the state folder.
+WORK_PREFIX = "teach-"
+
+
+async def train(server: Server, job: Job, progress: Progress) -> dict[str, Any]:
+    """Handler of `train` jobs.
+
+    Args:
+        server: The server.
+        job: Its `parameters` may have `epochs`.
+        progress: Receives the steps.
+
+    Returns:
+        Result of `teach`.
+
+    Raises:
+        JobFailed: There is nothing to learn from, or the process died twice.
+    """
+    if not server.model.ready:
+        progress(message="Waiting for the model")
+    # Features of videos that are being labelled are not there yet.
+    info = await server.model.described()
+    work = Path(tempfile.mkdtemp(prefix=WORK_PREFIX, dir=server.folder))
+    try:
+        request = await asyncio.to_thread(_request, server, info, job, work)
+        file = work / "request.json"
+        await asyncio.to_thread(request.save, file)
+        for attempt in range(_ATTEMPTS):
+            result = await _run(file, progress)
+            if result is not None:
+                break
+            logger.warning("the training process died (attempt %d)", attempt + 1)
+        else:
+            raise JobFailed("The training process died twice, as it does without memory.")
+    finally:
+        await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
+    note = f"{result['corrections']} corrections: {', '.join(result['classes'])}"
+    await asyncio.to_thread(server.models.add_note, result["model"], now(), note)
+    return result
+
+
+def _request(server: Server, info: dict[str, Any], job: Job, work: Path) -> Request:
+    corrected: list[tuple[str, str, list[Annotation]]] = []
+    others: list[tuple[str, str, list[Annotation]]] = []
+    for video in server.state.videos():
+        path = server.analysis_path(video.id)
+        if not path.exists():
+            continue
+        name = server.csv_path(video)
+        rows = server.annotations.of(name, server.events(video))
+        group = corrected if server.annotations.has(name) else others
+        group.append((video.id, str(path), rows))
+    if not corrected:
+        raise JobFailed("No video has corrections yet. Accept, change or add an event first.")
+    original = server.models.original
+    return Request(
+        base=original.model,
+        class_table=original.class_table,
+        present=info["folder"],
+        selected=info["labels"],
+        folder=str(server.models.folder),
+        work=str(work),
+        epochs=(job.parameters or {}).get("epochs") or EPOCHS,
+        corrected=corrected,
+        others=others,
+    )
+
+
+async def _run(file: Path, progress: Progress) -> dict[str, Any] | None:
+    """Run the process once; returns its result, None if it died.
+
+    Raises:
+        JobFailed: It reports an error.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", "avel_tf.serving.teaching", str(file)),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        env=child_environment(),
+        start_new_session=True,
+    )
+    result = None
+    try:
+        assert process.stdout is not None
+        async for line in process.stdout:
+            message = json.loads(line)
+            if "error" in message:
+                raise JobFailed(message["error"])
+            if "result" in message:
+                result = message["result"]
+            else:
+                progress(**message)
+        await process.wait()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return result
