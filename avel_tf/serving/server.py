@@ -29,7 +29,7 @@ from avel_tf.serving.models import Models
 from avel_tf.serving.security import TokenBuckets
 from avel_tf.serving.settings import ServingSettings
 from avel_tf.serving.state import WAITING, Job, State, Video, new_id, now
-from avel_tf.serving.train_job import WORK_PREFIX, train
+from avel_tf.serving.train_job import WORK_PREFIX, Corrections, train
 from avel_tf.serving.uploads import Uploads
 from avel_tf.utils.durable_files import WRITING, RunLock
 from avel_tf.video.decode import read_header
@@ -105,9 +105,10 @@ class Server:
         self.broadcast = Broadcast()
         self.jobs = Jobs(self.state, self.broadcast, self.settings.queue, self._job_ended)
         self.jobs.add_kind("label", "seconds", self._label)
-        self.jobs.add_kind("train", "steps", partial(train, self))
         self.models = Models(self._in_state("models"), options.spec, self.state)
         self.model = ModelProcess(self.models.spec(self.models.active), worker=options.worker)
+        handler = partial(train, self.model, self.models, self.folder, self.corrections)
+        self.jobs.add_kind("train", "steps", handler)
         self.uploads = Uploads(
             self._in_state("uploads"),
             max_bytes=self.settings.max_upload_bytes,
@@ -363,6 +364,18 @@ class Server:
         self.labelled.inc(seconds)
         progress(done=seconds, total=seconds)
         await self._store(video, result)
+
+    def corrections(self) -> tuple[Corrections, Corrections]:
+        """Labelled videos with corrections, and those without; see `Request`."""
+        corrected: Corrections = []
+        others: Corrections = []
+        for video in self.state.videos():
+            path, name = self.analysis_path(video.id), self.csv_path(video)
+            if path.exists():
+                rows = self.annotations.of(name, self.events(video))
+                group = corrected if self.annotations.has(name) else others
+                group.append((video.id, str(path), rows))
+        return corrected, others
 
     async def _label_again(self, video: Video) -> None:
         """Label a video with the present model, from the features that are kept."""

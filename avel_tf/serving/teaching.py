@@ -227,6 +227,7 @@ def teach(request: Request, report: Report) -> dict[str, Any]:
         report(done, total, message)
 
     def run_on(stretches: Sequence[Stretch], name: str) -> Any:
+        shutil.rmtree(work / name, ignore_errors=True)  # of a process that was killed
         store = work / name / "features"
         _write_store(store, base, taught, stretches)
         return avel_tf.train(

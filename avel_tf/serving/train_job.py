@@ -8,17 +8,16 @@ import logging
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from avel_tf.serving.annotations import Annotation
 from avel_tf.serving.jobs import JobFailed, Progress
-from avel_tf.serving.model_process import child_environment
+from avel_tf.serving.model_process import ModelProcess, child_environment
+from avel_tf.serving.models import Models
 from avel_tf.serving.state import Job, now
 from avel_tf.serving.teaching import EPOCHS, Request
-
-if TYPE_CHECKING:
-    from avel_tf.serving.server import Server
 
 logger = logging.getLogger(__name__)
 
@@ -27,11 +26,25 @@ _ATTEMPTS = 2
 WORK_PREFIX = "teach-"
 
 
-async def train(server: Server, job: Job, progress: Progress) -> dict[str, Any]:
+# Identifier of a video, path of its analysis, annotations.
+Corrections = list[tuple[str, str, list[Annotation]]]
+
+
+async def train(
+    model: ModelProcess,
+    models: Models,
+    folder: Path,
+    corrections: Callable[[], tuple[Corrections, Corrections]],
+    job: Job,
+    progress: Progress,
+) -> dict[str, Any]:
     """Handler of `train` jobs.
 
     Args:
-        server: The server.
+        model: The present model.
+        models: Receives the next one.
+        folder: Folder for temporary files.
+        corrections: Returns the videos with corrections, and the others.
         job: Its `parameters` may have `epochs`.
         progress: Receives the steps.
 
@@ -41,13 +54,25 @@ async def train(server: Server, job: Job, progress: Progress) -> dict[str, Any]:
     Raises:
         JobFailed: There is nothing to learn from, or the process died twice.
     """
-    if not server.model.ready:
+    if not model.ready:
         progress(message="Waiting for the model")
-    # Features of videos that are being labelled are not there yet.
-    info = await server.model.described()
-    work = Path(tempfile.mkdtemp(prefix=WORK_PREFIX, dir=server.folder))
+    info = await model.described()
+    corrected, others = await asyncio.to_thread(corrections)
+    if not corrected:
+        raise JobFailed("No video has corrections yet. Accept, change or add an event first.")
+    work = Path(tempfile.mkdtemp(prefix=WORK_PREFIX, dir=folder))
     try:
-        request = await asyncio.to_thread(_request, server, info, job, work)
+        request = Request(
+            base=models.original.model,
+            class_table=models.original.class_table,
+            present=info["folder"],
+            selected=info["labels"],
+            folder=str(models.folder),
+            work=str(work),
+            epochs=(job.parameters or {}).get("epochs") or EPOCHS,
+            corrected=corrected,
+            others=others,
+        )
         file = work / "request.json"
         await asyncio.to_thread(request.save, file)
         for attempt in range(_ATTEMPTS):
@@ -60,35 +85,8 @@ async def train(server: Server, job: Job, progress: Progress) -> dict[str, Any]:
     finally:
         await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
     note = f"{result['corrections']} corrections: {', '.join(result['classes'])}"
-    await asyncio.to_thread(server.models.add_note, result["model"], now(), note)
+    await asyncio.to_thread(models.add_note, result["model"], now(), note)
     return result
-
-
-def _request(server: Server, info: dict[str, Any], job: Job, work: Path) -> Request:
-    corrected: list[tuple[str, str, list[Annotation]]] = []
-    others: list[tuple[str, str, list[Annotation]]] = []
-    for video in server.state.videos():
-        path = server.analysis_path(video.id)
-        if not path.exists():
-            continue
-        name = server.csv_path(video)
-        rows = server.annotations.of(name, server.events(video))
-        group = corrected if server.annotations.has(name) else others
-        group.append((video.id, str(path), rows))
-    if not corrected:
-        raise JobFailed("No video has corrections yet. Accept, change or add an event first.")
-    original = server.models.original
-    return Request(
-        base=original.model,
-        class_table=original.class_table,
-        present=info["folder"],
-        selected=info["labels"],
-        folder=str(server.models.folder),
-        work=str(work),
-        epochs=(job.parameters or {}).get("epochs") or EPOCHS,
-        corrected=corrected,
-        others=others,
-    )
 
 
 async def _run(file: Path, progress: Progress) -> dict[str, Any] | None:
