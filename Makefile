@@ -5,7 +5,7 @@ PYTHON ?= $(shell for each in python3.12 python3.11 python3 python; do $$each -c
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install demo test test-all fuzz bench results lint clean
+.PHONY: install demo test test-all fuzz bench results web lint clean
 
 install: $(INSTALLED)
 
@@ -52,6 +52,10 @@ results: $(INSTALLED)
 	test -d $(HARD) || $(ACCURACY)/hard_set.py $(HARD) --train 805 --validation 100 --test 300
 	test -d results/hard || $(VENV)/bin/avel extract $(HARD) --out results/hard $(REAL_BACKBONES)
 	$(ACCURACY)/ablation.py results/hard --set training.epochs=40 --out results/ablation.json
+
+# The page of avel serve; needs Node.js 20. The bundle is part of the package.
+web:
+	cd web && npm ci --ignore-scripts --no-audit --no-fund && npm run check && npm run build
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .

@@ -14,8 +14,6 @@ export interface EditorActions {
   similar: () => void;
 }
 
-const NUMBERED = 9;
-
 /** All labels for the suggestions of label inputs. */
 export function labelSuggestions(labels: Iterable<string>): HTMLDataListElement {
   return h("datalist", { id: "labels" }, ...[...labels].map((label) => h("option", { value: label })));
@@ -66,11 +64,12 @@ export class EventEditor {
 
   /** Labels that keys 1 to 9 give. */
   setNumbered(labels: string[]): void {
-    fill(this.chips, ...labels.slice(0, NUMBERED).map((label, i) =>
+    fill(this.chips, ...labels.map((label, i) =>
       button(label, () => this.actions.relabel(label), { title: `Key ${i + 1}`, "data-key": i + 1, disabled: !this.event })));
   }
 
   show(event: Annotation | null): void {
+    const same = event === this.event;
     this.event = event;
     const shown = JSON.stringify(event);
     if (shown === this.shown && event) return;
@@ -78,9 +77,15 @@ export class EventEditor {
     this.fields.disabled = !event;
     this.chips.classList.toggle("off", !event);
     for (const chip of this.chips.querySelectorAll("button")) chip.disabled = !event;
-    this.label.value = event ? event.label || event.predicted || "" : "";
-    this.start.value = event ? String(event.start) : "";
-    this.end.value = event ? String(event.end) : "";
+    const values: [HTMLInputElement, string][] = [
+      [this.label, event ? event.label || event.predicted || "" : ""],
+      [this.start, event ? String(event.start) : ""],
+      [this.end, event ? String(event.end) : ""],
+    ];
+    for (const [input, value] of values) {
+      // Not while a person types: an answer of the server may come in between.
+      if (!same || document.activeElement !== input) input.value = value;
+    }
     this.label.placeholder = event ? "Label" : "No event selected";
     this.summary.textContent = event ? describe(event) : "";
   }

@@ -93,4 +93,7 @@ listenToKeys();
 acceptDrops();
 state.subscribe(update);
 addEventListener("hashchange", route);
+document.addEventListener("visibilitychange", () => {
+  if (document.visibilityState === "visible") state.refresh();
+});
 state.connect();

@@ -100,6 +100,11 @@ class State {
     return job.total ? Math.min(1, job.done / job.total) : null;
   }
 
+  /** Reads the lists again: a removed video has no event of its own. */
+  refresh(): void {
+    if (this.connected) this.load().catch(() => this.lost());
+  }
+
   private async load(): Promise<void> {
     const [videos, jobs] = await Promise.all([api.videos(), api.jobs()]);
     this.videos.clear();

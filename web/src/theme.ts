@@ -26,10 +26,13 @@ export class ClassColours {
   private readonly places = new Map<string, number>();
 
   constructor(labelsByFrequency: Iterable<string>) {
-    for (const label of labelsByFrequency) {
-      if (this.places.size < SERIES && label && !this.places.has(label)) {
-        this.places.set(label, this.places.size);
-      }
+    for (const label of labelsByFrequency) this.add(label);
+  }
+
+  /** Gives a class the next colour, if there is one. */
+  add(label: string): void {
+    if (this.places.size < SERIES && label && !this.places.has(label)) {
+      this.places.set(label, this.places.size);
     }
   }
 

@@ -34,10 +34,12 @@ export class Watch {
   private readonly tools = h("div", { class: "tools", role: "toolbar", "aria-label": "Playback and editing" });
   private readonly speed = h("output", {}, "1×");
   private playButton = button("Play", () => this.player.toggle(), { class: "play-pause", title: "Space" });
-  private readonly now = h("span", { class: "now" });
+  private readonly now = h("span", { class: "now" }, clock(0));
   private undoButton = button("Undo", () => this.annotations.undo());
   private redoButton = button("Redo", () => this.annotations.redo());
   private loopButton = button("Loop", () => this.toggleLoop(), { "aria-pressed": "false" });
+  /** Labels of the keys 1 to 9. */
+  private numbered: string[] = [];
   private inPoint: number | null = null;
 
   constructor(readonly video: Video, start: number) {
@@ -89,11 +91,16 @@ export class Watch {
 
   relabel(label: string): void {
     const event = this.annotations.selected;
-    if (event) this.annotations.change(event, { label }, "relabel");
+    if (!event) return;
+    if (!this.numbered.includes(label)) {
+      this.numbered.splice(Math.min(NUMBERED - 1, this.numbered.length), 1, label);
+      this.colours.add(label);
+    }
+    this.annotations.change(event, { label }, "relabel");
   }
 
   relabelByNumber(number: number): void {
-    const label = this.numbered()[number - 1];
+    const label = this.numbered[number - 1];
     if (label) this.relabel(label);
   }
 
@@ -168,14 +175,10 @@ export class Watch {
   private add(start: number, end: number): void {
     if (end - start < SHORTEST_EVENT_S) return;
     const before = this.annotations.selected?.label ?? "";
-    const best = this.numbered()[0] ?? state.info?.labels[0] ?? "new class";
+    const best = this.numbered[0] ?? "new class";
     this.annotations.add(before || best, start, end);
     this.editor.label.focus();
     this.editor.label.select();
-  }
-
-  private numbered(): string[] {
-    return this.orderedLabels().slice(0, NUMBERED);
   }
 
   /** Labels by frequency in this video, then by their scores, then those of the model. */
@@ -207,6 +210,7 @@ export class Watch {
   /** Colours and numbers are given once, so that they stay while a person edits. */
   private arrangeLabels(): void {
     const labels = this.orderedLabels();
+    this.numbered = labels.slice(0, NUMBERED);
     this.colours = new ClassColours(labels);
     this.timeline.setColours(this.colours);
     this.panel.setColours(this.colours);
@@ -226,7 +230,7 @@ export class Watch {
     const { annotations } = this;
     this.timeline.redraw();
     this.editor.show(annotations.selected);
-    this.editor.setNumbered(this.numbered());
+    this.editor.setNumbered(this.numbered);
     this.list.show(annotations.events, annotations.selected);
     for (const [each, text, name] of [
       [this.undoButton, annotations.canUndo, "Undo"], [this.redoButton, annotations.canRedo, "Redo"],
