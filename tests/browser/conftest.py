@@ -112,7 +112,13 @@ def open_page(chromium: Any) -> Iterator[Callable[..., Any]]:
     pages: list[Any] = []
     problems: list[str] = []
 
-    def open_page(url: str, *, viewport: dict[str, int] = DESKTOP, **context: Any) -> Any:
+    def open_page(
+        url: str,
+        *,
+        viewport: dict[str, int] = DESKTOP,
+        prepare: Callable[[Any], None] = lambda page: None,
+        **context: Any,
+    ) -> Any:
         page = chromium.new_context(viewport=viewport, locale="en-GB", **context).new_page()
         origin = "/".join(url.split("/")[:3])
 
@@ -129,6 +135,7 @@ def open_page(chromium: Any) -> Iterator[Callable[..., Any]]:
         page.on("pageerror", lambda error: problems.append(f"error in the page: {error}"))
         page.set_default_timeout(60_000)  # against hanging
         pages.append(page)
+        prepare(page)
         page.goto(url)
         return page
 
@@ -138,7 +145,7 @@ def open_page(chromium: Any) -> Iterator[Callable[..., Any]]:
     assert not problems
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(exported: Path, clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator:
     """A server with two short clips in its folder."""
     folder = tmp_path_factory.mktemp("served")
@@ -148,7 +155,7 @@ def server(exported: Path, clips: Path, tmp_path_factory: pytest.TempPathFactory
         yield served
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def labelled(server: Served) -> str:
     """Identifier of the first clip, four seconds, labelled."""
     return server.label("00000.mp4")

@@ -44,7 +44,8 @@ export class EventLanes {
         if (event.end <= covered) continue;
         draw(event, lane);
         drawn++;
-        covered = Math.max(event.end, event.start + pixel);
+        // To the end of the pixel: the next event that is drawn ends in another one.
+        covered = pixel ? Math.ceil(event.end / pixel) * pixel : event.end;
       }
     });
     return drawn;

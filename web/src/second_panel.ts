@@ -51,7 +51,7 @@ export class SecondPanel {
   private draw({ start, end, label, both, audio, visual }: SecondScores): void {
     fill(
       this.element,
-      h("h3", {}, h("span", { class: "muted" }, `${start}–${end} s `), label ?? "could not be decoded"),
+      h("h2", {}, h("span", { class: "muted" }, `${start}–${end} s `), label ?? "could not be decoded"),
       h("div", { class: "modalities" },
         this.column("Sound alone", audio), this.column("Picture alone", visual), this.column("Both", both)),
     );
@@ -65,6 +65,6 @@ export class SecondPanel {
         h("span", { class: "value" }, score.toFixed(2)), bar);
     });
     const list = rows.length ? h("ol", {}, ...rows) : h("p", { class: "muted" }, "not available");
-    return h("div", {}, h("h4", {}, title), list);
+    return h("div", {}, h("h3", {}, title), list);
   }
 }

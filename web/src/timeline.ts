@@ -129,6 +129,8 @@ export class Timeline {
     draw.drawFreeLane(pen, layout.events, this.ghost, "Drag here to add an event");
     draw.drawPlayhead(pen, this.time, layout.height);
     // For tests and for those who look for a slow page.
-    Object.assign(canvas.dataset, { eventsDrawn: drawn, lanes: annotations.lanes.count });
+    Object.assign(canvas.dataset, {
+      eventsDrawn: drawn, lanes: annotations.lanes.count, span: view.span,
+    });
   }
 }
