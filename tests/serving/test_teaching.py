@@ -42,6 +42,7 @@ def videos(real: Running) -> list[dict]:
     return sorted(real.get("/api/v1/videos")["videos"], key=lambda video: video["name"])
 
 
+@pytest.mark.slow
 def test_corrections_teach_a_class_that_is_then_found(real: Running, exported: Path) -> None:
     assert real.wait(train(real))["error"].startswith("No video has corrections yet")
     known = videos(real)
@@ -100,6 +101,7 @@ def train(real: Running) -> str:
     return answer.json()["job"]
 
 
+@pytest.mark.slow
 def test_the_active_model_is_used_after_a_restart(
     exported: Path, clips: Path, tmp_path: Path
 ) -> None:
