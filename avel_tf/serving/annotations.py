@@ -153,6 +153,14 @@ class Annotations:
             after = replace(before, label=before.predicted, status="rejected", time=now())
         self._store(video, events, annotation, after)
 
+    def replace_all(self, video: str, rows: Iterable[Annotation]) -> None:
+        """Replace the annotations of a video by those of another tool."""
+        given = [replace(each, id=new_id(), time=now()) for each in rows]
+        with self._lock:
+            videos = {**self._videos, video: {each.id: each for each in given}}
+            write_atomically(self._path, _as_csv(videos).encode())
+            self._videos = videos
+
     def _find(self, video: str, events: Iterable[Event], annotation: str) -> Annotation:
         found = {each.id: each for each in self.of(video, events)}.get(annotation)
         if found is None:

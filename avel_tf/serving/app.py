@@ -16,6 +16,8 @@ from avel_tf import __version__
 from avel_tf.serving.errors import DISK_FULL, ApiError, error_response, is_disk_full
 from avel_tf.serving.routes.annotations import router as annotations_router
 from avel_tf.serving.routes.jobs import router as jobs_router
+from avel_tf.serving.routes.kserve import router as kserve_router
+from avel_tf.serving.routes.label_studio import router as label_studio_router
 from avel_tf.serving.routes.media import router as media_router
 from avel_tf.serving.routes.metrics import router as metrics_router
 from avel_tf.serving.routes.page import router as page_router
@@ -23,6 +25,7 @@ from avel_tf.serving.routes.results import router as results_router
 from avel_tf.serving.routes.review import router as review_router
 from avel_tf.serving.routes.schemas import ErrorBody
 from avel_tf.serving.routes.teaching import router as teaching_router
+from avel_tf.serving.routes.tensorflow_serving import router as tensorflow_serving_router
 from avel_tf.serving.routes.video_events import router as video_events_router
 from avel_tf.serving.routes.videos import router as videos_router
 from avel_tf.serving.security import Security
@@ -38,6 +41,9 @@ ROUTERS = (
     review_router,
     teaching_router,
     video_events_router,
+    tensorflow_serving_router,
+    kserve_router,
+    label_studio_router,
     metrics_router,
 )
 
