@@ -41,7 +41,8 @@ def serve(options: ServerOptions, port: int, *, verbose: bool = False) -> None:
         ValueError: The state is damaged.
     """
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
-    listening = socket.socket(family)
+    # asyncio turns off Nagle's algorithm, which delays answers by 40 ms, only with this protocol.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((options.host, port))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import shutil
 import time
@@ -236,15 +237,15 @@ class Server:
         Raises:
             ApiError: It is not labelled.
         """
-        record = self.state.result(video.id)
-        if record is None:
+        found = _stored_result(self.state, video)
+        if found is None:
             raise ApiError(404, f"{video.name!r} is not labelled ({video.status}).")
-        return Result.from_json(record)
+        return found
 
     def events(self, video: Video) -> tuple[Event, ...]:
         """Events of the model in a video; none before it is labelled."""
-        record = self.state.result(video.id)
-        return Result.from_json(record).events if record else ()
+        found = _stored_result(self.state, video)
+        return found.events if found else ()
 
     def public(self, video: Video) -> dict[str, Any]:
         """A video as the API shows it."""
@@ -457,6 +458,14 @@ class Server:
                 and (not path.exists() or path.stat().st_mtime < before)
             ):
                 self._remove(video)
+
+
+# The result of an hour takes half a second to parse, and the page asks for its parts again and
+# again. A new result of a video comes with another job or status, which are part of the key.
+@functools.lru_cache(maxsize=16)
+def _stored_result(state: State, video: Video) -> Result | None:
+    record = state.result(video.id)
+    return Result.from_json(record) if record else None
 
 
 def server_of(request: Request) -> Server:

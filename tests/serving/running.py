@@ -58,7 +58,9 @@ def running(options: ServerOptions, *, ready: bool = True) -> Iterator[Running]:
     """Runs a server until the block ends; waits for its model with `ready`."""
     server = Server(options)
     app = create_app(server)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    # With this protocol asyncio does not delay answers, as avel_tf/serving/run.py says.
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
+        listening.bind(("127.0.0.1", 0))
         config = uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=2)
         engine = uvicorn.Server(config)
         thread = threading.Thread(target=engine.run, kwargs={"sockets": [listening]})
