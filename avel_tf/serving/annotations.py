@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from avel_tf.events.event import TIME_DECIMALS, Event
@@ -250,14 +251,21 @@ def _of_events(events: Iterable[Event]) -> dict[str, Annotation]:
 
 
 def _as_csv(videos: dict[str, dict[str, Annotation]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_COLUMNS)
-    names = [each.name for each in fields(Annotation)]
+    lines = [",".join(_COLUMNS) + "\n"]
     for video, rows in videos.items():
-        for row in sorted(rows.values(), key=lambda each: (each.start, each.end, each.id)):
-            values = {name: getattr(row, name) for name in names}
-            values["label"] = "" if row.status in NO_EVENT else row.label
-            values["video"] = video
-            writer.writerow("" if values[name] is None else values[name] for name in _COLUMNS)
+        lines += [
+            _line(video, row)
+            for row in sorted(rows.values(), key=lambda each: (each.start, each.end, each.id))
+        ]
+    return "".join(lines)
+
+
+@functools.lru_cache(maxsize=100_000)  # a change writes all rows, of which one is new
+def _line(video: str, row: Annotation) -> str:
+    text = io.StringIO()
+    values = {**vars(row), "video": video}
+    if row.status in NO_EVENT:
+        values["label"] = ""
+    columns = ("" if values[name] is None else values[name] for name in _COLUMNS)
+    csv.writer(text, lineterminator="\n").writerow(columns)
     return text.getvalue()
