@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import logging
-import os
-import socket
-import subprocess
-import sys
-import threading
 from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from avel_tf.serving.errors import ApiError
+from avel_tf.serving.model_connection import (
+    ModelConnection,
+    ModelDied,
+    ModelUnavailable,
+)
 from avel_tf.serving.model_worker import ModelSpec
 
 logger = logging.getLogger(__name__)
@@ -27,26 +23,6 @@ logger = logging.getLogger(__name__)
 WORKER = "avel_tf.serving.model_worker"
 # Pause before the next start of a process that died while it loaded its model.
 _RESTART_SECONDS = 5.0
-_STOP_SECONDS = 5.0
-
-
-class ModelUnavailable(ApiError):
-    """The model cannot answer; status 503.
-
-    Args:
-        message: The reason as a sentence.
-    """
-
-    def __init__(self, message: str) -> None:
-        super().__init__(503, message, retry_after=5)
-
-
-class RequestFailed(Exception):
-    """The model process is alive and reports the failure of one request."""
-
-
-class _Died(Exception):
-    pass
 
 
 class ModelProcess:
@@ -72,7 +48,7 @@ class ModelProcess:
         self.error: str | None = None
         self.restarts = 0
         self._worker = worker
-        self._child: _Child | None = None
+        self._child: ModelConnection | None = None
         self._supervisor: asyncio.Task | None = None
         self._changed = asyncio.Condition()
         self._retries = 0  # predictions that are tried again
@@ -110,7 +86,7 @@ class ModelProcess:
         child = await self._spawn(spec)
         try:
             await child.loaded()
-        except _Died:
+        except ModelDied:
             raise ModelUnavailable("The process of the model died while it was loaded.") from None
         former, self.spec = self._child, spec
         await self._use(child)
@@ -205,14 +181,14 @@ class ModelProcess:
     ) -> Any:
         try:
             return await (await self._ready_child()).call(method, arguments, on_progress)
-        except _Died:
+        except ModelDied:
             logger.warning("the model process died during %s, which is tried again", method)
         if on_retry:
             on_retry()
         async with self._retry(method):
             try:
                 return await (await self._ready_child()).call(method, arguments, on_progress)
-            except _Died:
+            except ModelDied:
                 raise ModelUnavailable(
                     "The process of the model died twice while it worked on this request, which "
                     "is not tried again."
@@ -236,23 +212,25 @@ class ModelProcess:
                 await asyncio.sleep(0.02)
             yield
 
-    async def _ready_child(self) -> _Child:
+    async def _ready_child(self) -> ModelConnection:
         async with self._changed:
             await self._changed.wait_for(lambda: self.ready or self.error)
         if self._child is None or self._child.info is None:
             raise ModelUnavailable(f"The model cannot be loaded: {self.error}")
         return self._child
 
-    async def _spawn(self, spec: ModelSpec) -> _Child:
+    async def _spawn(self, spec: ModelSpec) -> ModelConnection:
         loop = asyncio.get_running_loop()
-        starting = asyncio.ensure_future(asyncio.to_thread(_Child, spec, self._worker, loop))
+        starting = asyncio.ensure_future(
+            asyncio.to_thread(ModelConnection, spec, self._worker, loop)
+        )
         try:
             return await asyncio.shield(starting)
         except asyncio.CancelledError:
             await (await starting).stop()
             raise
 
-    async def _use(self, child: _Child) -> None:
+    async def _use(self, child: ModelConnection) -> None:
         async with self._changed:
             self._child = child
             self.info = child.info
@@ -267,7 +245,7 @@ class ModelProcess:
                 self._child = child
                 try:
                     await child.loaded()
-                except _Died:
+                except ModelDied:
                     logger.warning("the model process died while it loaded the model")
                     self._child = None
                     self.restarts += 1
@@ -286,133 +264,3 @@ class ModelProcess:
             )
             self.restarts += 1
             self._child = None
-
-
-class _Child:
-    """One model process. It is created in a thread, and used in the event loop.
-
-    Args:
-        spec: The model.
-        worker: Module to run.
-        loop: The event loop.
-    """
-
-    def __init__(self, spec: ModelSpec, worker: str, loop: asyncio.AbstractEventLoop) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            self.process = subprocess.Popen(
-                # -P: no module is imported from the working folder.
-                [sys.executable, "-P", "-m", worker, str(theirs.fileno())],
-                pass_fds=(theirs.fileno(),),
-                stdin=subprocess.DEVNULL,
-                env=child_environment(),
-                # In its own session it does not receive Ctrl-C, which the server handles.
-                start_new_session=True,
-            )
-        self._connection = Connection(ours.detach())
-        self._loop = loop
-        self._numbers = itertools.count()
-        self._pending: dict[int, tuple[asyncio.Future, Callable[[Any], None] | None]] = {}
-        self._sender = ThreadPoolExecutor(1, "model-sender")
-        self._loading: asyncio.Future = loop.create_future()
-        self.info: dict[str, Any] | None = None
-        self.ended = asyncio.Event()
-        with contextlib.suppress(OSError):
-            self._connection.send(spec)
-        threading.Thread(target=self._read, daemon=True).start()
-
-    async def loaded(self) -> None:
-        """Wait until the model is loaded."""
-        await asyncio.shield(self._loading)
-
-    async def call(
-        self, method: str, arguments: dict[str, Any], on_progress: Callable[[Any], None] | None
-    ) -> Any:
-        """Send a request and wait for its answer."""
-        if self.ended.is_set():
-            raise _Died
-        number = next(self._numbers)
-        answer = self._loop.create_future()
-        self._pending[number] = (answer, on_progress)
-        try:
-            await self._send((number, method, dict(arguments)))
-            return await answer
-        except asyncio.CancelledError:
-            with contextlib.suppress(_Died):
-                await asyncio.shield(self._send((number, "cancel", None)))
-            raise
-        finally:
-            self._pending.pop(number, None)
-
-    async def drained(self) -> None:
-        """Wait until no request is in hand."""
-        while self._pending and not self.ended.is_set():
-            await asyncio.sleep(0.05)
-
-    async def stop(self) -> None:
-        """End the process."""
-        await asyncio.to_thread(self._stop)
-
-    def _stop(self) -> None:
-        self.process.terminate()
-        try:
-            self.process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-
-    async def _send(self, message: Any) -> None:
-        try:
-            await self._loop.run_in_executor(self._sender, self._connection.send, message)
-        except (OSError, RuntimeError):  # RuntimeError: the executor is shut down
-            raise _Died from None
-
-    def _read(self) -> None:
-        """Read answers, in a thread."""
-        try:
-            while True:
-                message = self._connection.recv()
-                self._loop.call_soon_threadsafe(self._received, *message)
-        except (EOFError, OSError):
-            pass
-        except RuntimeError:  # the event loop is closed
-            return
-        self._stop()  # it may have closed the connection only
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._lost)
-
-    def _received(self, number: int | None, kind: str, value: Any) -> None:
-        if kind == "ready":
-            self.info = value
-            self._loading.set_result(None)
-        elif kind == "unavailable":
-            self._loading.set_exception(ModelUnavailable(value))
-        elif number in self._pending:
-            answer, on_progress = self._pending[number]
-            if kind == "progress":
-                if on_progress:
-                    on_progress(value)
-            elif not answer.done():
-                if kind == "done":
-                    answer.set_result(value)
-                else:
-                    answer.set_exception(RequestFailed(value))
-
-    def _lost(self) -> None:
-        self.ended.set()
-        self.info = None
-        self._sender.shutdown(wait=False)
-        for answer in (self._loading, *(answer for answer, _ in self._pending.values())):
-            if not answer.done():
-                answer.set_exception(_Died())
-                answer.exception()  # it may have no reader
-
-
-def child_environment() -> dict[str, str]:
-    """Environment of a child process, in which this package can be imported from any folder."""
-    home = Path(__file__).resolve().parents[2]
-    inherited = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
-    return {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([*map(os.path.abspath, inherited), str(home)]),
-    }

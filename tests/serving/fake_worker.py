@@ -61,7 +61,7 @@ class FakePipeline:
         content = Path(path).read_bytes()
         if b"poison" in content:
             die()
-        marker = Path(path + ".died")
+        marker = Path(path).parents[1] / f"{Path(path).stem}.died"
         if b"once" in content and not marker.exists():
             marker.touch()
             die()

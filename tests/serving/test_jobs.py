@@ -13,7 +13,7 @@ import httpx
 import numpy as np
 import pytest
 
-from avel_tf.serving.model_process import ModelUnavailable
+from avel_tf.serving.model_connection import ModelUnavailable
 from tests.processes import wait_until
 from tests.serving.running import Running, fake_options, running
 

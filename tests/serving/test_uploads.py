@@ -317,7 +317,7 @@ def test_uploads_are_removed_after_their_time(folder: Path) -> None:
         assert server.client.post(path, json=event).status_code == 201
         for each in (old, corrected):
             os.utime(folder / "state" / "uploads" / f"{each['video']}.mp4", (0, 0))
-        server.server.purge()
+        server.server.purge(3600.0)
         kept = {video["id"] for video in server.get("/api/v1/videos")["videos"]}
         assert kept == {corrected["video"], new["video"]}
         assert not left(server)

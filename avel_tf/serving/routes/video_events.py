@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse
 
 from avel_tf.events.result import Result
 from avel_tf.serving.errors import ApiError
-from avel_tf.serving.model_process import RequestFailed
+from avel_tf.serving.model_connection import RequestFailed
 from avel_tf.serving.routes.results import formatted
 from avel_tf.serving.routes.schemas import VideoEvents
 from avel_tf.serving.server import Server, server_of
