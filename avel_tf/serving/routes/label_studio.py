@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict
 from avel_tf.events.result import Result
 from avel_tf.serving import annotations as store
 from avel_tf.serving.errors import ApiError
-from avel_tf.serving.model_process import RequestFailed
+from avel_tf.serving.model_connection import RequestFailed
 from avel_tf.serving.server import Server, server_of
 from avel_tf.serving.state import Video
 
