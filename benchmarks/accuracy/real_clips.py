@@ -6,7 +6,8 @@
 Similar labels form a group, groups of one clip are left out, and the rest is divided into four
 folds so that each group has a clip in training; `--repeats` draws other folds. The regression gives
 every segment the class of its clip's mean features. Rows without scores lack the class scores of
-features that have them; in rows without names the classes are called by numbers. Networks without
+features that have them. `zero-shot` gives every segment the named class with the most evidence,
+without training; in rows without names the classes are called by numbers. Networks without
 clip evidence are as with `--set model.clip_evidence=false`. Dozens of clips are few: mind the
 intervals.
 """
@@ -31,6 +32,7 @@ from intervals import percent, summary
 from regression import fit_regression
 from sklearn.model_selection import StratifiedKFold
 
+from avel_tf.embeddings.class_columns import NamedClasses
 from avel_tf.features.feature_store import FeatureStore
 
 FOLDS = 4
@@ -108,16 +110,28 @@ def means(of: Clips) -> np.ndarray:
     return values.sum(axis=1) / there.sum(axis=1, keepdims=True)
 
 
+def zero_shot_classes(of: Clips) -> np.ndarray | None:
+    """Class with the most zero-shot evidence over the clip, [N]; None without scores or names."""
+    named = NamedClasses.of(store.recipe, names)
+    if named is None:
+        return None
+    vectors = means(of)
+    seen, heard = named.columns.evidence(*np.split(vectors, [of.visual.shape[-1]], axis=-1))
+    return np.array(named.classes)[(seen * heard).argmax(axis=-1)]
+
+
 def segments_right(said: np.ndarray, test: np.ndarray) -> np.ndarray:
     """Share of the valid segments [n, T] that are right, [n]."""
     right = (said == clips.targets[test]) & there[test]
     return right.sum(axis=1) / there[test].sum(axis=1)
 
 
+zero_shot = zero_shot_classes(clips)
+baselines = (*regressions, *(["zero-shot"] if zero_shot is not None else []))
 right = {
     unit: {
         name: np.zeros(len(clips))
-        for name in (*regressions, *(name + ending for name in rows for ending in ("", ALONE)))
+        for name in (*baselines, *(name + ending for name in rows for ending in ("", ALONE)))
     }
     for unit in ("clips", "segments")
 }
@@ -136,6 +150,9 @@ for repeat in range(options.repeats):
             vectors = means(versions[scores][0])
             found = fit_regression(vectors[training], classes[training]).predict(vectors[test])
             said[name] = (found, np.repeat(found[:, None], there.shape[1], axis=1))
+        if zero_shot is not None:
+            found = zero_shot[test]
+            said["zero-shot"] = (found, np.repeat(found[:, None], there.shape[1], axis=1))
         for name, (settings, scores, named) in rows.items():
             source, recipe = versions[scores]
             with tempfile.TemporaryDirectory() as folder:
