@@ -15,6 +15,7 @@ from types import FrameType
 
 from avel_tf import __version__
 from avel_tf.cli.parser import CommandParser
+from avel_tf.utils import lazy_imports
 
 OK = 0
 FAILED = 1
@@ -51,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     # TensorFlow's start-up messages report missing GPUs.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    lazy_imports.is_command = True
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     chosen = next((each for each in arguments if not each.startswith("-")), None)
     parser = _parser(chosen)

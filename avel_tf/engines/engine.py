@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 from avel_tf.embeddings.recipe import Recipe
+from avel_tf.video.clip import Clip
 from avel_tf.video.segment_loader import SegmentBatch, SegmentLoader
 
 if TYPE_CHECKING:
@@ -32,6 +33,24 @@ class LoadedGraphs(NamedTuple):
     label: Callable[[Any, Any, Any], Any] | None = None
 
 
+class KnownOutputs(NamedTuple):
+    """Outputs of TensorFlow in float32 for a sample, to verify engines without TensorFlow.
+
+    Attributes:
+        clips: The sample, N segments in total.
+        visual: float32 [N, Dv].
+        audio: float32 [N, Da].
+        labels: Most probable label of each segment, int [N].
+        precisions: Precisions that `auto` considers, because others are known to differ.
+    """
+
+    clips: Sequence[Clip]
+    visual: np.ndarray
+    audio: np.ndarray
+    labels: np.ndarray
+    precisions: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Graphs:
     """Graphs of a SavedModel or of backbones alone, independent of the engine.
@@ -41,11 +60,13 @@ class Graphs:
         recipe: Input and output shapes of the backbones.
         load: Function that loads the TensorFlow functions. It is not called, and TensorFlow not
             imported, if an engine has compiled them before.
+        known_outputs: Function that returns outputs of the graphs, if there are any.
     """
 
     key: str
     recipe: Recipe
     load: Callable[[], LoadedGraphs]
+    known_outputs: Callable[[], KnownOutputs | None] = lambda: None
 
     @cached_property
     def loaded(self) -> LoadedGraphs:

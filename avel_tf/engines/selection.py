@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from avel_tf.embeddings.recipe import Recipe
-from avel_tf.engines.engine import Engine, Graphs
+from avel_tf.engines.engine import Engine, Graphs, KnownOutputs
 from avel_tf.engines.settings import AUTO, EngineSettings
 from avel_tf.utils.durable_files import atomic_text
 from avel_tf.utils.lazy_imports import load_tensorflow
@@ -111,10 +111,10 @@ def choose_engine(
 
     Candidates are ordered by speed as measured (docs/design/performance.md). They are not timed
     again, because the choice would then depend on the load of the machine. On first use, a
-    candidate and the reference, TensorFlow in float32, embed and label a sample. A candidate is
-    rejected with a warning if the cosine of an embedding to that of the reference is below 0.999,
-    or if a label changes. The result is cached under a hash of graphs, processor and library
-    versions.
+    candidate and the reference, TensorFlow in float32, embed and label a sample. The pretrained
+    model has stored outputs of the reference. A candidate is rejected with a warning if the cosine
+    of an embedding to that of the reference is below 0.999, or if a label changes. The result is
+    cached under a hash of graphs, processor and library versions.
 
     Args:
         graphs: The graphs.
@@ -130,6 +130,11 @@ def choose_engine(
             precision.
     """
     candidates = engines_for(settings)
+    known = graphs.known_outputs()
+    if known and settings.precision in (AUTO, *known.precisions):
+        candidates = [each for each in candidates if each.precision in known.precisions]
+    else:
+        known = None
     if len(candidates) == 1:
         return candidates[0]
     name = f"{_key(graphs, candidates, settings)}.json"
@@ -138,14 +143,14 @@ def choose_engine(
     if chosen is None:
         if candidates[0] == REFERENCE:
             return REFERENCE
-        clips = sample()
+        clips = known.clips if known else sample()
         if not clips:
             unverified = REFERENCE if REFERENCE in candidates else candidates[-1]
             logger.warning(
                 "No frame could be read to verify engines with; %s is used.", unverified.description
             )
             return unverified
-        chosen, findings = _verify(candidates, graphs, settings, clips)
+        chosen, findings = _verify(candidates, graphs, settings, clips, known)
         with atomic_text(path) as file:
             file.write(json.dumps({"chosen": chosen, "findings": findings}, indent=2) + "\n")
     return chosen
@@ -300,13 +305,17 @@ def _verify(
     graphs: Graphs,
     settings: EngineSettings,
     clips: Sequence[Clip],
+    known: KnownOutputs | None,
 ) -> tuple[EngineChoice, list[dict[str, Any]]]:
     """Find the first candidate that agrees with the reference; also returns all findings."""
-    engine = make_engine(REFERENCE, graphs, settings)
-    if any(each.precision == "float16" for each in candidates) and not engine.device:
-        logger.warning("This machine has a GPU that TensorFlow cannot use.")
-        candidates = engines_for(settings, gpu=False)
-    expected = _outputs(engine, graphs, clips)
+    if known:
+        expected = known.visual, known.audio, known.labels
+    else:
+        engine = make_engine(REFERENCE, graphs, settings)
+        if any(each.precision == "float16" for each in candidates) and not engine.device:
+            logger.warning("This machine has a GPU that TensorFlow cannot use.")
+            candidates = engines_for(settings, gpu=False)
+        expected = _outputs(engine, graphs, clips)
     findings: list[dict[str, Any]] = []
     for choice in candidates:
         if choice == REFERENCE:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from avel_tf.embeddings.class_columns import ClassColumns
 from avel_tf.embeddings.recipe import Recipe
-from avel_tf.engines.engine import LoadedGraphs
+from avel_tf.engines.engine import KnownOutputs, LoadedGraphs
 from avel_tf.events.labels import Labels
 from avel_tf.events.postprocessing import Postprocessing
 from avel_tf.export.manifest import (
@@ -169,3 +169,8 @@ class ExportedModel:
         from avel_tf.export.loading import load_graphs
 
         return load_graphs(self.folder)
+
+    @property
+    def known_outputs(self) -> KnownOutputs | None:
+        """Stored outputs of the model, if there are any; see `KnownOutputs`."""
+        return None

@@ -12,10 +12,10 @@ from keras import layers, ops
 
 from avel_tf.embeddings.class_columns import ClassColumns
 from avel_tf.embeddings.extractor import FeatureExtractor
+from avel_tf.engines.engine import LoadedGraphs
 from avel_tf.events.labels import Labels
 from avel_tf.events.postprocessing import Postprocessing
 from avel_tf.export.exported_model import ExportedModel
-from avel_tf.export.loading import load_graphs
 from avel_tf.export.manifest import CLASS_WORDS, DEFAULT_CLASSES, EXTENDS
 from avel_tf.export.saved_model import export_saved_model
 from avel_tf.models import is_multi_label, probabilities_from
@@ -28,9 +28,9 @@ _SMALLEST = 1e-9
 class _ServedHead(layers.Layer):
     """Head of an exported model as a layer; it cannot be saved in a `.keras` file."""
 
-    def __init__(self, folder: Path, classes: int, **kwargs: Any) -> None:
+    def __init__(self, graphs: LoadedGraphs, classes: int, **kwargs: Any) -> None:
         super().__init__(trainable=False, **kwargs)
-        self._graphs = load_graphs(folder)
+        self._graphs = graphs
         self._classes = classes
 
     def call(self, visual: Any, audio: Any, valid: Any) -> Any:
@@ -85,7 +85,7 @@ def extended_head(
         for name, tensor in taught.input.items()
     }
     p = probabilities_from(taught(inputs) * (1.0 / temperature), multi_label=False)  # [B, T, C'+1]
-    served = _ServedHead(base.folder, len(base.labels), name="base")
+    served = _ServedHead(base.load_graphs(), len(base.labels), name="base")
     q = served(inputs["visual"], inputs["audio"], inputs["valid"])  # [B, T, C''+1]
     logits = _ExtendedLogits([*others, len(base.labels)], name="logits")(p, q)
     return keras.Model(inputs, logits, name=f"extended_{taught.name}")

@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from avel_tf.embeddings.audio import SAMPLE_RATE
 from avel_tf.embeddings.extractor import FeatureExtractor, check_clips
-from avel_tf.export.manifest import WITH_VALID
+from avel_tf.engines.engine import LoadedGraphs
+from avel_tf.export.manifest import SIGNATURES, WITH_VALID
 from avel_tf.models import is_multi_label, probabilities_from
 
 
@@ -29,8 +30,7 @@ class LocalizerModule:
         thresholds: Smallest probability of each label of a multi-label model, `[C]`; 0.5 when
             None.
 
-    Attributes:
-        served: Concrete functions of the signatures, by name.
+    Functions are traced when they are used: all to be saved, two to be run.
     """
 
     def __init__(
@@ -46,27 +46,37 @@ class LocalizerModule:
         self.multi_label = is_multi_label(head)
         classes = head.output.shape[-1] - 1
         self.thresholds = tf.constant(thresholds or [0.5] * classes, tf.float32)  # [C]
-        recipe = extractor.recipe
+
+    def graphs(self) -> LoadedGraphs:
+        """The functions that an engine runs, without a SavedModel."""
+        label = self._traced("from_features", with_valid=True)
+
+        def embed(frames: tf.Tensor, waveform: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            visual, audio, _ = self._embed(frames, waveform, None)
+            return visual, audio
+
+        return LoadedGraphs(embed, lambda *features: label(*features)["probabilities"])
+
+    def _traced(self, name: str, *, with_valid: bool) -> Any:
+        """Concrete function of a signature."""
+        visual, audio = self.extractor.recipe.visual, self.extractor.recipe.audio
         clips = (
             tf.TensorSpec(
-                [None, None, recipe.visual.frames_per_second, None, None, 3], tf.uint8, "frames"
+                [None, None, visual.frames_per_second, None, None, 3], tf.uint8, "frames"
             ),
             tf.TensorSpec([None, None], tf.float32, "waveform"),
         )
         features = (
-            tf.TensorSpec([None, None, recipe.visual.width], tf.float32, "visual"),
-            tf.TensorSpec([None, None, recipe.audio.width], tf.float32, "audio"),
+            tf.TensorSpec([None, None, visual.width], tf.float32, "visual"),
+            tf.TensorSpec([None, None, audio.width], tf.float32, "audio"),
         )
-        valid = tf.TensorSpec([None, None], tf.bool, "valid")
-        self.served = {}
-        for name, function, inputs in (
-            ("serving_default", self.localize, clips),
-            ("embed", self.embed, clips),
-            ("from_features", self.from_features, features),
-        ):
-            traceable = tf.function(function, autograph=False)
-            self.served[name] = traceable.get_concrete_function(*inputs)
-            self.served[name + WITH_VALID] = traceable.get_concrete_function(*inputs, valid)
+        valid = (tf.TensorSpec([None, None], tf.bool, "valid"),) * with_valid
+        function, inputs = {
+            "serving_default": (self.localize, clips),
+            "embed": (self.embed, clips),
+            "from_features": (self.from_features, features),
+        }[name]
+        return tf.function(function, autograph=False).get_concrete_function(*inputs, *valid)
 
     def save(self, folder: str | Path, assets: Iterable[Path]) -> None:
         """Write the SavedModel.
@@ -84,9 +94,14 @@ class LocalizerModule:
             _stored_part(each.module) for each in (self.extractor.visual, self.extractor.audio)
         ]
         saved.head = _stored_part(self.head)
+        signatures = {
+            name + WITH_VALID * with_valid: self._traced(name, with_valid=with_valid)
+            for name in SIGNATURES
+            for with_valid in (False, True)
+        }
         # Those of a model that this one extends, of which Keras does not know.
-        saved.further = [each for function in self.served.values() for each in function.variables]
-        tf.saved_model.save(saved, str(folder), signatures=self.served)
+        saved.further = [each for function in signatures.values() for each in function.variables]
+        tf.saved_model.save(saved, str(folder), signatures=signatures)
 
     def localize(
         self, frames: tf.Tensor, waveform: tf.Tensor, valid: tf.Tensor | None = None

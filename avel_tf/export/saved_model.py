@@ -14,6 +14,7 @@ import keras
 
 from avel_tf.embeddings.class_columns import ClassColumns
 from avel_tf.embeddings.extractor import FeatureExtractor
+from avel_tf.embeddings.recipe import Recipe
 from avel_tf.events.labels import Labels
 from avel_tf.events.postprocessing import Postprocessing
 from avel_tf.export.manifest import CLASS_COLUMNS, with_hashes
@@ -59,20 +60,13 @@ def export_saved_model(
     folder.mkdir(parents=True, exist_ok=True)
     version = next_version(folder)
     postprocessing = postprocessing or Postprocessing()
-    manifest = {
-        "schema": SCHEMA,
-        "model": head.name,
-        "labels": list(labels.names),
-        "recipe": extractor.recipe.to_dict(),
-        "metrics": _headline(metrics),
-        **(details or {}),
-    }
-    if columns is not None:
-        manifest[CLASS_COLUMNS] = dataclasses.asdict(columns)
+    manifest = model_manifest(
+        head.name, extractor.recipe, labels, metrics=metrics, columns=columns, details=details
+    )
     partial = Path(tempfile.mkdtemp(prefix=f".{version}.", suffix=".partial", dir=folder))
     try:
         with tempfile.TemporaryDirectory() as assets_folder:
-            assets = _write_assets(
+            assets = write_assets(
                 Path(assets_folder), labels, config_yaml, manifest, postprocessing
             )
             module = LocalizerModule(
@@ -91,13 +85,37 @@ def export_saved_model(
     return target
 
 
-def _write_assets(
+def model_manifest(
+    name: str,
+    recipe: Recipe,
+    labels: Labels,
+    *,
+    metrics: dict[str, Any] | None = None,
+    columns: ClassColumns | None = None,
+    details: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Content of `manifest.json` without the hashes of files; see `export_saved_model`."""
+    manifest = {
+        "schema": SCHEMA,
+        "model": name,
+        "labels": list(labels.names),
+        "recipe": recipe.to_dict(),
+        "metrics": _headline(metrics),
+        **(details or {}),
+    }
+    if columns is not None:
+        manifest[CLASS_COLUMNS] = dataclasses.asdict(columns)
+    return manifest
+
+
+def write_assets(
     folder: Path,
     labels: Labels,
     config_yaml: str,
     manifest: dict[str, Any],
     postprocessing: Postprocessing,
 ) -> list[Path]:
+    """Write the files of `assets/` to a folder; returns their paths."""
     labels.save(folder / "labels.txt")
     (folder / "config.yaml").write_text(config_yaml, encoding="utf-8")
     postprocessing.save(folder)
@@ -107,6 +125,7 @@ def _write_assets(
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write indented JSON."""
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 

@@ -84,7 +84,7 @@ class InferencePipeline:
         self.labels = self._selection.labels if self._selection else self.model.labels
         self.selected = self.labels.names if self._selection else None
         recipe, key = self.model.recipe, self.model.fingerprint
-        self._graphs = Graphs(key, recipe, self.model.load_graphs)
+        self._graphs = Graphs(key, recipe, self.model.load_graphs, lambda: self.model.known_outputs)
 
     def choose_engine(self, paths: Sequence[str] = ()) -> EngineChoice:
         """Choose the engine, once. Nothing is loaded if this machine has a recorded choice.

@@ -1,18 +1,22 @@
 """The pretrained localizer: classes by name, without training or a download.
 
 It is zero-shot: EfficientNet-Lite2 names what is seen, the project's own audio backbone what is
-heard, and an event is what both name (docs/guide/classes.md). It is a SavedModel like any other,
-assembled on the first use from weights that pip has installed, and kept in the cache folder.
+heard, and an event is what both name (docs/guide/classes.md). It is assembled on the first use from
+weights that pip has installed; what it needs later is kept in the cache folder.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from avel_tf.engines.selection import cache_folder
 from avel_tf.engines.settings import EngineSettings
 from avel_tf.export.manifest import ModelError
 from avel_tf.vocabulary.class_table import ClassTable
+
+if TYPE_CHECKING:
+    from avel_tf.pretrained.model import PretrainedModel
 
 MODEL_CARD = Path(__file__).resolve().parent / "model_card.md"
 # Classes that are labelled unless others are selected. docs/guide/classes.md has the bar that they
@@ -39,26 +43,26 @@ DEFAULT_CLASSES = (
 _NAMES_SHOWN = 40
 
 
-def find_pretrained(
+def open_pretrained(
     settings: EngineSettings | None = None, class_table: str | Path | None = None
-) -> Path:
-    """Find the folder of the pretrained model; the first use builds it in the cache folder.
+) -> PretrainedModel:
+    """Open the pretrained model; the first use builds it in the cache folder.
 
     Args:
         settings: Settings with the cache folder.
         class_table: A CSV file with further classes (docs/guide/classes.md).
 
     Returns:
-        The model, as an absolute path.
+        The model. `avel export pretrained` writes it as a SavedModel.
 
     Raises:
         ModelError: It cannot be built; the message says what to install.
 
     Example:
-        >>> find_pretrained().name
-        '2'
+        >>> open_pretrained().name
+        'pretrained/2'
     """
-    from avel_tf.pretrained.zero_shot import find_or_build
+    from avel_tf.pretrained.model import find_or_build
 
     try:
         cache = cache_folder(settings or EngineSettings())

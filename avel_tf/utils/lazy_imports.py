@@ -10,12 +10,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
 
+# Libraries that Keras imports at its start for wrappers and plots, if they are installed. That
+# takes as long as TensorFlow itself, and the commands of avel use neither.
+OPTIONAL_IN_KERAS = ("sklearn", "matplotlib")
+# True in the process of a command. Other programs may need those parts of Keras.
+is_command = False
+
 
 def load_tensorflow() -> None:
     """Import TensorFlow without the lines that its C++ code prints before a log level can be set.
 
-    They are about missing GPUs and rounding, and would precede the output of every command.
+    They are about missing GPUs and rounding, and would precede the output of every command. In the
+    process of a command, Keras is imported without the libraries that it can do without.
     """
+    if "tensorflow" in sys.modules:
+        return
+    hidden = [name for name in OPTIONAL_IN_KERAS if is_command and name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
     kept = os.dup(2)
     silence = os.open(os.devnull, os.O_WRONLY)
     sys.stderr.flush()
@@ -23,6 +34,8 @@ def load_tensorflow() -> None:
     try:
         importlib.import_module("tensorflow")
     finally:
+        for name in hidden:
+            del sys.modules[name]
         os.dup2(kept, 2)
         os.close(kept)
         os.close(silence)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from avel_tf.engines import selection
-from avel_tf.engines.engine import backbone_graphs
+from avel_tf.engines.engine import KnownOutputs, backbone_graphs
 from avel_tf.engines.selection import (
     REFERENCE,
     EngineChoice,
@@ -142,6 +142,25 @@ def test_one_that_strays_is_not_taken_and_a_line_says_so(
 def test_a_hair_is_no_stray(graphs, settings, sample, in_place_of):
     in_place_of[FAST] = lambda engine: Astray(engine, embedding=1e-3)
     assert choose_engine(graphs, settings, sample) == FAST
+
+
+def test_known_outputs_take_the_place_of_tensorflow(graphs, settings, sample, in_place_of, caplog):
+    clips = sample()
+    outputs = selection._outputs(make_engine(REFERENCE, graphs, settings), graphs, clips)
+    known = replace(graphs, known_outputs=lambda: KnownOutputs(clips, *outputs, ("float32",)))
+    in_place_of[REFERENCE] = lambda engine: pytest.fail("TensorFlow is not needed")
+    # bfloat16 is not tried and causes no warning, as it is known to differ.
+    assert choose_engine(known, settings, lambda: []) == OPENVINO and not caplog.records
+    in_place_of[OPENVINO] = lambda engine: Astray(engine, embedding=1e4)
+    other = replace(known, key="another")
+    assert choose_engine(other, settings, lambda: []) == REFERENCE
+    assert "openvino float32 is not used" in caplog.text
+
+
+def test_a_precision_by_name_is_verified_as_any(graphs, settings, sample, in_place_of):
+    known = replace(graphs, known_outputs=lambda: KnownOutputs([], *[None] * 3, ("float32",)))
+    wanted = replace(settings, precision="bfloat16")
+    assert choose_engine(known, wanted, sample) == FAST and sample.calls == 1
 
 
 def test_without_a_picture_nothing_is_proven_and_nothing_kept(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -20,7 +22,9 @@ from avel_tf.engines.settings import EngineSettings
 from avel_tf.events.result import read_results
 from avel_tf.export.exported_model import ExportedModel
 from avel_tf.export.manifest import ModelError
-from avel_tf.pretrained import zero_shot
+from avel_tf.pretrained import model as pretrained_model
+from avel_tf.pretrained.known_outputs import compute_known_outputs, read_known_outputs
+from avel_tf.pretrained.model import AUDIO_WEIGHTS, PretrainedModel, find_or_build
 from avel_tf.vocabulary.class_table import ClassTable
 
 # Nothing to verify first, as the fastest engine would have to be.
@@ -28,8 +32,8 @@ QUICK = ("--engine", "tensorflow", "--set", "engine.precision=float32")
 
 
 @pytest.fixture(scope="module")
-def model() -> ExportedModel:
-    return ExportedModel(pretrained.find_pretrained())
+def model() -> PretrainedModel:
+    return pretrained.open_pretrained()
 
 
 def test_it_is_built_once_and_matches_its_manifest(model):
@@ -42,9 +46,73 @@ def test_it_is_built_once_and_matches_its_manifest(model):
         "imagenet-1000",
     )
     assert (recipe.audio.module, recipe.audio.vocabulary) == ("audioset-distilled", "audioset-527")
-    written = (model.folder / "saved_model.pb").stat().st_mtime_ns
-    assert pretrained.find_pretrained() == model.folder
-    assert (model.folder / "saved_model.pb").stat().st_mtime_ns == written
+    manifest = model.folder / "assets" / "manifest.json"
+    written = manifest.stat().st_mtime_ns
+    again = pretrained.open_pretrained()
+    assert (again.folder, again.fingerprint) == (model.folder, model.fingerprint)
+    assert manifest.stat().st_mtime_ns == written
+
+
+@pytest.mark.slow
+def test_the_stored_outputs_are_those_of_tensorflow(model):
+    """If not: python -m avel_tf.pretrained.known_outputs"""
+    known = model.known_outputs
+    assert known is not None, "weights or class table changed"
+    visual, audio, labels = compute_known_outputs()
+    np.testing.assert_allclose(known.visual, visual, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(known.audio, audio, rtol=1e-3, atol=1e-4)
+    np.testing.assert_array_equal(known.labels, labels)
+    assert known.clips[0].seconds == len(known.visual) == len(known.audio)
+
+
+def test_the_stored_outputs_vary_between_segments(model):
+    """So that a network that ignores its input is noticed."""
+    for vectors in (model.known_outputs.visual, model.known_outputs.audio):
+        lengths = np.linalg.norm(vectors, axis=1)
+        cosines = (vectors @ vectors.T) / np.outer(lengths, lengths)
+        assert (cosines[~np.eye(len(vectors), dtype=bool)] < 0.99).all()
+
+
+def test_outputs_of_other_parts_are_not_used(model, tmp_path):
+    assert read_known_outputs("another hash") is None
+    table = tmp_path / "mine.csv"
+    table.write_text("name,kind,audioset,imagenet,words\n", "utf-8")
+    assert PretrainedModel(model.folder, table).known_outputs is None
+
+
+@pytest.fixture
+def cached(model, tmp_path):
+    """A cache that holds the model, and two that another version of the package built."""
+    cache = tmp_path / "avel-tf"
+    for key in ("old", "older"):
+        shutil.copytree(model.folder, cache / "models" / key / "pretrained" / "2")
+        path = cache / "models" / key / "pretrained" / "2" / "assets" / "manifest.json"
+        manifest = {**json.loads(path.read_text()), "package_parts": key}
+        path.write_text(json.dumps(manifest))
+        (cache / "openvino" / "2026" / key).mkdir(parents=True)
+        (cache / "models" / key / "used").touch()
+    os.utime(cache / "models" / "older" / "used", (0, 0))
+    return cache
+
+
+def kept(cache: Path) -> set[str]:
+    return {
+        path.name for folder in ("models", "openvino/2026") for path in (cache / folder).iterdir()
+    }
+
+
+def test_a_superseded_build_is_removed_when_unused(cached):
+    find_or_build(pretrained.DEFAULT_CLASSES, cached)
+    assert "older" not in kept(cached)
+    # It was used today, perhaps by another installation.
+    assert "old" in kept(cached)
+
+
+def test_a_superseded_build_in_use_is_kept(cached):
+    with open(cached / "models" / "older" / "used") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        find_or_build(pretrained.DEFAULT_CLASSES, cached)
+        assert "older" in kept(cached)
 
 
 def test_infer_takes_it_and_prints_its_classes(clips, tmp_path, capsys):
@@ -116,7 +184,7 @@ def test_a_table_for_another_model_is_refused(exported, clips, tmp_path, capsys)
 
 def test_missing_weights_are_reported_with_what_to_do(tmp_path, monkeypatch, clips, capsys):
     monkeypatch.setattr(efficientnet_lite2, "PACKAGE", "no_such_package")
-    monkeypatch.setattr(zero_shot, "LAYOUT", -1)  # another key, so nothing is in the cache
+    monkeypatch.setattr(pretrained_model, "LAYOUT", -1)  # another key, so nothing is in the cache
     out = tmp_path / "results"
     assert main(["infer", str(clips), "--out", str(out)]) == 1
     error = capsys.readouterr().err
@@ -127,27 +195,26 @@ def test_missing_weights_are_reported_with_what_to_do(tmp_path, monkeypatch, cli
 
 
 def test_its_identity_is_that_of_its_parts(model, tmp_path):
-    """Builds differ in bytes; results folders and caches must not notice."""
     copy = tmp_path / "pretrained" / "2"
     shutil.copytree(model.folder, copy)
-    assert ExportedModel(copy).fingerprint == model.fingerprint
+    assert PretrainedModel(copy, None).fingerprint == model.fingerprint
     path = copy / "assets" / "manifest.json"
     manifest = json.loads(path.read_text())
     manifest["labels"][0] = "Siren"
     path.write_text(json.dumps(manifest))
     with pytest.raises(ModelError, match="does not match its manifest"):
-        ExportedModel(copy).check()
+        PretrainedModel(copy, None).check()
 
 
 def test_the_weights_are_small_enough_to_ship():
-    assert zero_shot.AUDIO_WEIGHTS.stat().st_size <= 10_000_000
+    assert AUDIO_WEIGHTS.stat().st_size <= 10_000_000
 
 
 def test_a_second_use_loads_no_tensorflow(model):
     code = (
         "import sys\n"
-        "from avel_tf.pretrained import find_pretrained\n"
-        f"assert str(find_pretrained()) == {str(model.folder)!r}\n"
+        "from avel_tf.pretrained import open_pretrained\n"
+        f"assert str(open_pretrained().folder) == {str(model.folder)!r}\n"
         "assert 'tensorflow' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=600)
