@@ -26,16 +26,17 @@ def sample_clip() -> Clip:
     """A clip of coloured patches and harmonic sounds, the same on every machine."""
     random = np.random.RandomState(0)  # its stream is frozen, unlike that of `default_rng`
     frames = np.zeros((SECONDS, FRAMES, SIZE, SIZE, 3), np.uint8)  # [T, F, H, W, 3]
-    for second, patch in zip(frames, PATCHES, strict=True):
+    for pictures, patch in zip(frames, PATCHES, strict=True):
         patches = random.randint(0, 256, (FRAMES, SIZE // patch, SIZE // patch, 3))
-        second[:] = patches.repeat(patch, axis=1).repeat(patch, axis=2)
+        pictures[:] = patches.repeat(patch, axis=1).repeat(patch, axis=2)
     time = np.arange(SAMPLE_RATE) / SAMPLE_RATE  # [16000]
     waveform = np.zeros((SECONDS, SAMPLE_RATE))
     for second in waveform:
         pitch = random.randint(100, 1_000)
-        for harmonic in range(1, 8):
-            second += np.sin(2 * np.pi * pitch * harmonic * time) * random.random_sample() / 8
-        second += (random.random_sample(SAMPLE_RATE) - 0.5) * random.random_sample() / 8
+        noise = random.random_sample(SAMPLE_RATE) - 0.5
+        second[:] = noise * random.random_sample() / 8
+        for harmonic, loudness in enumerate(random.random_sample(7) / 8, start=1):
+            second[:] += np.sin(2 * np.pi * pitch * harmonic * time) * loudness
     info = MediaInfo(
         *("the stored sample", "none", float(SECONDS), SIZE, SIZE, float(FRAMES)),
         *("none", None, None, None, None, None),
@@ -76,7 +77,7 @@ def compute_known_outputs() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def main() -> None:
     """Write the outputs beside this file."""
-    from avel_tf.pretrained.model import package_parts
+    from avel_tf.pretrained.zero_shot import package_parts
 
     visual, audio, labels = compute_known_outputs()
     np.savez_compressed(

@@ -15,26 +15,22 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from avel_tf import __version__, embeddings
+from avel_tf import __version__
 from avel_tf.engines.engine import KnownOutputs, LoadedGraphs
 from avel_tf.export.exported_model import ExportedModel
 from avel_tf.export.manifest import BUILT_FROM, MANIFEST, model_name, with_hashes
 from avel_tf.pretrained.known_outputs import read_known_outputs
-from avel_tf.pretrained.zero_shot import ZeroShot, load_zero_shot
+from avel_tf.pretrained.zero_shot import ZeroShot, load_zero_shot, package_parts
 from avel_tf.utils.durable_files import exclusive_lock
-from avel_tf.vocabulary.class_table import FOLDER as VOCABULARY
 from avel_tf.vocabulary.class_table import ClassTable, read_classes
 
 logger = logging.getLogger(__name__)
 
 # The first pretrained model, with five classes, was version 1.
 VERSION = "2"
-# Raised when the same parts give another model.
-LAYOUT = 3
-AUDIO_WEIGHTS = Path(embeddings.__file__).parent / "weights" / "audioset_distilled.npz"
 # Key of the hash of the package's parts, in the manifest.
 PACKAGE_PARTS = "package_parts"
-# Entry of the cache whose files of other parts are removed this many seconds after their last use.
+# Builds of other parts are removed this long after their last use.
 UNUSED_SECONDS = 24 * 3600.0
 
 
@@ -124,15 +120,6 @@ def _write(parts: ZeroShot, folder: Path, key: str) -> None:
     )
     write_assets(assets, parts.labels, parts.config_yaml, manifest, Postprocessing())
     write_json(assets / MANIFEST, with_hashes(manifest, folder))
-
-
-def package_parts() -> str:
-    """Hash of everything in the package that affects the model's graphs."""
-    # EfficientNet-Lite2's file is checked against a constant when it is read.
-    digest = hashlib.sha256(f"{LAYOUT}\n".encode())
-    for path in (AUDIO_WEIGHTS, *sorted(VOCABULARY.glob("*.csv"))):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
 
 
 def _built_from(default_classes: Sequence[str], class_table: str | Path | None) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from avel_tf import embeddings
 from avel_tf.config import Config
 from avel_tf.embeddings.class_columns import ClassColumns
 from avel_tf.embeddings.settings import (
@@ -17,6 +19,7 @@ from avel_tf.embeddings.settings import (
 from avel_tf.events.labels import Labels
 from avel_tf.export.manifest import CLASS_WORDS, DEFAULT_CLASSES
 from avel_tf.utils.lazy_imports import load_tensorflow
+from avel_tf.vocabulary.class_table import FOLDER as VOCABULARY
 from avel_tf.vocabulary.class_table import ClassTable
 
 if TYPE_CHECKING:
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
 
     from avel_tf.embeddings.extractor import FeatureExtractor
 
+# Raised when the same parts give another pretrained localizer.
+LAYOUT = 3
+AUDIO_WEIGHTS = Path(embeddings.__file__).parent / "weights" / "audioset_distilled.npz"
 # Backbones of the pretrained localizer, neither of which needs a download.
 EMBEDDINGS = EmbeddingSettings(
     visual=VisualSettings(module="efficientnet-lite2"),
@@ -127,3 +133,12 @@ def export_zero_shot(
         columns=parts.columns,
         details=parts.details,
     )
+
+
+def package_parts() -> str:
+    """Hash of everything in the package that affects the graphs of the pretrained localizer."""
+    # EfficientNet-Lite2's file is checked against a constant when it is read.
+    digest = hashlib.sha256(f"{LAYOUT}\n".encode())
+    for path in (AUDIO_WEIGHTS, *sorted(VOCABULARY.glob("*.csv"))):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

@@ -22,9 +22,10 @@ from avel_tf.engines.settings import EngineSettings
 from avel_tf.events.result import read_results
 from avel_tf.export.exported_model import ExportedModel
 from avel_tf.export.manifest import ModelError
-from avel_tf.pretrained import model as pretrained_model
+from avel_tf.pretrained import zero_shot
 from avel_tf.pretrained.known_outputs import compute_known_outputs, read_known_outputs
-from avel_tf.pretrained.model import AUDIO_WEIGHTS, PretrainedModel, find_or_build
+from avel_tf.pretrained.model import PretrainedModel, find_or_build
+from avel_tf.pretrained.zero_shot import AUDIO_WEIGHTS
 from avel_tf.vocabulary.class_table import ClassTable
 
 # Nothing to verify first, as the fastest engine would have to be.
@@ -108,6 +109,14 @@ def test_a_superseded_build_is_removed_when_unused(cached):
     assert "old" in kept(cached)
 
 
+def test_a_build_of_older_versions_is_removed(cached):
+    """They recorded no use, and built SavedModels of 47 MB."""
+    older = cached / "models" / "older"
+    (older / "used").rename(older / "lock")
+    find_or_build(pretrained.DEFAULT_CLASSES, cached)
+    assert "older" not in kept(cached)
+
+
 def test_a_superseded_build_in_use_is_kept(cached):
     with open(cached / "models" / "older" / "used") as file:
         fcntl.flock(file, fcntl.LOCK_SH)
@@ -184,7 +193,7 @@ def test_a_table_for_another_model_is_refused(exported, clips, tmp_path, capsys)
 
 def test_missing_weights_are_reported_with_what_to_do(tmp_path, monkeypatch, clips, capsys):
     monkeypatch.setattr(efficientnet_lite2, "PACKAGE", "no_such_package")
-    monkeypatch.setattr(pretrained_model, "LAYOUT", -1)  # another key, so nothing is in the cache
+    monkeypatch.setattr(zero_shot, "LAYOUT", -1)  # another key, so nothing is in the cache
     out = tmp_path / "results"
     assert main(["infer", str(clips), "--out", str(out)]) == 1
     error = capsys.readouterr().err
