@@ -65,11 +65,12 @@ def run(options: argparse.Namespace) -> int:
 
 def _describe_pretrained() -> None:
     """Prints the model that `avel infer` uses by default."""
+    from avel_tf.export.exported_model import ExportedModel
     from avel_tf.export.manifest import ModelError
-    from avel_tf.pretrained import describe, open_pretrained
+    from avel_tf.pretrained import describe, find_pretrained
 
     try:
-        model = open_pretrained()
+        model = ExportedModel(find_pretrained())
         print(f"pretrained model: {model.folder}")
         print(*describe(model.default_classes or model.labels.names), sep="\n")
         if differences := model.mismatches():

@@ -58,9 +58,9 @@ def run(options: argparse.Namespace) -> int:
     else:
         extends = options.extends
         if extends == "pretrained":
-            from avel_tf.pretrained import open_pretrained
+            from avel_tf.pretrained import find_pretrained
 
-            extends = open_pretrained()
+            extends = find_pretrained()
         exported = avel_tf.export_run(options.run_folder, options.out, extends=extends)
     print(f"SavedModel: {exported}")
     return 0

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from avel_tf.embeddings.class_columns import ClassColumns
 from avel_tf.embeddings.recipe import Recipe
 from avel_tf.engines.engine import KnownOutputs, LoadedGraphs
+from avel_tf.engines.known_outputs import read_known_outputs
 from avel_tf.events.labels import Labels
 from avel_tf.events.postprocessing import Postprocessing
 from avel_tf.export.manifest import (
@@ -18,10 +19,12 @@ from avel_tf.export.manifest import (
     CLASS_COLUMNS,
     CLASS_WORDS,
     DEFAULT_CLASSES,
+    KNOWN_OUTPUTS,
     MANIFEST,
     ModelError,
     differences,
     find_version,
+    has_built_graphs,
     hashes_of,
     model_name,
     read_manifest,
@@ -166,11 +169,17 @@ class ExportedModel:
     def load_graphs(self) -> LoadedGraphs:
         """Load the SavedModel's functions; see `avel_tf.export.loading.load_graphs`."""
         load_tensorflow()
+        if has_built_graphs(self.folder):
+            from avel_tf.export.zero_shot import build_graphs
+
+            assert self.columns is not None  # of every zero-shot model
+            return build_graphs(self.folder, self.recipe, self.columns)
         from avel_tf.export.loading import load_graphs
 
         return load_graphs(self.folder)
 
-    @property
+    @cached_property
     def known_outputs(self) -> KnownOutputs | None:
-        """Stored outputs of the model, if there are any; see `KnownOutputs`."""
-        return None
+        """Outputs of the model that are stored beside it, if there are any."""
+        path = self.folder / "assets.extra" / KNOWN_OUTPUTS
+        return read_known_outputs(path) if path.is_file() else None

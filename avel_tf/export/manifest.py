@@ -10,6 +10,8 @@ from typing import Any
 from avel_tf.embeddings.hub_module import sha256_of_folder
 
 MANIFEST = "manifest.json"
+# File in `assets.extra` with outputs of the model that verify engines.
+KNOWN_OUTPUTS = "known_outputs.npz"
 HASHED_ASSETS = ("labels.txt", "config.yaml", "decoder.json")
 # Models of older versions have neither the file nor an entry in the manifest.
 _LATER_ASSETS = {"decoder.json"}
@@ -22,6 +24,10 @@ DEFAULT_CLASSES = "default_classes"
 # Key of the hash of everything that a model was built from, in the manifest of a model that this
 # machine built from parts of the package. SavedModels of the same parts differ in their bytes.
 BUILT_FROM = "built_from"
+# Key of the hash of the package's parts, in the manifest of such a model.
+PACKAGE_PARTS = "package_parts"
+# Key that is true if the model has no SavedModel, because the package can build its graphs.
+GRAPHS_ARE_BUILT = "graphs_are_built"
 # Key of the model that a model extends, and of the classes that were added to it.
 EXTENDS = "extends"
 # Hash of the manifest itself, which also holds the recipe.
@@ -48,13 +54,14 @@ def find_version(folder: str | Path) -> Path:
         folder: Such as `saved_models/demo/1`, or `saved_models/demo`.
 
     Returns:
-        The folder of `saved_model.pb`, as an absolute path.
+        The folder of `saved_model.pb`, as an absolute path; or of a zero-shot model without one,
+        whose graphs the package builds.
 
     Raises:
         ModelError: There is none.
     """
     folder = Path(folder).resolve()
-    if (folder / "saved_model.pb").is_file():
+    if (folder / "saved_model.pb").is_file() or has_built_graphs(folder):
         return folder
     versions = [
         path
@@ -67,6 +74,13 @@ def find_version(folder: str | Path) -> Path:
             "one with versions such as 1/ in it. avel export RUN --out saved_models/NAME makes one."
         )
     return max(versions, key=lambda path: int(path.name))
+
+
+def has_built_graphs(folder: Path) -> bool:
+    """Return True if a folder is a model whose graphs the package builds."""
+    if (folder / "saved_model.pb").exists() or not (folder / "assets" / MANIFEST).is_file():
+        return False
+    return read_manifest(folder).get(GRAPHS_ARE_BUILT) is True
 
 
 def model_name(folder: Path) -> str:

@@ -19,8 +19,8 @@ def export_run(
     Args:
         run: The run, or its folder.
         folder: Folder of the model's versions, such as `saved_models/dog`.
-        extends: An exported model with the same backbones, such as
-            `avel_tf.pretrained.open_pretrained()`. The new model labels the classes of the run
+        extends: An exported model with the same backbones, such as the folder from
+            `avel_tf.pretrained.find_pretrained()`. The new model labels the classes of the run
             and, in segments without one, the other classes of that model.
 
     Returns:

@@ -20,7 +20,7 @@ from avel_tf.inference.inputs import require_inputs
 from avel_tf.inference.pipeline import InferencePipeline
 from avel_tf.inference.run_journal import RunJournal
 from avel_tf.inference.stop_signal import StopSignal
-from avel_tf.pretrained import open_pretrained
+from avel_tf.pretrained import find_pretrained
 from avel_tf.reports.results_report import write_results_report
 
 # Files handed to the decoders at a time. At the end of a chunk the decoders run empty, for less
@@ -157,7 +157,7 @@ def open_exported(
             "its own classes. Leave out one of them."
         )
     if not isinstance(model, ExportedModel):
-        model = open_pretrained(engine, class_table) if model is None else ExportedModel(model)
+        model = ExportedModel(find_pretrained(engine, class_table) if model is None else model)
     if not trust:
         model.check()
     return model

@@ -17,7 +17,7 @@ from avel_tf.export.exported_model import ExportedModel
 from avel_tf.export.manifest import ModelError
 from avel_tf.inference.localizer import PRETRAINED
 from avel_tf.inference.pipeline import InferencePipeline, select_classes
-from avel_tf.pretrained import open_pretrained
+from avel_tf.pretrained import find_pretrained
 from avel_tf.training.evaluate import (
     Evaluation,
     TrainedModel,
@@ -114,7 +114,7 @@ def evaluate_corrupted(
 def open_model(model: Model, config: Configuration = None) -> TrainedModel:
     """Open a training run or an exported model for evaluation; arguments as of `evaluate`."""
     if model == PRETRAINED and not Path(PRETRAINED).is_dir():
-        model = open_pretrained()
+        model = ExportedModel(find_pretrained())
     if isinstance(model, str | Path) and (Path(model) / "model.keras").is_file():
         model = Run(model)
     if isinstance(model, Run):

@@ -20,7 +20,7 @@ from avel_tf.inference.arrays import is_clip, prepare_clip
 from avel_tf.inference.inputs import find_inputs
 from avel_tf.inference.pipeline import InferencePipeline
 from avel_tf.inference.settings import InferenceSettings
-from avel_tf.pretrained import open_pretrained
+from avel_tf.pretrained import find_pretrained
 from avel_tf.video.decode import DecodeSettings
 
 PRETRAINED = "pretrained"
@@ -249,7 +249,7 @@ def load(
         <Localizer 'pretrained/2': 2 classes, engine auto>
     """
     if model is None or (model == PRETRAINED and not os.path.isdir(PRETRAINED)):
-        model = open_pretrained(engine, class_table)
+        model = find_pretrained(engine, class_table)
     elif class_table is not None:
         raise ValueError(
             f"The class table {class_table} extends the pretrained model; the model {model} has "

@@ -8,15 +8,11 @@ weights that pip has installed; what it needs later is kept in the cache folder.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from avel_tf.engines.selection import cache_folder
 from avel_tf.engines.settings import EngineSettings
 from avel_tf.export.manifest import ModelError
 from avel_tf.vocabulary.class_table import ClassTable
-
-if TYPE_CHECKING:
-    from avel_tf.pretrained.model import PretrainedModel
 
 MODEL_CARD = Path(__file__).resolve().parent / "model_card.md"
 # Classes that are labelled unless others are selected. docs/guide/classes.md has the bar that they
@@ -43,26 +39,26 @@ DEFAULT_CLASSES = (
 _NAMES_SHOWN = 40
 
 
-def open_pretrained(
+def find_pretrained(
     settings: EngineSettings | None = None, class_table: str | Path | None = None
-) -> PretrainedModel:
-    """Open the pretrained model; the first use builds it in the cache folder.
+) -> Path:
+    """Find the folder of the pretrained model; the first use builds it in the cache folder.
 
     Args:
         settings: Settings with the cache folder.
         class_table: A CSV file with further classes (docs/guide/classes.md).
 
     Returns:
-        The model. `avel export pretrained` writes it as a SavedModel.
+        The model, as an absolute path. `avel export pretrained` writes it as a SavedModel.
 
     Raises:
         ModelError: It cannot be built; the message says what to install.
 
     Example:
-        >>> open_pretrained().name
-        'pretrained/2'
+        >>> find_pretrained().name
+        '2'
     """
-    from avel_tf.pretrained.model import find_or_build
+    from avel_tf.pretrained.cache import find_or_build
 
     try:
         cache = cache_folder(settings or EngineSettings())

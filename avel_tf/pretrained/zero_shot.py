@@ -67,12 +67,12 @@ def load_zero_shot(
 ) -> ZeroShot:
     """Load the backbones and build the head; arguments as of `export_zero_shot`."""
     load_tensorflow()
-    from avel_tf.embeddings.extractor import load_extractor
+    from avel_tf.export.zero_shot import shared_extractor
     from avel_tf.models.zero_shot import build_zero_shot
 
     table = table or ClassTable.load()
     chosen = [table.find(name) for name in classes] if classes is not None else list(table)
-    extractor = load_extractor(backbones)
+    extractor = shared_extractor(backbones)
     recipe = extractor.recipe
     indices = [
         [table.indices(each, part.vocabulary) for each in chosen]

@@ -85,8 +85,8 @@ def test_it_stands_alone_without_the_base(run, exported, clips, tmp_path) -> Non
 
 
 def test_features_of_other_backbones_are_refused(run, tmp_path) -> None:
-    from avel_tf.pretrained import open_pretrained
+    from avel_tf.pretrained import find_pretrained
 
     with pytest.raises(ValueError, match="different recipes"):
-        avel_tf.export_run(run, tmp_path / "mine", extends=open_pretrained())
+        avel_tf.export_run(run, tmp_path / "mine", extends=find_pretrained())
     assert not list(tmp_path.glob("mine/*"))

@@ -19,12 +19,16 @@ from avel_tf.cli.main import main
 from avel_tf.datasets import load_dataset
 from avel_tf.embeddings import efficientnet_lite2
 from avel_tf.engines.settings import EngineSettings
+from avel_tf.events.event_postprocessor import EventPostprocessor
+from avel_tf.events.postprocessing import Postprocessing
 from avel_tf.events.result import read_results
 from avel_tf.export.exported_model import ExportedModel
 from avel_tf.export.manifest import ModelError
-from avel_tf.pretrained import zero_shot
-from avel_tf.pretrained.known_outputs import compute_known_outputs, read_known_outputs
-from avel_tf.pretrained.model import PretrainedModel, find_or_build
+from avel_tf.export.postprocessing import copy_with_postprocessing
+from avel_tf.export.zero_shot import shared_extractor
+from avel_tf.pretrained import known_outputs, zero_shot
+from avel_tf.pretrained.cache import find_or_build
+from avel_tf.pretrained.known_outputs import compute_known_outputs
 from avel_tf.pretrained.zero_shot import AUDIO_WEIGHTS
 from avel_tf.vocabulary.class_table import ClassTable
 
@@ -33,8 +37,8 @@ QUICK = ("--engine", "tensorflow", "--set", "engine.precision=float32")
 
 
 @pytest.fixture(scope="module")
-def model() -> PretrainedModel:
-    return pretrained.open_pretrained()
+def model() -> ExportedModel:
+    return ExportedModel(pretrained.find_pretrained())
 
 
 def test_it_is_built_once_and_matches_its_manifest(model):
@@ -49,7 +53,7 @@ def test_it_is_built_once_and_matches_its_manifest(model):
     assert (recipe.audio.module, recipe.audio.vocabulary) == ("audioset-distilled", "audioset-527")
     manifest = model.folder / "assets" / "manifest.json"
     written = manifest.stat().st_mtime_ns
-    again = pretrained.open_pretrained()
+    again = ExportedModel(pretrained.find_pretrained())
     assert (again.folder, again.fingerprint) == (model.folder, model.fingerprint)
     assert manifest.stat().st_mtime_ns == written
 
@@ -75,10 +79,11 @@ def test_the_stored_outputs_vary_between_segments(model):
 
 
 def test_outputs_of_other_parts_are_not_used(model, tmp_path):
-    assert read_known_outputs("another hash") is None
+    assert not known_outputs.are_of("another hash")
     table = tmp_path / "mine.csv"
     table.write_text("name,kind,audioset,imagenet,words\n", "utf-8")
-    assert PretrainedModel(model.folder, table).known_outputs is None
+    assert model.known_outputs is not None
+    assert ExportedModel(pretrained.find_pretrained(class_table=table)).known_outputs is None
 
 
 @pytest.fixture
@@ -194,6 +199,7 @@ def test_a_table_for_another_model_is_refused(exported, clips, tmp_path, capsys)
 def test_missing_weights_are_reported_with_what_to_do(tmp_path, monkeypatch, clips, capsys):
     monkeypatch.setattr(efficientnet_lite2, "PACKAGE", "no_such_package")
     monkeypatch.setattr(zero_shot, "LAYOUT", -1)  # another key, so nothing is in the cache
+    shared_extractor.cache_clear()  # nor in this process
     out = tmp_path / "results"
     assert main(["infer", str(clips), "--out", str(out)]) == 1
     error = capsys.readouterr().err
@@ -206,13 +212,33 @@ def test_missing_weights_are_reported_with_what_to_do(tmp_path, monkeypatch, cli
 def test_its_identity_is_that_of_its_parts(model, tmp_path):
     copy = tmp_path / "pretrained" / "2"
     shutil.copytree(model.folder, copy)
-    assert PretrainedModel(copy, None).fingerprint == model.fingerprint
+    assert ExportedModel(copy).fingerprint == model.fingerprint
     path = copy / "assets" / "manifest.json"
     manifest = json.loads(path.read_text())
     manifest["labels"][0] = "Siren"
     path.write_text(json.dumps(manifest))
     with pytest.raises(ModelError, match="does not match its manifest"):
-        PretrainedModel(copy, None).check()
+        ExportedModel(copy).check()
+
+
+def test_a_copy_with_other_events_is_a_model(model, tmp_path):
+    """The server writes such copies."""
+    rules = Postprocessing(events=EventPostprocessor(min_scores={"Bark": 0.9}))
+    copy = ExportedModel(copy_with_postprocessing(model.folder, tmp_path / "mine", rules))
+    assert copy.mismatches() == [] and copy.postprocessing == rules
+    assert copy.fingerprint != model.fingerprint
+    assert copy.load_graphs().label is not None
+
+
+def test_other_weights_than_those_of_a_model_are_refused(model, tmp_path):
+    copy = tmp_path / "pretrained" / "2"
+    shutil.copytree(model.folder, copy)
+    path = copy / "assets" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["recipe"]["audio"]["sha256"] = "0" * 64
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(ModelError, match="Make the model again"):
+        ExportedModel(copy).load_graphs()
 
 
 def test_the_weights_are_small_enough_to_ship():
@@ -222,8 +248,8 @@ def test_the_weights_are_small_enough_to_ship():
 def test_a_second_use_loads_no_tensorflow(model):
     code = (
         "import sys\n"
-        "from avel_tf.pretrained import open_pretrained\n"
-        f"assert str(open_pretrained().folder) == {str(model.folder)!r}\n"
+        "from avel_tf.pretrained import find_pretrained\n"
+        f"assert str(find_pretrained()) == {str(model.folder)!r}\n"
         "assert 'tensorflow' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=600)

@@ -1,4 +1,9 @@
-"""The pretrained localizer in the cache folder."""
+"""The pretrained localizer in the cache folder.
+
+It is an exported model without a SavedModel: its assets are files, and its graphs are built when
+an engine loads them. A SavedModel would hold the weights again, and takes longer to write and load
+than an engine needs to convert the networks. `avel export pretrained` writes one.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +17,18 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from functools import cached_property
 from pathlib import Path
 
 from avel_tf import __version__
-from avel_tf.engines.engine import KnownOutputs, LoadedGraphs
-from avel_tf.export.exported_model import ExportedModel
-from avel_tf.export.manifest import BUILT_FROM, MANIFEST, model_name, with_hashes
-from avel_tf.pretrained.known_outputs import read_known_outputs
+from avel_tf.export.manifest import (
+    BUILT_FROM,
+    GRAPHS_ARE_BUILT,
+    KNOWN_OUTPUTS,
+    MANIFEST,
+    PACKAGE_PARTS,
+    with_hashes,
+)
+from avel_tf.pretrained import known_outputs
 from avel_tf.pretrained.zero_shot import ZeroShot, load_zero_shot, package_parts
 from avel_tf.utils.durable_files import exclusive_lock
 from avel_tf.vocabulary.class_table import ClassTable, read_classes
@@ -28,48 +37,13 @@ logger = logging.getLogger(__name__)
 
 # The first pretrained model, with five classes, was version 1.
 VERSION = "2"
-# Key of the hash of the package's parts, in the manifest.
-PACKAGE_PARTS = "package_parts"
 # Builds of other parts are removed this long after their last use.
 UNUSED_SECONDS = 24 * 3600.0
 
 
-class PretrainedModel(ExportedModel):
-    """The pretrained localizer: its assets are files, its graphs are built when they are loaded.
-
-    A SavedModel would hold the same weights again, and takes longer to write and load than an
-    engine needs to convert the networks. `avel export pretrained` writes one.
-
-    Args:
-        folder: Folder with `assets/`, as of any exported model.
-        class_table: A CSV file with further classes, or None.
-        parts: The localizer, if it is loaded.
-    """
-
-    def __init__(
-        self, folder: Path, class_table: str | Path | None, parts: ZeroShot | None = None
-    ) -> None:
-        self.folder = folder
-        self.name = model_name(folder)
-        self._class_table = class_table
-        self._parts = parts
-
-    def load_graphs(self) -> LoadedGraphs:
-        """Build the functions of the networks; see `LocalizerModule.graphs`."""
-        parts = self._parts or load_zero_shot(table=ClassTable.load(self._class_table))
-        from avel_tf.export.module import LocalizerModule
-
-        return LocalizerModule(parts.extractor, parts.head).graphs()
-
-    @cached_property
-    def known_outputs(self) -> KnownOutputs | None:
-        """Outputs that the package holds, of the model without further classes."""
-        return None if self._class_table else read_known_outputs(package_parts())
-
-
 def find_or_build(
     default_classes: Sequence[str], cache: Path, class_table: str | Path | None = None
-) -> PretrainedModel:
+) -> Path:
     """Find the pretrained localizer in the cache, or build it there.
 
     It knows every class of the table. Its weights come from the package and from that of
@@ -81,14 +55,13 @@ def find_or_build(
         class_table: A CSV file with further classes, which are labelled by default, too.
 
     Returns:
-        The model, `pretrained/2` in a folder of its own.
+        The model's folder, `pretrained/2` in a folder of its own.
     """
     key = _built_from(default_classes, class_table)
     versions = cache / "models" / key / "pretrained"
     model = versions / VERSION
     versions.mkdir(parents=True, exist_ok=True)
     _mark_used(versions.parent)
-    parts = None
     with exclusive_lock(versions.parent / "lock"):
         if not model.is_dir():
             logger.warning("Building the pretrained model in %s (once; some seconds).", model)
@@ -99,9 +72,13 @@ def find_or_build(
             )
             with tempfile.TemporaryDirectory(dir=versions.parent) as temporary:
                 _write(parts, Path(temporary) / VERSION, key)
+                if not class_table and known_outputs.are_of(package_parts()):
+                    extra = Path(temporary) / VERSION / "assets.extra"
+                    extra.mkdir()
+                    shutil.copy(known_outputs.FILE, extra / KNOWN_OUTPUTS)
                 os.rename(Path(temporary) / VERSION, model)
             _remove_superseded(cache)
-    return PretrainedModel(model, class_table, parts)
+    return model
 
 
 def _write(parts: ZeroShot, folder: Path, key: str) -> None:
@@ -116,7 +93,12 @@ def _write(parts: ZeroShot, folder: Path, key: str) -> None:
         parts.extractor.recipe,
         parts.labels,
         columns=parts.columns,
-        details={**parts.details, BUILT_FROM: key, PACKAGE_PARTS: package_parts()},
+        details={
+            **parts.details,
+            BUILT_FROM: key,
+            PACKAGE_PARTS: package_parts(),
+            GRAPHS_ARE_BUILT: True,
+        },
     )
     write_assets(assets, parts.labels, parts.config_yaml, manifest, Postprocessing())
     write_json(assets / MANIFEST, with_hashes(manifest, folder))
