@@ -241,3 +241,23 @@ def test_one_step_in_all_still_learns():
     model = build(settings, visual_width=6, audio_width=5, classes=3)
     trained = compile_model(model, TrainingSettings(epochs=1, learning_rate=0.01), steps=1)
     assert float(trained.optimizer._learning_rate(0)) == pytest.approx(0.01)
+
+
+def test_names_of_classes_with_scores_reach_the_clip_evidence(tmp_path):
+    recipe = replace(  # Clock is seen, but not heard
+        stores.RECIPE,
+        visual=replace(stores.RECIPE.visual, vocabulary="imagenet-1000", scores=(151, 409, 497)),
+        audio=replace(stores.RECIPE.audio, vocabulary="audioset-527", scores=(75, 201, 405)),
+    )
+    records = [
+        (name, Features(np.abs(made.visual), np.abs(made.audio), made.valid), events, targets)
+        for name, made, events, targets in stores.records("train", 8)
+    ]
+    store = stores.write_store(tmp_path / "features", recipe, train=records)
+    model = fit(
+        store, tmp_path / "run", model_settings=stores.TINY, training=replace(QUICK, epochs=1)
+    )
+    layer = model.get_layer("clip_evidence")
+    assert layer.score_widths == [3, 3]
+    assert [stores.LABELS.names[each] for each in layer.names.classes] == ["Bark", "Church bell"]
+    assert np.isfinite(np.asarray(layer.kernel)).all()
