@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import av
@@ -75,36 +77,131 @@ def write_video(
     if first is None:
         raise ValueError(f"A video needs at least one frame. Received: none for {path}.")
 
-    flags = {"movflags": "+faststart", "fflags": "+bitexact"}  # bitexact: no library versions
-    with (
-        atomic_path(path) as temporary,
-        av.open(os.fspath(temporary), "w", format="mp4", options=flags) as container,
-    ):
-        rate = Fraction(frame_rate).limit_denominator(1001)  # for rates such as 30000/1001
-        video = _video_stream(container, video_codec, rate, first.shape, crf, preset)
-        audio: Any = None
-        if waveform is not None:
-            options = {"flags": "+bitexact"}
-            if audio_codec == "aac":
-                options["aac_coder"] = "fast"  # half the time of the default search
-            audio = container.add_stream(audio_codec, rate=sample_rate, options=options)
-            audio.layout = "mono"
-            audio.bit_rate = audio_bit_rate
-        converter = VideoReformatter()
-        written = 0  # samples
+    rate = Fraction(frame_rate).limit_denominator(1001)
+    written = 0  # samples
+    with VideoWriter(
+        path,
+        first.shape[:2],
+        frame_rate=frame_rate,
+        sample_rate=None if waveform is None else sample_rate,
+        video_codec=video_codec,
+        audio_codec=audio_codec,
+        crf=crf,
+        preset=preset,
+        audio_bit_rate=audio_bit_rate,
+    ) as writer:
         for number, image in enumerate(_chain(first, images)):
-            container.mux(video.encode(_video_frame(converter, image, number, rate)))
-            if audio is not None and waveform is not None:
-                # Interleaved, so that a player that streams the file does not wait for a track.
-                until = min(waveform.size, int((number + 1) / rate * sample_rate))
-                _encode_audio(container, audio, waveform[written:until], written, sample_rate)
-                written = max(written, until)
-        container.mux(video.encode())
-        if audio is not None and waveform is not None:
-            _encode_audio(container, audio, waveform[written:], written, sample_rate)
-            container.mux(audio.encode())
+            if waveform is None:
+                writer.add(image)
+                continue
+            # Interleaved, so that a player that streams the file does not wait for a track.
+            until = max(written, min(waveform.size, int((number + 1) / rate * sample_rate)))
+            writer.add(image, waveform[written:until])
+            written = until
+        if waveform is not None:
+            writer.rest = waveform[written:]
     logger.debug("wrote %s", path)
     return path
+
+
+class VideoWriter:
+    """Writer of an mp4 file frame by frame, in bounded memory; see `write_video`.
+
+    The file exists when the block ends without an exception.
+
+    Args:
+        path: The file.
+        size: (H, W) of the frames, even.
+        frame_rate: Frames per second.
+        sample_rate: Samples per second of the audio; None for a video without an audio track.
+        video_codec: As of `write_video`, like the following.
+        audio_codec: An FFmpeg audio encoder.
+        crf: Constant rate factor.
+        preset: Speed of x264.
+        audio_bit_rate: Bits per second of the audio.
+
+    Attributes:
+        rest: Samples after those of the last frame.
+
+    Example:
+        >>> with VideoWriter(Path("black.mp4"), (48, 64), frame_rate=10) as writer:
+        ...     writer.add(np.zeros((48, 64, 3), np.uint8), np.zeros(1_600, np.float32))
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        size: tuple[int, ...],
+        *,
+        frame_rate: float,
+        sample_rate: int | None = 16_000,
+        video_codec: str = "libx264",
+        audio_codec: str = "aac",
+        crf: int = 23,
+        preset: str = "veryfast",
+        audio_bit_rate: int = 64_000,
+    ) -> None:
+        self.rest = np.zeros(0, np.float32)
+        self._path, self._size, self._codec = path, size, video_codec
+        self._rate = Fraction(frame_rate).limit_denominator(1001)  # for rates such as 30000/1001
+        self._crf, self._preset = crf, preset
+        self._sample_rate = sample_rate
+        self._audio_codec, self._audio_bit_rate = audio_codec, audio_bit_rate
+        self._converter = VideoReformatter()
+        self._frames = self._samples = 0
+        self._audio: Any = None
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> VideoWriter:
+        # bitexact: no library versions
+        flags = {"movflags": "+faststart", "fflags": "+bitexact"}
+        with contextlib.ExitStack() as stack:
+            temporary = stack.enter_context(atomic_path(self._path))
+            self._container = stack.enter_context(
+                av.open(os.fspath(temporary), "w", format="mp4", options=flags)
+            )
+            self._video = _video_stream(
+                *(self._container, self._codec, self._rate, self._size, self._crf, self._preset)
+            )
+            if self._sample_rate is not None:
+                options = {"flags": "+bitexact"}
+                if self._audio_codec == "aac":
+                    options["aac_coder"] = "fast"  # half the time of the default search
+                self._audio = self._container.add_stream(
+                    self._audio_codec, rate=self._sample_rate, options=options
+                )
+                self._audio.layout = "mono"
+                self._audio.bit_rate = self._audio_bit_rate
+            self._stack = stack.pop_all()
+        return self
+
+    def add(self, image: NDArray[np.uint8], samples: NDArray[np.float32] | None = None) -> None:
+        """Append a frame, RGB uint8 `[H,W,3]`, and the audio that it is shown with, `[n]`."""
+        frame = _video_frame(self._converter, image, self._frames, self._rate)
+        self._container.mux(self._video.encode(frame))
+        self._frames += 1
+        if samples is not None:
+            self._add_audio(samples)
+
+    def _add_audio(self, samples: NDArray[np.float32]) -> None:
+        if self._audio is None or self._sample_rate is None:
+            return
+        _encode_audio(self._container, self._audio, samples, self._samples, self._sample_rate)
+        self._samples += samples.size
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with self._stack:
+            if error is not None:
+                raise error
+            self._container.mux(self._video.encode())
+            if self._audio is not None:
+                self._add_audio(self.rest)
+                self._container.mux(self._audio.encode())
 
 
 def _video_stream(
