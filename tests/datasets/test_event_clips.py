@@ -88,7 +88,9 @@ def test_a_file_that_fails_costs_only_its_clips(film, tmp_path):
     write_formats(["jsonl"], results, tmp_path / "results")
     words = ["clips", str(tmp_path / "results"), "--out", str(tmp_path / "out")]
     assert main(words) == 2
-    assert [path.name for path in (tmp_path / "out" / "clips" / "Bark").iterdir()] == ["film-0-3.mp4"]
+    assert [path.name for path in (tmp_path / "out" / "clips" / "Bark").iterdir()] == [
+        "film-0-3.mp4"
+    ]
     # Clips of two runs would share one table.
     assert main(words) == 1
 
