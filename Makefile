@@ -49,6 +49,8 @@ results: $(INSTALLED)
 	$(ACCURACY)/few_examples.py results/few.npz --out results/few_examples.json
 	test -d results/real || $(VENV)/bin/avel extract $(SHARED)/clips --out results/real --config pipelines/offline.yaml
 	$(ACCURACY)/real_clips.py results/real --per-class 3 --out results/real_clips.json
+	test -f results/few_ave.npz || $(ACCURACY)/few_features.py $(SHARED) --ave --out results/few_ave.npz
+	$(ACCURACY)/learning_curve.py results/few_ave.npz --per-class 3 --draws 1 --out results/few_ave.json
 	test -d $(HARD) || $(ACCURACY)/hard_set.py $(HARD) --train 805 --validation 100 --test 300
 	test -d results/hard || $(VENV)/bin/avel extract $(HARD) --out results/hard $(REAL_BACKBONES)
 	$(ACCURACY)/ablation.py results/hard --set training.epochs=40 --out results/ablation.json
