@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
+from tests.conftest import COMPACT_SETTINGS, as_set
 from tests.processes import wait_until
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
@@ -196,3 +200,57 @@ def timeline_box(page: Any) -> dict[str, float]:
 def wait_for(page: Any, condition: str) -> None:
     """Waits for a condition in JavaScript; the page's policy forbids Playwright's own waiting."""
     wait_until(lambda: page.evaluate(condition))
+
+
+KNOWN = ("Bark", "Church bell", "Helicopter")
+NEW = "Clock"
+
+
+@pytest.fixture(scope="session")
+def trained(made_once: Callable[..., Path]) -> Path:
+    """A model that knows the classes `KNOWN` well."""
+    from avel_tf.cli.main import main
+    from avel_tf.synthesis.dataset import SynthesisSettings, make_dataset
+
+    settings = SynthesisSettings(
+        seconds=8, width=192, height=108, frame_rate=4.0, classes=KNOWN, object_height=(0.35, 0.6)
+    )
+    words = as_set((*COMPACT_SETTINGS, "training.epochs=40", "training.batch_size=8"))
+
+    def fill(folder: Path) -> None:
+        clips, run = folder / "clips", folder / "run"
+        make_dataset(clips, train=45, validation=8, test=2, settings=settings, workers=1)
+        assert main(["train", str(clips), "--out", str(run), *words]) == 0
+        assert main(["export", str(run), "--out", str(folder / "demo")]) == 0
+
+    return made_once("browser-model", fill) / "demo" / "1"
+
+
+def write_clips(path: Path, label: str, count: int) -> list[tuple[float, float]]:
+    """Writes clips of a class, one after the other, into one file; returns when it is there."""
+    from avel_tf.synthesis.dataset import SynthesisSettings, make_clip
+    from avel_tf.synthesis.writer import write_video
+
+    seconds = 8
+    settings = SynthesisSettings(
+        seconds=seconds,
+        width=320,
+        height=180,
+        frame_rate=8.0,
+        classes=(*KNOWN, NEW),
+        object_height=(0.35, 0.6),
+    )
+    frames: list[Iterable] = []
+    waveforms, spans = [], []
+    for index in itertools.count():
+        pictures, waveform, events = make_clip(index, settings, seed=zlib.crc32(path.name.encode()))
+        if [event.label for event in events] != [label]:
+            continue
+        start = len(frames) * seconds
+        spans += [(start + event.start, start + event.end) for event in events]
+        frames.append(pictures)
+        waveforms.append(waveform)
+        if len(frames) == count:
+            break
+    write_video(path, itertools.chain(*frames), np.concatenate(waveforms), frame_rate=8.0)
+    return spans

@@ -43,7 +43,7 @@ export interface TrainingResult {
   model: string;
   classes: string[];
   corrections: number;
-  held_out: number | null;
+  held_out: { stretches: number; seconds: number } | null;
   present: { accuracy: number } | null;
   next: { accuracy: number } | null;
   difference: { mean: number; low: number; high: number } | null;
@@ -127,10 +127,10 @@ export interface ReviewCurve {
 
 export interface ModelVersion {
   name: string;
-  labels: string[] | number;
+  labels: string[];
   created: string | null;
   active: boolean;
-  note: string | null;
+  note: string;
 }
 
 export interface Match {
@@ -226,10 +226,10 @@ export const api = {
     video: string, id: string, fields: Partial<Fields> & { author?: string },
   ) => json<Annotation>("PATCH", annotationUrl(video, id), fields),
   removeAnnotation: (video: string, id: string) => request("DELETE", annotationUrl(video, id)),
-  review: async (order: string, label: string, limit: number) => {
+  review: (order: string, label: string, limit: number) => {
     const query = new URLSearchParams({ order, limit: String(limit) });
     if (label) query.set("label", label);
-    return (await json<{ events: ReviewItem[] }>("GET", `${API}/review?${query}`)).events;
+    return json<{ events: ReviewItem[]; total: number }>("GET", `${API}/review?${query}`);
   },
   reviewCurve: (label: string, precision: number) =>
     json<ReviewCurve>(

@@ -30,6 +30,8 @@ export class Review {
   private readonly chart = h("section", { class: "precision", "aria-label": "Precision" });
   private readonly wanted = h("input", { type: "number", min: 0.5, max: 0.99, step: 0.01, value: USUAL_PRECISION, id: "wanted" });
   private queue: ReviewItem[] = [];
+  /** Unreviewed events on the server; the queue has the first of them. */
+  private total = 0;
   private readonly past: Decision[] = [];
   private readonly skipped = new Set<string>();
   private player: Player | null = null;
@@ -63,7 +65,8 @@ export class Review {
   }
 
   private async load(): Promise<void> {
-    const events = await api.review(this.order.value, this.label.value, BATCH);
+    const { events, total } = await api.review(this.order.value, this.label.value, BATCH);
+    this.total = total;
     this.queue = events.filter((each) => !this.skipped.has(keyOf(each)));
     this.show();
     await this.drawCurve();
@@ -99,7 +102,7 @@ export class Review {
         button("Reject", () => this.decide({ status: "rejected" }), { class: "bad", title: "R" }),
         button("Skip", () => this.skip(), { title: "S" }), undo),
       h("div", { class: "row" }, h("span", { class: "muted" }, "or another label"), label),
-      h("p", { class: "muted" }, `${plural(this.queue.length, "event")} in this queue`));
+      h("p", { class: "muted" }, `${plural(this.total, "event")} to review`));
   }
 
   private decide(changes: Partial<Fields>): void {
@@ -112,6 +115,7 @@ export class Review {
       await api.changeAnnotation(item.video, item.id, {
         ...decision.before, ...changes, ...(author() && { author: author() }) });
       this.past.push(decision);
+      this.total--;
       if (!this.queue.length) await this.load();
       else {
         this.card.querySelector<HTMLButtonElement>("button[title='Ctrl+Z']")!.disabled = false;
@@ -132,6 +136,7 @@ export class Review {
     const { item, before } = decision;
     await api.changeAnnotation(item.video, item.id, before);
     this.queue.unshift(item);
+    this.total++;
     this.show();
     await this.drawCurve();
   }

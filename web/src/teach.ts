@@ -76,8 +76,8 @@ export class Teach {
           h("td", {}, `${points(difference.mean)} (${points(difference.low)} to ${points(difference.high)}) points`)) : null))
       : h("p", {}, "There are too few corrections to hold some out, so the accuracy is not measured.");
     return h("div", { class: "outcome" },
-      h("p", {}, `${result.model} was trained from ${plural(result.corrections, "correction")} of ${plural(result.classes.length, "class").replace("classs", "classes")}`
-        + `${heldOut ? ` and compared on ${heldOut} others` : ""}.`),
+      h("p", {}, `${result.model} was trained from ${plural(result.corrections, "correction")} of ${result.classes.join(", ")}`
+        + `${heldOut ? ` and compared on ${plural(heldOut.stretches, "held-out stretch", "held-out stretches")} of ${heldOut.seconds} seconds` : ""}.`),
       rows, use);
   }
 
@@ -87,12 +87,17 @@ export class Teach {
   }
 
   private async use(name: string): Promise<void> {
-    await api.useModel(name);
-    notice(`The server changes to ${name}. Videos that are added from now on are labelled by it.`);
-    await this.loadModels();
-    await state.refreshInfo();
-    this.shown = "";
-    this.update();
+    for (const each of this.element.querySelectorAll("button")) each.disabled = true;
+    notice(`The server changes to ${name}.`);
+    try {
+      await api.useModel(name);
+      notice(`${name} is in use. Videos without corrections are labelled again.`);
+    } finally {
+      await this.loadModels();
+      await state.refreshInfo();
+      this.shown = "";
+      this.update();
+    }
   }
 
   private async loadModels(): Promise<void> {
@@ -101,13 +106,12 @@ export class Teach {
   }
 
   private model(model: ModelVersion): HTMLElement {
-    const count = typeof model.labels === "number" ? model.labels : model.labels.length;
     return h("li", { "aria-current": model.active ? "true" : undefined },
       h("strong", {}, model.name),
       h("span", { class: "muted" }, [
-        plural(count, "class").replace("classs", "classes"),
+        plural(model.labels.length, "class", "classes"),
         model.created ? new Date(model.created).toLocaleString("en-GB", { dateStyle: "short", timeStyle: "short" }) : "",
-        model.note ?? "",
+        model.note,
       ].filter(Boolean).join(" · ")),
       model.active ? h("span", { class: "tag" }, "in use")
         : button("Use", () => void attempt(this.use(model.name)), { "aria-label": `Use ${model.name}` }));
