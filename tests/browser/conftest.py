@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -226,9 +226,13 @@ def trained(made_once: Callable[..., Path]) -> Path:
     return made_once("browser-model", fill) / "demo" / "1"
 
 
-def write_clips(path: Path, label: str, count: int) -> list[tuple[float, float]]:
-    """Writes clips of a class, one after the other, into one file; returns when it is there."""
-    from avel_tf.synthesis.dataset import SynthesisSettings, make_clip
+def write_clips(path: Path, labels: Sequence[str]) -> list[tuple[float, float]]:
+    """Writes clips with one event each, one after the other, into one file.
+
+    Returns:
+        Start and end of each event.
+    """
+    from avel_tf.synthesis.dataset import SynthesisSettings, make_clip, make_plan
     from avel_tf.synthesis.writer import write_video
 
     seconds = 8
@@ -240,17 +244,18 @@ def write_clips(path: Path, label: str, count: int) -> list[tuple[float, float]]
         classes=(*KNOWN, NEW),
         object_height=(0.35, 0.6),
     )
+    seed = zlib.crc32(path.name.encode())
     frames: list[Iterable] = []
     waveforms, spans = [], []
-    for index in itertools.count():
-        pictures, waveform, events = make_clip(index, settings, seed=zlib.crc32(path.name.encode()))
-        if [event.label for event in events] != [label]:
-            continue
+    index = 0
+    for label in labels:
+        while [each.label for each in make_plan(index, settings, seed=seed).events] != [label]:
+            index += 1
+        pictures, waveform, events = make_clip(index, settings, seed=seed)
         start = len(frames) * seconds
         spans += [(start + event.start, start + event.end) for event in events]
         frames.append(pictures)
         waveforms.append(waveform)
-        if len(frames) == count:
-            break
+        index += 1
     write_video(path, itertools.chain(*frames), np.concatenate(waveforms), frame_rate=8.0)
     return spans
