@@ -66,6 +66,7 @@ function route(): void {
   view?.dispose?.();
   view = open(name || undefined, parts, Number(new URLSearchParams(query).get("t")) || 0);
   fill(content, view?.element ?? h("p", { class: "muted" }, "This video is being labelled…"));
+  document.title = `${content.querySelector("h1")?.textContent ?? "Videos"} – avel`;
   document.body.dataset["view"] = name || "list";
   links.forEach((link, i) => {
     const current = TABS[i]![0] === (name === "videos" || !name ? "#/" : `#/${name}`);

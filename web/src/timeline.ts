@@ -29,6 +29,8 @@ export class Timeline {
   layout: Layout = layOut(1, false);
   waveform: Peaks | null = null;
   curves: draw.Curve[] = [];
+  /** 0 for each second that could not be decoded. */
+  valid: readonly number[] = [];
   /** A new event while it is being drawn. */
   ghost: { start: number; end: number } | null = null;
   /** The second under the cursor. */
@@ -119,6 +121,7 @@ export class Timeline {
     draw.drawAxis(pen, layout.axis, layout.height);
     draw.drawSpectrogram(pen, layout.spectrogram, this.tiles);
     draw.drawWaveform(pen, layout.waveform, this.waveform);
+    draw.drawMissing(pen, layout.curves, this.valid);
     draw.drawCurves(pen, layout.curves, this.curves, this.colours);
     if (this.hovered !== null) draw.drawCursor(pen, this.hovered, layout.axis.height, layout.height);
     const labels = this.curves.map((each) => each.label).filter((each) => this.colours.place(each) >= 0);

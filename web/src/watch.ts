@@ -199,6 +199,7 @@ export class Watch {
     const [scores, waveform] = await Promise.all([attempt(api.scores(id)), attempt(api.waveform(id))]);
     if (scores) {
       this.scores = scores;
+      this.timeline.valid = scores.valid;
       this.timeline.curves = scores.labels.map((label, i) => (
         { label, peaks: Peaks.ofCurve(scores.scores[i] ?? [], 1) }));
       this.arrangeLabels();
