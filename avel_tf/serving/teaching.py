@@ -1,18 +1,14 @@
-"""Training from corrections: `python -m avel_tf.serving.teaching REQUEST.json`.
+"""Training examples from corrections, and the comparison of the present and the next model.
 
-The features of the corrected videos are kept from their labelling, so only the head is trained. The
-program prints a line of JSON for each step: `{"done", "total", "message"}`, and at the end
-`{"result"}` or `{"error"}`.
+The features of the corrected videos are kept from their labelling, so only the head is trained.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import shutil
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +29,10 @@ EPOCHS = 30
 # With fewer corrected stretches, or fewer of each class, none can be held out.
 FEWEST_STRETCHES = 6
 _HELD_OUT = 1 / 3
+# T of the windows that the models label, as in training.
+WINDOW_SECONDS = 10
 # Score from which an unreviewed event of a class that is not taught is an example of background.
 _CONFIDENT = 0.5
-# Background from other videos, in stretches; more would outweigh a few corrections.
-_MOST_OTHERS = 50
-
-Report = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
@@ -176,100 +170,17 @@ def held_out(stretches: Sequence[Stretch]) -> set[str]:
     return {each.name for each in stretches if splits[group(each)] == "test"}
 
 
-def teach(request: Request, report: Report) -> dict[str, Any]:
-    """Train on the corrections, measure against the present model, and export the next one.
-
-    Args:
-        request: The request.
-        report: Called with the steps done, the number of steps, and a message.
-
-    Returns:
-        The result of the job; see docs/guide/serving.md.
-
-    Raises:
-        ValueError: There is nothing to learn from.
-    """
-    import avel_tf
-    from avel_tf.events.postprocessing import Postprocessing
-    from avel_tf.export.exported_model import ExportedModel
-    from avel_tf.export.postprocessing import replace_postprocessing
-    from avel_tf.pretrained import find_pretrained
-
-    corrections = [row for _, _, rows in request.corrected for row in rows]
-    taught = taught_classes(corrections)
-    if not taught:
-        raise ValueError(
-            "There is no event to learn from: accept, change or add at least one. Rejected events "
-            "alone cannot teach a class; propose a threshold in the review instead."
-        )
-    corrected = [
-        stretch
-        for video, path, rows in request.corrected
-        for stretch in stretches_of(video, Analysis(Path(path)), rows, taught)
-    ]
-    others = [
-        stretch
-        for video, path, rows in request.others
-        for stretch in other_stretches(video, Analysis(Path(path)), rows, taught)
-    ][:_MOST_OTHERS]
-    tested = held_out(corrected)
-    base = ExportedModel(request.base or find_pretrained(class_table=request.class_table))
-    present = ExportedModel(request.present)
-    work = Path(request.work)
-    rounds = 2 if tested else 1
-    total = rounds * request.epochs
-    done = 0
-
-    def on_epoch(row: dict[str, float]) -> None:
-        nonlocal done
-        done += 1
-        message = "Training on all corrections" if done > total - request.epochs else "Measuring"
-        report(done, total, message)
-
-    def run_on(stretches: Sequence[Stretch], name: str) -> Any:
-        shutil.rmtree(work / name, ignore_errors=True)  # of a process that was killed
-        store = work / name / "features"
-        _write_store(store, base, taught, stretches)
-        return avel_tf.train(
-            store, work / name / "run", {"training.epochs": request.epochs}, on_epoch=on_epoch
-        )
-
-    report(0, total, "Preparing")
-    measured = None
-    if tested:
-        train = [each for each in corrected if each.name not in tested]
-        run = run_on([*train, *others], "measured")
-        measured = _measure(
-            [each for each in corrected if each.name in tested], run, base, present, request, taught
-        )
-    run = run_on([*corrected, *others], "final")
-    report(total, total, "Exporting")
-    folder = avel_tf.export_run(run, request.folder, extends=base)
-    # Thresholds that people set for the present model stay, but not those of taught classes.
-    scores = {
-        name: score
-        for name, score in present.postprocessing.events.min_scores.items()
-        if name not in taught
-    }
-    events = replace(ExportedModel(folder).postprocessing.events, min_scores=scores)
-    replace_postprocessing(folder, Postprocessing(events=events))
-    touched = sum(row.status != "predicted" for row in corrections)
-    return {
-        "model": ExportedModel(folder).name,
-        "classes": taught,
-        "corrections": touched,
-        "held_out": None,
-        "present": None,
-        "next": None,
-        "difference": None,
-        **(measured or {}),
-    }
-
-
-def _write_store(
+def write_store(
     folder: Path, base: Any, taught: Sequence[str], stretches: Sequence[Stretch]
 ) -> None:
-    """Write stretches as a feature store of training examples."""
+    """Write stretches as a feature store of training examples.
+
+    Args:
+        folder: Folder of the store.
+        base: Model whose backbones made the features.
+        taught: The classes.
+        stretches: The examples.
+    """
     from avel_tf.features.feature_store import FeatureStoreWriter
     from avel_tf.features.features import Features
 
@@ -289,44 +200,63 @@ def _write_store(
             writer.write_split(split, records, expected=len(chosen))
 
 
-def _measure(
+def measure(
     stretches: Sequence[Stretch],
     run: Any,
     base: Any,
     present: Any,
-    request: Request,
+    selected: Sequence[str],
     taught: Sequence[str],
 ) -> dict[str, Any]:
-    """Accuracy per second of the present and the next model on held-out stretches."""
+    """Accuracy per second of the present and the next model on held-out stretches.
+
+    Args:
+        stretches: Stretches that the run has not seen.
+        run: The run.
+        base: The model that the run extends.
+        present: The model to compare with.
+        selected: Classes that the present model labels.
+        taught: Classes of the run.
+
+    Returns:
+        `held_out`, `present`, `next` and `difference` of the result of `teach`.
+    """
+    from avel_tf.engines.windows import predict_in_windows
     from avel_tf.evaluation.bootstrap import drawn_ratios, interval
     from avel_tf.evaluation.paired import DRAWS
     from avel_tf.inference.pipeline import select_classes
     from avel_tf.training.run import probabilities_of
 
-    taught_part = probabilities_of(run.model(), run.postprocessing.temperature)
-    base_part, present_part = (_labeller(model) for model in (base, present))
-    kept = [name for name in request.selected if name in base.labels.names and name not in taught]
+    clips = [(each.visual, each.audio, each.valid) for each in stretches]
+    taught_part, base_part, present_part = (
+        predict_in_windows(
+            predict, clips, window_seconds=WINDOW_SECONDS, hop_seconds=WINDOW_SECONDS // 2
+        )
+        for predict in (
+            probabilities_of(run.model(), run.postprocessing.temperature),
+            _labeller(base),
+            _labeller(present),
+        )
+    )
+    kept = [name for name in selected if name in base.labels.names and name not in taught]
     of_base = select_classes(base, kept) if kept else None
-    of_present = select_classes(present, request.selected)
+    of_present = select_classes(present, selected)
     right: dict[str, list[int]] = {"present": [], "next": []}
     seconds = []
-    for each in stretches:
-        inputs = (each.visual[None], each.audio[None], each.valid[None])
-        truth = _names(segment_labels(each.events, Labels(taught), len(each.valid)), list(taught))
-        known = [name in taught or name == "" for name in truth]
-        counted = each.valid & np.array(known)
+    for number, each in enumerate(stretches):
+        classes = sorted({event.label for event in each.events})
+        truth = _names(segment_labels(each.events, Labels(classes), len(each.valid)), classes)
+        judged = {*taught, *classes}
         named = {
-            "present": _best(of_present, present, present_part(*inputs)[0]),
-            "next": _combined(
-                taught_part(*inputs)[0], list(taught), of_base, base_part(*inputs)[0]
-            ),
+            "present": _best(of_present, present, present_part[number]),
+            "next": _combined(taught_part[number], list(taught), of_base, base_part[number]),
         }
         for model, names in named.items():
-            # Seconds of a class that is not taught are background to the corrections.
-            shown = [name if name in taught else "" for name in names]
+            # Nobody has judged the other classes that a model may find.
+            shown = [name if name in judged else "" for name in names]
             agree = np.array([a == b for a, b in zip(shown, truth, strict=True)])
-            right[model].append(int((agree & counted).sum()))
-        seconds.append(int(counted.sum()))
+            right[model].append(int((agree & each.valid).sum()))
+        seconds.append(int(each.valid.sum()))
     drawn = drawn_ratios(
         {name: (counts, seconds) for name, counts in right.items()}, seed=0, draws=DRAWS
     )
@@ -368,29 +298,3 @@ def _combined(taught: np.ndarray, names: list[str], selection: Any, base: np.nda
 
 def _names(indices: np.ndarray, names: list[str]) -> list[str]:
     return [*map([*names, ""].__getitem__, indices)]
-
-
-def main() -> None:
-    """Run the request whose file is the last argument of the command line."""
-    request = Request.load(Path(sys.argv[-1]))
-    output = sys.stdout
-    # Libraries that print do not disturb the lines of JSON.
-    sys.stdout = sys.stderr
-
-    def say(**content: Any) -> None:
-        print(json.dumps(content), file=output, flush=True)
-
-    try:
-        result = teach(
-            request,
-            lambda done, total, message: say(done=done, total=total, message=message),
-        )
-        say(result=result)
-    except (ValueError, OSError) as error:
-        say(error=str(error))
-    finally:
-        shutil.rmtree(request.work, ignore_errors=True)
-
-
-if __name__ == "__main__":
-    main()

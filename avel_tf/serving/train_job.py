@@ -97,7 +97,7 @@ async def _run(file: Path, progress: Progress) -> dict[str, Any] | None:
         JobFailed: It reports an error.
     """
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", "avel_tf.serving.teaching", str(file)),
+        *(sys.executable, "-P", "-m", "avel_tf.serving.teaching_worker", str(file)),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         env=child_environment(),
