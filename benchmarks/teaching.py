@@ -35,7 +35,13 @@ def run(options: argparse.Namespace, work: Path) -> None:
     from avel_tf.pretrained import find_pretrained
     from avel_tf.serving.analysis import Analysis, AnalysisWriter
     from avel_tf.serving.annotations import Annotation
-    from avel_tf.serving.teaching import EPOCHS, measure, stretches_of, write_store
+    from avel_tf.serving.teaching import (
+        EPOCHS,
+        exchanged_stretches,
+        measure,
+        stretches_of,
+        write_store,
+    )
     from avel_tf.vocabulary.class_table import ClassTable
 
     table, model = ClassTable.load(), ExportedModel(find_pretrained())
@@ -69,10 +75,12 @@ def run(options: argparse.Namespace, work: Path) -> None:
             folder = work / f"run-{count}-{draw}"
             if not folder.exists():
                 stretches = [s for n in corrected for s in stretches_of(*clips[n], taught)]
-                write_store(folder / "features", model, taught, stretches)
+                examples = [*stretches, *exchanged_stretches(stretches)]
+                write_store(folder / "features", model, taught, examples)
                 avel_tf.train(folder / "features", folder / "run", {"training.epochs": EPOCHS})
             tested = [s for n in left for s in stretches_of(*clips[n], [clips[n][2][0].label])]
-            trained = avel_tf.Run(folder / "run")
+            store = avel_tf.FeatureStore(folder / "features")
+            trained = avel_tf.Run(folder / "run", features=store)
             found = measure(tested, trained, model, model, offered, taught)
             difference = found["difference"]
             differences.append(difference["mean"])

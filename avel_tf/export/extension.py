@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,13 @@ from avel_tf.events.postprocessing import Postprocessing
 from avel_tf.export.exported_model import ExportedModel
 from avel_tf.export.manifest import CLASS_WORDS, DEFAULT_CLASSES, EXTENDS
 from avel_tf.export.saved_model import export_saved_model
-from avel_tf.models import is_multi_label, probabilities_from
+from avel_tf.models import probabilities_from
 from avel_tf.training.run import Run
 
 # Smallest probability, so that logarithms are finite.
 _SMALLEST = 1e-9
+# Training clips per class at which run and base have the same weight, as in `ClipEvidence`.
+HALF_WEIGHT_CLIPS = 10.0
 
 
 class _ServedHead(layers.Layer):
@@ -45,58 +48,100 @@ class _ServedHead(layers.Layer):
 
 
 class _ExtendedLogits(layers.Layer):
-    """Logarithms of the probabilities of taught and other classes; see `extended_head`."""
+    """Logarithms of the probabilities of both models together; see `extend`."""
 
-    def __init__(self, others: list[int], **kwargs: Any) -> None:
+    def __init__(self, own: list[int], others: list[int], weight: float, **kwargs: Any) -> None:
         super().__init__(trainable=False, dtype="float32", **kwargs)
-        self._others = others  # columns of the base model, background last
+        self._own = own  # column of each class of the run among those of the base; -1 for none
+        self._others = others  # columns of the other classes of the base
+        self._weight = weight
 
     def call(self, taught: Any, base: Any) -> Any:
-        rest = ops.take(base, self._others, axis=-1)  # [B, T, number of others + 1]
+        p, p_none = taught[..., :-1], taught[..., -1:]
+        others, q_none = ops.take(base, self._others, axis=-1), base[..., -1:]
+        own = ops.stack(
+            [base[..., i] if i >= 0 else ops.zeros_like(base[..., 0]) for i in self._own], axis=-1
+        )
+        base_first = ops.concatenate([own + q_none * p, others, q_none * p_none], axis=-1)
+        rest = ops.concatenate([others, q_none], axis=-1)
         rest = rest / ops.maximum(ops.sum(rest, axis=-1, keepdims=True), _SMALLEST)
-        probabilities = ops.concatenate([taught[..., :-1], taught[..., -1:] * rest], axis=-1)
-        return ops.log(ops.maximum(probabilities, _SMALLEST))
+        run_first = ops.concatenate([p, p_none * rest], axis=-1)
+        probabilities = self._weight * run_first + (1.0 - self._weight) * base_first
+        return ops.log(ops.maximum(probabilities, _SMALLEST))  # [B, T, C+1]
 
     def compute_output_shape(self, taught_shape: Any, base_shape: Any) -> tuple[Any, ...]:
-        return (*taught_shape[:-1], taught_shape[-1] - 1 + len(self._others))
+        return (*taught_shape[:-1], taught_shape[-1] + len(self._others))
 
 
-def extended_head(
-    taught: keras.Model, temperature: float, base: ExportedModel, others: list[int]
-) -> keras.Model:
-    """Head that labels the classes of a run, and where it finds none, those of another model.
+@dataclass(frozen=True)
+class Extension:
+    """A run and an exported model together.
 
-    With p the run's probabilities and q those of the base model over its other classes and
-    background, normalised: P(class of the run) = p(class), P(other class) = p(background) q(class),
-    and P(background) = p(background) q(background).
+    Attributes:
+        head: Functional model, features to logits float32 [B, T, C+1].
+        labels: The classes of the run, then the other classes of the base.
+        columns: Columns of the class scores of `labels`, if the base has such; classes that only
+            the run has get none.
+    """
+
+    head: keras.Model
+    labels: Labels
+    columns: ClassColumns | None
+
+
+def extend(run: Run, base: ExportedModel) -> Extension:
+    """Combine the head of a run with that of an exported model.
+
+    Let p be the run's probabilities, q those of the base, and w the weight of the run, n / (n + 10)
+    for n training clips with an event per class. The result is w R + (1 - w) Q of two
+    distributions:
+
+    - Q asks the base first, and the run about what the base calls background: Q(class) = q(class) +
+      q(background) p(class).
+    - R asks the run first, and the base about what the run calls background: R(class) = p(class)
+      for classes of the run, p(background) q(class) for others, with q normalised without the
+      classes of the run.
+
+    So a few examples add to what the base knows, and many replace it.
 
     Args:
-        taught: Keras model of the run, features to logits.
-        temperature: Divisor of its logits.
+        run: The run.
         base: The exported model.
-        others: Indices of the classes of `base` that are kept.
-
-    Returns:
-        A functional model of the same inputs to logits float32 [B, T, C+1]: the classes of the
-        run, the kept ones, background.
     """
+    taught, names = run.model(), list(base.labels.names)
+    own = [names.index(name) if name in names else -1 for name in run.labels.names]
+    others = [i for i in range(len(names)) if i not in own]
     inputs = {
         name: keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=name)
         for name, tensor in taught.input.items()
     }
-    p = probabilities_from(taught(inputs) * (1.0 / temperature), multi_label=False)  # [B, T, C'+1]
-    served = _ServedHead(base.load_graphs(), len(base.labels), name="base")
+    sharpness = 1.0 / run.postprocessing.temperature
+    p = probabilities_from(taught(inputs) * sharpness, multi_label=False)  # [B, T, C'+1]
+    served = _ServedHead(base.load_graphs(), len(names), name="base")
     q = served(inputs["visual"], inputs["audio"], inputs["valid"])  # [B, T, C''+1]
-    logits = _ExtendedLogits([*others, len(base.labels)], name="logits")(p, q)
-    return keras.Model(inputs, logits, name=f"extended_{taught.name}")
+    logits = _ExtendedLogits(own, others, run_weight(run), name="logits")(p, q)  # [B, T, C+1]
+    order = [*own, *others]
+    return Extension(
+        keras.Model(inputs, logits, name=f"extended_{taught.name}"),
+        Labels([*run.labels.names, *(names[i] for i in others)]),
+        base.columns and _columns(base.columns, order),
+    )
+
+
+def run_weight(run: Run) -> float:
+    """Weight of a run against the model that it extends; 1 if its features are gone."""
+    features = run.features
+    if features is None:
+        return 1.0
+    records = features.seconds("train").as_numpy_iterator()
+    clips = sum(bool(record["active"].any()) for record in records) / len(run.labels)
+    return clips / (clips + HALF_WEIGHT_CLIPS)
 
 
 def export_extended(
     run: Run, base: ExportedModel | str | Path, extractor: FeatureExtractor, folder: str | Path
 ) -> Path:
-    """Export a training run that adds its classes to an exported model.
-
-    Classes that both have are labelled by the run. See `extended_head` for the combination.
+    """Export a training run that adds its classes to an exported model; see `extend`.
 
     Args:
         run: The run, trained on features of the backbones of `base`.
@@ -112,9 +157,9 @@ def export_extended(
         ModelError: `base` is no exported model.
     """
     base = base if isinstance(base, ExportedModel) else ExportedModel(base)
-    taught = run.model()
-    if is_multi_label(taught) or base.postprocessing.multi_label:
-        which = f"The run {run.folder}" if is_multi_label(taught) else f"The model {base.folder}"
+    run_multi_label = run.postprocessing.multi_label
+    if run_multi_label or base.postprocessing.multi_label:
+        which = f"The run {run.folder}" if run_multi_label else f"The model {base.folder}"
         raise ValueError(
             f"{which} is multi-label. Only models with one label per segment can be extended or "
             "extend others; export the run by itself."
@@ -122,31 +167,24 @@ def export_extended(
     run.recipe.require_same(
         base.recipe, ours=f"The run {run.folder}", theirs=f"The model {base.folder}"
     )
-    others = [i for i, name in enumerate(base.labels.names) if name not in run.labels.names]
-    kept = [base.labels.names[i] for i in others]
-    details: dict[str, Any] = {
-        EXTENDS: {
-            "model": base.name,
-            "fingerprint": base.fingerprint,
-            "taught": list(run.labels.names),
-        }
-    }
+    extension = extend(run, base)
+    origin = {"model": base.name, "fingerprint": base.fingerprint}
+    details: dict[str, Any] = {EXTENDS: {**origin, "taught": list(run.labels.names)}}
     if base.class_words:
-        details[CLASS_WORDS] = {
-            name: base.class_words.get(name, [name]) for name in (*run.labels.names, *kept)
-        }
+        words = base.class_words
+        details[CLASS_WORDS] = {name: words.get(name, [name]) for name in extension.labels.names}
     if base.default_classes is not None:
         chosen = dict.fromkeys([*run.labels.names, *base.default_classes])
         details[DEFAULT_CLASSES] = list(chosen)
     return export_saved_model(
-        extended_head(taught, run.postprocessing.temperature, base, others),
+        extension.head,
         extractor,
         folder,
-        labels=Labels([*run.labels.names, *kept]),
+        labels=extension.labels,
         config_yaml=run.config_yaml,
         metrics=run.metrics,
         postprocessing=_postprocessing(run, base),
-        columns=base.columns and _columns(base.columns, base.labels, run.labels, others),
+        columns=extension.columns,
         details=details,
     )
 
@@ -160,15 +198,11 @@ def _postprocessing(run: Run, base: ExportedModel) -> Postprocessing:
     return Postprocessing(events=dataclasses.replace(events, min_scores=kept))
 
 
-def _columns(
-    columns: ClassColumns, labels: Labels, taught: Labels, others: list[int]
-) -> ClassColumns:
-    """Columns of the base model's classes; classes that only the run has get none."""
-    of_class = {name: index for index, name in enumerate(labels.names)}
-    order = [*(of_class.get(name) for name in taught.names), *others]
+def _columns(columns: ClassColumns, order: list[int]) -> ClassColumns:
+    """Columns of the base model's classes in another order; none for -1."""
 
     def picked(values: Any, empty: Any) -> tuple[Any, ...]:
-        return tuple(empty if index is None else values[index] for index in order)
+        return tuple(values[index] if index >= 0 else empty for index in order)
 
     return ClassColumns(
         picked(columns.visual, ()),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ EPOCHS = 30
 # With fewer corrected stretches, or fewer of each class, none can be held out.
 FEWEST_STRETCHES = 6
 _HELD_OUT = 1 / 3
+# Pairs of stretches drawn per stretch whose modalities are exchanged.
+_EXCHANGES = 5
 # T of the windows that the models label, as in training.
 WINDOW_SECONDS = 10
 # Score from which an unreviewed event of a class that is not taught is an example of background.
@@ -148,6 +150,25 @@ def other_stretches(
         yield Stretch(f"{video}#{start}", video, (), visual[part], audio[part], valid[part])
 
 
+def exchanged_stretches(stretches: Sequence[Stretch]) -> Iterator[Stretch]:
+    """The frames of one stretch with the audio of another, of other classes, as background.
+
+    No event is both seen and heard in them. Without them a few corrections, which are mostly
+    events, would teach that everything is one.
+    """
+    rng = np.random.default_rng(0)
+    for number in range(len(stretches) * _EXCHANGES):
+        first, second = (stretches[i] for i in rng.integers(len(stretches), size=2))
+        classes = [{event.label for event in each.events} for each in (first, second)]
+        if first is second or classes[0] & classes[1]:
+            continue
+        length = min(len(first.valid), len(second.valid))
+        valid = first.valid[:length] & second.valid[:length]
+        yield Stretch(
+            f"exchanged#{number}", "", (), first.visual[:length], second.audio[:length], valid
+        )
+
+
 def held_out(stretches: Sequence[Stretch]) -> set[str]:
     """Names of the stretches that are held out to measure, of other videos where there are several.
 
@@ -224,39 +245,38 @@ def measure(
     from avel_tf.engines.windows import predict_in_windows
     from avel_tf.evaluation.bootstrap import drawn_ratios, interval
     from avel_tf.evaluation.paired import DRAWS
+    from avel_tf.events.class_selection import ClassSelection
+    from avel_tf.export.extension import extend
     from avel_tf.inference.pipeline import select_classes
     from avel_tf.training.run import probabilities_of
 
+    extension = extend(run, base)
+    names = list(dict.fromkeys([*taught, *(n for n in selected if n in extension.labels.names)]))
+    related = None
+    if extension.columns:
+        related = extension.columns.related([extension.labels.index(name) for name in names])
+    graph = present.load_graphs().label
+    models = {
+        "present": (
+            lambda *inputs: np.asarray(graph(*inputs)),
+            select_classes(present, selected) or ClassSelection(present.labels, selected),
+        ),
+        "next": (
+            probabilities_of(extension.head),
+            ClassSelection(extension.labels, names, related),
+        ),
+    }
     clips = [(each.visual, each.audio, each.valid) for each in stretches]
-    taught_part, base_part, present_part = (
-        predict_in_windows(
+    seconds = [int(each.valid.sum()) for each in stretches]
+    right: dict[str, list[int]] = {}
+    for model, (predict, selection) in models.items():
+        probabilities = predict_in_windows(
             predict, clips, window_seconds=WINDOW_SECONDS, hop_seconds=WINDOW_SECONDS // 2
         )
-        for predict in (
-            probabilities_of(run.model(), run.postprocessing.temperature),
-            _labeller(base),
-            _labeller(present),
-        )
-    )
-    kept = [name for name in selected if name in base.labels.names and name not in taught]
-    of_base = select_classes(base, kept) if kept else None
-    of_present = select_classes(present, selected)
-    right: dict[str, list[int]] = {"present": [], "next": []}
-    seconds = []
-    for number, each in enumerate(stretches):
-        classes = sorted({event.label for event in each.events})
-        truth = _names(segment_labels(each.events, Labels(classes), len(each.valid)), classes)
-        judged = {*taught, *classes}
-        named = {
-            "present": _best(of_present, present, present_part[number]),
-            "next": _combined(taught_part[number], list(taught), of_base, base_part[number]),
-        }
-        for model, names in named.items():
-            # Nobody has judged the other classes that a model may find.
-            shown = [name if name in judged else "" for name in names]
-            agree = np.array([a == b for a, b in zip(shown, truth, strict=True)])
-            right[model].append(int((agree & each.valid).sum()))
-        seconds.append(int(each.valid.sum()))
+        right[model] = [
+            _right(each, _names(selection(rows).argmax(-1), selection.labels.names), taught)
+            for each, rows in zip(stretches, probabilities, strict=True)
+        ]
     drawn = drawn_ratios(
         {name: (counts, seconds) for name, counts in right.items()}, seed=0, draws=DRAWS
     )
@@ -276,25 +296,17 @@ def measure(
     }
 
 
-def _labeller(model: Any) -> Callable[..., np.ndarray]:
-    label = model.load_graphs().label
-    return lambda *inputs: np.asarray(label(*inputs))
+def _right(stretch: Stretch, found: list[str], taught: Sequence[str]) -> int:
+    """Number of valid seconds whose class was found."""
+    classes = sorted({event.label for event in stretch.events})
+    truth = _names(segment_labels(stretch.events, Labels(classes), len(found)), classes)
+    # Nobody has judged the other classes that a model may find.
+    judged = {*taught, *classes}
+    shown = [name if name in judged else "" for name in found]
+    agree = np.array([a == b for a, b in zip(shown, truth, strict=True)])
+    return int((agree & stretch.valid).sum())
 
 
-def _best(selection: Any, model: Any, probabilities: np.ndarray) -> list[str]:
-    """Names of the most probable selected classes [T], empty for background."""
-    labels = selection.labels if selection else model.labels
-    values = selection(probabilities) if selection else probabilities
-    return _names(values.argmax(-1), list(labels.names))
-
-
-def _combined(taught: np.ndarray, names: list[str], selection: Any, base: np.ndarray) -> list[str]:
-    """Names of the most probable classes of an extended model, [T]; see `extended_head`."""
-    others = selection(base) if selection else np.ones((len(base), 1))  # [T, K+1]
-    probabilities = np.concatenate([taught[:, :-1], taught[:, -1:] * others], axis=-1)
-    kept = list(selection.labels.names) if selection else []
-    return _names(probabilities.argmax(-1), [*names, *kept])
-
-
-def _names(indices: np.ndarray, names: list[str]) -> list[str]:
+def _names(indices: np.ndarray, names: Sequence[str]) -> list[str]:
+    """Names of classes by their index, empty for background."""
     return [*map([*names, ""].__getitem__, indices)]

@@ -18,6 +18,7 @@ from avel_tf.serving.analysis import Analysis
 from avel_tf.serving.teaching import (
     Request,
     Stretch,
+    exchanged_stretches,
     held_out,
     measure,
     other_stretches,
@@ -82,7 +83,8 @@ def teach(request: Request, report: Report) -> dict[str, Any]:
         message = "Training on all corrections" if done > total - request.epochs else "Measuring"
         report(done, total, message)
 
-    def run_on(stretches: Sequence[Stretch], name: str) -> Any:
+    def run_on(known: Sequence[Stretch], name: str) -> Any:
+        stretches = [*known, *others, *exchanged_stretches(known)]
         shutil.rmtree(work / name, ignore_errors=True)  # of a process that was killed
         store = work / name / "features"
         write_store(store, base, taught, stretches)
@@ -94,10 +96,10 @@ def teach(request: Request, report: Report) -> dict[str, Any]:
     measured = None
     if tested:
         train = [each for each in corrected if each.name not in tested]
-        run = run_on([*train, *others], "measured")
+        run = run_on(train, "measured")
         left = [each for each in corrected if each.name in tested]
         measured = measure(left, run, base, present, request.selected, taught)
-    run = run_on([*corrected, *others], "final")
+    run = run_on(corrected, "final")
     report(total, total, "Exporting")
     folder = avel_tf.export_run(run, request.folder, extends=base)
     # Thresholds that people set for the present model stay, but not those of taught classes.
