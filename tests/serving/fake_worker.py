@@ -1,8 +1,8 @@
 """A model process whose pipeline does what files say: `python -m tests.serving.fake_worker`.
 
-A file that contains `poison` kills the process, `once` does so the first time only, `slow` takes a
-quarter of a second for each of 40 seconds, `broken` is quarantined. A clip whose first pixel is 66
-kills the process.
+A file that contains `poison` kills the process, `once` does so the first time only, `slow` and
+`brief` take a quarter of a second for each of 40 and 12 seconds, `broken` is quarantined. A clip
+whose first pixel is 66 kills the process.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from avel_tf.inference.settings import InferenceSettings
 from avel_tf.serving.model_worker import ModelSpec, main
 from avel_tf.video.segment_loader import SegmentBatch
 
+# Seconds of slow files, each of which takes a quarter of a second.
+_SLOW = {b"slow": 40, b"brief": 12}
 LABELS = Labels(["Bark", "Helicopter"])
 
 
@@ -68,9 +70,9 @@ class FakePipeline:
         if b"broken" in content:
             yield 0, Result(path, "quarantined", f"{path} is broken.")
             return
-        seconds = 40 if b"slow" in content else 3
+        seconds = next((n for word, n in _SLOW.items() if word in content), 3)
         for _ in range(seconds):
-            if seconds == 40:
+            if seconds > 3:
                 time.sleep(0.25)
             one = np.ones(1, bool)
             batch = SegmentBatch(

@@ -188,7 +188,7 @@ def test_jobs_and_corrections_survive_kill_9_of_the_server(folder: Path) -> None
     jobs = []
     try:
         with httpx.Client(base_url=url, timeout=60) as client:
-            for content in (b"fine", b"slow", b"fine", b"broken"):
+            for content in (b"fine", b"brief", b"fine", b"broken"):
                 answer = client.post("/api/v1/videos", files={"file": ("a.mp4", content)})
                 jobs.append(answer.json())
             wait_until(lambda: client.get(f"/api/v1/jobs/{jobs[1]['job']}").json()["done"] > 1)

@@ -13,8 +13,10 @@ import pytest
 
 from avel_tf.config import Config
 from avel_tf.serving.model_worker import ModelSpec
+from avel_tf.serving.server import ServerOptions
 from avel_tf.serving.settings import ServingSettings
-from tests.serving.running import Running, fake_options, running
+from tests.conftest import FLOAT32
+from tests.serving.running import Running, running
 
 # Their requests can be valid by the document and yet be refused: it cannot say that a file is a
 # video, or that a stretch ends after its start and within the video.
@@ -41,7 +43,8 @@ def test_the_document_names_every_error(fake: Running) -> None:
 
 def _configuration(server: Running) -> str:
     """Known identifiers, so that requests get beyond status 404."""
-    kept, removed = (server.upload(name, b"fine") for name in ("kept.mp4", "removed.mp4"))
+    content = next(server.server.data.rglob("*.mp4")).read_bytes()
+    kept, removed = (server.upload(name, content) for name in ("kept.mp4", "removed.mp4"))
     server.wait(removed["job"])
     text = f"""
 [parameters]
@@ -72,13 +75,14 @@ positive_data_acceptance.enabled = false
 
 
 @pytest.mark.slow
-def test_schemathesis_finds_nothing(folder: Path) -> None:
+def test_schemathesis_finds_nothing(exported: Path, clips: Path, folder: Path) -> None:
     program = shutil.which("schemathesis", path=os.path.dirname(sys.executable))
     if program is None:
         pytest.skip("schemathesis is not installed: pip install 'avel-tf[test]'")
     limits = ServingSettings(requests_per_minute=10**6, queue=10**5, upload_idle_seconds=5.0)
-    spec = ModelSpec(config=replace(Config(), serving=limits))
-    with running(fake_options(folder, spec=spec)) as server:
+    spec = ModelSpec(str(exported), config=replace(Config(), serving=limits, engine=FLOAT32))
+    shutil.copytree(clips, folder / "data", dirs_exist_ok=True)
+    with running(ServerOptions(folder / "data", folder / "state", spec)) as server:
         (folder / "schemathesis.toml").write_text(_configuration(server))
         words = ["--max-examples=30", "--generation-deterministic", "--no-color"]
         words += ["--request-timeout=60", "--exclude-path=/api/v1/events", "--phases"]

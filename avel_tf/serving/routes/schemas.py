@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 Id = Annotated[str, StringConstraints(max_length=64)]
 Status = Literal["predicted", "accepted", "changed", "added", "rejected", "background"]
 # Longer than any file that the decoder takes.
 Seconds = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 Name = Annotated[str, StringConstraints(max_length=1_000)]
+
+
+def _whole(number: object) -> object:
+    return int(number) if isinstance(number, float) and number.is_integer() else number
+
+
+# A JSON number such as 3.0 is an integer, too.
+Whole = Annotated[int, BeforeValidator(_whole)]
 
 
 class Body(BaseModel):
