@@ -166,3 +166,14 @@ def differences(folder: Path, manifest: dict[str, Any], found: dict[str, Any]) -
         if name not in _EXPECTED
     ]
     return clauses
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write indented JSON."""
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def next_version(folder: Path) -> int:
+    """Number of the next version in a folder of versions."""
+    versions = [int(path.name) for path in folder.iterdir() if path.name.isdecimal()]
+    return max(versions, default=0) + 1

@@ -8,8 +8,14 @@ import tempfile
 from pathlib import Path
 
 from avel_tf.events.postprocessing import Postprocessing
-from avel_tf.export.manifest import BUILT_FROM, MANIFEST, read_manifest, with_hashes
-from avel_tf.export.saved_model import next_version, write_json
+from avel_tf.export.manifest import (
+    BUILT_FROM,
+    MANIFEST,
+    next_version,
+    read_manifest,
+    with_hashes,
+    write_json,
+)
 
 
 def replace_postprocessing(folder: Path, postprocessing: Postprocessing) -> None:

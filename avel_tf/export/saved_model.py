@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import shutil
 import tempfile
@@ -17,7 +16,7 @@ from avel_tf.embeddings.extractor import FeatureExtractor
 from avel_tf.embeddings.recipe import Recipe
 from avel_tf.events.labels import Labels
 from avel_tf.events.postprocessing import Postprocessing
-from avel_tf.export.manifest import CLASS_COLUMNS, with_hashes
+from avel_tf.export.manifest import CLASS_COLUMNS, next_version, with_hashes, write_json
 from avel_tf.export.module import LocalizerModule
 from avel_tf.export.warmup import write_warmup_request
 
@@ -122,16 +121,6 @@ def write_assets(
     write_json(folder / "manifest.json", manifest)
     names = ("labels.txt", "config.yaml", "decoder.json", "manifest.json")
     return [folder / name for name in names]
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write indented JSON."""
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-def next_version(folder: Path) -> int:
-    versions = [int(path.name) for path in folder.iterdir() if path.name.isdecimal()]
-    return max(versions, default=0) + 1
 
 
 def _headline(metrics: dict[str, Any] | None) -> dict[str, Any] | None:

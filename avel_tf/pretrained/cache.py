@@ -27,6 +27,7 @@ from avel_tf.export.manifest import (
     MANIFEST,
     PACKAGE_PARTS,
     with_hashes,
+    write_json,
 )
 from avel_tf.pretrained import known_outputs
 from avel_tf.pretrained.zero_shot import ZeroShot, load_zero_shot, package_parts
@@ -84,7 +85,7 @@ def find_or_build(
 def _write(parts: ZeroShot, folder: Path, key: str) -> None:
     """Write `assets/` of an exported model, without graph and weights."""
     from avel_tf.events.postprocessing import Postprocessing
-    from avel_tf.export.saved_model import model_manifest, write_assets, write_json
+    from avel_tf.export.saved_model import model_manifest, write_assets
 
     assets = folder / "assets"
     assets.mkdir(parents=True)

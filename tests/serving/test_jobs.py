@@ -230,3 +230,9 @@ def test_a_second_server_is_refused_the_state(fake: Running) -> None:
 
     with pytest.raises(BlockingIOError, match=f"process {os.getpid()}.*--state"):
         Server(fake.server.options)
+
+
+def test_the_server_process_loads_no_network() -> None:
+    code = "import sys, avel_tf.serving.run; print(*sorted(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"tensorflow", "openvino", "keras"} & set(run.stdout.split())
