@@ -8,6 +8,7 @@ import time
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -93,11 +94,7 @@ def _add_error_handlers(app: FastAPI) -> None:
         message = str(error) if isinstance(error, ApiError) else f"{error.detail}."
         headers = dict(error.headers or {})
         if error.status_code == 405:
-            # Starlette names the methods of one route, and a path may have several.
-            routes = [route for router in ROUTERS for route in router.routes]
-            matching = [each for each in routes if each.matches(request.scope)[0] != Match.NONE]
-            methods = {name for each in matching for name in getattr(each, "methods", ())}
-            headers["Allow"] = ", ".join(sorted(methods))
+            headers.update(_allowed(request))
         return error_response(error.status_code, message, headers)
 
     @app.exception_handler(RequestValidationError)
@@ -112,6 +109,16 @@ def _add_error_handlers(app: FastAPI) -> None:
         if is_disk_full(error):
             return error_response(507, DISK_FULL, {"Retry-After": "60"})
         raise error
+
+
+def _allowed(request: Request) -> dict[str, str]:
+    """`Allow` header of a path. Starlette names the methods of one route of several."""
+    routes = [each for router in ROUTERS for each in router.routes if isinstance(each, APIRoute)]
+    matching = [each for each in routes if each.matches(request.scope)[0] != Match.NONE]
+    methods = {
+        name for each in matching if each.path == matching[0].path for name in each.methods or ()
+    }
+    return {"Allow": ", ".join(sorted(methods))} if methods else {}
 
 
 class Measured:

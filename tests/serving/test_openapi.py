@@ -19,10 +19,11 @@ from tests.conftest import FLOAT32
 from tests.serving.running import Running, running
 
 # Their requests can be valid by the document and yet be refused: it cannot say that a file is a
-# video, or that a stretch ends after its start and within the video.
+# video, that a text is XML, or that a stretch ends after its start and within the video.
 _BEYOND_DOCUMENT = (
     "POST /api/v1/videos",
     "POST /v1/video/events",
+    "POST /predict",
     "POST /api/v1/videos/{video}/annotations",
     "PATCH /api/v1/videos/{video}/annotations",
     "PATCH /api/v1/videos/{video}/annotations/{annotation}",
@@ -51,6 +52,14 @@ def _configuration(server: Running) -> str:
 "path.video" = "{kept["video"]}"
 "path.job" = "{kept["job"]}"
 "path.annotation" = "e0"
+"path.name" = "tiny"
+"path.version" = "1"
+
+[[operations]]
+# Its path is also that of a GET for a model with another name.
+include-name = "POST /v1/models/{{name}}:predict"
+[operations.checks]
+unsupported_method.enabled = false
 
 [[operations]]
 include-name = "DELETE /api/v1/videos/{{video}}"

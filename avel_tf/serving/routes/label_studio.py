@@ -88,7 +88,7 @@ async def predict(body: PredictTasks, server: _Server) -> dict[str, Any]:
     return {"results": results, "model_version": name}
 
 
-@router.post("/webhook", status_code=201)
+@router.post("/webhook", status_code=201, responses={200: {"content": {"application/json": {}}}})
 async def webhook(body: Webhook, server: _Server) -> Response:
     """Keep annotations as corrections; train on them when Label Studio asks for it."""
     if body.action in _ANNOTATED and body.task is not None and body.annotation is not None:

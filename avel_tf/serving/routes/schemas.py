@@ -18,7 +18,7 @@ def _whole(number: object) -> object:
 
 
 # A JSON number such as 3.0 is an integer, too.
-Whole = Annotated[int, BeforeValidator(_whole)]
+WHOLE = BeforeValidator(_whole)
 
 
 class Body(BaseModel):

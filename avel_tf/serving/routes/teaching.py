@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from avel_tf.serving.analysis import Analysis
 from avel_tf.serving.errors import ApiError
-from avel_tf.serving.routes.schemas import Body, Id, Name, Whole
+from avel_tf.serving.routes.schemas import WHOLE, Body, Id, Name
 from avel_tf.serving.search import search
 from avel_tf.serving.server import Server, server_of
 
@@ -21,7 +21,7 @@ _Server = Annotated[Server, Depends(server_of)]
 class Train(Body):
     """Settings of a training."""
 
-    epochs: Annotated[Whole, Field(ge=1, le=1_000)] | None = None
+    epochs: Annotated[int, Field(ge=1, le=1_000), WHOLE] | None = None
 
 
 class TrainAccepted(BaseModel):
@@ -63,8 +63,8 @@ class SearchQuery(Body):
     """A second, as an example."""
 
     video: Id
-    second: Annotated[Whole, Field(ge=0, le=1_000_000)]
-    limit: Annotated[Whole, Field(ge=1, le=200)] = 20
+    second: Annotated[int, Field(ge=0, le=1_000_000), WHOLE]
+    limit: Annotated[int, Field(ge=1, le=200), WHOLE] = 20
 
 
 class SearchMatch(BaseModel):
