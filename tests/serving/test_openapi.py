@@ -18,18 +18,27 @@ from avel_tf.serving.settings import ServingSettings
 from tests.conftest import FLOAT32
 from tests.serving.running import Running, running
 
-# Their requests can be valid by the document and yet be refused: it cannot say that a file is a
-# video, that a text is XML, or that a stretch ends after its start and within the video.
-_BEYOND_DOCUMENT = (
-    "POST /api/v1/videos",
-    "POST /v1/video/events",
-    "POST /predict",
-    "POST /api/v1/videos/{video}/annotations",
-    "PATCH /api/v1/videos/{video}/annotations",
-    "PATCH /api/v1/videos/{video}/annotations/{annotation}",
-)
-# A job that was cancelled by DELETE can still be read.
-_JOB = ("GET /api/v1/jobs/{job}", "DELETE /api/v1/jobs/{job}", "GET /api/v1/jobs/{job}/events")
+# Checks that do not apply. Requests can be valid by the document and yet be refused: it cannot say
+# that a file is a video, a text XML, or a tensor of the model's shape, or that a stretch ends after
+# its start and within the video.
+_BEYOND_DOCUMENT = "positive_data_acceptance"
+_LEFT_OUT = {
+    "POST /api/v1/videos": [_BEYOND_DOCUMENT],
+    "POST /v1/video/events": [_BEYOND_DOCUMENT],
+    "POST /predict": [_BEYOND_DOCUMENT],
+    "POST /api/v1/videos/{video}/annotations": [_BEYOND_DOCUMENT],
+    "PATCH /api/v1/videos/{video}/annotations": [_BEYOND_DOCUMENT],
+    "PATCH /api/v1/videos/{video}/annotations/{annotation}": [_BEYOND_DOCUMENT],
+    # The path is also that of a GET for a model with another name.
+    "POST /v1/models/{name}:predict": [_BEYOND_DOCUMENT, "unsupported_method"],
+    "POST /v1/models/{name}/versions/{version}:predict": [_BEYOND_DOCUMENT],
+    "POST /v2/models/{name}/infer": [_BEYOND_DOCUMENT],
+    "POST /v2/models/{name}/versions/{version}/infer": [_BEYOND_DOCUMENT],
+    # A job that was cancelled by DELETE can still be read.
+    "GET /api/v1/jobs/{job}": ["use_after_free"],
+    "DELETE /api/v1/jobs/{job}": ["use_after_free"],
+    "GET /api/v1/jobs/{job}/events": ["use_after_free"],
+}
 
 
 def test_the_document_names_every_error(fake: Running) -> None:
@@ -56,30 +65,13 @@ def _configuration(server: Running) -> str:
 "path.version" = "1"
 
 [[operations]]
-# Its path is also that of a GET for a model with another name.
-include-name = "POST /v1/models/{{name}}:predict"
-[operations.checks]
-unsupported_method.enabled = false
-
-[[operations]]
 include-name = "DELETE /api/v1/videos/{{video}}"
 [operations.parameters]
 "path.video" = "{removed["video"]}"
 """
-    for name in _JOB:
-        text += f"""
-[[operations]]
-include-name = "{name}"
-[operations.checks]
-use_after_free.enabled = false
-"""
-    for name in _BEYOND_DOCUMENT:
-        text += f"""
-[[operations]]
-include-name = "{name}"
-[operations.checks]
-positive_data_acceptance.enabled = false
-"""
+    for name, checks in _LEFT_OUT.items():
+        text += f'[[operations]]\ninclude-name = "{name}"\n[operations.checks]\n'
+        text += "".join(f"{check}.enabled = false\n" for check in checks)
     return text
 
 

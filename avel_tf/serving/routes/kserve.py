@@ -77,7 +77,7 @@ async def model_metadata(name: Name, server: _Server, version: str | None = None
     }
 
 
-@router.get("/models/{name}/ready")
+@router.get("/models/{name}/ready", response_class=Response)
 @router.get("/models/{name}/versions/{version}/ready", include_in_schema=False)
 async def model_ready(name: Name, server: _Server, version: str | None = None) -> Response:
     """Answer 200 when the model can infer, 503 while it is loaded."""
