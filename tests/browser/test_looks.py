@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.conftest import AXE, PHONE, Served
+from tests.browser.conftest import AXE, PHONE, Served, wait_for
 
 VIEWS = ("", "videos/{video}", "review", "teach", "search/{video}/1")
 DESKTOP_LIGHT: dict[str, Any] = {}
@@ -64,6 +64,21 @@ def test_fingers_seek_select_and_zoom(
     page.get_by_role("button", name="Zoom in").tap()
     page.get_by_role("option", name="My bell").tap()
     assert page.get_by_label("Label", exact=True).input_value() == "My bell"
+
+
+def test_two_fingers_zoom(server: Served, video: str, open_page: Callable[..., Any]) -> None:
+    page = open_page(f"{server.url}/#/videos/{video}", **NARROW)
+    page.get_by_role("option").first.wait_for()
+    canvas = page.get_by_role("slider", name="Timeline")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    middle, y = box["x"] + box["width"] / 2, box["y"] + 100
+    touch = page.context.new_cdp_session(page)
+    for kind, apart in (("touchStart", 40), ("touchMove", 60), ("touchMove", 120), ("touchEnd", 0)):
+        points = [{"x": middle - apart, "y": y}, {"x": middle + apart, "y": y}] if apart else []
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    wait_for(page, "document.querySelector('canvas').dataset.span < 2")  # of four seconds
+    assert not [each for each in server.annotations(video) if each["status"] == "changed"]
 
 
 def test_focus_is_visible_and_in_order(watch: Any) -> None:

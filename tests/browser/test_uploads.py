@@ -56,6 +56,35 @@ def test_an_upload_counts_its_seconds(
     page.get_by_role("link", name="minute.mp4").wait_for(state="detached")
 
 
+def test_files_are_dropped_on_the_page(server: Served, open_page: Callable[..., Any]) -> None:
+    page = open_page(server.url)
+    clip = list((server.folder / "00001.mp4").read_bytes())
+    page.evaluate(
+        """(bytes) => {
+          const dataTransfer = new DataTransfer();
+          dataTransfer.items.add(new File([new Uint8Array(bytes)], 'dropped.mp4'));
+          for (const type of ['dragover', 'drop']) {
+            document.querySelector('main').dispatchEvent(
+              new DragEvent(type, { dataTransfer, bubbles: true, cancelable: true }));
+          }
+        }""",
+        clip,
+    )
+    page.get_by_role("link", name="dropped.mp4").wait_for()
+    page.get_by_role("button", name="Remove dropped.mp4").click()
+    page.get_by_role("link", name="dropped.mp4").wait_for(state="detached")
+
+
+def test_files_of_the_folder_are_chosen(server: Served, open_page: Callable[..., Any]) -> None:
+    page = open_page(server.url)
+    page.get_by_role("button", name="From folder").click()
+    page.get_by_label("00001.mp4").check()
+    page.get_by_role("button", name="Add").click()
+    page.get_by_role("link", name="00001.mp4").wait_for()
+    page.get_by_role("button", name="Remove 00001.mp4").click()
+    page.get_by_role("link", name="00001.mp4").wait_for(state="detached")
+
+
 def test_a_broken_file_has_its_reason(server: Served, open_page: Callable[..., Any]) -> None:
     page = open_page(server.url)
     upload(page, file_of("broken.mp4", b"\0\0\0\x18ftypmp42" + bytes(2000)))

@@ -5,6 +5,8 @@ import { button, h } from "./dom";
 export interface Binding {
   /** Names as in KeyboardEvent.key; "mod+z" is Ctrl+Z, or Command+Z on a Mac. */
   keys: string[];
+  /** Text instead of the keys in the list. */
+  shown?: string;
   text: string;
   group: string;
   run: (event: KeyboardEvent) => void;
@@ -15,6 +17,8 @@ const KEY_NAMES: Record<string, string> = {
   Escape: "Esc", Delete: "Del", "mod+z": "Ctrl+Z", "mod+Z": "Ctrl+Shift+Z", "mod+y": "Ctrl+Y",
 };
 const TYPING = "input:not([type=checkbox]):not([type=radio]):not([type=range]), textarea, select, [contenteditable]";
+
+const nameOf = (key: string): string => KEY_NAMES[key] ?? key.toUpperCase();
 
 let current: Binding[] = [];
 const always: Binding[] = [
@@ -36,7 +40,9 @@ function handle(event: KeyboardEvent): void {
   // A focused button is pressed with these.
   if ((event.key === " " || event.key === "Enter") && target.closest("button, a, summary")) return;
   const mod = event.ctrlKey || event.metaKey;
-  const key = mod ? `mod+${event.key}` : event.key;
+  // With Caps Lock, letters are capital without Shift.
+  const name = event.shiftKey || event.key.length > 1 ? event.key : event.key.toLowerCase();
+  const key = mod ? `mod+${name}` : name;
   const found = [...current, ...always].find((each) => each.keys.includes(key));
   if (!found) return;
   event.preventDefault();
@@ -54,7 +60,7 @@ export function showHelp(): void {
     h("section", {},
       h("h3", {}, group),
       h("dl", {}, ...bindings.flatMap((each) => [
-        h("dt", {}, ...each.keys.map((key) => h("kbd", {}, KEY_NAMES[key] ?? key))),
+        h("dt", {}, ...(each.shown ? [each.shown] : each.keys.map(nameOf)).map((key) => h("kbd", {}, key))),
         h("dd", {}, each.text),
       ])),
     ));

@@ -19,7 +19,7 @@ export class Teach {
   constructor() {
     setBindings([]);
     this.element.append(h("h1", {}, "Teach"),
-      h("p", { class: "muted" }, "Trains the next model from all corrections: accepted and changed events, new classes, and background. Ten events are enough for a new class. The present model stays until you use another."),
+      h("p", { class: "muted" }, "Trains the next model from all corrections: accepted and changed events, new classes, and background. A new class needs about ten events. The present model stays until you use another."),
       this.training, h("h2", {}, "Models"), this.models);
     this.stop = state.subscribe(() => this.update());
     this.update();

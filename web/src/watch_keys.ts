@@ -21,7 +21,7 @@ export function watchKeys(watch: Watch): Binding[] {
     { group: "Events", keys: ["r", "Delete"], text: "Reject", run: () => watch.decide("rejected") },
     { group: "Events", keys: ["b"], text: "Mark as background", run: () => watch.decide("background") },
     {
-      group: "Events", keys: ["1", "2", "3", "4", "5", "6", "7", "8", "9"], text: "Label by number",
+      group: "Events", keys: ["1", "2", "3", "4", "5", "6", "7", "8", "9"], text: "Label by number", shown: "1 … 9",
       run: (event) => watch.relabelByNumber(Number(event.key)),
     },
     {
