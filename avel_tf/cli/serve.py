@@ -20,6 +20,7 @@ _SHORTEST_TOKEN = 16
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
+    parser.allow_abbrev = False  # --token SECRET would be taken for --token-file, and be printed
     parser.add_argument(
         "--model",
         metavar="SAVED_MODEL",

@@ -301,3 +301,22 @@ def test_classes_of_a_run_are_not_selected_by_its_export(tmp_path, capsys):
     words = ["export", str(tmp_path), "--out", str(tmp_path / "model"), "--classes", "Cat"]
     assert main(words) == 1
     assert "--classes and --class-table are for pretrained" in capsys.readouterr().err
+
+
+def test_a_copy_with_another_postprocessing_is_a_model_of_its_own(model, tmp_path):
+    from dataclasses import replace
+
+    from avel_tf.export.postprocessing import copy_with_postprocessing
+
+    before = model.postprocessing
+    changed = replace(before, events=replace(before.events, min_scores={"Bark": 0.9}))
+    copy = ExportedModel(copy_with_postprocessing(model.folder, tmp_path / "mine", changed))
+    copy.check()
+    assert copy.name == "mine/1" and copy.fingerprint != model.fingerprint
+    assert copy.postprocessing == changed and copy.default_classes == model.default_classes
+    assert ExportedModel(model.folder).postprocessing == before
+    visual, audio = (
+        np.zeros((1, 3, part.width), np.float32) for part in (copy.recipe.visual, copy.recipe.audio)
+    )
+    found = copy.load_graphs().label(visual, audio, np.ones((1, 3), bool))
+    assert found.shape == (1, 3, len(copy.labels) + 1)
