@@ -52,7 +52,8 @@ class EventPostprocessor:
     sustain_threshold: float = 0.5
     fill_gap_seconds: int = 0
     min_seconds: int = 1
-    min_scores: Mapping[str, float] = field(default_factory=dict)
+    # Not hashed, because dictionaries cannot be.
+    min_scores: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         for name, score in self.min_scores.items():
