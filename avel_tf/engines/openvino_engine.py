@@ -230,8 +230,11 @@ def _variables_found_once() -> Iterator[None]:
     OpenVINO searches all variables of the graph eleven times for each variable, which is most of
     the time of a conversion (EfficientNet-Lite2 with the audio network: 1.2 of 2.1 s).
     """
-    from openvino.frontend.tensorflow.node_decoder import TFGraphNodeDecoder
-
+    try:
+        from openvino.frontend.tensorflow.node_decoder import TFGraphNodeDecoder
+    except ImportError:  # not part of OpenVINO's interface; without it conversions are only slower
+        yield
+        return
     found = cache(TFGraphNodeDecoder.get_variable)
     with mock.patch.object(TFGraphNodeDecoder, "get_variable", staticmethod(found)):
         yield

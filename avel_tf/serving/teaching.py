@@ -26,7 +26,7 @@ from avel_tf.serving.annotations import NO_EVENT, Annotation
 CONTEXT_SECONDS = 5.0
 # Epochs unless the request gives another number: some minutes for hundreds of corrections.
 EPOCHS = 30
-# With fewer corrected stretches, or fewer of each class, none can be held out.
+# With fewer corrected stretches none is held out.
 FEWEST_STRETCHES = 6
 _HELD_OUT = 1 / 3
 # Pairs of stretches drawn per stretch whose modalities are exchanged.

@@ -141,8 +141,6 @@ def main() -> None:
         say(result=result)
     except (ValueError, OSError) as error:
         say(error=str(error))
-    finally:
-        shutil.rmtree(request.work, ignore_errors=True)
 
 
 if __name__ == "__main__":

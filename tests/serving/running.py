@@ -8,14 +8,18 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import uvicorn
 
+from avel_tf.config import Config
 from avel_tf.serving.app import create_app
+from avel_tf.serving.model_worker import ModelSpec
 from avel_tf.serving.server import Server, ServerOptions
+from tests.conftest import FLOAT32
 from tests.processes import HANGS
 
 FAKE = "tests.serving.fake_worker"
@@ -83,3 +87,9 @@ def running(options: ServerOptions, *, ready: bool = True) -> Iterator[Running]:
 def fake_options(folder: Path, **values: Any) -> ServerOptions:
     """Options of a server with the fake model."""
     return ServerOptions(folder / "data", folder / "state", worker=FAKE, **values)
+
+
+def real_options(model: Path, data: Path, state: Path) -> ServerOptions:
+    """Options of a server with an exported model, whose numbers are those of TensorFlow."""
+    spec = ModelSpec(str(model), config=replace(Config(), engine=FLOAT32))
+    return ServerOptions(data, state, spec)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +11,9 @@ import pytest
 import tensorflow as tf
 
 import avel_tf
-from avel_tf.config import Config
 from avel_tf.datasets.load import load_dataset
-from avel_tf.serving.model_worker import ModelSpec
-from avel_tf.serving.server import ServerOptions
 from tests.conftest import FLOAT32, FRAMES_PER_SECOND
-from tests.serving.running import Running, running
+from tests.serving.running import Running, real_options, running
 
 CONFIG = """<View><Labels name="kind" toName="sound"><Label value="Bark"/></Labels>
 <Audio name="sound" value="$film"/><Video name="video" value="$film" sync="sound"/></View>"""
@@ -28,8 +24,7 @@ def real(
     exported: Path, clips: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Running]:
     """A server with a small trained model, whose folder of videos is a data set."""
-    spec = ModelSpec(str(exported), config=replace(Config(), engine=FLOAT32))
-    with running(ServerOptions(clips, tmp_path_factory.mktemp("state"), spec)) as server:
+    with running(real_options(exported, clips, tmp_path_factory.mktemp("state"))) as server:
         yield server
 
 
@@ -229,7 +224,7 @@ def test_label_studio_annotations_become_corrections(real: Running, clips: Path)
     body = {
         "action": "ANNOTATION_CREATED",
         "project": {"id": 1, "label_config": CONFIG},
-        "task": {"id": 1, "data": {"video": name}},
+        "task": {"id": 1, "data": {"film": name}},
         "annotation": {"id": 3, "completed_by": 5, "result": [region]},
     }
     answer = real.client.post("/webhook", json=body)

@@ -11,12 +11,9 @@ import numpy as np
 import pytest
 
 import avel_tf
-from avel_tf.config import Config
-from avel_tf.serving.model_worker import ModelSpec
-from avel_tf.serving.server import ServerOptions
 from avel_tf.video.decode import decode_clip
 from tests.conftest import FLOAT32
-from tests.serving.running import Running, running
+from tests.serving.running import Running, real_options, running
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +26,7 @@ def real(
     exported: Path, clips: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Running]:
     """A server with a small trained model, whose folder of videos is a data set."""
-    spec = ModelSpec(str(exported), config=replace(Config(), engine=FLOAT32))
-    with running(ServerOptions(clips, tmp_path_factory.mktemp("state"), spec)) as server:
+    with running(real_options(exported, clips, tmp_path_factory.mktemp("state"))) as server:
         yield server
 
 

@@ -54,6 +54,7 @@ class Webhook(_Lenient):
     """An event of a project."""
 
     action: str
+    project: dict[str, Any] | None = None
     task: dict[str, Any] | None = None
     annotation: dict[str, Any] | None = None
 
@@ -92,7 +93,8 @@ async def predict(body: PredictTasks, server: _Server) -> dict[str, Any]:
 async def webhook(body: Webhook, server: _Server) -> Response:
     """Keep annotations as corrections; train on them when Label Studio asks for it."""
     if body.action in _ANNOTATED and body.task is not None and body.annotation is not None:
-        kept = await _keep(body.task, body.annotation, server)
+        tags = _tags((body.project or {}).get("label_config"))
+        kept = await _keep(body.task, body.annotation, tags, server)
         return JSONResponse({"status": "ok", "kept": kept}, 201)
     if body.action == _START:
         job = await server.jobs.submit("train", parameters={})
@@ -115,9 +117,11 @@ async def _label(task: dict[str, Any], tags: _Tags, server: Server) -> Result:
         raise ApiError(500, f"{name} could not be labelled: {error}") from error
 
 
-async def _keep(task: dict[str, Any], annotation: dict[str, Any], server: Server) -> int:
+async def _keep(
+    task: dict[str, Any], annotation: dict[str, Any], tags: _Tags, server: Server
+) -> int:
     """Store the regions of an annotation as the corrections of a video; returns their number."""
-    real = await asyncio.to_thread(server.file_in_data, _path(task, _Tags()))
+    real = await asyncio.to_thread(server.file_in_data, _path(task, tags))
     name = real.relative_to(server.data).as_posix()
     video = await asyncio.to_thread(server.state.video_at, "folder", name)
     if video is None:
@@ -210,7 +214,7 @@ def _tags(config: str | None) -> _Tags:
     if config is None:
         return _Tags()
     try:
-        root = ElementTree.fromstring(config)  # expat limits the expansion of entities
+        root = ElementTree.fromstring(str(config))  # expat limits the expansion of entities
     except ElementTree.ParseError as error:
         raise ApiError(422, f"The labelling configuration is not XML: {error}.") from error
     audio = {each.get("name"): each for each in root.iter("Audio")}
