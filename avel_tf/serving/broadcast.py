@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 # Proxies close connections that are silent for a minute or less.
@@ -28,23 +29,32 @@ class Broadcast:
             each.pending[event, record["id"]] = record
             each.arrived.set()
 
-    async def listen(self) -> AsyncGenerator[tuple[str, dict[str, Any]], None]:
-        """Yield changes until the broadcast is closed; `("", {})` when there was none for long."""
+    @contextlib.contextmanager
+    def subscription(self) -> Iterator[AsyncIterator[tuple[str, dict[str, Any]]]]:
+        """Subscribe to the changes from now on.
+
+        Returns:
+            A context manager of the changes, which end when the broadcast is closed; `("", {})`
+            when there was none for long.
+        """
         subscriber = _Subscriber()
         self._subscribers.add(subscriber)
         try:
-            while not self._closed:
-                try:
-                    await asyncio.wait_for(subscriber.arrived.wait(), _HEARTBEAT_SECONDS)
-                except TimeoutError:
-                    yield "", {}
-                    continue
-                subscriber.arrived.clear()
-                pending, subscriber.pending = subscriber.pending, {}
-                for (event, _), record in pending.items():
-                    yield event, record
+            yield self._changes(subscriber)
         finally:
             self._subscribers.discard(subscriber)
+
+    async def _changes(self, subscriber: _Subscriber) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+        while not self._closed:
+            try:
+                await asyncio.wait_for(subscriber.arrived.wait(), _HEARTBEAT_SECONDS)
+            except TimeoutError:
+                yield "", {}
+                continue
+            subscriber.arrived.clear()
+            pending, subscriber.pending = subscriber.pending, {}
+            for (event, _), record in pending.items():
+                yield event, record
 
     def close(self) -> None:
         """End all streams."""

@@ -96,6 +96,28 @@ def test_a_broken_file_has_its_reason(server: Served, open_page: Callable[..., A
     row.wait_for(state="detached")
 
 
+def test_a_late_answer_does_not_undo_an_event(
+    server: Served, open_page: Callable[..., Any]
+) -> None:
+    def answer_late(route: Any) -> None:
+        record = route.fetch().json()
+        path = f"/videos/{record['id']}"
+        wait_until(lambda: server.get(path)["status"] == "quarantined")
+        # As if it had been read before the end of the job.
+        route.fulfill(json={**record, "status": "running", "reason": None})
+
+    page = open_page(
+        server.url, prepare=lambda page: page.route("**/api/v1/videos/*", answer_late, times=1)
+    )
+    upload(page, file_of("late.mp4", b"\0\0\0\x18ftypmp42" + bytes(2000)))
+    row = page.get_by_role("listitem").filter(has_text="late.mp4")
+    row.get_by_text("quarantined").wait_for()
+    wait_for(page, "!document.querySelector('progress')")  # the upload is over, too
+    row.get_by_text("quarantined").wait_for()
+    row.get_by_role("button", name="Remove").dispatch_event("click")
+    row.wait_for(state="detached")
+
+
 @pytest.mark.parametrize("status", [413, 503])
 def test_a_refusal_is_explained(server: Served, open_page: Callable[..., Any], status: int) -> None:
     left = [1]

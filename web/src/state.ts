@@ -18,6 +18,8 @@ class State {
   private infoTimer = 0;
   private retryTimer = 0;
   private source: EventSource | null = null;
+  /** Changes that arrive while the lists are read, which are newer than what is read; else null. */
+  private early: (() => void)[] | null = null;
 
   /** Calls a function after changes, at most once a frame; returns a function that ends this. */
   subscribe(listener: Listener): () => void {
@@ -40,24 +42,16 @@ class State {
     this.source?.close();
     const source = new EventSource("/api/v1/events");
     this.source = source;
-    // Changes during the first reading are newer than what it finds.
-    let early: (() => void)[] | null = [];
+    this.early = [];
     const on = <T>(name: string, apply: (record: T) => void) =>
       source.addEventListener(name, (event) => {
         const record = JSON.parse((event as MessageEvent<string>).data) as T;
-        if (early) early.push(() => apply(record));
+        if (this.early) this.early.push(() => apply(record));
         else apply(record);
       });
     on<Job>("job", (job) => this.setJob(job));
     on<Video>("video", (video) => this.setVideo(video));
-    source.onopen = () => {
-      this.load().then(
-        () => {
-          for (const apply of early ?? []) apply();
-          early = null;
-        },
-        () => this.lost());
-    };
+    source.onopen = () => void this.load().catch(() => this.lost());
     source.onerror = () => this.lost();
   }
 
@@ -74,8 +68,9 @@ class State {
   /** Reads a video that was just accepted, and its job. */
   async accept({ job, video }: Accepted): Promise<void> {
     const [newVideo, newJob] = await Promise.all([api.video(video), api.job(job)]);
-    this.setVideo(newVideo);
-    this.setJob(newJob);
+    // What the event stream has brought meanwhile is newer.
+    if (!this.videos.has(video)) this.setVideo(newVideo);
+    if (!this.jobs.has(job)) this.setJob(newJob);
   }
 
   setVideo(video: Video): void {
@@ -102,16 +97,19 @@ class State {
 
   /** Reads the lists again: a removed video has no event of its own. */
   refresh(): void {
-    if (this.connected) this.load().catch(() => this.lost());
+    if (this.connected && !this.early) this.load().catch(() => this.lost());
   }
 
   private async load(): Promise<void> {
+    this.early ??= [];
     const [videos, jobs] = await Promise.all([api.videos(), api.jobs()]);
     this.videos.clear();
     for (const video of videos) this.videos.set(video.id, video);
     this.jobs.clear();
     for (const job of jobs) this.jobs.set(job.id, job);
     this.connected = this.loaded = true;
+    for (const apply of this.early) apply();
+    this.early = null;
     await this.refreshInfo();
   }
 

@@ -83,7 +83,9 @@ export class Teach {
 
   private async train(): Promise<void> {
     const { job } = await api.train();
-    state.setJob(await api.job(job));
+    const queued = await api.job(job);
+    // What the event stream has brought meanwhile is newer.
+    if (!state.jobs.has(job)) state.setJob(queued);
   }
 
   private async use(name: string): Promise<void> {

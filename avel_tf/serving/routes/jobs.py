@@ -58,28 +58,19 @@ async def job_events(job: str, server: _Server) -> StreamingResponse:
     await asyncio.to_thread(_found, job, server)
 
     async def stream() -> AsyncIterator[bytes]:
-        changes = server.broadcast.listen()
-        try:
-            # Subscribed before the present state is read, so that no change is missed.
-            following = asyncio.ensure_future(anext(changes, None))
-            await asyncio.sleep(0)
+        # Subscribed before the present state is read, so that no change is missed.
+        with server.broadcast.subscription() as changes:
             record = (await asyncio.to_thread(_found, job, server)).public()
             yield as_event("job", record)
-            while record["state"] not in ENDED:
-                change = await following
-                if change is None:
-                    return
-                following = asyncio.ensure_future(anext(changes, None))
-                event, changed = change
+            if record["state"] in ENDED:
+                return
+            async for event, changed in changes:
                 if not event:
                     yield as_event("", {})
                 elif event == "job" and changed["id"] == job:
-                    record = changed
-                    yield as_event("job", record)
-        finally:
-            following.cancel()
-            await asyncio.gather(following, return_exceptions=True)
-            await changes.aclose()
+                    yield as_event("job", changed)
+                    if changed["state"] in ENDED:
+                        return
 
     return StreamingResponse(stream(), media_type="text/event-stream")
 
@@ -89,8 +80,10 @@ async def all_events(server: _Server) -> StreamingResponse:
     """Changes of all jobs and videos as server-sent events."""
 
     async def stream() -> AsyncIterator[bytes]:
-        yield b": connected\n\n"
-        async for event, record in server.broadcast.listen():
-            yield as_event(event, record)
+        with server.broadcast.subscription() as changes:
+            # A client that reads the lists now misses no change between them and the stream.
+            yield b": connected\n\n"
+            async for event, record in changes:
+                yield as_event(event, record)
 
     return StreamingResponse(stream(), media_type="text/event-stream")
