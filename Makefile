@@ -5,7 +5,7 @@ PYTHON ?= $(shell for each in python3.12 python3.11 python3 python; do $$each -c
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install demo test test-all fuzz bench results web lint clean
+.PHONY: install demo test test-all fuzz bench results tools web lint clean
 
 install: $(INSTALLED)
 
@@ -55,6 +55,15 @@ results: $(INSTALLED)
 	test -d results/hard || $(VENV)/bin/avel extract $(HARD) --out results/hard $(REAL_BACKBONES)
 	$(ACCURACY)/ablation.py results/hard --set training.epochs=40 --out results/ablation.json
 
+# FiftyOne and Label Studio's own library, which open what is written for them in the tests. An
+# environment of their own, because they need other versions of NumPy and OpenCV.
+TOOLS := .tools/.installed
+tools: $(TOOLS)
+$(TOOLS): Makefile $(INSTALLED)
+	$(VENV)/bin/python -m venv .tools
+	.tools/bin/python -m pip install --quiet 'fiftyone>=1.22' 'label-studio-sdk>=2.1'
+	touch $(TOOLS)
+
 # The page of avel serve; needs Node.js 20. The bundle is part of the package.
 web:
 	cd web && npm ci --ignore-scripts --no-audit --no-fund && npm run check && npm run build
@@ -66,7 +75,7 @@ lint: $(INSTALLED)
 	$(VENV)/bin/python -m pytest tests/test_architecture.py
 
 clean:
-	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .tools demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(INSTALLED): setup.cfg requirements.txt
 	@test -n "$(PYTHON)" || { echo "avel-tf needs Python 3.11 or 3.12 (tensorflow-io has no wheel \

@@ -24,6 +24,7 @@ from avel_tf.events.formats.mirror import Mirror
 from avel_tf.events.formats.otio import write_otio
 from avel_tf.events.formats.parquet import write_parquet
 from avel_tf.events.formats.raven import write_raven
+from avel_tf.events.formats.seconds import write_seconds
 from avel_tf.events.formats.srt import write_srt
 from avel_tf.events.formats.textgrid import write_textgrid
 from avel_tf.events.formats.vtt import write_vtt
@@ -51,6 +52,7 @@ class Format:
 FORMATS = {
     "jsonl": Format(write_jsonl),
     "csv": Format(write_csv),
+    "seconds": Format(write_seconds, suffix="seconds.csv"),
     "vtt": Format(write_vtt, per_video=True),
     "srt": Format(write_srt, per_video=True),
     "parquet": Format(write_parquet),

@@ -26,8 +26,18 @@ def write_chapters(results: Iterable[Result], file: TextIO) -> None:
     (result,) = results
     file.write(";FFMETADATA1\n")
     for event in result.events:
-        title = re.sub(r"([=;#\\])", r"\\\1", label_text(event.label))
+        title = re.sub(r"([=;#\\])", r"\\\1", chapter_title(event.label))
         file.write(
             f"[CHAPTER]\nTIMEBASE=1/1000\nSTART={milliseconds(event.start)}\n"
             f"END={milliseconds(event.end)}\ntitle={title}\n"
         )
+
+
+def chapter_title(label: str) -> str:
+    """A label whose last letter is no backslash: a space follows one.
+
+    FFmpeg takes a backslash at the end of a line for an escaped line end even if it is escaped
+    itself, and loses the next chapter.
+    """
+    title = label_text(label)
+    return f"{title} " if title.endswith("\\") else title

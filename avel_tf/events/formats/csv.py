@@ -22,7 +22,7 @@ def write_csv(results: Iterable[Result], file: TextIO) -> None:
     """Write a table with one row per event.
 
     A video without an event has one row with empty label, start, end and score, so that every
-    input is listed. Segments are in `jsonl` only, because one table should have one kind of row.
+    input is listed. Seconds are in the format `seconds`: a table has one kind of row.
 
     Args:
         results: The results, in the order of the rows.
@@ -38,12 +38,13 @@ def write_csv(results: Iterable[Result], file: TextIO) -> None:
         about = [result.status, result.reason or "", duration, result.model or ""]
         for event in result.events:
             span = [f"{event.start:.3f}", f"{event.end:.3f}", f"{event.score:.6f}"]
-            rows.writerow(_safe([result.video, event.label, *span, *about]))
+            rows.writerow(spreadsheet_row([result.video, event.label, *span, *about]))
         if not result.events:
-            rows.writerow(_safe([result.video, "", "", "", "", *about]))
+            rows.writerow(spreadsheet_row([result.video, "", "", "", "", *about]))
 
 
-def _safe(cells: list[str]) -> list[str]:
+def spreadsheet_row(cells: list[str]) -> list[str]:
+    """Cells that no spreadsheet evaluates as a formula, in valid Unicode."""
     # A cell that begins with an apostrophe gets another one, so removing one always restores the
     # original.
     return [

@@ -6,6 +6,7 @@ import csv
 import html
 import json
 import math
+import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable
@@ -14,15 +15,16 @@ from pathlib import Path
 
 import av
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from avel_tf.events.event import Event
 from avel_tf.events.formats import FORMATS, write_formats
+from avel_tf.events.formats.chapters import chapter_title
 from avel_tf.events.formats.text import label_text
-from avel_tf.events.result import Result
+from avel_tf.events.result import Result, Segment
 from avel_tf.utils.text import printable, valid_unicode
-from tests.events.formats.samples import hostile_results
+from tests.events.formats.samples import HOSTILE_NAMES, hostile_results
 
 Spans = list[tuple[float, float, str]]
 
@@ -34,7 +36,9 @@ HOSTILE_LABELS = [
 
 
 def is_word(label: str) -> bool:
-    """False for numbers, which dcase_util converts: the label 01 becomes the integer 1."""
+    """False for what dcase_util converts: the label 01 becomes the integer 1, and None none."""
+    if label.strip() == "None":
+        return False
     try:
         float(label)
     except ValueError:
@@ -52,8 +56,9 @@ events = st.builds(
     st.integers(1, 100_000),
     st.floats(0, 1),
 )
-# The examples of a format; the writers of all formats see the same kind of events.
-CASES = 40
+# The examples of a format, and the most events of each; the writers of all formats see the same
+# kind of events. Slow: 1,000 events.
+SIZES = [(40, 6), pytest.param((40, 25), marks=pytest.mark.slow)]
 # Shrinking takes minutes, as every example writes a file.
 PHASES = [Phase.explicit, Phase.generate]
 
@@ -197,7 +202,7 @@ READERS: dict[str, tuple[Callable[[Path], Spans], Callable[[str], str], float]] 
     "textgrid": (read_textgrid, label_text, 0),
     "otio": (read_otio, label_text, 0),
     "edl": (read_edl, label_text, 0.06),
-    "chapters": (read_chapters, label_text, 0),
+    "chapters": (read_chapters, chapter_title, 0),
     "parquet": (read_parquet, valid_unicode, 0),
     "audacity": (read_audacity, label_text, 0),
     "raven": (read_raven, label_text, 0),
@@ -213,18 +218,27 @@ def written(result: Result, name: str, folder: Path) -> Path:
     return path if path.is_file() else next(each for each in path.rglob("*") if each.is_file())
 
 
-@pytest.mark.parametrize("name", READERS)
-def test_its_own_tool_reads_every_event_with_its_times(name: str) -> None:
-    read, form, resolution = READERS[name]
-
-    @settings(
-        max_examples=CASES,
+def drawn_events(size: tuple[int, int]) -> Callable[[Callable[..., None]], Callable[[], None]]:
+    """Hypothesis' decorators for (examples, events of each); short lists are drawn as well."""
+    examples, most = size
+    drawn = given(st.lists(events, min_size=1 if most < 10 else most, max_size=most))
+    rules = settings(
+        max_examples=examples,
         phases=PHASES,
         deadline=None,
         derandomize=True,
         database=None,
+        suppress_health_check=[HealthCheck.large_base_example, HealthCheck.data_too_large],
     )
-    @given(st.lists(events, min_size=1, max_size=6))
+    return lambda check: rules(drawn(check))
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", READERS)
+def test_its_own_tool_reads_every_event_with_its_times(name: str, size: tuple[int, int]) -> None:
+    read, form, resolution = READERS[name]
+
+    @drawn_events(size)
     def check(found: list[Event]) -> None:
         result = sorted_result(found)
         with tempfile.TemporaryDirectory() as folder:
@@ -244,23 +258,20 @@ def test_its_own_tool_reads_every_event_with_its_times(name: str) -> None:
     check()
 
 
+@pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(("name", "read"), [("vtt", read_vtt), ("srt", read_srt)])
-@settings(
-    max_examples=CASES,
-    phases=PHASES,
-    deadline=None,
-    derandomize=True,
-    database=None,
-)
-@given(found=st.lists(events, min_size=1, max_size=6))
 def test_caption_libraries_read_every_event(
-    name: str, read: Callable[[Path], Spans], found: list[Event]
+    name: str, read: Callable[[Path], Spans], size: tuple[int, int]
 ) -> None:
-    result = sorted_result(found)
-    with tempfile.TemporaryDirectory() as folder:
-        spans = read(written(result, name, Path(folder)))
-    times = [time for each in result.events for time in (each.start, each.end)]
-    assert [time for span in spans for time in span[:2]] == pytest.approx(times, abs=1e-6)
+    @drawn_events(size)
+    def check(found: list[Event]) -> None:
+        result = sorted_result(found)
+        with tempfile.TemporaryDirectory() as folder:
+            spans = read(written(result, name, Path(folder)))
+        times = [time for each in result.events for time in (each.start, each.end)]
+        assert [time for span in spans for time in span[:2]] == pytest.approx(times, abs=1e-6)
+
+    check()
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -299,8 +310,88 @@ def test_combined_files_list_every_hostile_video(tmp_path: Path) -> None:
     assert {row["filename"] for row in rows} == set(map(printable, names))
     activitynet = json.loads(paths["activitynet"].read_text())["results"]
     fiftyone = json.loads(paths["fiftyone"].read_text())["labels"]
-    assert set(activitynet) == set(fiftyone) == set(map(valid_unicode, names))
+    assert set(activitynet) == set(map(valid_unicode, names))
+    # By FiftyOne's rules, some of these names are one.
+    assert sum(map(len, filter(None, fiftyone.values()))) == sum(
+        len(result.events) for result in hostile_results()
+    )
     assert len(json.loads(paths["labelstudio"].read_text())) == len(names)
+
+
+# Any name a file can have on Linux: bytes without NUL.
+file_names = st.one_of(
+    st.sampled_from(HOSTILE_NAMES),
+    st.binary(min_size=1, max_size=40).filter(lambda name: 0 not in name).map(os.fsdecode),
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1),
+)
+
+
+def read_names(name: str, path: Path) -> dict[str, str]:
+    """The label of the one event of each video, by the name of the video in the file."""
+    if name == "parquet":
+        from pyarrow import parquet
+
+        return {row["video"]: row["label"] for row in parquet.read_table(path).to_pylist()}
+    if name in ("csv", "seconds", "dcase", "raven"):
+        video = {"dcase": "filename", "raven": "Begin Path"}.get(name, "video")
+        label = {"dcase": "event_label", "raven": "Annotation"}.get(name, "label")
+        excel = "excel" if name in ("csv", "seconds") else "excel-tab"
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file, dialect=excel))
+        # Cells that a spreadsheet would evaluate begin with an apostrophe.
+        quoted = "'" if name in ("csv", "seconds") else ""
+        return {row[video].removeprefix(quoted): row[label] for row in rows}
+    content = json.loads(path.read_text("ascii"))
+    if name == "labelstudio":
+        return {
+            task["data"]["video"]: task["predictions"][0]["result"][0]["value"]["labels"][0]
+            for task in content
+        }
+    found = content.get("results") or content["labels"]
+    return {video: events[0]["label"] for video, events in found.items()}
+
+
+NAME_FORMS = dict.fromkeys(("dcase", "raven"), printable)
+
+
+@pytest.mark.parametrize(
+    "cases", [50, pytest.param(1000, marks=pytest.mark.slow)], ids=["50 names", "1000 names"]
+)
+@pytest.mark.parametrize(
+    "name", ["csv", "seconds", "parquet", "dcase", "raven", "activitynet", "labelstudio"]
+)
+def test_each_event_stays_with_its_video(name: str, cases: int) -> None:
+    form = NAME_FORMS.get(name, valid_unicode)
+
+    @settings(max_examples=cases // 10, phases=PHASES, deadline=None, derandomize=True)
+    @given(st.lists(file_names, min_size=10, max_size=10, unique_by=form))
+    def check(names: list[str]) -> None:
+        results = [
+            Result(video, "ok", None, 2.0, (Segment(0, 1, f"of {number}", 0.5),),
+                   (Event(f"of {number}", 0, 1, 0.5),))
+            for number, video in enumerate(names)
+        ]  # fmt: skip
+        with tempfile.TemporaryDirectory() as folder:
+            path = write_formats([name], results, Path(folder))[name]
+            found = read_names(name, path)
+        expected = {form(video): f"of {number}" for number, video in enumerate(names)}
+        assert found == expected
+
+    check()
+
+
+def test_fiftyone_keeps_videos_apart_that_differ_in_suffix(tmp_path: Path) -> None:
+    names = ["a/dog.mp4", "/a/dog.mp4", "a/dog.mkv", "./a/cat.mp4", "a/dog.mp4"]
+    results = [
+        Result(video, "ok", None, 2.0, (), (Event(f"of {number}", 0, 1, 0.5),))
+        for number, video in enumerate(names)
+    ]
+    path = write_formats(["fiftyone"], results, tmp_path)["fiftyone"]
+    labels = json.loads(path.read_text("ascii"))["labels"]
+    found = {video: [each["label"] for each in events] for video, events in labels.items()}
+    assert found == {
+        "a/dog": ["of 0", "of 4"], "/a/dog.mp4": ["of 1"], "a/dog.mkv": ["of 2"], "a/cat": ["of 3"],
+    }  # fmt: skip
 
 
 def test_ffmpeg_muxes_the_chapters_into_matroska(tmp_path: Path) -> None:
