@@ -29,7 +29,8 @@ class ModelProcess:
     """The model process of a server; for one event loop.
 
     The process loads one engine and answers requests. When it dies, by whatever cause, it is
-    started again, and each request in hand is repeated once. Nothing else is affected.
+    started again, and each request in hand is repeated once; a prediction once more for each file
+    that may have been the cause. Nothing else is affected.
 
     Args:
         spec: The model.
@@ -52,6 +53,7 @@ class ModelProcess:
         self._supervisor: asyncio.Task | None = None
         self._changed = asyncio.Condition()
         self._retries = 0  # predictions that are tried again
+        self._file_retries = 0  # files tried again so far
         self._retrying_file = asyncio.Lock()
 
     @property
@@ -185,14 +187,19 @@ class ModelProcess:
             logger.warning("the model process died during %s, which is tried again", method)
         if on_retry:
             on_retry()
-        async with self._retry(method):
-            try:
-                return await (await self._ready_child()).call(method, arguments, on_progress)
-            except ModelDied:
-                raise ModelUnavailable(
-                    "The process of the model died twice while it worked on this request, which "
-                    "is not tried again."
-                ) from None
+        while True:
+            # A prediction may reach the process late, beside a file that is tried again.
+            beside, before = self._retrying_file.locked(), self._file_retries
+            async with self._retry(method):
+                try:
+                    return await (await self._ready_child()).call(method, arguments, on_progress)
+                except ModelDied:
+                    beside = beside or self._file_retries > before
+                    if method == "label_file" or not beside:
+                        raise ModelUnavailable(
+                            "The process of the model died twice while it worked on this request, "
+                            "which is not tried again."
+                        ) from None
 
     @contextlib.asynccontextmanager
     async def _retry(self, method: str) -> AsyncIterator[None]:
@@ -210,6 +217,7 @@ class ModelProcess:
         async with self._retrying_file:
             while self._retries:
                 await asyncio.sleep(0.02)
+            self._file_retries += 1
             yield
 
     async def _ready_child(self) -> ModelConnection:

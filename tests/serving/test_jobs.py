@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import httpx
 import numpy as np
 import pytest
 
-from avel_tf.serving.model_connection import ModelUnavailable
+from avel_tf.serving.model_connection import ModelDied, ModelUnavailable
+from avel_tf.serving.model_process import ModelProcess
+from avel_tf.serving.model_worker import ModelSpec
 from tests.processes import wait_until
 from tests.serving.running import Running, fake_options, running
 
@@ -85,6 +89,42 @@ def test_a_file_that_kills_the_model_takes_nothing_along(fake: Running) -> None:
     assert [answer.status_code for answer in answers] == [200] * 8
     assert all(np.allclose(each, 1 / 3) for each in predictions)
     assert fake.server.model.restarts == restarts + 2
+
+
+def test_a_prediction_beside_a_poisonous_file_is_not_blamed() -> None:
+    """The retry of the prediction joins that of the file, which kills the process again."""
+
+    class Dying:
+        """A process that dies in any company of the file."""
+
+        def __init__(self) -> None:
+            self.deaths = {"label_file": 0, "predict": 0}
+            self.file_is_tried_again = asyncio.Event()
+
+        async def call(self, method: str, *_: object) -> list[np.ndarray]:
+            if method == "predict":
+                if self.deaths["predict"]:
+                    await self.file_is_tried_again.wait()
+            elif self.deaths["label_file"]:
+                self.file_is_tried_again.set()
+                await asyncio.sleep(0.05)
+            if method == "label_file" or self.deaths["predict"] < 2:
+                self.deaths[method] += 1
+                raise ModelDied
+            return [np.zeros(1)]
+
+    async def both() -> None:
+        model, child = ModelProcess(ModelSpec()), Dying()
+        model._ready_child = AsyncMock(return_value=child)
+        file = asyncio.create_task(model.label_file(Path("poison.mp4")))
+        await asyncio.sleep(0.01)  # the file is tried again before the prediction is
+        prediction = await model.predict(np.zeros(1), np.zeros(1))
+        assert prediction.tolist() == [0.0]
+        with pytest.raises(ModelUnavailable, match="died twice"):
+            await file
+        assert child.deaths == {"label_file": 2, "predict": 2}
+
+    asyncio.run(both())
 
 
 def test_kill_9_of_the_model_process(fake: Running) -> None:
