@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from avel_tf.cli.common import Progress, add_config_arguments, add_engine_argument, config_of
 from avel_tf.cli.paths import output_folder
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from avel_tf.events.result import Result
     from avel_tf.inference.batch import BatchSummary
     from avel_tf.inference.pipeline import InferencePipeline
+    from avel_tf.inference.webhook import Delivery
 
 DEFAULT_OUT = Path("results")
 # Limits of the summary on a terminal; the results hold everything.
@@ -67,6 +68,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="PATH is a live stream: - or an rtsp:// or udp:// address; prints a line of JSON for "
         "each second",
     )
+    parser.add_argument(
+        "--watch",
+        action="store_true",
+        help="go on with each new or changed file in the folders once it has stopped growing, "
+        "until Ctrl-C or SIGTERM",
+    )
+    parser.add_argument(
+        "--on-event",
+        metavar="URL",
+        help="post a JSON object to this http:// or https:// URL for each event, at least once",
+    )
     add_engine_argument(parser)
     parser.add_argument(
         "--fresh", action="store_true", help="discard the results of an earlier run in RESULTS"
@@ -90,25 +102,50 @@ def run(options: argparse.Namespace) -> int:
     if source is not None:
         from avel_tf.cli.live import run_live
 
+        if options.watch:
+            raise ValueError("--watch takes folders, not a live stream.")
         return run_live(options, source, formats, config)
+    common = {
+        "classes": options.classes,
+        "class_table": options.class_table,
+        "config": config,
+        "formats": formats,
+        "fresh": options.fresh,
+        "trust_model": options.trust_model,
+        "on_engine": lambda pipeline: _print_engine(options.model, pipeline),
+        "on_event": options.on_event,
+    }
+    if options.watch:
+        return _watch(options, common)
     with Progress("labelling", "files") as progress:
         summary = localize_to_folder(
-            options.paths,
-            options.out,
-            options.model,
-            classes=options.classes,
-            class_table=options.class_table,
-            config=config,
-            formats=formats,
-            fresh=options.fresh,
-            trust_model=options.trust_model,
-            on_engine=lambda pipeline: _print_engine(options.model, pipeline),
-            progress=progress,
+            options.paths, options.out, options.model, progress=progress, **common
         )
     _print_summary(summary)
     if not summary.complete:
         return 130
-    return 0 if summary.counts["ok"] == summary.inputs else 2
+    events = summary.events
+    delivered = events is None or not (events.refused or events.waiting)
+    return 0 if summary.counts["ok"] == summary.inputs and delivered else 2
+
+
+def _watch(options: argparse.Namespace, common: dict[str, Any]) -> int:
+    """Label new files until a signal, the usual end, so that it returns 0."""
+    from avel_tf.inference.watch_run import watch_folders
+
+    def on_engine(pipeline: InferencePipeline) -> None:
+        _print_engine(options.model, pipeline)
+        print("Watching; Ctrl-C ends it.", flush=True)
+
+    summary = watch_folders(
+        options.paths,
+        options.out,
+        options.model,
+        on_result=lambda result: print(format_result(result), flush=True),
+        **common | {"on_engine": on_engine},
+    )
+    _print_counts(summary)
+    return 0
 
 
 def _print_engine(model: Path | None, pipeline: InferencePipeline) -> None:
@@ -120,11 +157,17 @@ def _print_engine(model: Path | None, pipeline: InferencePipeline) -> None:
 
 
 def _print_summary(summary: BatchSummary) -> None:
-    from avel_tf.events.result import STATUSES, read_results
+    from avel_tf.events.result import read_results
 
     if summary.inputs <= MOST_FILES_SHOWN:
         for result in read_results(summary.written["jsonl"]):
             print(format_result(result))
+    _print_counts(summary)
+
+
+def _print_counts(summary: BatchSummary) -> None:
+    from avel_tf.events.result import STATUSES
+
     counts = ", ".join(f"{summary.counts[status]} {status}" for status in STATUSES)
     resumed = f" ({summary.resumed} of them done before)" if summary.resumed else ""
     print(f"{_files(summary.done)}: {counts}{resumed}")
@@ -134,6 +177,8 @@ def _print_summary(summary: BatchSummary) -> None:
     print("Results: " + ", ".join(map(str, written.values())))
     if "html" in summary.written:
         print(f"Report: {summary.written['html']}")
+    if summary.events:
+        print(format_delivery(summary.events))
     if not summary.complete:
         left = summary.inputs - summary.done
         print(f"Interrupted; run the same command again for the other {_files(left)}.")
@@ -141,6 +186,16 @@ def _print_summary(summary: BatchSummary) -> None:
 
 def _files(count: int) -> str:
     return f"{count} file{'' if count == 1 else 's'}"
+
+
+def format_delivery(events: Delivery) -> str:
+    """One-line summary of the events posted to `--on-event`."""
+    text = f"Events: {events.delivered} delivered"
+    if events.refused:
+        text += f", {events.refused} refused by the receiver"
+    if events.waiting:
+        text += f", {events.waiting} waiting; the same command posts them"
+    return text
 
 
 def format_result(result: Result) -> str:

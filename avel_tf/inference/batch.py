@@ -18,8 +18,9 @@ from avel_tf.events.result import Result
 from avel_tf.export.exported_model import ExportedModel
 from avel_tf.inference.inputs import require_inputs
 from avel_tf.inference.pipeline import InferencePipeline
-from avel_tf.inference.run_journal import RunJournal
+from avel_tf.inference.run_journal import LEDGER, RunJournal
 from avel_tf.inference.stop_signal import StopSignal
+from avel_tf.inference.webhook import Delivery, EventSender
 from avel_tf.pretrained import find_pretrained
 from avel_tf.reports.results_report import write_results_report
 
@@ -42,6 +43,7 @@ class BatchSummary:
         skipped: macOS sidecar files that were left out.
         written: Output files and folders by format.
         complete: False if a signal stopped the run; the same call resumes it.
+        events: Events posted to `on_event`; None without it.
     """
 
     inputs: int
@@ -50,6 +52,7 @@ class BatchSummary:
     skipped: list[str]
     written: dict[str, Path]
     complete: bool
+    events: Delivery | None = None
 
     @property
     def done(self) -> int:
@@ -70,6 +73,7 @@ def localize_to_folder(
     trust_model: bool = False,
     on_engine: Callable[[InferencePipeline], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    on_event: str | None = None,
 ) -> BatchSummary:
     """Label files and write their results to a folder.
 
@@ -89,19 +93,21 @@ def localize_to_folder(
         trust_model: Use a model whose files do not match its manifest.
         on_engine: Called with the pipeline, whose engine is chosen, before the first file.
         progress: Called after each file with the number done and the total.
+        on_event: URL to which each event is posted, as of `avel_tf.inference.webhook`.
 
     Returns:
         Counts and output files.
 
     Raises:
         ModelError: The model cannot be opened, or does not match its manifest.
-        ValueError: There are no such files, or a format is unknown.
+        ValueError: There are no such files, or a format or the URL is not valid.
         RunJournalError: Another run writes to the folder, or its results were made with another
             model or other settings.
         OSError: The folder cannot be written.
     """
-    config = resolve_config(config)
+    config, folder = resolve_config(config), Path(folder)
     names = check_formats(formats, also=[PAGE])
+    sender = event_sender(on_event, folder, config)
     skipped: list[str] = []
     inputs = require_inputs(paths, skipped=skipped)
     model = open_exported(model, trust=trust_model, engine=config.engine, class_table=class_table)
@@ -109,33 +115,84 @@ def localize_to_folder(
     pipeline.choose_engine(inputs)
     if on_engine:
         on_engine(pipeline)
+    with open_journal(folder, inputs, pipeline, config, fresh=fresh) as journal, sender as events:
+        resumed = journal.done
+        complete = localize_into_journal(pipeline, journal, progress=progress)
+        counts, written = write_outputs(journal, names)
+        delivery = drain_events(events, wait=complete)
+    return BatchSummary(len(inputs), counts, resumed, skipped, written, complete, delivery)
+
+
+def open_journal(
+    folder: Path,
+    inputs: Sequence[str],
+    pipeline: InferencePipeline,
+    config: Config,
+    *,
+    fresh: bool,
+    keep: bool = False,
+) -> RunJournal:
+    """The journal of a run with a model and a configuration, as a context."""
+    return RunJournal(
+        folder,
+        inputs,
+        setup=_setup(pipeline, config),
+        model=pipeline.model.name,
+        fresh=fresh,
+        follow_links=config.media.follow_links,
+        keep=keep,
+    )
+
+
+def write_outputs(
+    journal: RunJournal, names: Sequence[str]
+) -> tuple[Counter[str], dict[str, Path]]:
+    """Write the results of a journal in all formats.
+
+    Returns:
+        Number of results by status, and the output files and folders by format.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
     counts: Counter[str] = Counter()
 
-    def counted(journal: RunJournal) -> Iterator[Result]:
+    def counted() -> Iterator[Result]:
         for result in journal.results():
             counts[result.status] += 1
             yield result
 
-    with RunJournal(
-        folder,
-        inputs,
-        setup=_setup(pipeline, config),
-        model=model.name,
-        fresh=fresh,
-        follow_links=config.media.follow_links,
-    ) as journal:
-        resumed = journal.done
-        complete = localize_into_journal(pipeline, journal, progress=progress)
-        try:
-            written = write_formats(with_jsonl(names), counted(journal), folder)
-            if PAGE in names:
-                written[PAGE] = write_results_report(Path(folder))
-        except OSError as error:
-            raise OSError(
-                f"The results cannot be written to {folder}: {error.strerror or error}. Fix that "
-                f"and run the same command again; the results so far are kept in the journal."
-            ) from error
-    return BatchSummary(len(inputs), counts, resumed, skipped, written, complete)
+    try:
+        written = write_formats(with_jsonl(names), counted(), journal.folder)
+        if PAGE in names:
+            written[PAGE] = write_results_report(journal.folder)
+    except OSError as error:
+        raise OSError(
+            f"The results cannot be written to {journal.folder}: {error.strerror or error}. Fix "
+            "that and run the same command again; the results so far are kept in the journal."
+        ) from error
+    return counts, written
+
+
+def event_sender(
+    url: str | None, folder: Path, config: Config
+) -> contextlib.AbstractContextManager[EventSender | None]:
+    """The sender of a run's events as a context; of None without a URL.
+
+    Raises:
+        ValueError: The URL is not valid.
+    """
+    if url is None:
+        return contextlib.nullcontext()
+    return EventSender(url, folder / LEDGER, config.webhook)
+
+
+def drain_events(events: EventSender | None, *, wait: bool) -> Delivery | None:
+    """Wait for the receiver of events; for the request in progress alone unless `wait`."""
+    if events is None:
+        return None
+    with StopSignal("request") as stop:
+        return events.drain(lambda: stop.asked or not wait)
 
 
 def open_exported(
@@ -220,25 +277,34 @@ def localize_into_journal(
     ]
     with StopSignal() as stop:
         for chunk in itertools.chain(chunks, ([path] for path in journal.retry_alone)):
-            if stop.asked:
-                break
-            try:
-                with contextlib.closing(
-                    pipeline.label_files(
-                        chunk, on_open=journal.attempt, should_stop=lambda: stop.asked
-                    )
-                ) as results:
-                    for _, result in results:
-                        journal.record(result)
-                        done += 1
-                        if progress:
-                            progress(done, len(journal.inputs))
-            except Exception as error:
-                # The failure to write the journal is the cause of any error that followed it.
-                if journal.failure is not None:
-                    raise journal.failure from error
-                raise
+            for result in label_files(pipeline, journal, chunk, stop):
+                journal.record(result)
+                done += 1
+                if progress:
+                    progress(done, len(journal.inputs))
     return done == len(journal.inputs)
+
+
+def label_files(
+    pipeline: LabelsFiles, journal: RunJournal, paths: Sequence[str], stop: StopSignal
+) -> Iterator[Result]:
+    """Label files whose attempts are written to a journal; their results are the caller's to write.
+
+    Once a signal has come, no further file is opened.
+    """
+    if stop.asked:
+        return
+    try:
+        with contextlib.closing(
+            pipeline.label_files(paths, on_open=journal.attempt, should_stop=lambda: stop.asked)
+        ) as results:
+            for _, result in results:
+                yield result
+    except Exception as error:
+        # The failure to write the journal is the cause of any error that followed it.
+        if journal.failure is not None:
+            raise journal.failure from error
+        raise
 
 
 def _setup(pipeline: InferencePipeline, config: Config) -> dict[str, Any]:

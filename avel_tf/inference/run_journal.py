@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 SCHEMA = 1
 LEDGER = "ledger.jsonl"
 LOCK = "ledger.lock"
+# Position in the journal up to which `avel_tf.inference.webhook` has posted the events.
+SENT = "events.sent"
 # Written from the journal at the end of a run. Without a journal it may be that of a live stream.
 RESULTS = "results.jsonl"
 TWICE = (
@@ -65,6 +67,8 @@ class RunJournal:
         model: Name of the model in results.
         fresh: Discard the content of the journal.
         follow_links: True if links to files are followed.
+        keep: Keep the results of all earlier runs, also of files that no longer exist, as a run
+            that watches a folder does.
 
     Attributes:
         waiting: Inputs without a result.
@@ -93,9 +97,10 @@ class RunJournal:
         model: str,
         fresh: bool = False,
         follow_links: bool = False,
+        keep: bool = False,
     ) -> None:
         self.folder = Path(folder)
-        self.inputs = inputs
+        self.inputs = list(inputs)
         self.model = model
         self.waiting: list[str] = []
         self.retry_alone: list[str] = []
@@ -104,6 +109,7 @@ class RunJournal:
         self._setup = json.loads(json.dumps(dict(setup)))
         self._fresh = fresh
         self._follow_links = follow_links
+        self._keep = keep
         self._places = {path: place for place, path in enumerate(inputs)}
         self._offsets = array("q", [-1]) * len(inputs)  # offset of the line of each result
         self._deaths = bytearray(len(inputs))
@@ -151,6 +157,22 @@ class RunJournal:
         """Number of inputs that have a result."""
         return sum(offset >= 0 for offset in self._offsets)
 
+    def add(self, path: str) -> None:
+        """Add an input; one that is there already stays as it is."""
+        if path not in self._places:
+            self._places[path] = len(self.inputs)
+            self.inputs.append(path)
+            self._offsets.append(-1)
+            self._deaths.append(0)
+
+    def is_done(self, path: str) -> bool:
+        """True if a file has a result and is unchanged since. Reads the line of the result."""
+        place = self._places.get(path)
+        if place is None or self._offsets[place] < 0:
+            return False
+        record = next(self._records([self._offsets[place]]))
+        return _same_file(record["stamp"], self._stamp(path), record["result"]["status"])
+
     def attempt(self, path: str) -> None:
         """Record that a file is about to be opened; may be called from any thread.
 
@@ -170,6 +192,11 @@ class RunJournal:
                 raise
             self._in_hand[path] = stamp
 
+    def forget(self, path: str) -> None:
+        """Drop the attempt at a file that has disappeared; it gets no result."""
+        with self._writing:
+            self._in_hand.pop(path, None)
+
     def record(self, result: Result) -> None:
         """Record the result of a file.
 
@@ -183,11 +210,13 @@ class RunJournal:
 
     def results(self) -> Iterator[Result]:
         """Results so far, in the order of the inputs, read from disk one by one."""
+        yield from map(_result, self._records(offset for offset in self._offsets if offset >= 0))
+
+    def _records(self, offsets: Iterable[int]) -> Iterator[dict[str, Any]]:
         with open(self.folder / LEDGER, "rb") as lines:
-            for offset in self._offsets:
-                if offset >= 0:
-                    lines.seek(offset)
-                    yield _result(json.loads(lines.readline()))
+            for offset in offsets:
+                lines.seek(offset)
+                yield json.loads(lines.readline())
 
     def _take_lock(self) -> RunLock:
         try:
@@ -217,6 +246,7 @@ class RunJournal:
         died = self._lock.last_state != "shut"
         if self._fresh:
             self._file.clear()
+            (self.folder / SENT).unlink(missing_ok=True)
         self._read()
         self._settle(died)
         if self._lock.last_state == "open":
@@ -255,6 +285,8 @@ class RunJournal:
 
     def _take(self, record: dict[str, Any], offset: int) -> None:
         path = record["attempt"] if "attempt" in record else record["result"]["video"]
+        if self._keep:
+            self.add(path)
         place = self._places.get(path)
         if place is None:  # an input of an earlier run
             return
@@ -262,7 +294,9 @@ class RunJournal:
             self._in_hand[path] = record["stamp"]
             return
         self._in_hand.pop(path, None)
-        same = _same_file(record["stamp"], self._stamp(path), record["result"]["status"])
+        now = self._stamp(path)
+        gone = self._keep and now is None
+        same = gone or _same_file(record["stamp"], now, record["result"]["status"])
         self._offsets[place] = offset if same else -1
 
     def _settle(self, died: bool) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from pydantic import Field, model_validator
+from pydantic.config import JsonDict
 
 from avel_tf.utils.settings import Settings
+
+_RESOURCE_ONLY: JsonDict = {"resource_only": True}
 
 
 class InferenceSettings(Settings, section="inference"):
@@ -30,7 +33,7 @@ class InferenceSettings(Settings, section="inference"):
         ge=0,
         description="Seconds of a live stream that must have arrived after a segment before it is "
         "labelled; below `window_seconds`.",
-        json_schema_extra={"resource_only": True},
+        json_schema_extra=_RESOURCE_ONLY,
     )
 
     @model_validator(mode="after")
@@ -48,3 +51,53 @@ class InferenceSettings(Settings, section="inference"):
                 f"{self.hop_seconds} and {self.window_seconds}."
             )
         return self
+
+
+class WatchSettings(Settings, section="watch"):
+    """Settings of `avel infer --watch`. They affect no result."""
+
+    poll_seconds: float = Field(
+        default=2.0,
+        gt=0,
+        description="Interval at which the folders are listed.",
+        json_schema_extra=_RESOURCE_ONLY,
+    )
+    settle_seconds: float = Field(
+        default=5.0,
+        ge=0,
+        description="A file is labelled once its size and modification time have not changed for "
+        "this long, and it can be opened.",
+        json_schema_extra=_RESOURCE_ONLY,
+    )
+    patience_seconds: float = Field(
+        default=60.0,
+        ge=0,
+        description="A file that cannot be opened is taken as it is, and quarantined, once it has "
+        "not changed for this long.",
+        json_schema_extra=_RESOURCE_ONLY,
+    )
+
+
+class WebhookSettings(Settings, section="webhook"):
+    """Settings of `avel infer --on-event`. They affect no result."""
+
+    timeout_seconds: float = Field(
+        default=10.0,
+        gt=0,
+        description="Longest wait for the receiver's answer to one event.",
+        json_schema_extra=_RESOURCE_ONLY,
+    )
+    max_delay_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        description="Longest pause between two attempts to post an event; the first is up to one "
+        "second, each further one up to twice as long.",
+        json_schema_extra=_RESOURCE_ONLY,
+    )
+    drain_seconds: float = Field(
+        default=300.0,
+        ge=0,
+        description="Once all files are labelled, the run waits this long for a receiver that "
+        "takes no event. The events that are left are posted by the next run.",
+        json_schema_extra=_RESOURCE_ONLY,
+    )

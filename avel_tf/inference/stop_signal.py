@@ -5,10 +5,14 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+import time
 from types import FrameType
 from typing import Any
 
 logger = logging.getLogger(__name__)
+
+# Interval at which `StopSignal.wait` checks for a signal.
+_CHECK_SECONDS = 0.1
 
 
 class StopSignal:
@@ -46,6 +50,12 @@ class StopSignal:
             # None: the handler was not installed by Python and cannot be restored.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
         self._previous.clear()
+
+    def wait(self, seconds: float) -> None:
+        """Sleep for some seconds, or until the first signal."""
+        end = time.monotonic() + seconds
+        while not self.asked and (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, _CHECK_SECONDS))
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.asked:

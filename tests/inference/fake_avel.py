@@ -61,8 +61,10 @@ class FakePipeline:
                 return None
             on_open(path)
             time.sleep(float(os.environ.get("FAKE_SECONDS", "0")))
-            with open(path, "rb") as file:
-                content = file.read()
+            try:
+                content = Path(path).read_bytes()
+            except FileNotFoundError:
+                return Result(path, "quarantined", "it does not exist", model=self.model.name)
             if content.startswith(b"poison"):
                 os.kill(os.getpid(), signal.SIGKILL)
             if content.startswith(b"cursed"):
