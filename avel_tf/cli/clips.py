@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from avel_tf.cli.common import add_config_arguments, config_of
-from avel_tf.cli.paths import output_folder
+from avel_tf.cli.paths import output_folder, results_file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,12 +47,7 @@ def run(options: argparse.Namespace) -> int:
     from avel_tf.events.result import read_results
     from avel_tf.utils.text import printable
 
-    lines = options.results / "results.jsonl" if options.results.is_dir() else options.results
-    if not lines.is_file():
-        raise ValueError(
-            f"There is no file {lines}. Expected a folder that avel infer has written, or its "
-            "results.jsonl."
-        )
+    lines = results_file(options.results)
     config = config_of(options)
     places = select_events(read_results(lines), options.select, options.count, seed=options.seed)
     if not places:

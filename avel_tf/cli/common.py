@@ -66,6 +66,35 @@ def add_engine_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the model that labels videos, its classes and its engine."""
+    parser.add_argument(
+        "--model",
+        type=Path,
+        metavar="SAVED_MODEL",
+        help="a model written by avel export (default: the pretrained one, whose classes are "
+        "printed)",
+    )
+    parser.add_argument(
+        "--classes",
+        metavar="NAMES|FILE",
+        help="the classes to label, separated by commas, or a text file with one on each line; "
+        "everything else is background. With the pretrained model any of `avel classes`",
+    )
+    parser.add_argument(
+        "--class-table",
+        type=Path,
+        metavar="FILE.csv",
+        help="further classes for the pretrained model (docs/guide/classes.md)",
+    )
+    parser.add_argument(
+        "--trust-model",
+        action="store_true",
+        help="use a model whose files do not match its manifest",
+    )
+    add_engine_argument(parser)
+
+
 def config_of(options: argparse.Namespace) -> Config:
     """Loads the configuration that `--config` and `--set` describe."""
     from avel_tf.config import load_config

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avel_tf.cli.common import Progress, add_config_arguments, add_engine_argument, config_of
+from avel_tf.cli.common import Progress, add_config_arguments, add_model_arguments, config_of
 from avel_tf.cli.paths import output_folder
 
 if TYPE_CHECKING:
@@ -30,25 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="files, and folders of any depth; or one live stream: - for standard input, or, with "
         "--live, an address",
     )
-    parser.add_argument(
-        "--model",
-        type=Path,
-        metavar="SAVED_MODEL",
-        help="a model written by avel export (default: the pretrained one, whose classes are "
-        "printed)",
-    )
-    parser.add_argument(
-        "--classes",
-        metavar="NAMES|FILE",
-        help="the classes to label, separated by commas, or a text file with one on each line; "
-        "everything else is background. With the pretrained model any of `avel classes`",
-    )
-    parser.add_argument(
-        "--class-table",
-        type=Path,
-        metavar="FILE.csv",
-        help="further classes for the pretrained model (docs/guide/classes.md)",
-    )
+    add_model_arguments(parser)
     parser.add_argument(
         "--out",
         type=output_folder,
@@ -79,14 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="URL",
         help="post a JSON object to this http:// or https:// URL for each event, at least once",
     )
-    add_engine_argument(parser)
     parser.add_argument(
         "--fresh", action="store_true", help="discard the results of an earlier run in RESULTS"
-    )
-    parser.add_argument(
-        "--trust-model",
-        action="store_true",
-        help="use a model whose files do not match its manifest",
     )
     add_config_arguments(parser)
 

@@ -34,6 +34,7 @@ COMMANDS = {
     "serve": "serve a page and an HTTP API that label videos",
     "classes": "list the classes that can be labelled by name",
     "convert": "write results in the format of another tool",
+    "overlay": "write videos with the timeline of their events below the picture",
     "clips": "cut the events of results into short clips, as a data set",
     "import": "turn annotations of another tool into annotations.csv",
     "report": "write an HTML page of results or of a training run",

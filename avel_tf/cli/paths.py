@@ -46,6 +46,21 @@ def input_folder(text: str) -> Path:
     raise ArgumentTypeError(f"there is no folder {text}.{hint}")
 
 
+def results_file(path: Path) -> Path:
+    """The results.jsonl of a results folder, or the file itself, which must exist.
+
+    Raises:
+        ValueError: There is no such file.
+    """
+    lines = path / "results.jsonl" if path.is_dir() else path
+    if not lines.is_file():
+        raise ValueError(
+            f"There is no file {lines}. Expected a folder that avel infer has written, or its "
+            "results.jsonl."
+        )
+    return lines
+
+
 def model_folder(text: str) -> Path | str:
     """A run or an exported model, which must exist, or `pretrained`."""
     return text if text == "pretrained" and not os.path.isdir(text) else input_folder(text)

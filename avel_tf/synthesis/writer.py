@@ -24,6 +24,7 @@ _PIXEL_FORMAT = "yuv420p"  # the only one that every browser decodes
 _KEYFRAME_SECONDS = 2  # accuracy of seeking in a player
 # Players that ignore the tag assume Rec. 601 for small videos, which agrees with it.
 _SMPTE170M = 6  # value of Rec. 601 in ISO/IEC 23091-2: primaries, transfer and matrix
+_TICK = Fraction(1, 90_000)  # the clock of MPEG, of which the usual frame rates are multiples
 _LIMITED_RANGE = 1  # AVCOL_RANGE_MPEG: luma from 16 to 235
 
 
@@ -119,9 +120,12 @@ class VideoWriter:
         crf: Constant rate factor.
         preset: Speed of x264.
         audio_bit_rate: Bits per second of the audio.
+        layout: Channels of the audio, `mono` or `stereo`.
+        timed: Whether frames come at times of their own, by `add_frame`.
+        atomic: False if `path` is itself a temporary file, such as one of `atomic_path`.
 
     Attributes:
-        rest: Samples after those of the last frame.
+        rest: Samples after those of the last frame, float32 `[n]`.
 
     Example:
         >>> with VideoWriter(Path("black.mp4"), (48, 64), frame_rate=10) as writer:
@@ -140,10 +144,15 @@ class VideoWriter:
         crf: int = 23,
         preset: str = "veryfast",
         audio_bit_rate: int = 64_000,
+        layout: str = "mono",
+        timed: bool = False,
+        atomic: bool = True,
     ) -> None:
+        self._layout, self._atomic = layout, atomic
         self.rest = np.zeros(0, np.float32)
         self._path, self._size, self._codec = path, size, video_codec
         self._rate = Fraction(frame_rate).limit_denominator(1001)  # for rates such as 30000/1001
+        self._tick = _TICK if timed else 1 / self._rate
         self._crf, self._preset = crf, preset
         self._sample_rate = sample_rate
         self._audio_codec, self._audio_bit_rate = audio_codec, audio_bit_rate
@@ -156,12 +165,15 @@ class VideoWriter:
         # bitexact: no library versions
         flags = {"movflags": "+faststart", "fflags": "+bitexact"}
         with contextlib.ExitStack() as stack:
-            temporary = stack.enter_context(atomic_path(self._path))
+            temporary = self._path
+            if self._atomic:
+                temporary = stack.enter_context(atomic_path(self._path))
             self._container = stack.enter_context(
                 av.open(os.fspath(temporary), "w", format="mp4", options=flags)
             )
             self._video = _video_stream(
-                *(self._container, self._codec, self._rate, self._size, self._crf, self._preset)
+                *(self._container, self._codec, self._rate, self._size, self._crf, self._preset),
+                self._tick,
             )
             if self._sample_rate is not None:
                 options = {"flags": "+bitexact"}
@@ -170,24 +182,35 @@ class VideoWriter:
                 self._audio = self._container.add_stream(
                     self._audio_codec, rate=self._sample_rate, options=options
                 )
-                self._audio.layout = "mono"
+                self._audio.layout = self._layout
                 self._audio.bit_rate = self._audio_bit_rate
             self._stack = stack.pop_all()
         return self
 
     def add(self, image: NDArray[np.uint8], samples: NDArray[np.float32] | None = None) -> None:
         """Append a frame, RGB uint8 `[H,W,3]`, and the audio that it is shown with, `[n]`."""
-        frame = _video_frame(self._converter, image, self._frames, self._rate)
-        self._container.mux(self._video.encode(frame))
+        self.add_frame(image, self._frames / self._rate)
         self._frames += 1
         if samples is not None:
-            self._add_audio(samples)
+            self.add_audio(samples[None])
 
-    def _add_audio(self, samples: NDArray[np.float32]) -> None:
-        if self._audio is None or self._sample_rate is None:
+    def add_frame(self, image: NDArray[np.uint8], time: Fraction) -> None:
+        """Append a frame, RGB uint8 `[H,W,3]`, that is shown from a time in seconds on."""
+        frame = _video_frame(self._converter, image, round(time / self._tick), self._tick)
+        self._container.mux(self._video.encode(frame))
+
+    def add_audio(self, samples: NDArray[np.float32]) -> None:
+        """Append audio, float32 `[C,n]` in [-1, 1]."""
+        if self._audio is None or self._sample_rate is None or not samples.size:
             return
-        _encode_audio(self._container, self._audio, samples, self._samples, self._sample_rate)
-        self._samples += samples.size
+        frame = av.AudioFrame.from_ndarray(
+            np.ascontiguousarray(samples), format="fltp", layout=self._layout
+        )
+        frame.sample_rate = self._sample_rate
+        frame.pts = self._samples
+        frame.time_base = Fraction(1, self._sample_rate)
+        self._container.mux(self._audio.encode(frame))
+        self._samples += samples.shape[1]
 
     def __exit__(
         self,
@@ -200,7 +223,7 @@ class VideoWriter:
                 raise error
             self._container.mux(self._video.encode())
             if self._audio is not None:
-                self._add_audio(self.rest)
+                self.add_audio(self.rest[None])
                 self._container.mux(self._audio.encode())
 
 
@@ -211,8 +234,10 @@ def _video_stream(
     shape: tuple[int, ...],
     crf: int,
     preset: str,
+    tick: Fraction,
 ) -> Any:
     stream: Any = container.add_stream(codec, rate=rate)
+    stream.codec_context.time_base = stream.time_base = tick
     stream.height, stream.width = shape[0], shape[1]
     stream.pix_fmt = _PIXEL_FORMAT
     context = stream.codec_context
@@ -229,7 +254,7 @@ def _video_stream(
 
 
 def _video_frame(
-    converter: VideoReformatter, image: NDArray[np.uint8], number: int, rate: Fraction
+    converter: VideoReformatter, image: NDArray[np.uint8], ticks: int, tick: Fraction
 ) -> av.VideoFrame:
     frame = converter.reformat(
         av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24"),
@@ -238,25 +263,9 @@ def _video_frame(
         dst_color_range=ColorRange.MPEG,
         threads=1,  # starting threads takes longer than converting a small frame
     )
-    frame.pts = number
-    frame.time_base = 1 / rate
+    frame.pts = ticks
+    frame.time_base = tick
     return frame
-
-
-def _encode_audio(
-    container: av.container.OutputContainer,
-    stream: Any,
-    samples: NDArray[np.float32],
-    start: int,
-    sample_rate: int,
-) -> None:
-    if not samples.size:
-        return
-    frame = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")  # [1, n]
-    frame.sample_rate = sample_rate
-    frame.pts = start
-    frame.time_base = Fraction(1, sample_rate)
-    container.mux(stream.encode(frame))
 
 
 def _chain(

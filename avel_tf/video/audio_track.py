@@ -1,4 +1,4 @@
-"""Decoding of one audio track to a 16 kHz waveform, placed by its time stamps."""
+"""Decoding of one audio track to a gapless waveform, placed by its time stamps."""
 
 from __future__ import annotations
 
@@ -27,22 +27,32 @@ Form = tuple[str, str, int, int]
 
 
 class AudioResampler:
-    """Resampler of consecutive frames of one format to 16 kHz.
+    """Resampler of consecutive frames of one format to one rate.
 
-    Two channels stay two, so that `AudioMix` can check whether they cancel each other out. More
-    channels are mixed to mono by FFmpeg's downmix matrix, scaled so that its weights add up to one
-    and the result does not exceed full scale.
+    Without a `layout`, two channels stay two, so that `AudioMix` can check whether they cancel each
+    other out, and more are mixed to mono. FFmpeg's downmix matrix is scaled so that its weights add
+    up to one and the result does not exceed full scale.
 
     Args:
         begin: Start of the first frame, in seconds since time zero of the file.
         form: Sample format, layout, rate and channels of all its frames, as `form_of` gives them.
         origin: Time zero of the file, in seconds on the track's clock.
         tick: Seconds per tick of the track's clock.
+        sample_rate: Rate of the resampled audio in Hz.
+        layout: FFmpeg's name of its channels, such as `stereo`; None for the rule above.
     """
 
-    def __init__(self, begin: Fraction, form: Form, origin: Fraction, tick: Fraction) -> None:
+    def __init__(
+        self,
+        begin: Fraction,
+        form: Form,
+        origin: Fraction,
+        tick: Fraction,
+        sample_rate: int = SAMPLE_RATE,
+        layout: str | None = None,
+    ) -> None:
         self.form = form
-        self.position = round(begin * SAMPLE_RATE)  # index of the next sample
+        self.position = round(begin * sample_rate)  # index of the next sample
         self._begin, self._consumed = begin, 0  # seconds, and samples at the stored rate
         rate = form[2]
         # Unit of time of which ticks, samples and the start are all multiples.
@@ -58,8 +68,8 @@ class AudioResampler:
         # add up to more than full scale.
         self._resampler = av.AudioResampler(
             "fltp",
-            "stereo" if form[3] == 2 else "mono",
-            SAMPLE_RATE,
+            layout or ("stereo" if form[3] == 2 else "mono"),
+            sample_rate,
             options={"rematrix_maxval": "1.0"},
         )
 
@@ -97,7 +107,7 @@ class AudioResampler:
     def _lay(self, frames: list[av.AudioFrame]) -> list[tuple[int, np.ndarray]]:
         laid = []
         for frame in frames:
-            samples = frame.to_ndarray()  # [C, n], C is 1 or 2
+            samples = frame.to_ndarray()  # [C, n]
             samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0).clip(-1.0, 1.0)
             laid.append((self.position, samples))
             self.position += samples.shape[1]
@@ -118,9 +128,20 @@ class AudioTrack:
         stream: The audio track of an open file.
         origin: Time zero of the file, in seconds on its own clock.
         settings: Settings with the allowed codecs.
+        sample_rate: Rate of the waveform in Hz.
+        layout: FFmpeg's name of its channels; None keeps one or two and mixes more to one.
     """
 
-    def __init__(self, stream: av.AudioStream, origin: Fraction, settings: DecodeSettings) -> None:
+    def __init__(
+        self,
+        stream: av.AudioStream,
+        origin: Fraction,
+        settings: DecodeSettings,
+        *,
+        sample_rate: int = SAMPLE_RATE,
+        layout: str | None = None,
+    ) -> None:
+        self._sample_rate, self._layout = sample_rate, layout
         self.failure: str | None = None  # why the track cannot be decoded any more
         self.damaged = 0  # packets that could not be decoded
         self.missing = Fraction(0)  # total length of its gaps, in seconds
@@ -147,12 +168,12 @@ class AudioTrack:
     @property
     def seconds(self) -> Fraction:
         """End of the waveform."""
-        return Fraction(self._position, SAMPLE_RATE)
+        return Fraction(self._position, self._sample_rate)
 
     @property
     def taken_seconds(self) -> Fraction:
         """Length of the waveform that has been taken."""
-        return Fraction(self._taken, SAMPLE_RATE)
+        return Fraction(self._taken, self._sample_rate)
 
     def time_of(self, ticks: int) -> Fraction:
         """Converts a time stamp of the track to seconds since time zero."""
@@ -190,7 +211,8 @@ class AudioTrack:
         """Returns the next `count` samples; gaps are silence.
 
         Returns:
-            float32 `[C, count]` in [-1, 1]; C is 2 if any part has two channels, else 1.
+            float32 `[C, count]` in [-1, 1]. Without a `layout`, C is 2 if any part has two
+            channels, else 1.
         """
         begin, end = self._taken, self._taken + count
         channels = max((len(s) for p, s in self._chunks if p < end), default=1)
@@ -218,7 +240,9 @@ class AudioTrack:
             if resampler is not None and time - expected > _GAP:
                 self.missing += time - expected
             self._finish()
-            resampler = self._resampler = AudioResampler(time, form, self._origin, self._tick)
+            resampler = self._resampler = AudioResampler(
+                time, form, self._origin, self._tick, self._sample_rate, self._layout
+            )
             self._position = resampler.position
         if self.start is None:
             self.start = max(Fraction(0), resampler.end)

@@ -31,6 +31,7 @@ class MediaInfo:
         channels: Number of channels as stored; None without an audio track.
         rotation: Clockwise rotation in degrees that turns a stored frame upright: 0, 90, 180 or
             270. Decoding also applies mirroring, which is not part of this value.
+        pixel_aspect: Width of a stored pixel divided by its height.
     """
 
     path: str
@@ -46,6 +47,7 @@ class MediaInfo:
     sample_rate: int | None
     channels: int | None
     rotation: int = 0
+    pixel_aspect: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)

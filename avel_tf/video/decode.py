@@ -1,7 +1,8 @@
 """Decoding of media files and live streams, in a worker process unless `media.isolated` is off.
 
 Everything in the package that decodes media or reads its header calls `decode` or `read_header`
-(or a convenience below), so that a user's limits and isolation always apply.
+(or a convenience below), so that a user's limits and isolation always apply. `media_job`
+runs functions that read a file and write others, with the same limits.
 """
 
 from __future__ import annotations

@@ -119,6 +119,8 @@ def describe(
         channels=audio_context.layout.nb_channels
         if audio_context is not None and audio_context.layout
         else None,
+        # 0 where it is not declared.
+        pixel_aspect=float(video.sample_aspect_ratio or 1),
     )
 
 

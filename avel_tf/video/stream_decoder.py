@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import math
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from avel_tf.video.frame_decoder import FrameDecoder
 from avel_tf.video.frame_sampler import FrameSampler, SampleTimes
 from avel_tf.video.frame_skipper import FrameSkipper, role_reader
 from avel_tf.video.live import open_stream
+from avel_tf.video.packets import read_packets
 from avel_tf.video.probe import (
     check_limits,
     choose_video_stream,
@@ -45,8 +45,6 @@ _VIDEO_BEHIND = 300
 # A live stream cannot wait for so long; FFmpeg's muxers wait 10 s for a packet of each track
 # (`max_interleave_delta`).
 _LIVE_VIDEO_BEHIND = 15
-# Number of consecutive failed reads after which the rest of the file is skipped.
-_READ_FAILURES = 16
 # Time within which a file may exceed the mean frame rate: recorders that write a frame on every
 # change begin with a burst.
 _BURST_SECONDS = 1.0
@@ -149,35 +147,21 @@ class StreamDecoder:
         streams: list[av.VideoStream | av.AudioStream] = [self._video]
         if self._mix is not None:
             streams += [s for s in self._container.streams.audio if s.index in self._mix.streams]
-        failures = 0
-        while failures < _READ_FAILURES:
-            try:
-                wanted = streams if self._gaps is None else list(self._container.streams)
-                peeked, self._peeked = self._peeked, []
-                for packet in itertools.chain(peeked, self._container.demux(wanted)):
-                    if not packet.size:  # a flush packet; `_flush` flushes once
-                        continue
-                    failures = 0
-                    if self._gaps is not None:
-                        self._gaps.add(packet)
-                    if packet.stream in streams:
-                        yield packet
-                return
-            except IndexError:
-                # PyAV 18.1 raises this at the end of a file in which a track appeared midway
-                # (mpg, ts, flv), after the last packet.
-                return
-            except (av.error.ExitError, TimeoutError):
-                # Only live streams have a timeout, see `avel_tf.video.live`.
-                self._summary.silent = True
-                return
-            # A damaged index may declare a packet of gigabytes, so here a failed allocation counts
-            # as damage. In the decoders below it means that the memory limit was reached.
-            except (av.FFmpegError, OSError) as error:
-                failures += 1
-                self._summary.read_failure = reason(error)
-                self._skipper.stop()
-                _log.debug("%s: read failed: %s", self._info.path, error)
+        wanted = streams if self._gaps is None else list(self._container.streams)
+        peeked, self._peeked = self._peeked, []
+        try:
+            for packet in read_packets(self._container, wanted, peeked, self._read_failed):
+                if self._gaps is not None:
+                    self._gaps.add(packet)
+                if packet.stream in streams:
+                    yield packet
+        except (av.error.ExitError, TimeoutError):
+            # Only live streams have a timeout, see `avel_tf.video.live`.
+            self._summary.silent = True
+
+    def _read_failed(self, error: Exception) -> None:
+        self._summary.read_failure = reason(error)
+        self._skipper.stop()
 
     def _complete_to(self, second: int, more: Fraction = Fraction(0)) -> bool:
         """Returns True if both tracks are decoded up to this second, and one for `more` seconds."""

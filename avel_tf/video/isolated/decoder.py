@@ -107,7 +107,7 @@ class IsolatedDecoder:
         worked = 0.0  # seconds that the worker spent on this file, without waiting for the caller
         try:
             while True:
-                message = _receive(worker, path, settings, worked, "the next block")
+                message = receive_in_time(worker, path, settings, worked, "the next block")
                 try:
                     clip = parse_block(path, message, memory)
                     worked = max(worked, float(message.get("worked", worked)))
@@ -142,7 +142,7 @@ class IsolatedDecoder:
         worker, _ = self._begin(probe_message(path, settings), None)
         reusable = False
         try:
-            message = _receive(worker, path, settings, 0.0, "its header")
+            message = receive_in_time(worker, path, settings, 0.0, "its header")
             try:
                 reusable = message["kind"] in ("info", "refused")
                 if message["kind"] == "info":
@@ -207,7 +207,7 @@ def shared_decoder() -> IsolatedDecoder:
     return decoder
 
 
-def _receive(
+def receive_in_time(
     worker: DecoderProcess,
     path: str | bytes | os.PathLike,
     settings: DecodeSettings,

@@ -43,18 +43,24 @@ class DecoderProcess:
     The worker is a new interpreter. A fork would copy the locks of TensorFlow's threads in whatever
     state they are, and `multiprocessing` would run the caller's main module again. The worker ends
     with this object or with this process, even if this process is killed.
+
+    Args:
+        written_bytes: Largest file that the worker may write; None for a worker that decodes only.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, written_bytes: int | None = None) -> None:
         self.memory: BlockMemory | None = None
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         # Error output goes to memory of limited size, because it should not disturb the terminal
         # and would block the worker if it filled a pipe.
         self._errors = os.memfd_create("avel-errors", os.MFD_CLOEXEC)
         with theirs:
+            arguments = [str(theirs.fileno())]
+            if written_bytes is not None:
+                arguments.append(str(written_bytes))
             self._process = subprocess.Popen(
                 # -P: no module is imported from the folder of a video.
-                [sys.executable, "-P", "-m", "avel_tf.video.isolated.worker", str(theirs.fileno())],
+                [sys.executable, "-P", "-m", "avel_tf.video.isolated.worker", *arguments],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

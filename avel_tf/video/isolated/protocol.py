@@ -85,22 +85,34 @@ _INFO_TYPES = get_type_hints(MediaInfo)
 def decode_message(request: DecodeRequest) -> bytes:
     """Encodes a request to decode; the descriptor of a stream is passed beside it."""
     content = asdict(request)
-    content["path"] = os.fsdecode(request.path) if request.live else _absolute(request.path)
+    content["path"] = os.fsdecode(request.path) if request.live else absolute(request.path)
     return json.dumps({"do": "decode", "request": content}).encode()
 
 
 def probe_message(path: str | bytes | os.PathLike, settings: DecodeSettings) -> bytes:
     """Encodes a request for what the header of a file declares."""
-    content = {"path": _absolute(path), "settings": asdict(settings)}
+    content = {"path": absolute(path), "settings": asdict(settings)}
     return json.dumps({"do": "probe", "request": content}).encode()
 
 
 def parse_request(content: dict[str, Any]) -> DecodeRequest:
     """Decodes the request of either message, in the worker process."""
-    settings = content["settings"]
-    settings = DecodeSettings(**{**settings, "codecs": tuple(settings["codecs"])})
+    settings = parse_settings(content["settings"])
     size = tuple(content.get("size", (224, 224)))
     return DecodeRequest(**{**content, "size": size, "settings": settings})
+
+
+def parse_settings(content: dict[str, Any]) -> DecodeSettings:
+    """Decodes the settings of a request, in the worker process."""
+    return DecodeSettings(**{**content, "codecs": tuple(content["codecs"])})
+
+
+def function_message(
+    function: str, path: str | bytes | os.PathLike, settings: DecodeSettings
+) -> bytes:
+    """Encodes a request to run a function; its arguments are passed in a file beside it."""
+    content = {"function": function, "path": absolute(path), "settings": asdict(settings)}
+    return json.dumps({"do": "run", "request": content}).encode()
 
 
 def describe_block(clip: Clip) -> dict[str, Any]:
@@ -182,7 +194,7 @@ def raise_for(
         raise MediaError(path, NONSENSE)
 
 
-def _absolute(path: str | bytes | os.PathLike) -> str:
+def absolute(path: str | bytes | os.PathLike) -> str:
     """Makes a path independent of the working folder, without resolving symbolic links."""
     name = os.fsdecode(path)
     with suppress(FileNotFoundError):  # the working folder has been deleted

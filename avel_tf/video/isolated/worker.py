@@ -1,11 +1,13 @@
-"""Worker process of `IsolatedDecoder`: `python -m avel_tf.video.isolated.worker DESCRIPTOR`.
+"""Worker process: `python -m avel_tf.video.isolated.worker DESCRIPTOR [WRITTEN_BYTES]`.
 
-It imports no TensorFlow, receives one job after the other over a socket, writes frames and
-waveforms into shared memory, and replies with the messages of `protocol`.
+It imports no TensorFlow, receives one job after the other over a socket, and replies with the
+messages of `protocol`. For `IsolatedDecoder` it writes frames and waveforms into shared memory; for
+`avel_tf.video.media_job` it runs a function that reads one media file and may write others.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import resource
@@ -15,6 +17,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -30,6 +33,7 @@ from avel_tf.video.isolated.protocol import (
     describe_block,
     describe_info,
     parse_request,
+    parse_settings,
 )
 from avel_tf.video.live import STDIN
 from avel_tf.video.probe import probe
@@ -39,7 +43,7 @@ from avel_tf.video.stream_decoder import decode_in_process
 _IDLE_SECONDS = 120
 # Descriptors of a worker: the file, three standard streams, socket, memory and a few more.
 _OPEN_FILES = 64
-# A worker writes only to its standard error, which is kept in memory.
+# A decoding worker writes only to its standard error, which is kept in memory.
 _WRITTEN_BYTES = 1 << 20
 
 
@@ -54,9 +58,10 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     parent = socket.socket(fileno=int(sys.argv[1]))
     threading.Thread(target=_end_with, args=(parent.fileno(),), daemon=True).start()
+    written = int(sys.argv[2]) if len(sys.argv) > 2 else _WRITTEN_BYTES
     for limit, value in (
         (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_FSIZE, _WRITTEN_BYTES),
+        (resource.RLIMIT_FSIZE, written),
         (resource.RLIMIT_NOFILE, _OPEN_FILES),
     ):
         _, highest = resource.getrlimit(limit)
@@ -81,6 +86,10 @@ def _serve(parent: socket.socket) -> None:
         if not text:
             return
         job = json.loads(text)
+        if job["do"] == "run":
+            _send(parent, kind="begun")
+            _send(parent, **_run_function(parent, job["request"], descriptors.pop()))
+            continue
         if job["do"] not in ("decode", "probe"):
             continue  # "stop" or "free" for a job that has ended
         request = parse_request(job["request"])
@@ -98,12 +107,42 @@ def _run(
     parent: socket.socket, task: str, request: DecodeRequest, memory: BlockMemory | None
 ) -> dict[str, Any]:
     """Decodes or probes one file; returns the last message about it."""
-    _limit_resources(request.settings)
-    try:
+
+    def work() -> dict[str, Any]:
         if task == "probe":
             return {"kind": "info", "info": describe_info(probe(request.path, request.settings))}
         assert memory is not None  # the parent sends it with the first file to decode
         worked = _send_blocks(parent, decode_in_process(request), memory)
+        return {"kind": "end", "worked": worked}
+
+    return _last_message(work, request.settings)
+
+
+def _run_function(
+    parent: socket.socket, request: dict[str, Any], descriptor: int
+) -> dict[str, Any]:
+    """Runs the function of a job of `avel_tf.video.media_job`; returns the last message."""
+    settings = parse_settings(request["settings"])
+
+    def work() -> dict[str, Any]:
+        with open(descriptor, "rb") as file:
+            file.seek(0)
+            arguments = json.load(file)
+        module, name = request["function"].split(":")
+        # The name comes from the parent, not from the file.
+        function = getattr(importlib.import_module(module), name)
+        for step in function(request["path"], settings, arguments):
+            _send(parent, kind="step", step=step)
+        return {"kind": "end"}
+
+    return _last_message(work, settings)
+
+
+def _last_message(work: Callable[[], dict[str, Any]], settings: DecodeSettings) -> dict[str, Any]:
+    """Does the work on one file within its limits; returns the last message about it."""
+    _limit_resources(settings)
+    try:
+        return work()
     except MediaError as error:
         return {"kind": "refused", "cause": error.cause}
     except _StopJob:
@@ -118,7 +157,6 @@ def _run(
         # The rest must not fail for lack of memory.
         _, highest = resource.getrlimit(resource.RLIMIT_DATA)
         resource.setrlimit(resource.RLIMIT_DATA, (highest, highest))
-    return {"kind": "end", "worked": worked}
 
 
 def _limit_resources(settings: DecodeSettings) -> None:
