@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from pydantic import Field
 
+from avel_tf.cluster.settings import ClusterSettings
 from avel_tf.datasets import DatasetSettings
 from avel_tf.datasets.audit.settings import AuditSettings
 from avel_tf.embeddings.settings import EmbeddingSettings
@@ -46,6 +47,7 @@ class Config(Settings):
     watch: WatchSettings = Field(default_factory=WatchSettings)
     webhook: WebhookSettings = Field(default_factory=WebhookSettings)
     serving: ServingSettings = Field(default_factory=ServingSettings)
+    cluster: ClusterSettings = Field(default_factory=ClusterSettings)
 
     def to_yaml(self) -> str:
         """The whole configuration as YAML, defaults included."""

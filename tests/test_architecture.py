@@ -27,13 +27,14 @@ ORDER = (
         "export",
         "pretrained",
     ),
-    *("inference", "serving", "cli"),
+    *("inference", "cluster", "serving", "cli"),
 )
 # These hold nothing but settings, and `config` is composed of them.
 SETTINGS = {
     "avel_tf.training.settings",
     "avel_tf.inference.settings",
     "avel_tf.serving.settings",
+    "avel_tf.cluster.settings",
 }
 # What users import: these hand out the names of rooms.
 PUBLIC = {"avel_tf", "avel_tf.layers", "avel_tf.losses", "avel_tf.metrics"}

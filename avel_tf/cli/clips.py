@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from avel_tf.cli.common import add_config_arguments, config_of
-from avel_tf.cli.paths import output_folder, results_file
+from avel_tf.cli.paths import output_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,16 +44,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write the clips; returns 2 if some videos could not be decoded."""
     from avel_tf.datasets.event_clips import select_events, write_clips
-    from avel_tf.events.result import read_results
+    from avel_tf.events.result_shards import read_all_results
     from avel_tf.utils.text import printable
 
-    lines = results_file(options.results)
     config = config_of(options)
-    places = select_events(read_results(lines), options.select, options.count, seed=options.seed)
+    places = select_events(
+        read_all_results(options.results), options.select, options.count, seed=options.seed
+    )
     if not places:
-        raise ValueError(f"{lines} has no event to cut.")
+        raise ValueError(f"{options.results} has no event to cut.")
     summary = write_clips(
-        read_results(lines), places, options.out, margin=options.margin, media=config.media
+        read_all_results(options.results),
+        places,
+        options.out,
+        margin=options.margin,
+        media=config.media,
     )
     for video, cause in summary.failed.items():
         print(f"{printable(video)}: {cause}")

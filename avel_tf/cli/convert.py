@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from avel_tf.cli.paths import output_folder
 
@@ -11,7 +10,9 @@ from avel_tf.cli.paths import output_folder
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.add_argument(
-        "results", type=Path, metavar="RESULTS", help="a folder of avel infer, or its results.jsonl"
+        "results",
+        metavar="RESULTS",
+        help="a folder of avel infer, its results.jsonl, or a bucket s3:// or gs:// with results",
     )
     parser.add_argument(
         "--to",
@@ -28,17 +29,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write the formats and print their paths."""
     from avel_tf.events.formats import check_formats, write_formats
-    from avel_tf.events.result import read_results
+    from avel_tf.events.result_shards import read_all_results
 
     names = check_formats(each.strip() for each in options.to.split(",") if each.strip())
     if not names:
         raise ValueError(f"--to expects the name of a format. Received: {options.to!r}")
-    lines = options.results / "results.jsonl" if options.results.is_dir() else options.results
-    if not lines.is_file():
-        raise ValueError(
-            f"There is no file {lines}. Expected a folder that avel infer has written, or its "
-            "results.jsonl."
-        )
-    for name, path in write_formats(names, read_results(lines), options.out).items():
+    results = read_all_results(options.results)
+    for name, path in write_formats(names, results, options.out).items():
         print(f"{name}: {path}")
     return 0

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from avel_tf.cli.common import Progress, add_config_arguments, add_model_arguments, config_of
-from avel_tf.cli.paths import output_folder
+from avel_tf.cli.paths import output_folder_or_bucket
+from avel_tf.utils.storage import is_remote
 
 if TYPE_CHECKING:
     from avel_tf.events.result import Result
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from avel_tf.inference.webhook import Delivery
 
 DEFAULT_OUT = Path("results")
+DEFAULT_FORMATS = "jsonl,csv,vtt,html"
 # Limits of the summary on a terminal; the results hold everything.
 MOST_FILES_SHOWN = 10
 MOST_EVENTS_SHOWN = 10
@@ -25,24 +27,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.add_argument(
         "paths",
-        nargs="+",
+        nargs="*",
         metavar="PATH",
-        help="files, and folders of any depth; or one live stream: - for standard input, or, with "
-        "--live, an address",
+        help="files, and folders of any depth; with --ray also addresses file://, s3://, gs://, "
+        "http:// and https://; or one live stream: - for standard input, or, with --live, an "
+        "address",
+    )
+    parser.add_argument(
+        "--manifest",
+        metavar="FILE",
+        help="further inputs: a text file with one on each line, or a Parquet file with a column "
+        "video; paths are relative to the folder of FILE",
     )
     add_model_arguments(parser)
     parser.add_argument(
         "--out",
-        type=output_folder,
+        type=output_folder_or_bucket,
         default=str(DEFAULT_OUT),
         metavar="RESULTS",
-        help=f"results folder; an interrupted run resumes there (default: {DEFAULT_OUT}/)",
+        help=f"results folder; an interrupted run resumes there (default: {DEFAULT_OUT}/). With "
+        "--ray also an address s3:// or gs://",
     )
     parser.add_argument(
         "--formats",
-        default="jsonl,csv,vtt,html",
         help="formats of avel convert, and html, the page of avel report (default: "
-        "jsonl,csv,vtt,html)",
+        "jsonl,csv,vtt,html; with --ray none, because its shards hold jsonl and parquet)",
     )
     parser.add_argument(
         "--live",
@@ -62,6 +71,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="post a JSON object to this http:// or https:// URL for each event, at least once",
     )
     parser.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="label on a Ray cluster: local starts one on this machine, auto finds the one that "
+        "this machine belongs to, HOST:PORT is that of its head (docs/scale.md)",
+    )
+    parser.add_argument(
         "--fresh", action="store_true", help="discard the results of an earlier run in RESULTS"
     )
     add_config_arguments(parser)
@@ -69,35 +84,43 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write one result per input; returns 2 if some are not ok, 130 when interrupted."""
-    from avel_tf.inference.batch import localize_to_folder
     from avel_tf.inference.live_run import live_source
 
     config = config_of(options)
-    formats = [each.strip() for each in options.formats.split(",") if each.strip()]
-    source = live_source(options.paths, allow_address=options.live)
+    if not options.paths and options.manifest is None:
+        raise ValueError("Expected a PATH or --manifest FILE. Received neither.")
+    formats = DEFAULT_FORMATS if options.formats is None and not options.ray else options.formats
+    names = [each.strip() for each in (formats or "").split(",") if each.strip()]
+    here = options.ray is None or options.live
+    source = live_source(options.paths, allow_address=options.live) if here else None
     if source is not None:
         from avel_tf.cli.live import run_live
 
+        if options.ray is not None or options.manifest is not None:
+            raise ValueError("A live stream is labelled without --ray and --manifest.")
         if options.watch:
             raise ValueError("--watch takes folders, not a live stream.")
-        return run_live(options, source, formats, config)
+        return run_live(options, source, names, config)
     common = {
         "classes": options.classes,
         "class_table": options.class_table,
         "config": config,
-        "formats": formats,
+        "formats": names,
         "fresh": options.fresh,
         "trust_model": options.trust_model,
         "on_engine": lambda pipeline: _print_engine(options.model, pipeline),
-        "on_event": options.on_event,
     }
+    if options.ray is None:
+        common["on_event"] = options.on_event
+    elif options.watch or options.on_event is not None:
+        raise ValueError("--watch and --on-event use this machine alone. Leave out --ray.")
     if options.watch:
+        if options.manifest is not None:
+            raise ValueError("--watch takes folders, not a --manifest.")
         return _watch(options, common)
     with Progress("labelling", "files") as progress:
-        summary = localize_to_folder(
-            options.paths, options.out, options.model, progress=progress, **common
-        )
-    _print_summary(summary)
+        summary = _localize(options, model=options.model, progress=progress, **common)
+    _print_summary(summary, options.out)
     if not summary.complete:
         return 130
     events = summary.events
@@ -124,6 +147,28 @@ def _watch(options: argparse.Namespace, common: dict[str, Any]) -> int:
     return 0
 
 
+def _localize(options: argparse.Namespace, **arguments: Any) -> BatchSummary:
+    """Label files on this machine, or on a cluster."""
+    if options.ray is not None:
+        from avel_tf.cluster.infer import localize_on_cluster
+
+        return localize_on_cluster(
+            options.paths,
+            options.out,
+            address=options.ray,
+            manifest=options.manifest,
+            **arguments,
+        )
+    from avel_tf.cluster.inputs import read_manifest
+    from avel_tf.inference.batch import localize_to_folder
+
+    listed = [] if options.manifest is None else read_manifest(options.manifest)
+    for name in (*options.paths, *listed, str(options.out)):
+        if is_remote(name):
+            raise ValueError(f"An address needs --ray; --ray local uses this machine: {name}")
+    return localize_to_folder([*options.paths, *listed], options.out, **arguments)
+
+
 def _print_engine(model: Path | None, pipeline: InferencePipeline) -> None:
     from avel_tf.pretrained import describe
 
@@ -132,11 +177,11 @@ def _print_engine(model: Path | None, pipeline: InferencePipeline) -> None:
     print(f"Engine: {pipeline.choose_engine().description}", flush=True)
 
 
-def _print_summary(summary: BatchSummary) -> None:
-    from avel_tf.events.result import read_results
+def _print_summary(summary: BatchSummary, out: Path | str) -> None:
+    from avel_tf.events.result_shards import read_all_results
 
     if summary.inputs <= MOST_FILES_SHOWN:
-        for result in read_results(summary.written["jsonl"]):
+        for result in read_all_results(summary.written.get("jsonl", out)):
             print(format_result(result))
     _print_counts(summary)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avel_tf.cli.common import Progress, add_config_arguments, add_model_arguments, config_of
-from avel_tf.cli.paths import input_folder, output_folder, results_file
+from avel_tf.cli.paths import input_folder, output_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,15 +83,15 @@ def _show(progress: Callable[[int, int], None], total: int, second: float) -> No
 
 def _results(options: argparse.Namespace, config: Config) -> Iterator[Result]:
     """Results of a folder, or of videos that are labelled now."""
-    from avel_tf.events.result import read_results
+    from avel_tf.events.result_shards import has_results, read_all_results
 
     first = Path(options.paths[0])
-    if first.suffix == ".jsonl" or (first / "results.jsonl").is_file():
+    if first.suffix == ".jsonl" or has_results(first):
         if len(options.paths) > 1:
             raise ValueError(
                 f"Expected one results folder, or videos. Received: {', '.join(options.paths)}."
             )
-        yield from read_results(results_file(first))
+        yield from read_all_results(first)
         return
     from avel_tf.inference.batch import open_exported, pipeline_of
     from avel_tf.inference.inputs import require_inputs

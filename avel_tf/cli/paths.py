@@ -6,6 +6,8 @@ import os
 from argparse import ArgumentTypeError
 from pathlib import Path
 
+from avel_tf.utils.storage import is_remote, local_path
+
 
 def output_folder(text: str) -> Path:
     """A folder to write to, which need not exist."""
@@ -17,6 +19,11 @@ def output_folder(text: str) -> Path:
         raise ArgumentTypeError(f"{text} is a file; expected a folder, or a new name for one.")
     _check_writable(text, path)
     return path
+
+
+def output_folder_or_bucket(text: str) -> Path | str:
+    """A folder to write to, or the address of a bucket."""
+    return text if is_remote(text) else output_folder(local_path(text))
 
 
 def output_file(text: str) -> Path:
@@ -44,21 +51,6 @@ def input_folder(text: str) -> Path:
     near = similar_name(path)
     hint = f" The nearest name there is {near!r}." if near else ""
     raise ArgumentTypeError(f"there is no folder {text}.{hint}")
-
-
-def results_file(path: Path) -> Path:
-    """The results.jsonl of a results folder, or the file itself, which must exist.
-
-    Raises:
-        ValueError: There is no such file.
-    """
-    lines = path / "results.jsonl" if path.is_dir() else path
-    if not lines.is_file():
-        raise ValueError(
-            f"There is no file {lines}. Expected a folder that avel infer has written, or its "
-            "results.jsonl."
-        )
-    return lines
 
 
 def model_folder(text: str) -> Path | str:

@@ -27,10 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write index.html into a results folder, or report.html into a run."""
+    from avel_tf.events.result_shards import has_results
     from avel_tf.reports.results_report import write_results_report
     from avel_tf.reports.training_report import write_training_report
 
-    if (options.folder / "results.jsonl").is_file():
+    if has_results(options.folder):
         if options.beside:
             raise ValueError(
                 "--beside compares training runs, but results have no annotations to compare with. "

@@ -136,7 +136,7 @@ def open_journal(
     return RunJournal(
         folder,
         inputs,
-        setup=_setup(pipeline, config),
+        setup=run_setup(pipeline, config),
         model=pipeline.model.name,
         fresh=fresh,
         follow_links=config.media.follow_links,
@@ -307,7 +307,7 @@ def label_files(
         raise
 
 
-def _setup(pipeline: InferencePipeline, config: Config) -> dict[str, Any]:
+def run_setup(pipeline: InferencePipeline, config: Config) -> dict[str, Any]:
     """Settings that affect results and so must not change within a results folder."""
     setup: dict[str, Any] = {
         "avel_tf": __version__,

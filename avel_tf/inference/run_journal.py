@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from avel_tf.events.result import Result
+from avel_tf.events.result_shards import has_shards
 from avel_tf.utils.durable_files import WRITING, JournalFile, RunLock, sync
 
 logger = logging.getLogger(__name__)
@@ -119,8 +120,7 @@ class RunJournal:
 
     def __enter__(self) -> RunJournal:
         self.folder.mkdir(parents=True, exist_ok=True)
-        if not self._fresh:
-            self._check_results()
+        self._check_results()
         self._lock = self._take_lock()
         try:
             self._file = JournalFile(self.folder / LEDGER, sync_seconds=_SYNC_SECONDS)
@@ -236,6 +236,13 @@ class RunJournal:
             ) from error
 
     def _check_results(self) -> None:
+        if has_shards(self.folder):
+            raise RunJournalError(
+                f"{self.folder} holds results of a run with --ray. Use --ray again, or give "
+                "another --out."
+            )
+        if self._fresh:
+            return
         if (self.folder / RESULTS).exists() and not (self.folder / LEDGER).exists():
             raise RunJournalError(
                 f"{self.folder} holds {RESULTS} without {LEDGER}, as a live stream leaves it. "
@@ -313,17 +320,7 @@ class RunJournal:
                 f"{self.folder / LEDGER} was written by a newer avel-tf. Update avel-tf, or give "
                 "another --out."
             )
-        theirs = record["setup"]
-        differences = [
-            f"{key} {theirs.get(key)!r}, now {self._setup.get(key)!r}"
-            for key in (*self._setup, *(key for key in theirs if key not in self._setup))
-            if theirs.get(key) != self._setup.get(key)
-        ]
-        if differences:
-            raise RunJournalError(
-                f"{self.folder} holds results of another setup: {'; '.join(differences)}. Use the "
-                "same setup, give another --out, or discard the results with --fresh."
-            )
+        check_setup(record["setup"], self._setup, str(self.folder))
 
     def _stamp(self, path: str) -> Stamp:
         try:
@@ -347,6 +344,29 @@ class RunJournal:
         for path in self.folder.rglob(f"{WRITING}????????"):
             with contextlib.suppress(OSError):
                 path.unlink()
+
+
+def check_setup(theirs: Mapping[str, Any], ours: Mapping[str, Any], where: str) -> None:
+    """Refuse results that were made with another model or other settings.
+
+    Args:
+        theirs: Setup of the results that are there.
+        ours: Setup of this run.
+        where: Their folder, for the message.
+
+    Raises:
+        RunJournalError: The setups differ.
+    """
+    differences = [
+        f"{key} {theirs.get(key)!r}, now {ours.get(key)!r}"
+        for key in (*ours, *(key for key in theirs if key not in ours))
+        if theirs.get(key) != ours.get(key)
+    ]
+    if differences:
+        raise RunJournalError(
+            f"{where} holds results of another setup: {'; '.join(differences)}. Use the same "
+            "setup, give another --out, or discard the results with --fresh."
+        )
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from avel_tf.datasets import Annotation
 from avel_tf.events.labels import BACKGROUND
-from avel_tf.events.result import STATUSES, Result, read_results
+from avel_tf.events.result import STATUSES, Result
+from avel_tf.events.result_shards import RESULTS, SHARDS, has_results, read_all_results
 from avel_tf.reports.html import render_page
 from avel_tf.reports.video_names import absolute, relative_url
 from avel_tf.reports.video_view import MOST_SECONDS, VideoView, clock_text, lanes, span_text
@@ -42,7 +43,7 @@ def write_results_report(
     """Write `index.html` for a folder of results.
 
     Args:
-        folder: RESULTS, with its `results.jsonl`.
+        folder: RESULTS, with its `results.jsonl` or shards.
         out: The page to write; `index.html` in the folder when None. The players point from
             there to the videos.
         reference: Annotated events of each video as (label, start, end), in seconds. Keys are paths
@@ -54,7 +55,7 @@ def write_results_report(
         Path of the page.
 
     Raises:
-        ValueError: If `results.jsonl` is missing or has an invalid line, or if `reference` has
+        ValueError: If there are no results, or a line is invalid, or if `reference` has
             none of its videos.
 
     Example:
@@ -62,18 +63,18 @@ def write_results_report(
         PosixPath('RESULTS/index.html')
     """
     folder = Path(folder)
-    record = folder / "results.jsonl"
-    if not record.is_file():
+    if not has_results(folder):
         raise ValueError(
             f"{folder} has no results.jsonl. "
             f"avel infer PATH --model SAVED_MODEL --out {folder} writes it."
         )
+    record = folder / (RESULTS if (folder / RESULTS).is_file() else SHARDS)
     page = Path(out) if out is not None else folder / "index.html"
     truths = _truths(reference, page.parent)
     summary = _Summary()
     cards: list[VideoView] = []
     annotated = False
-    for result in read_results(record):
+    for result in read_all_results(folder):
         truth = truths.get(absolute(result.video, page.parent))
         annotated = annotated or truth is not None
         card = VideoView(result, truth)
@@ -82,7 +83,7 @@ def write_results_report(
             cards.append(card)
     if truths and not annotated:
         raise ValueError(
-            f"The annotations match none of the videos in {record}. Received: "
+            f"The annotations match none of the videos in {folder}. Received: "
             f"{printable(next(iter(reference or ())))!r} among others; expected paths such as "
             f"{printable(cards[0].result.video) if cards else 'those of the results'!r}."
         )

@@ -27,15 +27,24 @@ def load_tensorflow() -> None:
         return
     hidden = [name for name in OPTIONAL_IN_KERAS if is_command and name not in sys.modules]
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
+    try:
+        with without_stderr():
+            importlib.import_module("tensorflow")
+    finally:
+        for name in hidden:
+            del sys.modules[name]
+
+
+@contextmanager
+def without_stderr() -> Iterator[None]:
+    """Suppress what C++ code writes to standard error within the block."""
     kept = os.dup(2)
     silence = os.open(os.devnull, os.O_WRONLY)
     sys.stderr.flush()
     os.dup2(silence, 2)
     try:
-        importlib.import_module("tensorflow")
+        yield
     finally:
-        for name in hidden:
-            del sys.modules[name]
         os.dup2(kept, 2)
         os.close(kept)
         os.close(silence)
