@@ -160,12 +160,13 @@ def test_a_folder_that_is_not_there_yet_is_fine() -> None:
 
 def test_every_folder_to_write_is_checked() -> None:
     """A new command with --out has to say what it needs."""
+    checked = (kinds.output_folder, kinds.output_file, kinds.output_folder_or_bucket)
     for name in COMMANDS:
         parser = CommandParser()
         importlib.import_module(f"avel_tf.cli.{name}").add_arguments(parser)
         for action in parser._actions:
             if "--out" in action.option_strings:
-                assert action.type in (kinds.output_folder, kinds.output_file), name
+                assert action.type in checked, name
 
 
 def test_the_reference_page_is_the_generated_one() -> None:
