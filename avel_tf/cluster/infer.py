@@ -191,8 +191,8 @@ class ClusterRun:
             [],
             {"shards": Path(str(out)) / SHARDS},
             sum(counts.values()) == len(inputs.names),
-            workers,
-            repetitions,
+            workers=workers,
+            repetitions=repetitions,
         )
 
     def _unchanged(self, store: ResultStore, inputs: Inputs) -> dict[str, str]:
