@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from avel_tf.features.feature_store import FeatureStore, FeatureStoreError
+from avel_tf.features.feature_store import WHOLE, FeatureStore, FeatureStoreError, Part
 
 
 class Batch(NamedTuple):
@@ -180,6 +180,7 @@ def load_examples(
     multi_label: bool = False,
     memory_bytes: float = math.inf,
     scratch: str | Path = ".",
+    part: Part = WHOLE,
 ) -> Examples:
     """Read a split and cut each video into windows of `seconds`.
 
@@ -196,6 +197,7 @@ def load_examples(
         multi_label: Whether a segment has all of its labels, or that of the event that began last.
         memory_bytes: Most bytes of features in memory.
         scratch: Existing folder for larger features.
+        part: The part of the split that is read.
 
     Returns:
         The windows; N is 0 if the split is empty.
@@ -204,7 +206,7 @@ def load_examples(
         FeatureStoreError: The features fit neither into memory nor on the disk.
     """
     valid, targets = _second_windows(
-        store, split, seconds, supervision, multi_label
+        store, split, seconds, supervision, multi_label, part
     )  # [N, T, ...] each
     widths = {"visual": store.recipe.visual.width, "audio": store.recipe.audio.width}
     bytes_ = valid.size * sum(widths.values()) * np.dtype(store.dtype).itemsize
@@ -220,7 +222,7 @@ def load_examples(
         name: allocate((len(valid), seconds, width), store.dtype) for name, width in widths.items()
     }  # [N, T, D] each
     number = 0
-    for record in store.dataset(split, as_stored=True).as_numpy_iterator():
+    for record in store.dataset(split, as_stored=True, part=part).as_numpy_iterator():
         for start in range(0, len(record["valid"]), seconds):
             stop = min(start + seconds, len(record["valid"]))
             if record["valid"][start:stop].any():
@@ -231,12 +233,17 @@ def load_examples(
 
 
 def _second_windows(
-    store: FeatureStore, split: str, seconds: int, supervision: str, multi_label: bool
+    store: FeatureStore,
+    split: str,
+    seconds: int,
+    supervision: str,
+    multi_label: bool,
+    part: Part,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Valid segments of each window, bool [N, T], and the targets of `Examples`."""
     background = store.labels.background
     found_valid, found_targets = [], []
-    for record in store.seconds(split).as_numpy_iterator():
+    for record in store.seconds(split, part).as_numpy_iterator():
         targets = record["targets"]  # [T]
         padding: int | np.ndarray = background
         if multi_label:
@@ -250,10 +257,10 @@ def _second_windows(
             )  # [C+1]
             targets = np.broadcast_to(padding, (len(targets), background + 1))  # [T, C+1]
         for start in range(0, len(record["valid"]), seconds):
-            part = slice(start, start + seconds)
-            if record["valid"][part].any():
-                found_valid.append(_padded(record["valid"][part], seconds, False))
-                found_targets.append(_padded(targets[part], seconds, padding))
+            window = slice(start, start + seconds)
+            if record["valid"][window].any():
+                found_valid.append(_padded(record["valid"][window], seconds, False))
+                found_targets.append(_padded(targets[window], seconds, padding))
     if not found_valid:
         return np.zeros((0, seconds), bool), np.zeros((0, seconds), np.int64)
     return np.stack(found_valid), np.stack(found_targets)

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,22 @@ class FeatureStoreError(ValueError):
 def is_feature_store(path: str | Path) -> bool:
     """Return True if a path is a feature store rather than a data set."""
     return (Path(path) / MANIFEST).is_file() and any(Path(path).glob("*.tfrecord"))
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of N parts of the records of a split: whole files where there are enough of them.
+
+    Args:
+        index: Number of the part, counted from 0.
+        count: N.
+    """
+
+    index: int
+    count: int
+
+
+WHOLE = Part(0, 1)
 
 
 class FeatureStore:
@@ -114,12 +131,15 @@ class FeatureStore:
         entry = self._split(split)
         return entry["records"] - (entry["leaks"] if self._leaks else 0)
 
-    def dataset(self, split: str, *, as_stored: bool = False) -> tf.data.Dataset:
+    def dataset(
+        self, split: str, *, as_stored: bool = False, part: Part = WHOLE
+    ) -> tf.data.Dataset:
         """Records of a split, in the order in which they were written.
 
         Args:
             split: `train`, `validation` or `test`.
             as_stored: Do not convert float16 to float32.
+            part: The part of the split.
 
         Returns:
             Elements `id` string, `visual` float32 [T, Dv], `audio` float32 [T, Da], `valid` bool
@@ -135,12 +155,12 @@ class FeatureStore:
             labels=self.labels.names,
         )
         return self._without_leaks(
-            self._records(split).map(
+            self._records(split, part).map(
                 decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
             )
         )
 
-    def seconds(self, split: str) -> tf.data.Dataset:
+    def seconds(self, split: str, part: Part = WHOLE) -> tf.data.Dataset:
         """Records of a split without the features, at a third of the cost of `dataset`.
 
         Returns:
@@ -148,7 +168,7 @@ class FeatureStore:
         """
         decode = functools.partial(decode_seconds, labels=self.labels.names)
         return self._without_leaks(
-            self._records(split).map(
+            self._records(split, part).map(
                 decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
             )
         )
@@ -165,12 +185,16 @@ class FeatureStore:
 
         return records.filter(kept)
 
-    def _records(self, split: str) -> tf.data.Dataset:
+    def _records(self, split: str, part: Part) -> tf.data.Dataset:
         files = [str(self.folder / name) for name in self._split(split)["shards"]]
+        whole_files = len(files) >= part.count
+        if whole_files:
+            files = files[part.index :: part.count]
         # The writer distributes records to the shards in turn.
-        return tf.data.Dataset.from_tensor_slices(files).interleave(
+        records = tf.data.Dataset.from_tensor_slices(files).interleave(
             tf.data.TFRecordDataset, cycle_length=len(files)
         )
+        return records if whole_files else records.shard(part.count, part.index)
 
     def _split(self, split: str) -> dict[str, Any]:
         if split not in self._splits:

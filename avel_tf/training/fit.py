@@ -31,10 +31,12 @@ from avel_tf.models import (
 )
 from avel_tf.training.augmentation.augmentation import Augmentation, Statistics
 from avel_tf.training.checkpoint import EpochCheckpoint
+from avel_tf.training.distributed import fit_on_workers, share_of_batch, steps_on_all
 from avel_tf.training.memory import memory_for_features
 from avel_tf.training.metrics import ClipAccuracy, ClipF1, SegmentAccuracy, SegmentF1
 from avel_tf.training.settings import TrainingSettings
 from avel_tf.training.training_model import TrainingModel
+from avel_tf.training.workers import Workers
 from avel_tf.utils.durable_files import atomic_path
 
 logger = logging.getLogger(__name__)
@@ -56,6 +58,7 @@ def fit(
     training: TrainingSettings | None = None,
     resume: bool = False,
     on_epoch: Callable[[dict[str, float]], None] | None = None,
+    workers: Workers | None = None,
 ) -> keras.Model:
     """Train a localizer and keep the epoch that is best on the validation split.
 
@@ -70,14 +73,16 @@ def fit(
         training: Epochs, rates, seed.
         resume: Resume at the end of the last epoch; the result is that of an uninterrupted run.
         on_epoch: Called with each epoch's row of the history.
+        workers: The processes that train together, all of which call this; None: this one alone.
 
     Returns:
-        The best model.
+        The best model; on workers other than the chief, that of the last epoch.
 
     Raises:
         TrainingError: The training split is empty, or all of its segments are background.
         ValueError: The checkpoint is of another model, or the head allows one event per clip and
             there are clips with several.
+        WorkerLost: Another worker has ended.
     """
     model_settings = model_settings or ModelSettings()
     training = training or TrainingSettings()
@@ -92,6 +97,10 @@ def fit(
         multi_label=model_settings.multi_label,
         scratch=folder,
     )
+    if workers:
+        share_of_batch(training, workers)
+        if not workers.is_chief:
+            return _assist(store, load, model_settings, training, workers)
     examples = load("train", memory_bytes=memory)
     validation = load("validation", memory_bytes=max(memory - examples.nbytes, 0))
     _require_trainable(examples, store, training.supervision)
@@ -99,20 +108,15 @@ def fit(
     if not model_settings.multi_label and (overlaps := count_overlaps(store, "train")):
         logger.warning("%s", overlaps.message(model_settings.head))
 
-    model = build(
-        model_settings,
-        visual_width=store.recipe.visual.width,
-        audio_width=store.recipe.audio.width,
-        visual_places=store.recipe.visual.places,
-        visual_scores=store.recipe.visual.score_width,
-        audio_scores=store.recipe.audio.score_width,
-        named=NamedClasses.of(store.recipe, store.labels.names),
-        classes=len(store.labels),
-        seed=training.seed,
-    )
+    model = _build(store, model_settings, training)
     fit_normalization(model, examples.valid_seconds("visual"), examples.valid_seconds("audio"))
     fit_clip_evidence(model, examples.visual, examples.audio, examples.valid, examples.targets)
-    steps = math.ceil(len(examples) / training.batch_size)
+    if workers:  # all of the examples were needed for the statistics only
+        examples = load("train", memory_bytes=memory, part=workers.part)
+        windows = steps_on_all(examples, training, workers)
+        steps = len(windows)
+    else:
+        steps = math.ceil(len(examples) / training.batch_size)
     trained = compile_model(model, training, steps)
 
     checkpoint = EpochCheckpoint(
@@ -130,7 +134,21 @@ def fit(
         )
     if not len(validation):
         logger.warning("There is no validation split: the last epoch is kept, not the best.")
-    if first_epoch < training.epochs and not checkpoint.is_over:
+    unfinished = first_epoch < training.epochs and not checkpoint.is_over
+    if workers:
+        fit_on_workers(
+            trained,
+            examples,
+            workers,
+            windows=windows,
+            training=training,
+            metric=accuracy_for(model, training),
+            first_epoch=first_epoch if unfinished else training.epochs,
+            augment=partial(augmentation_for, model, training),
+            validation=validation.in_order(VALIDATION_BATCH) if len(validation) else None,
+            callbacks=callbacks,
+        )
+    elif unfinished:
         trained.fit(
             examples.batches(
                 training.batch_size,
@@ -154,6 +172,47 @@ def fit(
         with atomic_path(folder / MODEL, sole_writer=True) as temporary:
             best.save(temporary)
     return best
+
+
+def _assist(
+    store: FeatureStore,
+    load: Callable[..., Examples],
+    model_settings: ModelSettings,
+    training: TrainingSettings,
+    workers: Workers,
+) -> keras.Model:
+    """Train as a worker that is not the chief, from which everything but the examples comes."""
+    examples = load(
+        "train", memory_bytes=memory_for_features(training.memory_gb), part=workers.part
+    )
+    windows = steps_on_all(examples, training, workers)
+    model = _build(store, model_settings, training)
+    fit_on_workers(
+        compile_model(model, training, len(windows)),
+        examples,
+        workers,
+        windows=windows,
+        training=training,
+        metric=accuracy_for(model, training),
+        augment=partial(augmentation_for, model, training),
+    )
+    return model
+
+
+def _build(
+    store: FeatureStore, model_settings: ModelSettings, training: TrainingSettings
+) -> keras.Model:
+    return build(
+        model_settings,
+        visual_width=store.recipe.visual.width,
+        audio_width=store.recipe.audio.width,
+        visual_places=store.recipe.visual.places,
+        visual_scores=store.recipe.visual.score_width,
+        audio_scores=store.recipe.audio.score_width,
+        named=NamedClasses.of(store.recipe, store.labels.names),
+        classes=len(store.labels),
+        seed=training.seed,
+    )
 
 
 def compile_model(model: keras.Model, training: TrainingSettings, steps: int) -> TrainingModel:
@@ -189,19 +248,22 @@ def compile_model(model: keras.Model, training: TrainingSettings, steps: int) ->
         model, supervision=training.supervision, label_smoothing=training.label_smoothing
     )
     trained = TrainingModel(training_outputs(model), losses, weights)
-    weak = training.supervision == "weak"
-    if is_multi_label(model):
-        accuracy: keras.metrics.Metric = ClipF1() if weak else SegmentF1()
-    else:
-        accuracy = ClipAccuracy() if weak else SegmentAccuracy()
     trained.compile(
         optimizer=optimizer,
-        weighted_metrics=[accuracy],
+        weighted_metrics=[accuracy_for(model, training)],
         # XLA makes an LSTM on a CPU some hundred times slower (docs/design/performance.md).
         jit_compile=False,
     )
     optimizer.build(trained.trainable_variables)
     return trained
+
+
+def accuracy_for(model: keras.Model, training: TrainingSettings) -> keras.metrics.Metric:
+    """The metric of training that suits a model and its supervision."""
+    weak = training.supervision == "weak"
+    if is_multi_label(model):
+        return ClipF1() if weak else SegmentF1()
+    return ClipAccuracy() if weak else SegmentAccuracy()
 
 
 def augmentation_for(model: keras.Model, training: TrainingSettings) -> Augmentation | None:

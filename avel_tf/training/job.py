@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +35,7 @@ from avel_tf.reports.training_figures import write_plots
 from avel_tf.training.features import Data, open_features
 from avel_tf.training.fit import fit
 from avel_tf.training.run import Run, probabilities_of
+from avel_tf.training.workers import Workers
 
 # Files that the best seed's run gives to the folder of a job with several seeds.
 RUN_FILES = (
@@ -54,6 +56,7 @@ def train(
     on_seed: Callable[[int], None] | None = None,
     on_relabel: Callable[[AnnotationChanges], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    workers: Workers | None = None,
 ) -> Run:
     """Train a localizer, fit its postprocessing on validation, and evaluate it once on test.
 
@@ -76,6 +79,8 @@ def train(
         on_seed: Called with the seed before each of several runs.
         on_relabel: Called with the changes if a resumed run starts anew because labels changed.
         progress: Called after each extracted video with the number done and the total.
+        workers: The processes that train together, of which this is the chief; the others call
+            `assist`. `data` must be a feature store then.
 
     Returns:
         The finished run.
@@ -102,6 +107,8 @@ def train(
     if seeds < 1:
         raise ValueError(f"seeds (--seeds) must be at least 1. Received: {seeds}")
     check_folder(folder, config, resume=resume)
+    if workers:
+        require_feature_store(data)
 
     def begin_anew(changes: AnnotationChanges) -> None:
         if on_relabel:
@@ -112,20 +119,22 @@ def train(
         data, config, folder / "features", reuse=resume, on_relabel=begin_anew, progress=progress
     )
     if seeds == 1:
-        _train_once(store, folder, config, resume=resume, on_epoch=on_epoch)
+        _train_once(store, folder, config, resume=resume, on_epoch=on_epoch, workers=workers)
         return Run(folder, features=store)
 
     # Written first, because a resumed job is checked against it.
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
     all_metrics, folders = [], []
-    for seed in range(config.training.seed, config.training.seed + seeds):
+    for seeded in _each_seed(config, seeds):
+        seed = seeded.training.seed
         if on_seed:
             on_seed(seed)
-        seeded = replace(config, training=replace(config.training, seed=seed))
         folders.append(folder / f"seed-{seed}")
         all_metrics.append(
-            _train_once(store, folders[-1], seeded, resume=resume, on_epoch=on_epoch)
+            _train_once(
+                store, folders[-1], seeded, resume=resume, on_epoch=on_epoch, workers=workers
+            )
         )
     best = max(folders, key=_rank_on_validation)
     for name in RUN_FILES:
@@ -136,8 +145,70 @@ def train(
     return Run(folder, features=store)
 
 
+def assist(
+    data: Data, config: Configuration = None, *, seeds: int = 1, workers: Workers
+) -> list[keras.Model]:
+    """Train as a worker that is not the chief, which calls `train`. Nothing is written.
+
+    Args:
+        data: The feature store of the chief, or a copy of it.
+        config: The chief's settings.
+        seeds: The chief's.
+        workers: The processes that train together.
+
+    Returns:
+        The model of the last epoch for each seed; its weights are those of the chief.
+
+    Raises:
+        ValueError: `data` is no feature store.
+        WorkerLost: Another worker has ended.
+    """
+    require_feature_store(data)
+    store = data if isinstance(data, FeatureStore) else FeatureStore(str(data))
+    config = with_recipe(resolve_config(config), store.recipe)
+    return [
+        fit(
+            store,
+            tempfile.gettempdir(),  # for features that do not fit into memory
+            model_settings=each.model,
+            training=each.training,
+            workers=workers,
+        )
+        for each in _each_seed(config, seeds)
+    ]
+
+
+def require_feature_store(data: Data) -> None:
+    """Refuse data that several workers cannot train on.
+
+    Raises:
+        ValueError: `data` is no feature store.
+    """
+    if not isinstance(data, FeatureStore) and not (
+        isinstance(data, str | Path) and is_feature_store(data)
+    ):
+        raise ValueError(
+            f"Several workers train on features. Received: {data}. Extract them first: "
+            "avel extract DATA --out FEATURES."
+        )
+
+
+def _each_seed(config: Config, seeds: int) -> list[Config]:
+    first = config.training.seed
+    return [
+        replace(config, training=replace(config.training, seed=seed))
+        for seed in range(first, first + seeds)
+    ]
+
+
 def _train_once(
-    store: FeatureStore, folder: Path, config: Config, *, resume: bool, on_epoch: OnEpoch | None
+    store: FeatureStore,
+    folder: Path,
+    config: Config,
+    *,
+    resume: bool,
+    on_epoch: OnEpoch | None,
+    workers: Workers | None,
 ) -> dict[str, Any]:
     """Train and evaluate one seed; returns the content of `metrics.json`."""
     _timed_splits(store)  # Refuses before training what could not be evaluated after it.
@@ -157,6 +228,7 @@ def _train_once(
         training=config.training,
         resume=resume,
         on_epoch=on_epoch,
+        workers=workers,
     )
     postprocessing = fit_on_validation(model, store, config)
     postprocessing.save(folder)
