@@ -198,7 +198,8 @@ class ClusterRun:
     def _unchanged(self, store: ResultStore, inputs: Inputs) -> dict[str, str]:
         """Status of the inputs with a result; results of changed files are discarded.
 
-        Objects are not asked for again, because that takes a request for each.
+        Objects are not asked for again, because that takes a request for each. Those that could not
+        be downloaded are tried again.
         """
         committed = store.committed()
         links = self.config.media.follow_links
@@ -208,7 +209,8 @@ class ClusterRun:
             stamp, status = committed.get(name, (None, ""))
             if not status:
                 continue
-            if is_remote(name) or stamp == stamp_of(name, follow_links=links):
+            now = stamp if is_remote(name) else stamp_of(name, follow_links=links)
+            if stamp == now and not (is_remote(name) and stamp is None):
                 done[name] = status
             else:
                 changed.add(name)

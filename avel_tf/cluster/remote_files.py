@@ -72,11 +72,10 @@ def download(address: str, path: Path, *, settings: ClusterSettings, most_bytes:
             time.sleep(_PAUSE_SECONDS * 2 ** (attempt - 1))
         try:
             return _download_once(address, path, settings.download_seconds, most_bytes)
-        except (DownloadError, FileNotFoundError, PermissionError) as error:
-            message = _sentence(error)
-            break
         except Exception as error:  # each client has its own
             message = _sentence(error)
+            if isinstance(error, DownloadError | PermissionError) or _is_missing(error):
+                break
             logger.info("Attempt %d to download %s failed: %s", attempt + 1, address, message)
     path.unlink(missing_ok=True)
     raise DownloadError(f"it cannot be downloaded: {message}")
@@ -114,9 +113,20 @@ def _too_large(most: int) -> str:
     return f"it has more than media.max_file_bytes ({most}) bytes"
 
 
+def _is_missing(error: BaseException) -> bool:
+    """Return True if an object does not exist; fsspec says so of every status of an HTTP server."""
+    return isinstance(error, FileNotFoundError) and _status(error) in (None, 404, 410)
+
+
+def _status(error: BaseException) -> int | None:
+    return getattr(error.__cause__, "status", None)
+
+
 def _sentence(error: BaseException) -> str:
-    if isinstance(error, FileNotFoundError):
+    if _is_missing(error):
         return "there is no such object"
+    if isinstance(error, FileNotFoundError):
+        return f"the server answers with status {_status(error)}"
     if isinstance(error, asyncio.TimeoutError | TimeoutError):
         return "it took longer than cluster.download_seconds"
     return str(error) or type(error).__name__
