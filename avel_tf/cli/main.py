@@ -37,7 +37,7 @@ COMMANDS = {
     "overlay": "write videos with the timeline of their events below the picture",
     "clips": "cut the events of results into short clips, as a data set",
     "import": "turn annotations of another tool into annotations.csv",
-    "report": "write an HTML page of results or of a training run",
+    "report": "write an HTML page of results, of two compared, or of a training run",
     "doctor": "show versions, engines and codecs, and check a model",
 }
 

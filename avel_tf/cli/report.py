@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
+from avel_tf.cli.common import add_config_arguments, config_of
 from avel_tf.cli.paths import input_folder
+
+DEFAULT_THUMBNAILS = 200
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,6 +20,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a folder of avel infer or avel train",
     )
     parser.add_argument(
+        "--compare",
+        type=input_folder,
+        metavar="RESULTS",
+        help="other results of the same videos to compare RESULTS with",
+    )
+    parser.add_argument(
+        "--annotations",
+        type=Path,
+        metavar="DATA",
+        help="a data set whose annotations are shown beside the results",
+    )
+    parser.add_argument(
+        "--thumbnails",
+        type=_count,
+        default=DEFAULT_THUMBNAILS,
+        metavar="N|none",
+        help="largest number of events with a thumbnail, for which their videos are decoded "
+        f"(default: {DEFAULT_THUMBNAILS})",
+    )
+    parser.add_argument(
         "--beside",
         type=input_folder,
         nargs="+",
@@ -23,22 +47,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="RUN",
         help="other training runs to compare RUN with, as in an ablation",
     )
+    add_config_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write index.html into a results folder, or report.html into a run."""
+    """Write index.html or comparison.html into a results folder, or report.html into a run."""
     from avel_tf.events.result_shards import has_results
-    from avel_tf.reports.results_report import write_results_report
-    from avel_tf.reports.training_report import write_training_report
 
+    config = config_of(options)
     if has_results(options.folder):
         if options.beside:
             raise ValueError(
-                "--beside compares training runs, but results have no annotations to compare with. "
-                f"Received: the results folder {options.folder}"
+                "--beside compares training runs; --compare compares results. Received: the "
+                f"results folder {options.folder}"
             )
-        page = write_results_report(options.folder)
+        common = {
+            "reference": None if options.annotations is None else _reference(options.annotations),
+            "thumbnails": options.thumbnails,
+            "media": config.media,
+        }
+        if options.compare:
+            from avel_tf.reports.results_comparison import write_results_comparison
+
+            page = write_results_comparison(options.folder, options.compare, **common)
+        else:
+            from avel_tf.reports.results_report import write_results_report
+
+            page = write_results_report(options.folder, **common)
     elif (options.folder / "metrics.json").is_file():
+        if options.compare or options.annotations:
+            raise ValueError(
+                "--compare and --annotations are for results; --beside compares training runs. "
+                f"Received: the run {options.folder}"
+            )
+        from avel_tf.reports.training_report import write_training_report
+
         page = write_training_report(options.folder, beside=options.beside)
     else:
         raise ValueError(
@@ -47,3 +90,23 @@ def run(options: argparse.Namespace) -> int:
         )
     print(f"Report: {page}")
     return 0
+
+
+def _count(text: str) -> int:
+    if text == "none":
+        return 0
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a number or none; received {text!r}.")
+    return int(text)
+
+
+def _reference(data: Path) -> dict[str, list[tuple[str, float, float]]]:
+    """Annotated events of each video of a data set, by its path."""
+    from avel_tf.datasets import load_dataset
+
+    events: dict[str, list[tuple[str, float, float]]] = {}
+    for video in load_dataset(data).videos:  # several of AVE may share a file
+        events.setdefault(str(video.path), []).extend(
+            (each.label, each.start, each.end) for each in video.annotations
+        )
+    return events

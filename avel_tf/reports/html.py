@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 
 def render_page(template: str, **values: Any) -> str:
@@ -11,7 +15,7 @@ def render_page(template: str, **values: Any) -> str:
     Args:
         template: A file of `avel_tf/reports/templates/`, which extends `page.html`.
         **values: Variables of the template. Only figures from `figure_to_svg` are inserted with the
-            filter `safe`. A missing variable is an error.
+            filter `safe`, and data from `data_block`. A missing variable is an error.
 
     Returns:
         One self-contained HTML document.
@@ -26,3 +30,20 @@ def render_page(template: str, **values: Any) -> str:
         lstrip_blocks=True,
     )
     return environment.get_template(template).render(**values)
+
+
+def data_block(value: Any) -> Markup:
+    """JSON for a `<script type="application/json">` element.
+
+    `<`, `>`, `&` and all characters beyond ASCII are escaped, so no text in it can end the element
+    or begin another one.
+
+    Args:
+        value: A JSON value.
+    """
+    from markupsafe import Markup
+
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    for letter in "<>&":
+        text = text.replace(letter, f"\\u{ord(letter):04x}")
+    return Markup(text)

@@ -9,16 +9,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from avel_tf.datasets import Annotation, active_classes, segment_labels
-from avel_tf.events.event import Event
 from avel_tf.events.labels import BACKGROUND, Labels
 from avel_tf.events.result import LabelScore, Result
 
-# 30 seconds fit the width of a page with 18 px each, enough for a mouse.
-SECONDS_IN_ROW = 30
-# Ten rows. Longer videos show events only.
+# Ten rows of 30 seconds. Longer videos show events only.
 MOST_SECONDS = 300
-# The other files list all events.
-MOST_EVENTS = 100
 
 
 @dataclass(frozen=True)
@@ -73,12 +68,6 @@ class VideoView:
         self.has_truth = truth is not None and bool(self.cells)
 
     @property
-    def right_share(self) -> float | None:
-        """Share of the decoded seconds predicted as annotated; None without annotations."""
-        marks = [cell.right for cell in self.cells if cell.right is not None]
-        return sum(marks) / len(marks) if marks else None
-
-    @property
     def mistakes(self) -> int:
         """Number of seconds predicted otherwise than annotated."""
         return sum(cell.right is False for cell in self.cells)
@@ -93,28 +82,10 @@ class VideoView:
         return [name for name in dict.fromkeys(names) if name != BACKGROUND]
 
     @property
-    def events(self) -> tuple[Event, ...]:
-        """Events that the page lists."""
-        return self.result.events[:MOST_EVENTS]
-
-    @property
-    def doubt(self) -> float:
-        """One minus the mean score of the seconds with an event; 0 without one."""
-        scores = [cell.score for cell in self.cells if cell.label not in (None, BACKGROUND)]
-        return 1 - sum(scores) / len(scores) if scores else 0.0
-
-    @property
     def length(self) -> float:
         """End of the timeline in seconds."""
         ends = [cell.end for cell in self.cells] + [event.end for event in self.result.events]
         return max([*ends, self.result.duration or 0.0])
-
-    def rows(self) -> list[list[Cell]]:
-        """The seconds in rows of `SECONDS_IN_ROW`."""
-        return [
-            self.cells[first : first + SECONDS_IN_ROW]
-            for first in range(0, len(self.cells), SECONDS_IN_ROW)
-        ]
 
 
 def runs(labels: Iterable[str | None]) -> list[tuple[str | None, int, int]]:
