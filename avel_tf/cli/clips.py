@@ -36,6 +36,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="seconds before and after each event (default: 1)",
     )
     parser.add_argument(
+        "--tolerance",
+        type=float,
+        default=0.5,
+        metavar="SECONDS",
+        help="seconds by which a clip may begin earlier, with a key frame, so that it is copied "
+        "and not encoded again (default: 0.5)",
+    )
+    parser.add_argument(
         "--seed", type=int, default=0, help="seed of random selections (default: 0)"
     )
     add_config_arguments(parser)
@@ -58,11 +66,12 @@ def run(options: argparse.Namespace) -> int:
         places,
         options.out,
         margin=options.margin,
+        tolerance=options.tolerance,
         media=config.media,
     )
     for video, cause in summary.failed.items():
         print(f"{printable(video)}: {cause}")
-    print(f"Clips: {summary.clips} in {options.out}")
+    print(f"Clips: {summary.clips} in {options.out}, {summary.copied} of them copied unchanged")
     print(f"Annotations: {options.out / 'annotations.csv'}")
     if not summary.clips:
         return 1

@@ -5,31 +5,29 @@ from __future__ import annotations
 import contextlib
 import csv
 import math
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from avel_tf.events.event import Event
 from avel_tf.events.formats.mirror import Mirror
 from avel_tf.events.result import Result
-from avel_tf.synthesis.writer import VideoWriter
-from avel_tf.utils.durable_files import atomic_text
+from avel_tf.synthesis.transcode import LARGEST_PICTURE, transcode
+from avel_tf.utils.durable_files import atomic_path, atomic_text
 from avel_tf.utils.text import did_you_mean, one_line
-from avel_tf.video.clip import MediaInfo
-from avel_tf.video.decode import decode, read_header
-from avel_tf.video.decode_request import DecodeRequest
 from avel_tf.video.decode_settings import DecodeSettings
 from avel_tf.video.errors import MediaError
+from avel_tf.video.isolated.protocol import NONSENSE
+from avel_tf.video.media_job import run_media_job
+from avel_tf.video.media_reader import MediaReader
+from avel_tf.video.stream_copy import copy_span
 
 SELECTIONS = ("all", "random", "confident", "doubtful", "balanced")
-# A clip has at most this size and rate; larger videos are scaled down.
-LARGEST_WIDTH, LARGEST_HEIGHT, HIGHEST_RATE = 1280, 720, 30
-# Rate of a file that declares none.
-_USUAL_RATE = 25
 
 
 class EventPlace(NamedTuple):
@@ -54,10 +52,12 @@ class ClipsSummary:
 
     Attributes:
         clips: Number of clips.
+        copied: Number of those that were copied without encoding them again.
         failed: Videos that could not be decoded, with the reason.
     """
 
     clips: int = 0
+    copied: int = 0
     failed: dict[str, str] = field(default_factory=dict)
 
 
@@ -116,13 +116,16 @@ def write_clips(
     folder: Path,
     *,
     margin: float = 1.0,
+    tolerance: float = 0.5,
     media: DecodeSettings | None = None,
 ) -> ClipsSummary:
     """Write a clip of each event to `folder/clips/CLASS/`, and `folder/annotations.csv`.
 
-    Clips begin and end at whole seconds, as segments do. Videos are decoded as they are for
-    labelling, in a worker process with the limits of `media`, and encoded again: H.264 of at most
-    1280 x 720 pixels and 30 frames per second, and the audio that a model receives, 16 kHz mono.
+    A clip is copied without a change if a key frame is within `tolerance` before its start and mp4
+    holds its codecs; it begins with the key frame. Others begin and end at whole seconds, as
+    segments do, and are encoded again: H.264 of at most 1920 x 1080 square pixels, with the times
+    of the frames, and AAC at the rate of the source, mono or stereo. Times in the table count from
+    the true start of the clip. Files are read in a worker process with the limits of `media`.
     Memory holds a few seconds, whatever the length of video and event.
 
     Args:
@@ -130,17 +133,21 @@ def write_clips(
         places: The events.
         folder: Output folder. Folders and files have names that are safe whatever the label is.
         margin: Seconds before and after each event.
+        tolerance: Seconds by which a copied clip may begin earlier. Without any, a key frame must
+            be exactly at the start.
         media: Limits and isolation of decoding.
 
     Returns:
         The number of clips and the videos that failed.
 
     Raises:
-        ValueError: The margin is negative or not finite, or the folder holds an `annotations.csv`.
+        ValueError: The margin or the tolerance is negative or not finite, or the folder holds an
+            `annotations.csv`.
         OSError: A file cannot be written.
     """
-    if not (math.isfinite(margin) and margin >= 0):
-        raise ValueError(f"The margin must be 0 or more seconds. Received: {margin}.")
+    for name, value in (("margin", margin), ("tolerance", tolerance)):
+        if not (math.isfinite(value) and value >= 0):
+            raise ValueError(f"The {name} must be 0 or more seconds. Received: {value}.")
     table = folder / "annotations.csv"
     if table.exists():
         raise ValueError(f"{table} exists. Choose another folder for the clips, or remove it.")
@@ -157,9 +164,10 @@ def write_clips(
                 continue
             clips = [_Clip(result, result.events[i], folder, names, margin) for i in chosen[number]]
             try:
-                for clip in _cut(result.video, clips, media or DecodeSettings()):
-                    rows.writerows(clip.rows)
+                for clip, start, copied in _cut(result.video, clips, tolerance, media):
+                    rows.writerows(clip.rows(start))
                     summary.clips += 1
+                    summary.copied += copied
             except MediaError as error:
                 summary.failed[result.video] = error.cause
     return summary
@@ -185,53 +193,74 @@ class _Clip:
         self.path = folder / self.name
         self._result = result
 
-    @property
-    def rows(self) -> Iterator[tuple[str, str, float, float, str, int]]:
-        """Rows of all events in the clip, with times relative to it."""
+    def rows(self, first: float) -> Iterator[tuple[str, str, float, float, str, float]]:
+        """Rows of all events in the clip, with times relative to its true start."""
         for event in self._result.events:
-            start, end = max(event.start, self.first), min(event.end, self.last)
+            start, end = max(event.start, first), min(event.end, self.last)
             if start < end:
                 yield (
                     *(str(self.name), one_line(event.label)),
-                    *(round(start - self.first, 3), round(end - self.first, 3)),
-                    *(self._result.video, self.first),
+                    *(round(start - first, 3), round(end - first, 3)),
+                    *(self._result.video, round(first, 3)),
                 )
 
 
-def _cut(video: str, clips: list[_Clip], settings: DecodeSettings) -> Iterator[_Clip]:
-    """Decode a video once and write its clips; yields each one that is complete."""
-    info = read_header(video, settings)
-    rate = min(HIGHEST_RATE, max(1, round(info.frame_rate or _USUAL_RATE)))
-    seconds = max(clip.last for clip in clips)
-    request = DecodeRequest(video, rate, _size(info), seconds, 1, settings=settings)
-    second = 0
+def _cut(
+    video: str, clips: list[_Clip], tolerance: float, media: DecodeSettings | None
+) -> Iterator[tuple[_Clip, float, bool]]:
+    """Cut the clips of a video; yields each that is complete, its start, and if it is a copy."""
     with contextlib.ExitStack() as stack:
-        writers: dict[_Clip, tuple[contextlib.ExitStack, VideoWriter]] = {}
-        for block in decode(request):
-            for clip in clips:
-                if clip.first == second:
-                    own = stack.enter_context(contextlib.ExitStack())
-                    writer = own.enter_context(
-                        VideoWriter(clip.path, block.frames.shape[2:4], frame_rate=rate)
-                    )
-                    writers[clip] = own, writer
-                if clip in writers:
-                    parts = np.array_split(block.waveform, rate)
-                    for image, samples in zip(block.frames[0], parts, strict=True):
-                        writers[clip][1].add(image, samples)
-                if clip in writers and clip.last == second + 1:
-                    writers.pop(clip)[0].close()
-                    yield clip
-            second += 1
-        for clip, (own, _) in writers.items():  # the video ended early
+        files = []
+        for clip in clips:
+            own = stack.enter_context(contextlib.ExitStack())
+            files.append((own, own.enter_context(atomic_path(clip.path))))
+        spans = [
+            {"out": os.path.abspath(path), "start": clip.first, "end": clip.last}
+            for clip, (_, path) in zip(clips, files, strict=True)
+        ]
+        arguments = {"spans": spans, "tolerance": tolerance}
+        waiting = dict(enumerate(zip(clips, files, strict=True)))
+        for step in run_media_job(cut_spans, video, media or DecodeSettings(), arguments):
+            if step is None:
+                continue
+            # The worker may have been taken over by the file.
+            try:
+                number, start, copied = int(step[0]), float(step[1]), bool(step[2])
+                clip, (own, _) = waiting.pop(number)
+                if not clip.first - tolerance - 0.001 <= start <= clip.first:
+                    raise ValueError("a clip that begins elsewhere")
+            except (KeyError, IndexError, TypeError, ValueError) as error:
+                raise MediaError(video, NONSENSE) from error
             own.close()
-            yield clip
+            yield clip, start, copied
+        if waiting:
+            raise MediaError(video, NONSENSE)
 
 
-def _size(info: MediaInfo) -> tuple[int, int]:
-    """Even (H, W) of the upright frame within the largest size."""
-    height, width = info.height, info.width
-    if info.rotation % 180:
-        height, width = width, height
-    scale = min(1.0, LARGEST_WIDTH / width, LARGEST_HEIGHT / height)
-    return max(2, round(height * scale / 2) * 2), max(2, round(width * scale / 2) * 2)
+def cut_spans(
+    path: str, settings: DecodeSettings, arguments: dict[str, Any]
+) -> Iterator[tuple[int, float, bool] | None]:
+    """Cuts spans of a video; runs in the worker process of `write_clips`.
+
+    Yields:
+        None while working, and (number, start, copied) of each span that is complete.
+
+    Raises:
+        MediaError: A span could not be cut; raised after the others.
+    """
+    tolerance, failure = arguments["tolerance"], None
+    for number, span in enumerate(arguments["spans"]):
+        out, start, end = span["out"], span["start"], span["end"]
+        try:
+            begun = copy_span(path, settings, out, start=start, end=end, tolerance=tolerance)
+            if begun is None:
+                with MediaReader.open(path, settings, start=start) as reader:
+                    size = reader.size(LARGEST_PICTURE)
+                    for _ in transcode(reader, Path(out), size=size, seconds=end - start):
+                        yield None
+        except MediaError as error:
+            failure = failure or error
+            continue
+        yield number, start if begun is None else begun, begun is not None
+    if failure:
+        raise failure

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from fractions import Fraction
 from typing import NamedTuple, cast
@@ -45,10 +45,14 @@ _AUDIO_PART = 1
 # Pixel aspect ratios beyond this, or below its inverse, are errors of the file. The widest in use
 # is 2.1 or so, of anamorphic film on PAL.
 _WIDEST_PIXEL = 4.0
-# Files whose index leads to a key frame exactly.
-_SEEKABLE = ("mov", "matroska")
-# Decoders of audio need a few packets before the first exact sample; AC-3 has the longest, 32 ms.
-_PREROLL = Fraction(1, 2)
+# Seconds before the start to which is sought. Decoders of audio need some packets before the first
+# exact sample, 32 ms for AC-3. MPEG-TS has no index of key frames, which may be 10 s apart.
+_PREROLL = {
+    "mov": Fraction(1, 2),
+    "matroska": Fraction(1, 2),
+    "avi": Fraction(1, 2),
+    "mpegts": Fraction(10),
+}
 
 
 class Frame(NamedTuple):
@@ -78,6 +82,7 @@ class MediaReader:
         info: Header of the file.
         sample_rate: Rate of the audio in Hz: as stored, or 48 kHz if AAC or browsers do not support
             it. None without audio.
+        start: Second of the file that is time zero.
         layout: Channels of the audio, `mono` or `stereo`. More than two are mixed to stereo.
 
     Raises:
@@ -104,10 +109,8 @@ class MediaReader:
         self.info = replace(info, rotation=probe(path, settings).rotation)
         set_up_decoder(video, settings)
         self._tick = tick_of(video)
-        self._start = Fraction(start).limit_denominator(1000)
-        if self._start > _PREROLL and info.container.startswith(_SEEKABLE):
-            self._seek()
-        self._zero = self._origin + self._start
+        self.start = Fraction(start).limit_denominator(1000)
+        self._zero = self._origin + self.start
         self.sample_rate: int | None = None
         self.layout = "mono"
         if audio is not None and info.sample_rate:
@@ -142,8 +145,14 @@ class MediaReader:
         cls, path: str | bytes | os.PathLike, settings: DecodeSettings, *, start: float = 0.0
     ) -> Iterator[MediaReader]:
         """Opens a file in the current process; a job of `run_media_job` calls it."""
-        with open_media(path, settings) as container:
-            yield cls(container, path, settings, start=start)
+        with ExitStack() as stack:
+            container = stack.enter_context(open_media(path, settings))
+            reader = cls(container, path, settings, start=start)
+            if not reader.seek():
+                stack.close()
+                container = stack.enter_context(open_media(path, settings))
+                reader = cls(container, path, settings, start=start)
+            yield reader
 
     def size(self, largest: tuple[int, int], least_width: int = 2) -> tuple[int, int]:
         """Size of the upright picture in square pixels.
@@ -174,9 +183,7 @@ class MediaReader:
         Raises:
             MediaError: A limit is exceeded.
         """
-        streams = [self._video, *(each for each in self._container.streams.audio)]
-        streams = [each for each in streams if each is self._video or each.index in self._tracks]
-        for packet in read_packets(self._container, streams, self._peeked):
+        for packet in read_packets(self._container, self._streams, self._peeked):
             if packet.stream is self._video:
                 try:
                     frames = self._decoder.decode(packet)
@@ -200,20 +207,42 @@ class MediaReader:
         yield from self._show_first()
         yield Frame(max(self._end, self._heard), None)
 
+    def seek(self) -> bool:
+        """Moves an open file near the start, before its parts are read.
+
+        Returns:
+            False if that failed, so that the file must be opened once more.
+        """
+        preroll = _PREROLL.get(self.info.container.split(",")[0])
+        if preroll is None or self.start <= preroll:
+            return True
+        target = self._zero - preroll
+        self._peeked = []
+        try:
+            self._container.seek(int(target / self._tick), stream=self._video, backward=True)
+            for packet in read_packets(self._container, self._streams):
+                ticks = packet.pts if packet.pts is not None else packet.dts
+                if packet.stream is self._video:
+                    if ticks is None or ticks * self._tick > self._zero:
+                        return False
+                    if not packet.is_keyframe:
+                        continue
+                self._peeked.append(packet)
+                if packet.stream is self._video:
+                    return True
+        except (av.FFmpegError, OSError) as error:
+            _log.debug("%s is read from its beginning: %s", self.info.path, error)
+        return False
+
+    @property
+    def _streams(self) -> list[av.VideoStream | av.AudioStream]:
+        tracks = [each for each in self._container.streams.audio if each.index in self._tracks]
+        return [self._video, *tracks]
+
     @property
     def _heard(self) -> Fraction:
         """End of the audio in seconds."""
         return max((track.end for track in self._tracks.values()), default=Fraction(0))
-
-    def _seek(self) -> None:
-        """Moves to a key frame before the start."""
-        target = self._origin + self._start - _PREROLL
-        try:
-            self._container.seek(int(target / self._tick), stream=self._video, backward=True)
-        except (av.FFmpegError, OSError) as error:
-            _log.debug("%s is read from its beginning: %s", self.info.path, error)
-            return
-        self._peeked = []
 
     def _show(self, frames: list[av.VideoFrame]) -> Iterator[Frame]:
         for frame in frames:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import csv
+
+import av
+import cv2
 import numpy as np
 import pytest
 
 from avel_tf.cli.main import main
-from avel_tf.datasets import load_dataset
+from avel_tf.datasets import event_clips, load_dataset
 from avel_tf.datasets.event_clips import EventPlace, select_events, write_clips
 from avel_tf.events.event import Event
 from avel_tf.events.formats import write_formats
 from avel_tf.events.result import Result, Segment
 from avel_tf.synthesis.writer import write_video
-from avel_tf.video.decode import decode_clip
+from avel_tf.video.decode import DecodeSettings, decode_clip, read_header
+from tests.video.films import clicks, numbers, onset, write_film
 
 RATE = 5
 
@@ -66,6 +71,78 @@ def test_an_early_end_keeps_what_there_is(film, tmp_path):
     result = result_of(film, Event("Bark", 6.0, 12.0, 0.9), seconds=12)
     assert write_clips([result], select_events([result]), tmp_path).clips == 1
     assert decode_clip(tmp_path / "clips" / "Bark" / "film-5-12.mp4").seconds == 3
+
+
+def numbered_film(path, **fields):
+    """Six seconds of numbered frames, with a click at each whole second and a stereo image."""
+    left = clicks(6, 44_100, tuple(range(6)))
+    sound = np.stack([left, np.zeros_like(left)])
+    return write_film(
+        path, seconds=6, sound=sound, sound_rate=44_100, layout="stereo", **{"rate": 25, **fields}
+    )
+
+
+@pytest.mark.parametrize("tolerance", [0.0, 0.5])
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("film.mp4", {}),
+        ("film.mkv", {}),
+        ("film.avi", {"video_codec": "mpeg4", "audio_codec": "libmp3lame"}),
+        ("film.ts", {}),
+        ("film.flv", {}),
+        ("film.mpg", {"video_codec": "mpeg2video", "audio_codec": "mp2"}),
+    ],
+)
+def test_picture_and_sound_of_a_clip_are_those_of_its_times(name, fields, tolerance, tmp_path):
+    """Copied or encoded: the first frame, its clicks and the rate and channels of its sound."""
+    film = numbered_film(tmp_path / name, **fields)
+    result = result_of(film, Event("Bark", 3.0, 4.0, 0.9), seconds=6)
+    summary = write_clips([result], select_events([result]), tmp_path, tolerance=tolerance)
+    assert (summary.clips, summary.failed) == (1, {})
+    copied = tolerance > 0 and name in ("film.mp4", "film.mkv")
+    assert summary.copied == copied
+    (row,) = csv.DictReader((tmp_path / "annotations.csv").read_text().splitlines())
+    start = float(row["source_start"])
+    assert start == pytest.approx(1.92 if copied else 2.0, abs=0.001)
+    assert float(row["start"]) == pytest.approx(3.0 - start, abs=0.002)
+    with av.open(str(tmp_path / row["video"])) as clip:
+        image = next(clip.decode(video=0))
+        picture = cv2.resize(image.to_ndarray(format="rgb24"), (128, 64))
+    with av.open(str(tmp_path / row["video"])) as clip:
+        parts = list(clip.decode(audio=0))
+    assert image.time == 0
+    # Elsewhere audio begins before the first frame, by its priming, and so time zero does.
+    near = 0.01 if name in ("film.mp4", "film.mkv") else 1.01
+    assert numbers(picture[None, None])[0] == pytest.approx(25 * start, abs=near)
+    assert parts[0].sample_rate == 44_100 and parts[0].layout.name == "stereo"
+    samples = np.concatenate([part.to_ndarray() for part in parts], axis=1)
+    assert np.abs(samples[0]).max() > 0.1 > 10 * np.abs(samples[1]).max()
+    for second in (3, 4):
+        after = second - start - 0.5 - parts[0].time
+        heard = onset(samples[0], after, 44_100) + parts[0].time
+        assert heard == pytest.approx(second - start, abs=0.04)  # a frame
+
+
+@pytest.mark.parametrize("tolerance", [0.0, 0.5])
+def test_a_clip_has_the_shape_of_its_video(tolerance, tmp_path):
+    film = numbered_film(tmp_path / "film.mp4", rotation=90)
+    result = result_of(film, Event("Bark", 3.0, 4.0, 0.9), seconds=6)
+    write_clips([result], select_events([result]), tmp_path, tolerance=tolerance)
+    (path,) = (tmp_path / "clips" / "Bark").iterdir()
+    info = read_header(path, DecodeSettings())
+    upright = (info.height, info.width) if info.rotation % 180 else (info.width, info.height)
+    assert upright == (64, 128)
+
+
+def test_a_reply_of_a_worker_that_is_wrong_is_refused(film, tmp_path, monkeypatch):
+    result = result_of(film, Event("Bark", 3.0, 4.0, 0.9))
+    for reply in ([[0, 99.0, True]], [[7, 2.0, True]], ["?"], []):
+        monkeypatch.setattr(event_clips, "run_media_job", lambda *_, reply=reply: iter(reply))
+        summary = write_clips([result], select_events([result]), tmp_path / "out")
+        assert summary.clips == 0 and "invalid reply" in summary.failed[str(film)]
+        (tmp_path / "out" / "annotations.csv").unlink()
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
 
 
 @pytest.mark.parametrize(
@@ -123,3 +200,5 @@ def test_unknown_selections_are_refused(arguments, message):
         select_events([], *arguments)
     with pytest.raises(ValueError, match="margin"):
         write_clips([], [], None, margin=-1.0)
+    with pytest.raises(ValueError, match="tolerance"):
+        write_clips([], [], None, tolerance=float("nan"))
