@@ -6,7 +6,7 @@ import argparse
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import avel_tf
 from avel_tf.cli.common import Progress, SetOption, add_config_arguments, config_of
@@ -55,6 +55,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="I",
         help="number of this machine in the list of --workers, counted from 0; 0 writes the run",
     )
+    parser.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="train the seeds of --seeds as tasks of a Ray cluster, as for avel infer",
+    )
     add_config_arguments(parser)
 
 
@@ -62,6 +67,8 @@ def run(options: argparse.Namespace) -> int:
     """Train, choose the epoch on validation, evaluate once on test."""
     if options.workers is None and options.index is not None:
         raise ValueError("--index needs --workers, the list of all machines.")
+    if options.ray is not None and options.workers is not None:
+        raise ValueError("--ray trains each seed on one machine. Leave out --workers.")
     if options.workers and (count := _local_count(options)):
         return _run_locally(options, count)
     config = config_of(options)
@@ -128,6 +135,13 @@ def _run_locally(options: argparse.Namespace, count: int) -> int:
 
 
 def _train(options: argparse.Namespace, config: Config, workers: Workers | None = None) -> int:
+    each_seed = None
+    if options.ray is not None:
+        from avel_tf.cluster.train import seeds_on_cluster
+
+        if options.seeds < 2:
+            raise ValueError("--ray trains several seeds at the same time. Add --seeds N.")
+        each_seed = seeds_on_cluster(options.ray, config, _print_seed)
     with Progress("embedding", "videos") as progress:
         trained = avel_tf.train(
             options.data,
@@ -143,6 +157,7 @@ def _train(options: argparse.Namespace, config: Config, workers: Workers | None 
             ),
             progress=progress,
             workers=workers,
+            each_seed=each_seed,
         )
     from avel_tf.evaluation.summary import summary
 
@@ -150,6 +165,10 @@ def _train(options: argparse.Namespace, config: Config, workers: Workers | None 
     print(summary(trained.metrics))
     print(f"Run: {options.out}")
     return 2 if trained.features.skipped else 0
+
+
+def _print_seed(seed: int, metrics: dict[str, Any]) -> None:
+    print(f"seed {seed}: segment accuracy {metrics['segment_accuracy']:.3f}", flush=True)
 
 
 def _print_epoch(row: dict[str, float], epochs: int) -> None:

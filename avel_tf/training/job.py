@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,26 @@ RUN_FILES = (
 OnEpoch = Callable[[dict[str, float]], None]
 
 
+@dataclass(frozen=True)
+class Seed:
+    """One of the runs of a job with several seeds.
+
+    Args:
+        number: The seed.
+        folder: Folder of its run.
+        config: Its settings.
+        resume: Continue an interrupted run.
+    """
+
+    number: int
+    folder: Path
+    config: Config
+    resume: bool
+
+
+EachSeed = Callable[[FeatureStore, Sequence[Seed]], list[dict[str, Any]]]
+
+
 def train(
     data: Data,
     folder: str | Path,
@@ -57,6 +77,7 @@ def train(
     on_relabel: Callable[[AnnotationChanges], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
     workers: Workers | None = None,
+    each_seed: EachSeed | None = None,
 ) -> Run:
     """Train a localizer, fit its postprocessing on validation, and evaluate it once on test.
 
@@ -81,6 +102,8 @@ def train(
         progress: Called after each extracted video with the number done and the total.
         workers: The processes that train together, of which this is the chief; the others call
             `assist`. `data` must be a feature store then.
+        each_seed: Trains several seeds, such as `seeds_on_cluster` does; returns the metrics of
+            each. None: one after the other.
 
     Returns:
         The finished run.
@@ -125,24 +148,46 @@ def train(
     # Written first, because a resumed job is checked against it.
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
-    all_metrics, folders = [], []
-    for seeded in _each_seed(config, seeds):
-        seed = seeded.training.seed
-        if on_seed:
-            on_seed(seed)
-        folders.append(folder / f"seed-{seed}")
-        all_metrics.append(
-            _train_once(
-                store, folders[-1], seeded, resume=resume, on_epoch=on_epoch, workers=workers
+    runs = [
+        Seed(each.training.seed, folder / f"seed-{each.training.seed}", each, resume)
+        for each in _each_seed(config, seeds)
+    ]
+    if each_seed:
+        all_metrics = each_seed(store, runs)
+    else:
+        all_metrics = []
+        for run in runs:
+            if on_seed:
+                on_seed(run.number)
+            all_metrics.append(
+                _train_once(
+                    *(store, run.folder, run.config),
+                    resume=resume,
+                    on_epoch=on_epoch,
+                    workers=workers,
+                )
             )
-        )
-    best = max(folders, key=_rank_on_validation)
+    best = max((run.folder for run in runs), key=_rank_on_validation)
     for name in RUN_FILES:
         shutil.copyfile(best / name, folder / name)
     metrics = aggregate_seeds(all_metrics)
     write_metrics(folder, metrics)
     write_plots(folder, metrics, store.labels)
     return Run(folder, features=store)
+
+
+def train_seed(store: FeatureStore, seed: Seed, *, resume: bool) -> dict[str, Any]:
+    """Train and evaluate one seed of several.
+
+    Args:
+        store: The features.
+        seed: The run.
+        resume: Continue an interrupted run.
+
+    Returns:
+        The content of its `metrics.json`.
+    """
+    return _train_once(store, seed.folder, seed.config, resume=resume, on_epoch=None, workers=None)
 
 
 def assist(
