@@ -6,7 +6,13 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avel_tf.cli.common import Progress, add_config_arguments, add_model_arguments, config_of
+from avel_tf.cli.common import (
+    Progress,
+    SetOption,
+    add_config_arguments,
+    add_model_arguments,
+    config_of,
+)
 from avel_tf.cli.paths import output_folder_or_bucket
 from avel_tf.utils.storage import is_remote
 
@@ -58,6 +64,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="PATH is a live stream: - or an rtsp:// or udp:// address; prints a line of JSON for "
         "each second",
+    )
+    parser.add_argument(
+        "--reconnect",
+        action=SetOption,
+        setting="inference.live_reconnects",
+        type=lambda text: "null" if text == "forever" else text,
+        metavar="N|forever",
+        help="with --live: attempts in a row to open a lost stream again (default: 10)",
     )
     parser.add_argument(
         "--watch",

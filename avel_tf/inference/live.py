@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import queue
-import threading
 import time
 from array import array
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -17,18 +15,13 @@ import numpy as np
 
 from avel_tf.engines.windows import Predict
 from avel_tf.events.result import Result, Segment, labelled_seconds, span_record
+from avel_tf.inference.live_source import LiveSource
 from avel_tf.inference.pipeline import InferencePipeline
-from avel_tf.video.clip import SAMPLE_RATE, Clip
-from avel_tf.video.decode import decode
+from avel_tf.video.clip import SAMPLE_RATE
 from avel_tf.video.errors import MediaError
 from avel_tf.video.live import live_request, without_login
 from avel_tf.video.segment_loader import DecodeStatus
 
-# Decoded seconds that are queued if the model is slower than the stream. When the queue is full
-# the decoder blocks, so the writer of a pipe blocks too, and network packets are dropped.
-_BACKLOG = 30
-# Interval at which blocked threads check whether to stop.
-_POLL_SECONDS = 0.1
 _INTERRUPTED = "interrupted before its first second"
 
 
@@ -66,6 +59,7 @@ class LiveWindow:
         self._lookahead = lookahead_seconds
         self._columns: deque[tuple[np.ndarray, ...]] = deque(maxlen=window_seconds)
         self._seconds = 0
+        self._latest: np.ndarray | None = None
 
     def add(self, *columns: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         """Add the next segment: visual float32 [Dv], audio float32 [Da] and valid bool [].
@@ -77,7 +71,10 @@ class LiveWindow:
         self._seconds += 1
         if self._seconds > self._lookahead:
             place = self._seconds - 1 - self._lookahead
-            yield place, self._window()[-1 - self._lookahead]
+            # A missing segment has no label, so hours of them need no model.
+            if self._latest is None or self._columns[-1 - self._lookahead][-1]:
+                self._latest = self._window()[-1 - self._lookahead]
+            yield place, self._latest
 
     def end(self) -> Iterator[tuple[int, np.ndarray]]:
         """Label the last segments of the stream, whose look-ahead is incomplete."""
@@ -100,6 +97,7 @@ def localize_live(
 ) -> Result:
     """Label a live stream while it is received.
 
+    A lost stream is opened again, as `LiveSource` does; the seconds in between get no label.
     The networks are loaded before the stream is opened. Memory holds one window of features, at
     most 30 s of decoded frames, and the scores of each labelled segment (4 bytes per class; 12
     of a zero-shot model).
@@ -131,6 +129,7 @@ def localize_live(
     valid = array("b")
     arrived: deque[float] = deque()  # of the segments that have no label yet
     status = DecodeStatus(seconds=0)
+    columns: tuple[np.ndarray, ...] = ()
 
     def report(segments: Iterator[tuple[int, np.ndarray]]) -> None:
         for place, probabilities in segments:
@@ -149,27 +148,35 @@ def localize_live(
                 segment = replace(found, start=float(place), end=place + 1.0)
                 on_segment(LiveSegment(segment, time.monotonic() - came))
 
+    request = live_request(model.recipe.visual.decode_request(source, pipeline.media), descriptor)
+    stream = LiveSource(request, should_stop, pipeline.inference.live_reconnects)
     try:
-        with contextlib.closing(_seconds(pipeline, source, descriptor, should_stop)) as seconds:
-            for came, clip in seconds:
+        with contextlib.closing(stream.segments()) as segments:
+            for came, clip in segments:
+                arrived.append(came)
+                if clip is None:
+                    evidence.append(evidence[-1])  # not used, as the segment is not valid
+                    valid.append(False)
+                    report(window.add(*map(np.zeros_like, columns)))
+                    continue
                 sound = clip.waveform.reshape(-1, SAMPLE_RATE)  # [1, 16000]
                 visual, audio = engine.embed_seconds(clip.frames, sound)  # [1, Dv], [1, Da]
                 evidence.append(pipeline.evidence(visual, audio))  # [1, C] each
                 valid.append(bool(clip.valid[0]))
-                arrived.append(came)
                 status = DecodeStatus(
                     len(valid),
-                    float(len(valid)),
-                    clip.has_sound,
-                    clip.problem,
+                    has_sound=clip.has_sound,
                     remark=clip.remark,
                     audio_track=clip.audio_track,
                 )
-                report(window.add(visual[0], audio[0], clip.valid[0]))
+                columns = visual[0], audio[0], clip.valid[0]  # [Dv], [Da], []
+                report(window.add(*columns))
+        status = replace(status, problem=stream.problem)
     except MediaError as error:
         status = DecodeStatus(
-            status.seconds, status.duration, status.has_sound, str(error), str(error)
+            status.seconds, None, status.has_sound, _joined(stream.problem, str(error)), str(error)
         )
+    status = replace(status, seconds=len(valid), duration=float(len(valid)))
     report(window.end())
     if not valid:
         return pipeline.refusal(shown, DecodeStatus(0, error=status.error or _INTERRUPTED))
@@ -178,49 +185,5 @@ def localize_live(
     return pipeline.result(shown, probabilities, np.array(valid, bool), status, joined)
 
 
-def _seconds(
-    pipeline: InferencePipeline, source: str, descriptor: int, should_stop: Callable[[], bool]
-) -> Generator[tuple[float, Clip], None, None]:
-    """Segments of a stream with the time of their arrival; ends soon after `should_stop`."""
-    request = pipeline.model.recipe.visual.decode_request(source, pipeline.media)
-    clips = decode(live_request(request, descriptor))
-    ready: queue.Queue[tuple[float, Clip] | BaseException | None] = queue.Queue(_BACKLOG)
-    closed = threading.Event()
-
-    def put(item: tuple[float, Clip] | BaseException | None) -> bool:
-        while not closed.is_set():
-            with contextlib.suppress(queue.Full):
-                ready.put(item, timeout=_POLL_SECONDS)
-                return True
-        return False
-
-    def work() -> None:
-        try:
-            with contextlib.closing(clips):  # type: ignore[type-var]
-                for clip in clips:
-                    if not put((time.monotonic(), clip)):
-                        return
-            put(None)
-        except BaseException as error:  # to be raised where the seconds are read
-            put(error)
-
-    # A thread, so that decoding and labelling overlap. A daemon, because a thread that blocks on
-    # a silent stream cannot be joined.
-    threading.Thread(target=work, daemon=True).start()
-    try:
-        while True:
-            if should_stop():
-                closed.set()
-            try:
-                item = ready.get(timeout=_POLL_SECONDS)
-            except queue.Empty:
-                if closed.is_set():
-                    return
-                continue
-            if item is None:
-                return
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        closed.set()
+def _joined(*sentences: str | None) -> str:
+    return " ".join(filter(None, sentences))

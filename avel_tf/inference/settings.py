@@ -36,6 +36,14 @@ class InferenceSettings(Settings, section="inference"):
         json_schema_extra=_RESOURCE_ONLY,
     )
 
+    live_reconnects: int | None = Field(
+        default=10,
+        ge=0,
+        description="Attempts in a row to open a lost live stream again; null for any number. 0 "
+        "ends with the stream.",
+        json_schema_extra=_RESOURCE_ONLY,
+    )
+
     @model_validator(mode="after")
     def _check_windows(self) -> InferenceSettings:
         if self.live_lookahead_seconds >= self.window_seconds:
