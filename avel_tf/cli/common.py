@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from avel_tf.config import Config
+    from avel_tf.inference.webhook import Delivery
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
@@ -100,6 +101,16 @@ def config_of(options: argparse.Namespace) -> Config:
     from avel_tf.config import load_config
 
     return load_config(options.config, options.overrides)
+
+
+def format_delivery(events: Delivery) -> str:
+    """One-line summary of the events posted to `--on-event`."""
+    text = f"Events: {events.delivered} delivered"
+    if events.refused:
+        text += f", {events.refused} refused by the receiver"
+    if events.waiting:
+        text += f", {events.waiting} waiting; the same command posts them"
+    return text
 
 
 def user_errors() -> tuple[type[Exception], ...]:

@@ -12,6 +12,7 @@ from avel_tf.cli.common import (
     add_config_arguments,
     add_model_arguments,
     config_of,
+    format_delivery,
 )
 from avel_tf.cli.paths import output_folder_or_bucket
 from avel_tf.utils.storage import is_remote
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from avel_tf.events.result import Result
     from avel_tf.inference.batch import BatchSummary
     from avel_tf.inference.pipeline import InferencePipeline
-    from avel_tf.inference.webhook import Delivery
 
 DEFAULT_OUT = Path("results")
 DEFAULT_FORMATS = "jsonl,csv,vtt,html"
@@ -221,16 +221,6 @@ def _print_counts(summary: BatchSummary) -> None:
 
 def _files(count: int) -> str:
     return f"{count} file{'' if count == 1 else 's'}"
-
-
-def format_delivery(events: Delivery) -> str:
-    """One-line summary of the events posted to `--on-event`."""
-    text = f"Events: {events.delivered} delivered"
-    if events.refused:
-        text += f", {events.refused} refused by the receiver"
-    if events.waiting:
-        text += f", {events.waiting} waiting; the same command posts them"
-    return text
 
 
 def format_result(result: Result) -> str:

@@ -7,6 +7,8 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from avel_tf.cli.common import format_delivery
+
 if TYPE_CHECKING:
     from avel_tf.config import Config
     from avel_tf.inference.live import LiveSegment
@@ -46,7 +48,7 @@ def run_live(options: argparse.Namespace, source: str, formats: list[str], confi
         return stop.asked or unread is not None
 
     with StopSignal("seconds") as stop:
-        result, written = localize_live_to_folder(
+        result, written, events = localize_live_to_folder(
             source,
             options.out,
             options.model,
@@ -59,10 +61,13 @@ def run_live(options: argparse.Namespace, source: str, formats: list[str], confi
             fresh=options.fresh,
             trust_model=options.trust_model,
             on_engine=on_engine,
+            on_event=options.on_event,
         )
     if result.reason:
         print(f"{result.status}: {result.reason}", file=sys.stderr)
     print("Results: " + ", ".join(str(path) for path in written.values()), file=sys.stderr)
+    if events:
+        print(format_delivery(events), file=sys.stderr)
     if unread is not None and not isinstance(unread, BrokenPipeError):
         raise OSError(
             f"Standard output cannot be written: {unread.strerror}. The segments received by then "
@@ -70,4 +75,5 @@ def run_live(options: argparse.Namespace, source: str, formats: list[str], confi
         ) from unread
     if should_stop():
         return 130
-    return 0 if result.status == "ok" else 2
+    delivered = events is None or not (events.refused or events.waiting)
+    return 0 if result.status == "ok" and delivered else 2

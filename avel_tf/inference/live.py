@@ -14,7 +14,9 @@ from typing import NamedTuple
 import numpy as np
 
 from avel_tf.engines.windows import Predict
+from avel_tf.events.event import Event
 from avel_tf.events.result import Result, Segment, labelled_seconds, span_record
+from avel_tf.inference.live_events import LiveEvents
 from avel_tf.inference.live_source import LiveSource
 from avel_tf.inference.pipeline import InferencePipeline
 from avel_tf.video.clip import SAMPLE_RATE
@@ -92,6 +94,7 @@ def localize_live(
     source: str,
     *,
     on_segment: Callable[[LiveSegment], None],
+    on_event: Callable[[Event], None] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     descriptor: int = 0,
 ) -> Result:
@@ -108,6 +111,7 @@ def localize_live(
         on_segment: Called with each segment as soon as it is labelled, in order; segments that
             could not be decoded are left out. An error that it raises ends the labelling without
             a result.
+        on_event: Called with each event as soon as it is over, as of `LiveEvents`.
         should_stop: Called several times a second. Once it returns True, the segments received so
             far are labelled and the stream is closed.
         descriptor: File descriptor that is read for `-`.
@@ -130,10 +134,13 @@ def localize_live(
     arrived: deque[float] = deque()  # of the segments that have no label yet
     status = DecodeStatus(seconds=0)
     columns: tuple[np.ndarray, ...] = ()
+    events = LiveEvents(pipeline, on_event) if on_event else None
 
     def report(segments: Iterator[tuple[int, np.ndarray]]) -> None:
         for place, probabilities in segments:
             given.extend(probabilities.tolist())
+            if events:
+                events.add(probabilities, bool(valid[place]))
             came = arrived.popleft()
             if valid[place]:
                 one = pipeline.scores(probabilities[None])  # [1]
@@ -178,6 +185,8 @@ def localize_live(
         )
     status = replace(status, seconds=len(valid), duration=float(len(valid)))
     report(window.end())
+    if events:
+        events.end()
     if not valid:
         return pipeline.refusal(shown, DecodeStatus(0, error=status.error or _INTERRUPTED))
     probabilities = np.array(given, np.float32).reshape(-1, width)  # [T, C+1]

@@ -24,7 +24,7 @@ SCHEMA = 1
 LEDGER = "ledger.jsonl"
 LOCK = "ledger.lock"
 # Position in the journal up to which `avel_tf.inference.webhook` has posted the events.
-SENT = "events.sent"
+SENT = "ledger.sent"
 # Written from the journal at the end of a run. Without a journal it may be that of a live stream.
 RESULTS = "results.jsonl"
 TWICE = (

@@ -23,7 +23,6 @@ from typing import Any
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
 from avel_tf import __version__
-from avel_tf.inference.run_journal import SENT
 from avel_tf.inference.settings import WebhookSettings
 from avel_tf.utils.text import one_line, valid_unicode
 
@@ -102,9 +101,9 @@ class WebhookAddress:
 class EventSender:
     """Posts the events of a journal from a thread of its own, each in a request.
 
-    The journal is the outbox: what is posted is read from it, and `events.sent` beside it holds the
-    position up to which all is delivered. So labelling never waits, memory holds one line, and a
-    run that was killed posts again what it may not have delivered. Events keep the order of the
+    The journal is the outbox: what is posted is read from it, and a file `.sent` beside it holds
+    the position up to which all is delivered. So labelling never waits, memory holds one line, and
+    a run that was killed posts again what it may not have delivered. Events keep the order of the
     journal. Receivers recognise an event that comes twice by its `id`.
 
     Errors of the network, 5xx, 408 and 429 are tried again without end, after pauses that double
@@ -140,7 +139,7 @@ class EventSender:
 
     def __enter__(self) -> EventSender:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        self._position_file = os.open(self._journal.with_name(SENT), flags, 0o666)
+        self._position_file = os.open(self._journal.with_suffix(".sent"), flags, 0o666)
         self._offset, self._sent = self._read_position()
         self._thread.start()
         return self

@@ -40,7 +40,7 @@ live_run.pipeline_of = lambda model, config, classes: SimpleNamespace(
 )
 options = argparse.Namespace(
     model=Path("demo"), out=Path(sys.argv[1]), fresh="fresh" in sys.argv, trust_model=False,
-    classes=None, class_table=None,
+    classes=None, class_table=None, on_event=None,
 )
 try:
     code = run_live(options, "-", ["jsonl"], Config())

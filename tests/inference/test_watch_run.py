@@ -148,7 +148,7 @@ def test_killed_again_and_again_each_file_is_labelled_once(inbox, model, tmp_pat
                 run.kill()
         with watching(inbox, model, out, *receiver_options) as run:
             wait_until(lambda: len(names_in(out)) == 36, run)
-            sent = out / "events.sent"
+            sent = out / "ledger.sent"
             wait_until(lambda: int(sent.read_text().split()[0]) == len(read(out)), run)
             end(run)
     assert len(set(names_in(out))) == 36

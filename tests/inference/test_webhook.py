@@ -191,7 +191,7 @@ def test_a_killed_run_posts_again_what_may_not_have_come(tmp_path, receiver):
     record(tmp_path, "a.mp4", events=5)
     with receiver.up(), sender(tmp_path, receiver) as events:
         events.drain()
-    position = tmp_path / "out" / "events.sent"
+    position = tmp_path / "out" / "ledger.sent"
     offset = int(position.read_text().split()[0])
     assert offset == (tmp_path / "out" / "ledger.jsonl").stat().st_size
     # As before the last two answers came.
@@ -206,7 +206,7 @@ def test_a_killed_run_posts_again_what_may_not_have_come(tmp_path, receiver):
 @pytest.mark.parametrize("position", ["", "garbage", f"{7:20d} {0:10d}\n", f"{10**9:20d} 1\n"])
 def test_a_damaged_position_costs_no_event(tmp_path, receiver, position):
     record(tmp_path, "a.mp4")
-    (tmp_path / "out" / "events.sent").write_text(position)
+    (tmp_path / "out" / "ledger.sent").write_text(position)
     with receiver.up(), sender(tmp_path, receiver) as events:
         assert events.drain().delivered == 2
 
