@@ -292,24 +292,23 @@ class RunJournal:
 
     def _take(self, record: dict[str, Any], offset: int) -> None:
         path = record["attempt"] if "attempt" in record else record["result"]["video"]
-        if self._keep:
-            self.add(path)
-        place = self._places.get(path)
-        if place is None:  # an input of an earlier run
+        if path not in self._places and not self._keep:  # an input of an earlier run
             return
         if "attempt" in record:
             self._in_hand[path] = record["stamp"]
             return
+        self.add(path)
         self._in_hand.pop(path, None)
         now = self._stamp(path)
         gone = self._keep and now is None
         same = gone or _same_file(record["stamp"], now, record["result"]["status"])
-        self._offsets[place] = offset if same else -1
+        self._offsets[self._places[path]] = offset if same else -1
 
     def _settle(self, died: bool) -> None:
         """End a session; if it died, count a death for each file in progress."""
         for path, stamp in self._in_hand.items():
             if died and _same_file(stamp, self._stamp(path)):
+                self.add(path)
                 place = self._places[path]
                 self._deaths[place] = min(self._deaths[place] + 1, _MAX_DEATHS)
         self._in_hand.clear()

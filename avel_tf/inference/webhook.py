@@ -133,6 +133,7 @@ class EventSender:
         self._opener = urllib.request.build_opener(_NoRedirect)
         self._draining = threading.Event()
         self._stopped = threading.Event()
+        self._failed = threading.Event()
         self._delivered = self._refused = 0
         self._progress = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="webhook", daemon=True)
@@ -170,7 +171,9 @@ class EventSender:
         self._progress = time.monotonic()
         self._draining.set()
         while self._thread.is_alive() and not should_stop():
-            if time.monotonic() - self._progress > self._settings.drain_seconds:
+            waited = time.monotonic() - self._progress
+            # Not before the first attempt, which a short run may not have made yet.
+            if waited > self._settings.drain_seconds and self._failed.is_set():
                 break
             self._thread.join(_POLL_SECONDS)
         self._stopped.set()
@@ -234,6 +237,7 @@ class EventSender:
                         problem,
                     )
                 break
+            self._failed.set()
             if not attempt:
                 logger.warning(
                     "%s accepts no events (%s). They are kept and posted later.",
