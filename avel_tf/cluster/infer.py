@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,7 +13,7 @@ from typing import Any
 
 from avel_tf.cluster.inputs import Inputs, blocks_of, find_cluster_inputs
 from avel_tf.cluster.journal import ClusterJournal
-from avel_tf.cluster.ray_session import ClusterError, Workers, ray_session, workers_of
+from avel_tf.cluster.ray_session import map_blocks, ray_session, workers_of
 from avel_tf.cluster.remote_files import stamp_of
 from avel_tf.cluster.result_store import ResultStore
 from avel_tf.cluster.worker import LabelWorker, OpensModel, Work, model_files, open_pipeline
@@ -37,10 +36,6 @@ from avel_tf.utils.storage import is_remote, local_path, open_storage
 
 # Interval in seconds at which the driver asks for progress.
 _POLL_SECONDS = 0.5
-# A block that fails is tried again in the next pass. A pass ends early if more than this share
-# fails, and more than this number.
-_MOST_FAILED_BLOCKS = 100
-_FAILED_BLOCKS_SHARE = 10
 
 
 @dataclass(frozen=True)
@@ -270,7 +265,9 @@ class ClusterRun:
                     self.classes,
                     self.open_model,
                 )
-                _run_pass(ray, work, [_table(*each, names) for each in blocks], workers)
+                tables = [_table(*each, names) for each in blocks]
+                for _ in map_blocks(ray, LabelWorker, work, tables, workers):
+                    pass
                 most = max(most, min(workers.count, len(blocks)))
             ray.get(journal.settle.remote())
         except ray.exceptions.RayTaskError as error:
@@ -312,38 +309,6 @@ class _Watch:
             if done > last:
                 self._report(done)
             last = done
-
-
-def _run_pass(ray: ModuleType, work: Work, blocks: list[Any], workers: Workers) -> None:
-    """Hand blocks to workers; what is not done afterwards is left to the next pass."""
-    from ray.data import ActorPoolStrategy, DataContext
-
-    context = DataContext.get_current()
-    context.enable_progress_bars = False
-    context.max_errored_blocks = max(_MOST_FAILED_BLOCKS, len(blocks) // _FAILED_BLOCKS_SHARE)
-    count = min(workers.count, len(blocks))
-    with warnings.catch_warnings():
-        # `max_task_retries` has no argument of its own yet.
-        warnings.simplefilter("ignore", ray.util.annotations.RayDeprecationWarning)
-        results = ray.data.from_arrow(blocks).map_batches(
-            LabelWorker,
-            fn_constructor_args=(work,),
-            batch_size=None,
-            batch_format="pyarrow",
-            compute=ActorPoolStrategy(
-                min_size=1, max_size=count, initial_size=count, max_tasks_in_flight_per_actor=2
-            ),
-            num_cpus=workers.cpus,
-            num_gpus=workers.gpus,
-            # A block of a lost worker waits for the next pass: repeated at once, it could wait for
-            # the lost machine, and a file that ends its process would end the next one, too.
-            max_task_retries=0,
-        )
-    try:
-        for _ in results.iter_internal_ref_bundles():
-            pass
-    except ray.exceptions.RayActorError as error:
-        raise ClusterError(f"The workers cannot be started: {error}") from error
 
 
 def _table(indices: list[int], alone: bool, names: list[str]) -> Any:

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import socket
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import ModuleType
@@ -18,6 +19,10 @@ LOCAL = "local"
 # Blocks of names are small, and results go to the journal; the rest is for the model.
 _LOCAL_STORE_BYTES = 256 * 2**20
 _CONNECT_SECONDS = 10.0
+# A block that fails is tried again in the next pass. A pass ends early if more than this share
+# fails, and more than this number.
+_MOST_FAILED_BLOCKS = 100
+_FAILED_BLOCKS_SHARE = 10
 
 
 class ClusterError(ValueError):
@@ -94,6 +99,54 @@ def ray_session(address: str) -> Iterator[ModuleType]:
     finally:
         if began:
             ray.shutdown()
+
+
+def map_blocks(
+    ray: ModuleType, worker: type, work: Any, blocks: list[Any], workers: Workers
+) -> Iterator[Any]:
+    """Hand blocks to actors of a class; those whose actor dies, or fails, have no output.
+
+    Args:
+        ray: The connected library.
+        worker: Callable class, made once in each actor with `work`, that maps a table to a table.
+        work: Its argument.
+        blocks: Tables of pyarrow, each of which is a task.
+        workers: Actors of the cluster.
+
+    Yields:
+        Output tables in the order in which they are finished.
+
+    Raises:
+        ClusterError: The actors cannot be started, or too many blocks fail.
+    """
+    from ray.data import ActorPoolStrategy, DataContext
+
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.max_errored_blocks = max(_MOST_FAILED_BLOCKS, len(blocks) // _FAILED_BLOCKS_SHARE)
+    count = min(workers.count, len(blocks))
+    with warnings.catch_warnings():
+        # `max_task_retries` has no argument of its own yet.
+        warnings.simplefilter("ignore", ray.util.annotations.RayDeprecationWarning)
+        results = ray.data.from_arrow(blocks).map_batches(
+            worker,
+            fn_constructor_args=(work,),
+            batch_size=None,
+            batch_format="pyarrow",
+            compute=ActorPoolStrategy(
+                min_size=1, max_size=count, initial_size=count, max_tasks_in_flight_per_actor=2
+            ),
+            num_cpus=workers.cpus,
+            num_gpus=workers.gpus,
+            # A block of a lost worker waits for the next pass: repeated at once, it could wait for
+            # the lost machine, and a file that ends its process would end the next one, too.
+            max_task_retries=0,
+        )
+    try:
+        for bundle in results.iter_internal_ref_bundles():
+            yield from ray.get(list(bundle.block_refs))
+    except ray.exceptions.RayActorError as error:
+        raise ClusterError(f"The workers fail: {error}") from error
 
 
 def _reach(address: str) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from avel_tf.embeddings.extractor import FeatureExtractor
 from avel_tf.engines.engine import Graphs, backbone_graphs
 from avel_tf.engines.selection import EngineChoice, choose_engine, make_engine, sample_clips
 from avel_tf.engines.settings import EngineSettings
-from avel_tf.features.extraction_checkpoint import GROUP_VIDEOS, ExtractionCheckpoint
+from avel_tf.features.extraction_checkpoint import GROUP_VIDEOS, ExtractionCheckpoint, Group
 from avel_tf.features.feature_store import (
     AUGMENTED,
     SPLITS,
@@ -32,6 +32,8 @@ from avel_tf.video.segment_loader import DecodeStatus, SegmentLoader
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 # AVE's protocol counts ten segments per clip, even if a file is shorter (Tian et al. 2018).
 AVE_SECONDS = 10
 
@@ -39,6 +41,12 @@ TWICE = (
     "the run died twice while decoding this file, the second time alone; it is skipped so that "
     "the others can be extracted"
 )
+
+# Groups of videos by name, limit of their length in seconds, engine, and the function that keeps a
+# finished group.
+EmbedGroups = Callable[
+    [dict[str, list[Path]], int | None, EngineChoice, Callable[[str, Group], None]], None
+]
 
 # Videos under names that kept_ids the same from run to run.
 Members = list[tuple[str, Video]]
@@ -57,6 +65,7 @@ def extract_features(
     seed: int = 0,
     source: dict[str, Any] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    embed_groups: EmbedGroups | None = None,
 ) -> FeatureStore:
     """Decode and embed every video of a data set.
 
@@ -75,6 +84,8 @@ def extract_features(
         seed: Seed of the augmentation.
         source: Path and settings of the data set, for the manifest.
         progress: Called after each video with the number of videos done and in total.
+        embed_groups: Function that embeds the unfinished groups of videos elsewhere, and keeps each
+            of them as soon as it is finished. This process then embeds none.
 
     Returns:
         The feature store.
@@ -107,7 +118,7 @@ def extract_features(
     def count(videos: int = 1) -> None:
         nonlocal done
         done += videos
-        if progress:
+        if progress and done <= len(dataset.videos):
             progress(done, len(dataset.videos))
 
     def embedded(members: Members, copies: int, *, alone: bool = False) -> Outcomes:
@@ -138,9 +149,7 @@ def extract_features(
     def outcomes(split: str, members: Members, copies: int) -> Outcomes:
         """Embed the videos of a split, in their order."""
         attempts = groups.attempts
-        names = [
-            f"{split}-{first // GROUP_VIDEOS:05d}" for first in range(0, len(members), GROUP_VIDEOS)
-        ]
+        names = list(groups_of(split, members))
         # Each random mask depends on those before, so augmented groups are not kept.
         kept = {name for name in names if augment is None and groups.load(name) is not None}
         pending = [
@@ -202,6 +211,27 @@ def extract_features(
     with ExtractionCheckpoint(
         Path(folder), _plan(dataset, graphs, choice, engine, media)
     ) as groups:
+        if embed_groups:
+            if augment:
+                raise ValueError(
+                    "data.spec_augment_copies needs one process, because each random mask depends "
+                    "on those before. Set it to 0, or leave out --ray."
+                )
+
+            def keep(name: str, group: Group) -> None:
+                groups.save(name, group)
+                count(len(group))
+
+            unfinished = {}
+            for split in SPLITS:
+                paths = [video.path for video in dataset.split(split)]
+                for name, group in groups_of(split, paths).items():
+                    if groups.load(name) is None:
+                        unfinished[name] = group
+                    else:
+                        count(len(group))
+            if unfinished:
+                embed_groups(unfinished, limit, choice, keep)
         with writer:
             for split in SPLITS:
                 videos = dataset.split(split)
@@ -209,6 +239,14 @@ def extract_features(
                 writer.write_split(split, records(split), expected=expected)
         groups.discard()
     return FeatureStore(folder)
+
+
+def groups_of(split: str, members: Sequence[T]) -> dict[str, list[T]]:
+    """Divide the videos of a split into groups, by their names."""
+    return {
+        f"{split}-{first // GROUP_VIDEOS:05d}": list(members[first : first + GROUP_VIDEOS])
+        for first in range(0, len(members), GROUP_VIDEOS)
+    }
 
 
 def _plan(
