@@ -183,7 +183,9 @@ class ClusterJournal:
 
     def _add(self, index: int, status: str, text: str, stamp: Stamp) -> None:
         self.counts[status] += 1
-        self._lines.append(Line(self._inputs[index], text, stamp, status))
+        line = Line(self._inputs[index], text, stamp, status)
+        self._store.hold(line)
+        self._lines.append(line)
         self._bytes += len(text)
 
     def _quarantine(self, index: int, stamp: Stamp) -> None:

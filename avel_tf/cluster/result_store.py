@@ -19,8 +19,11 @@ from avel_tf.events.result_shards import (
     shard_lines,
 )
 from avel_tf.inference.run_journal import RunJournalError, check_setup
-from avel_tf.utils.durable_files import WRITING
+from avel_tf.utils.durable_files import WRITING, JournalFile
 from avel_tf.utils.storage import Folder, Storage
+
+# Results of a session that are not committed yet, in a results folder.
+_HELD = "held-"
 
 # Size and modification time or version of an input; None if it does not exist.
 Stamp = list[Any] | None
@@ -66,6 +69,7 @@ class ResultStore:
         self._token = ""
         self._state = Committed()
         self._shards = 0
+        self._held: JournalFile | None = None
 
     def begin(self, setup: Mapping[str, Any], *, fresh: bool = False) -> None:
         """Begin a session.
@@ -91,6 +95,7 @@ class ResultStore:
             # Another session may begin at the same moment; this one then follows it.
             if self._append({"session": self._token, "setup": setup, "fresh": fresh}):
                 break
+        self._recover(keep=not fresh)
         self._remove_leftovers()
 
     def committed(self) -> dict[str, tuple[Stamp, str]]:
@@ -103,6 +108,18 @@ class ResultStore:
     def died(self) -> dict[str, tuple[int, Stamp]]:
         """Inputs that a worker processed alone when it died: number of deaths, and stamp."""
         return {video: (count, stamp) for video, (count, stamp) in self._state.died.items()}
+
+    def hold(self, line: Line) -> None:
+        """Keep a result until it is committed.
+
+        A folder keeps it in a file of the session, so that the death of this process loses none. A
+        bucket cannot append to an object; results that are not committed are lost with the process.
+        """
+        if not isinstance(self.storage, Folder):
+            return
+        if self._held is None:
+            self._held = JournalFile(self.storage.path / f"{_HELD}{self._state.session:08d}.jsonl")
+        self._held.append(line._asdict())
 
     def commit(self, lines: Iterable[Line], removes: Iterable[str] = ()) -> None:
         """Commit results as one shard.
@@ -126,6 +143,8 @@ class ResultStore:
         self.storage.write(f"{SHARDS}/{name}.jsonl", text.encode())
         inputs = [[line.video, line.stamp, line.status] for line in lines]
         self._require({"shard": name, "inputs": inputs, "removes": list(removes)})
+        if self._held is not None:
+            self._held.clear()
 
     def record_death(self, deaths: Mapping[str, tuple[int, Stamp]]) -> None:
         """Record deaths of workers that processed one input alone."""
@@ -142,6 +161,24 @@ class ResultStore:
                     if video not in videos
                 ]
                 self.commit(kept, removes=[entry["shard"]])
+
+    def _recover(self, *, keep: bool) -> None:
+        """Commit, or discard, the results that earlier sessions held when they died."""
+        if not isinstance(self.storage, Folder):
+            return
+        held = sorted(self.storage.path.glob(f"{_HELD}*.jsonl"))
+        done = self.committed()
+        lines: dict[str, Line] = {}
+        for path in held:
+            for text in path.read_bytes().splitlines(keepends=True):
+                if text.endswith(b"\n"):  # else the process died while it wrote the line
+                    line = Line(**json.loads(text))
+                    if line.video not in done:
+                        lines[line.video] = line
+        if lines and keep:
+            self.commit(lines.values())
+        for path in held:
+            path.unlink(missing_ok=True)
 
     def _append(self, entry: dict[str, Any]) -> bool:
         record = {"schema": SCHEMA, **entry}

@@ -56,8 +56,8 @@ class ClusterSettings(Settings, section="cluster"):
     commit_seconds: float = Field(
         default=30.0,
         gt=0.0,
-        description="Time after which finished results are committed as a shard. A killed run "
-        "repeats at most this much.",
+        description="Time after which finished results are committed as a shard. If the process of "
+        "the command is killed, results in a bucket that are not committed are lost.",
         json_schema_extra=_RESOURCE,
     )
     download_seconds: float = Field(

@@ -25,7 +25,9 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 FILES = 200
 HEAD_KILLS = int(os.environ.get("AVEL_KILLS", "20"))
-QUICK = ("cluster.commit_seconds=0.5", "cluster.block_files=8", "cluster.cpus_per_worker=1")
+QUICK = ("cluster.commit_seconds=2", "cluster.block_files=8", "cluster.cpus_per_worker=1")
+# Files that two workers have open, or whose result is on its way, when all processes die.
+LOST = 4
 # A driver waits for a minute for a head that is gone; Ray reads it from the environment.
 ENVIRONMENT = {
     "PYTHONPATH": str(ROOT),
@@ -196,7 +198,9 @@ def test_a_driver_killed_again_and_again(start, videos, report):
         driver.kill()
     driver = Driver(videos, machines.address, seconds=0.05)
     assert driver.end()["resumed"] >= 120
-    report("driver killed three times", FILES, check(driver, videos))
+    again = check(driver, videos)
+    assert again <= 3 * LOST
+    report("driver killed three times", FILES, again)
 
 
 def test_a_head_killed_twenty_times(start, videos, report):
@@ -211,7 +215,9 @@ def test_a_head_killed_twenty_times(start, videos, report):
         driver.process.communicate(timeout=HANGS)
     driver = Driver(videos, start(2).address, seconds=0.05)
     driver.end()
-    report(f"head killed {HEAD_KILLS} times", FILES, check(driver, videos))
+    again = check(driver, videos)
+    assert again <= HEAD_KILLS * LOST
+    report(f"head killed {HEAD_KILLS} times", FILES, again)
 
 
 @pytest.fixture

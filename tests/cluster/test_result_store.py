@@ -71,6 +71,24 @@ def test_results_of_changed_inputs_are_replaced(tmp_path):
     assert begun(tmp_path).committed()["b.mp4"] == ([2, 2], "ok")
 
 
+def test_results_held_by_a_dead_session_are_not_lost(tmp_path):
+    store = begun(tmp_path)
+    for name in ("a.mp4", "b.mp4"):
+        store.hold(line(name))
+    store.commit([line("a.mp4"), line("b.mp4")])
+    store.hold(line("c.mp4"))
+    (held,) = tmp_path.glob("held-*.jsonl")
+    with open(held, "ab") as file:
+        file.write(b'{"video": "d.mp4", "te')  # it died while it wrote this line
+    assert videos(tmp_path) == ["a.mp4", "b.mp4"]
+    second = begun(tmp_path)
+    assert videos(tmp_path) == ["a.mp4", "b.mp4", "c.mp4"]
+    assert not list(tmp_path.glob("held-*"))
+    second.hold(line("e.mp4"))
+    begun(tmp_path, fresh=True)
+    assert videos(tmp_path) == [] and not list(tmp_path.glob("held-*"))
+
+
 def test_another_setup_is_refused_unless_fresh(tmp_path):
     begun(tmp_path).commit([line("a.mp4")])
     with pytest.raises(RunJournalError, match="model 'demo/1', now 'demo/2'"):
