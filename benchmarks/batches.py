@@ -38,7 +38,7 @@ def least(run: Callable[[], object]) -> float:
 def main(scratch: Path) -> None:
     """Print the tables."""
     build(scratch)
-    from avel_tf.engines.selection import engines_for
+    from avel_tf.engines.available import engines_for
     from avel_tf.engines.settings import EngineSettings
 
     choices = engines_for(EngineSettings(), gpu=False)

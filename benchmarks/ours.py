@@ -44,8 +44,9 @@ class Model:
 
     def embed(self, images: int) -> Callable[[], Work]:
         """The embedding stage on segments in memory; the amount is in images."""
+        from avel_tf.engines.available import EngineChoice
         from avel_tf.engines.engine import Graphs
-        from avel_tf.engines.selection import EngineChoice, make_engine
+        from avel_tf.engines.selection import make_engine
         from avel_tf.export.exported_model import ExportedModel
 
         model, settings = ExportedModel(self._folder()), self._settings()

@@ -8,7 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 
-from avel_tf.engines.selection import computes_in_bfloat16
+from avel_tf.engines.available import computes_in_bfloat16
 
 # The user to whom nothing belongs, by Linux's own default (/proc/sys/kernel/overflowuid).
 NOBODY = 65534

@@ -38,7 +38,8 @@ def run(options: argparse.Namespace) -> int:
     from avel_tf.embeddings.hub_module import ModuleUnavailableError, find_module
     from avel_tf.embeddings.recipe import library_version
     from avel_tf.embeddings.settings import RESNET_V2_152, VGGISH
-    from avel_tf.engines.selection import engines_for
+    from avel_tf.engines.available import engines_for
+    from avel_tf.engines.crashes import recorded_crashes
     from avel_tf.engines.settings import EngineSettings
 
     print(f"avel-tf {__version__}, Python {platform.python_version()}, {platform.platform()}")
@@ -48,6 +49,11 @@ def run(options: argparse.Namespace) -> int:
     print(f"GPUs: {', '.join(gpu.name for gpu in gpus) or 'none'}")
     engines = ", ".join(each.description for each in engines_for(EngineSettings()))
     print(f"engines, fastest first: {engines}")
+    for crash in recorded_crashes(EngineSettings()):
+        print(
+            f"  {crash.choice.description} crashed ({crash.fault}, {crash.date}) and is not used "
+            f"with that model: delete {crash.path} to try it again"
+        )
     codecs = ("h264", "hevc", "vp9", "av1", "aac", "opus", "mp3")
     known = {name: name in av.codecs_available for name in codecs}
     print("codecs: " + ", ".join(f"{name} {'yes' if yes else 'NO'}" for name, yes in known.items()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -13,10 +13,37 @@ import numpy as np
 
 from avel_tf.embeddings.recipe import Recipe
 from avel_tf.video.clip import Clip
-from avel_tf.video.segment_loader import SegmentBatch, SegmentLoader
+from avel_tf.video.segment_loader import SegmentBatch
 
 if TYPE_CHECKING:
     from avel_tf.embeddings.extractor import FeatureExtractor
+
+
+class EngineCrashed(Exception):
+    """The process of an engine has ended; `str()` is a clause that says how.
+
+    Args:
+        cause: The clause.
+        fault: Name of the signal if the program is the cause, as in `SIGILL`; None if the process
+            ended by something else, such as a lack of memory.
+    """
+
+    def __init__(self, cause: str, *, fault: str | None = None) -> None:
+        super().__init__(cause)
+        self.fault = fault
+
+
+class BatchSource(Protocol):
+    """Interface of a `SegmentLoader` that engines need."""
+
+    @property
+    def failure(self) -> BaseException | None:
+        """Exception that ended the batches early."""
+        ...
+
+    def batches(self, seconds: int) -> Generator[SegmentBatch, None, None]:
+        """Yield batches of at most N segments of one file each."""
+        ...
 
 
 class LoadedGraphs(NamedTuple):
@@ -101,10 +128,13 @@ class Engine(Protocol):
         device: Name of the GPU in use, or None.
     """
 
-    batch_seconds: int
-    device: str | None
+    @property
+    def batch_seconds(self) -> int: ...
 
-    def embed(self, stream: SegmentLoader) -> Iterator[tuple[SegmentBatch, np.ndarray, np.ndarray]]:
+    @property
+    def device(self) -> str | None: ...
+
+    def embed(self, stream: BatchSource) -> Iterator[tuple[SegmentBatch, np.ndarray, np.ndarray]]:
         """Embed the batches of a loader, while the next ones are decoded.
 
         Args:

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import logging
+import importlib.metadata
 import os
 import tempfile
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from unittest import mock
 
 import numpy as np
 
 from avel_tf.embeddings.recipe import Recipe
-from avel_tf.engines.engine import Graphs, LoadedGraphs
+from avel_tf.engines.engine import BatchSource, Graphs, LoadedGraphs
+from avel_tf.engines.openvino_process import OpenVinoProcess
 from avel_tf.utils.durable_files import exclusive_lock, publish
 from avel_tf.utils.lazy_imports import load_openvino, load_tensorflow, root_logger_restored
-from avel_tf.video.segment_loader import SegmentBatch, SegmentLoader, segments_per_batch
-
-logger = logging.getLogger(__name__)
+from avel_tf.video.segment_loader import SegmentBatch, segments_per_batch
 
 # Images in one call, measured in docs/design/performance.md.
 IMAGES = 10
@@ -32,12 +33,22 @@ EMBED, LABEL = "embed", "label-valid"
 _PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
 
 
+class _Network(NamedTuple):
+    """A compiled network: its number, and the calls that keep the processors busy."""
+
+    number: int
+    calls: int
+
+
 class OpenVinoEngine:
     """Engine that runs graphs converted by OpenVINO, several calls in parallel.
 
     The TensorFlow graphs themselves are converted. Converted and compiled networks are cached on
     disk, so later runs do not import TensorFlow. The localizer is computed in float32 in any
     precision, because it is small.
+
+    OpenVINO compiles and runs the networks in a child process, which ends with this object. All
+    methods raise `EngineCrashed` if that process ends earlier.
 
     Args:
         graphs: The graphs.
@@ -51,6 +62,7 @@ class OpenVinoEngine:
 
     Raises:
         ImportError: OpenVINO is not installed.
+        EngineCrashed: The child process cannot be started.
     """
 
     device: str | None = None
@@ -63,74 +75,60 @@ class OpenVinoEngine:
         batch_pictures: int | None = None,
         cache: Path,
     ) -> None:
-        openvino = load_openvino()
+        version = importlib.metadata.version("openvino")
         recipe = graphs.recipe.visual
         self.batch_seconds = segments_per_batch(batch_pictures or IMAGES, recipe.frames_per_second)
         self._graphs = graphs
-        self._cache = cache / "openvino" / openvino.__version__ / graphs.key
+        self._cache = cache / "openvino" / version / graphs.key
         self._compiled = self._cache / "compiled"
         self._compiled.mkdir(parents=True, exist_ok=True)
         self._properties = {
             "PERFORMANCE_HINT": "THROUGHPUT",
             "INFERENCE_PRECISION_HINT": _PRECISIONS[precision],
         }
-        # By batch size. A network for single segments runs the incomplete last batch of a file.
-        self._networks: dict[int, Any] = {}
-        self._label: Any = None
-        self._lock = threading.Lock()  # of both
+        # By batch size; None is the localizer. A network for single segments runs the incomplete
+        # last batch of a file.
+        self._networks: dict[int | None, _Network] = {}
+        self._lock = threading.Lock()
+        self._start()
 
-    def embed(self, stream: SegmentLoader) -> Iterator[tuple[SegmentBatch, np.ndarray, np.ndarray]]:
+    def _start(self) -> None:
+        """Start the child process, which waits for the networks."""
+        self._owner = os.getpid()
+        self._process = OpenVinoProcess()
+        self._networks.clear()
+        weakref.finalize(self, self._process.close)
+
+    def embed(self, stream: BatchSource) -> Iterator[tuple[SegmentBatch, np.ndarray, np.ndarray]]:
         """Embed the batches of a loader; see `Engine`."""
-        # Local, because another loader may be embedded between two batches of this one.
-        idle: dict[int, list[Any]] = {}
-        running: deque[tuple[SegmentBatch, bool, Any]] = deque()
+        running: deque[tuple[SegmentBatch, bool, Future]] = deque()
         vectors: list[tuple[np.ndarray, np.ndarray]] = []  # of the calls of the current batch
         # As many calls as keep the processors busy, and one more.
-        network = self._network(self.batch_seconds)
-        most = network.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") + 1
+        most = self._network(self.batch_seconds).calls + 1
 
         def oldest() -> Iterator[tuple[SegmentBatch, np.ndarray, np.ndarray]]:
-            batch, last, request = running.popleft()
-            request.wait()
-            vectors.append(_vectors(request))
-            idle[len(vectors[-1][0])].append(request)
+            batch, last, future = running.popleft()
+            vectors.append(_vectors(future))
             if last:
                 yield batch, *_joined(vectors)
                 vectors.clear()
 
         with contextlib.closing(stream.batches(self.batch_seconds)) as batches:
-            try:
-                for batch in batches:
-                    calls = self._calls(batch.frames, batch.waveform)
-                    for number, arrays in enumerate(calls, start=1):
-                        if len(running) == most:
-                            yield from oldest()
-                        size = len(arrays[0])
-                        requests = idle.setdefault(size, [])
-                        request = (
-                            requests.pop()
-                            if requests
-                            else self._network(size).create_infer_request()
-                        )
-                        # The arrays are not copied; `running` keeps them alive.
-                        request.start_async(arrays, share_inputs=True)
-                        running.append((batch, number == len(calls), request))
-                while running:
-                    yield from oldest()
-            finally:
-                for _, _, request in running:
-                    request.wait()
+            for batch in batches:
+                calls = self._calls(batch.frames, batch.waveform)
+                for number, arrays in enumerate(calls, start=1):
+                    if len(running) == most:
+                        yield from oldest()
+                    running.append((batch, number == len(calls), self._run(arrays)))
+            while running:
+                yield from oldest()
 
     def embed_seconds(
         self, frames: np.ndarray, waveform: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Embed one batch; see `Engine`."""
-        parts = []
-        for arrays in self._calls(frames, waveform):
-            request = self._network(len(arrays[0])).create_infer_request()
-            request.infer(arrays, share_inputs=True)
-            parts.append(_vectors(request))
-        return _joined(parts)
+        futures = [self._run(arrays) for arrays in self._calls(frames, waveform)]
+        return _joined([_vectors(future) for future in futures])
 
     def _calls(self, frames: np.ndarray, waveform: np.ndarray) -> list[list[np.ndarray]]:
         """Split a batch into calls: a full batch is one call, others are one call per segment.
@@ -146,34 +144,34 @@ class OpenVinoEngine:
             return [[frames, waveform]]
         return [[frames[i : i + 1], waveform[i : i + 1]] for i in range(len(frames))]
 
-    def _network(self, seconds: int) -> Any:
-        """Backbones compiled for a batch size."""
-        with self._lock:
-            if seconds not in self._networks:
-                self._networks[seconds] = self._compile(EMBED, self._properties, seconds)
-            return self._networks[seconds]
+    def _run(self, arrays: list[np.ndarray]) -> Future:
+        """Start a call of the backbones."""
+        return self._process.run(self._network(len(arrays[0])).number, arrays)
 
     def label(self, visual: np.ndarray, audio: np.ndarray, valid: np.ndarray) -> np.ndarray:
         """Compute probabilities from features; see `Engine`."""
-        with self._lock:
-            if self._label is None:
-                self._label = self._compile(LABEL, {"INFERENCE_PRECISION_HINT": "f32"}, None)
-            return self._label([visual, audio, valid])[0].copy()
+        network = self._network(None)
+        return self._process.run(network.number, [visual, audio, valid]).result()[0]
 
-    def _compile(self, name: str, properties: dict[str, str], batch: int | None) -> Any:
+    def _network(self, seconds: int | None) -> _Network:
+        """Backbones compiled for a batch size, or the localizer."""
+        with self._lock:
+            if self._owner != os.getpid():
+                self._start()  # after a fork, the child belongs to the process that started it
+            if seconds not in self._networks:
+                self._networks[seconds] = self._compile(seconds)
+            return self._networks[seconds]
+
+    def _compile(self, seconds: int | None) -> _Network:
+        name = LABEL if seconds is None else EMBED
         path = self._cache / f"{name}.xml"
+        properties = {"INFERENCE_PRECISION_HINT": "f32"} if seconds is None else self._properties
         # One process at a time converts and compiles; the others use its files.
         with exclusive_lock(self._cache / "lock"):
             if not path.is_file():
                 self._convert(name)
-            properties = {**properties, "CACHE_DIR": str(self._compiled)}
-            model = _core().read_model(str(path))
-            if batch is not None:
-                shapes = {each: each.partial_shape for each in model.inputs}
-                for shape in shapes.values():
-                    shape[0] = batch
-                model.reshape(shapes)
-            return _core().compile_model(model, "CPU", properties)
+            properties = {**properties, "CACHE_DIR": str(self._compiled.resolve())}
+            return _Network(*self._process.compile(path, properties, seconds))
 
     def _convert(self, name: str) -> None:
         """Convert a TensorFlow function to `NAME.xml` and `NAME.bin` in the cache."""
@@ -240,16 +238,10 @@ def _variables_found_once() -> Iterator[None]:
         yield
 
 
-@cache
-def _core() -> Any:
-    """Core shared by the process; without one, OpenVINO would unload code of running threads."""
-    return load_openvino().Core()
-
-
-def _vectors(request: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Outputs of a finished call: visual [n, Dv] and audio [n, Da]."""
-    visual, audio = (request.get_output_tensor(i).data[:, 0].copy() for i in (0, 1))
-    return visual, audio
+def _vectors(future: Future) -> tuple[np.ndarray, np.ndarray]:
+    """Outputs of a call: visual [n, Dv] and audio [n, Da]."""
+    visual, audio = future.result()
+    return visual[:, 0], audio[:, 0]
 
 
 def _joined(parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:

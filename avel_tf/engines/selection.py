@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-import atexit
-import functools
 import hashlib
-import importlib.metadata
-import importlib.util
 import itertools
 import json
 import logging
 import os
-import platform
-import tempfile
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from avel_tf.embeddings.recipe import Recipe
-from avel_tf.engines.engine import Engine, Graphs, KnownOutputs
+from avel_tf.engines.available import (
+    REFERENCE,
+    EngineChoice,
+    EngineUnavailableError,
+    cache_folder,
+    engines_for,
+    machine,
+    version,
+)
+from avel_tf.engines.crashes import record_crash, recorded_crashes
+from avel_tf.engines.engine import Engine, EngineCrashed, Graphs, KnownOutputs
+from avel_tf.engines.fallback import FallbackEngine, load_engine
 from avel_tf.engines.settings import AUTO, EngineSettings
 from avel_tf.utils.durable_files import atomic_text
-from avel_tf.utils.lazy_imports import load_tensorflow
 from avel_tf.video.clip import Clip
 from avel_tf.video.decode import clip_of
 from avel_tf.video.decode_request import DecodeRequest
@@ -77,31 +81,11 @@ def sample_clips(
     return clips
 
 
-logger = logging.getLogger(__name__)
-
 # Smallest cosine between the embeddings of a candidate and of the reference.
 MIN_COSINE = 0.999
 _VERSIONS = ("avel-tf", "tensorflow", "openvino")
-
-
-class EngineUnavailableError(ValueError):
-    """An engine or precision that is not available on this machine."""
-
-
-class EngineChoice(NamedTuple):
-    """An engine and its precision."""
-
-    engine: str
-    precision: str
-
-    @property
-    def description(self) -> str:
-        """Name such as `openvino bfloat16`."""
-        return f"{self.engine} {self.precision}"
-
-
-# Reference of the verification, and the engine without verification.
-REFERENCE = EngineChoice("tensorflow", "float32")
+# Engines that were loaded to be verified, until `make_engine` takes them.
+_verified: dict[tuple[EngineChoice, str, EngineSettings], Engine] = {}
 
 
 def choose_engine(
@@ -126,10 +110,10 @@ def choose_engine(
         The choice, for `make_engine`.
 
     Raises:
-        EngineUnavailableError: The requested engine is not installed, or no engine supports the
-            precision.
+        EngineUnavailableError: The requested engine is not installed or crashed on this processor,
+            or no engine supports the precision.
     """
-    candidates = engines_for(settings)
+    candidates = _not_crashed(engines_for(settings), graphs, settings)
     known = graphs.known_outputs()
     if known and settings.precision in (AUTO, *known.precisions):
         candidates = [each for each in candidates if each.precision in known.precisions]
@@ -156,136 +140,46 @@ def choose_engine(
     return chosen
 
 
-def make_engine(choice: EngineChoice, graphs: Graphs, settings: EngineSettings) -> Engine:
-    """Load or compile the networks with the libraries of the chosen engine only."""
-    if choice.engine == "openvino":
-        from avel_tf.engines.openvino_engine import OpenVinoEngine
+def make_engine(choice: EngineChoice, graphs: Graphs, settings: EngineSettings) -> FallbackEngine:
+    """Load or compile the networks with the libraries of the chosen engine only.
 
-        return OpenVinoEngine(
-            graphs,
-            choice.precision,
-            batch_pictures=settings.batch_pictures,
-            cache=cache_folder(settings),
-        )
-    load_tensorflow()
-    from avel_tf.engines.tensorflow_engine import TensorFlowEngine
-
-    return TensorFlowEngine(graphs, choice.precision, batch_pictures=settings.batch_pictures)
-
-
-def cache_folder(settings: EngineSettings) -> Path:
-    """Cache folder of compiled networks and verifications; temporary if it cannot be written.
-
-    Reference:
-        XDG Base Directory Specification
-        (https://specifications.freedesktop.org/basedir-spec/latest/).
+    If the process of the engine crashes, the next engine takes over; see `FallbackEngine`.
     """
-    folder = settings.cache or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return _writable(folder if settings.cache else os.path.join(folder, "avel-tf"))
-
-
-@functools.cache
-def _writable(folder: str) -> Path:
-    path = Path(os.path.expanduser(folder))
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        writable = os.access(path, os.W_OK | os.X_OK)
-    except OSError:
-        writable = False
-    if writable:
-        return path
-    temporary = tempfile.TemporaryDirectory(prefix="avel-cache-")
-    atexit.register(temporary.cleanup)
-    logger.warning(
-        "The folder %s cannot be written, so compiled networks are not cached for the next run. "
-        "Set engine.cache to another folder.",
-        path,
+    return FallbackEngine(
+        choice, graphs, settings, _verified.pop((choice, graphs.key, settings), None)
     )
-    return Path(temporary.name)
 
 
-def engines_for(settings: EngineSettings, *, gpu: bool | None = None) -> list[EngineChoice]:
-    """Engines and precisions of this machine that match the settings, fastest first.
+def _not_crashed(
+    candidates: list[EngineChoice], graphs: Graphs, settings: EngineSettings
+) -> list[EngineChoice]:
+    """Candidates that have not crashed on this processor; the reference if all have.
 
     Raises:
-        EngineUnavailableError: None matches.
+        EngineUnavailableError: The settings demand an engine and precision that crashed.
     """
-    gpu = _has_gpu() if gpu is None else gpu
-    bfloat16 = computes_in_bfloat16()
-    available = [EngineChoice("tensorflow", "float16")] * gpu
-    available += [REFERENCE] * gpu
-    if importlib.util.find_spec("openvino") is not None:
-        available += [EngineChoice("openvino", "bfloat16")] * bfloat16
-        available.append(EngineChoice("openvino", "float32"))
-    available += [EngineChoice("tensorflow", "bfloat16")] * (bfloat16 and not gpu)
-    available += [REFERENCE] * (not gpu)
-    of_engine = [each for each in available if settings.name in (AUTO, each.engine)]
-    if not of_engine:
+    crashes = {crash.choice: crash for crash in recorded_crashes(settings, graphs)}
+    left = [each for each in candidates if each not in crashes]
+    if not left and AUTO not in (settings.name, settings.precision):
+        crash = crashes[candidates[0]]
         raise EngineUnavailableError(
-            f"The engine {settings.name} is not installed. Install it with "
-            f"pip install 'avel-tf[{settings.name}]', or choose --engine tensorflow."
+            f"The engine {crash.choice.description} crashed with this model on this processor "
+            f"({crash.fault}, {crash.date}). Choose --engine auto, or delete {crash.path} to try "
+            "it again."
         )
-    found = [each for each in of_engine if settings.precision in (AUTO, each.precision)]
-    if not found:
-        raise EngineUnavailableError(
-            f"No engine of this machine supports {settings.precision}. Available: "
-            f"{', '.join(each.description for each in of_engine)}."
-        )
-    return found
-
-
-def _processor() -> dict[str, str]:
-    """Entries of the first processor in /proc/cpuinfo; empty if it cannot be read."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return {}
-    lines = (line.partition(":") for line in text.split("\n\n")[0].splitlines())
-    return {name.strip(): value.strip() for name, _, value in lines}
-
-
-def computes_in_bfloat16() -> bool:
-    """Return True if oneDNN, in both engines, may use bfloat16 instructions.
-
-    Reference:
-        oneDNN developer guide, CPU dispatcher control
-        (https://uxlfoundation.github.io/oneDNN/dev_guide_cpu_dispatcher_control.html).
-    """
-    limit = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or "DEFAULT"
-    if not any(
-        word in limit.upper() for word in ("DEFAULT", "ALL", "BF16", "FP16", "AMX", "AVX10")
-    ):
-        return False
-    processor = _processor()
-    flags = processor.get("flags", processor.get("Features", "")).split()
-    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(flags)
-
-
-def _has_gpu() -> bool:
-    # By device files, because TensorFlow would have to be imported.
-    return any(Path("/dev").glob("nvidia[0-9]*"))
+    return left or [REFERENCE]
 
 
 def _key(graphs: Graphs, candidates: list[EngineChoice], settings: EngineSettings) -> str:
-    processor = _processor()
     content = {
         "graphs": graphs.key,
         "candidates": candidates,
         "batch_pictures": settings.batch_pictures,
-        "processor": [processor.get(key) for key in ("model name", "model", "stepping")],
         "processors": len(os.sched_getaffinity(0)),
-        "machine": platform.machine(),
-        "gpus": [path.read_text() for path in sorted(Path("/proc/driver/nvidia").glob("gpus/*/*"))],
-        "versions": {name: _version(name) for name in _VERSIONS},
+        **machine(),
+        "versions": {name: version(name) for name in _VERSIONS},
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def _read(path: Path, candidates: list[EngineChoice]) -> EngineChoice | None:
@@ -311,7 +205,7 @@ def _verify(
     if known:
         expected = known.visual, known.audio, known.labels
     else:
-        engine = make_engine(REFERENCE, graphs, settings)
+        engine = load_engine(REFERENCE, graphs, settings)
         if any(each.precision == "float16" for each in candidates) and not engine.device:
             logger.warning("This machine has a GPU that TensorFlow cannot use.")
             candidates = engines_for(settings, gpu=False)
@@ -320,11 +214,22 @@ def _verify(
     for choice in candidates:
         if choice == REFERENCE:
             break
-        found = _outputs(make_engine(choice, graphs, settings), graphs, clips)
+        try:
+            engine = load_engine(choice, graphs, settings)
+            found = _outputs(engine, graphs, clips)
+        except EngineCrashed as crash:
+            record_crash(choice, crash, graphs, settings)
+            findings.append({**choice._asdict(), "crashed": str(crash)})
+            logger.warning(
+                "The engine %s is not used: it crashed (%s). No media file is the cause.",
+                *(choice.description, crash),
+            )
+            continue
         cosine = min(_cosine(a, b) for a, b in zip(expected[:2], found[:2], strict=True))
         changed = int((expected[2] != found[2]).sum())
         findings.append({**choice._asdict(), "cosine": cosine, "labels_changed": changed})
         if cosine >= MIN_COSINE and not changed:
+            _verified[choice, graphs.key, settings] = engine
             return choice, findings
         logger.warning(
             "The engine %s is not used: its embeddings have a cosine of %.5f to float32 "

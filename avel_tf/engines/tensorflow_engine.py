@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from avel_tf.engines.engine import Graphs
+from avel_tf.engines.engine import BatchSource, Graphs
 from avel_tf.video.clip import SAMPLE_RATE
-from avel_tf.video.segment_loader import SegmentBatch, SegmentLoader, segments_per_batch
+from avel_tf.video.segment_loader import SegmentBatch, segments_per_batch
 
 # Images in one call (docs/design/performance.md). Larger batches are no faster on a CPU; a GPU
 # takes all images of a block.
@@ -74,7 +74,7 @@ class TensorFlowEngine:
         # The rewrites are options of the whole process.
         self._lock = threading.Lock()
 
-    def embed(self, stream: SegmentLoader) -> Iterator[tuple[SegmentBatch, np.ndarray, np.ndarray]]:
+    def embed(self, stream: BatchSource) -> Iterator[tuple[SegmentBatch, np.ndarray, np.ndarray]]:
         """Embed the batches of a loader; see `Engine`."""
         pending: deque[SegmentBatch] = deque()
 

@@ -13,8 +13,9 @@ import numpy as np
 
 from avel_tf.datasets import Annotation, Dataset, Video, remove_leaks, segment_labels
 from avel_tf.embeddings.extractor import FeatureExtractor
+from avel_tf.engines.available import EngineChoice
 from avel_tf.engines.engine import Graphs, backbone_graphs
-from avel_tf.engines.selection import EngineChoice, choose_engine, make_engine, sample_clips
+from avel_tf.engines.selection import choose_engine, make_engine, sample_clips
 from avel_tf.engines.settings import EngineSettings
 from avel_tf.features.extraction_checkpoint import GROUP_VIDEOS, ExtractionCheckpoint, Group
 from avel_tf.features.feature_store import (

@@ -141,6 +141,7 @@ def open_journal(
         fresh=fresh,
         follow_links=config.media.follow_links,
         keep=keep,
+        crashed_engines=pipeline.crashed_engines,
     )
 
 

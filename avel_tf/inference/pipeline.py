@@ -9,8 +9,11 @@ from typing import Protocol
 
 import numpy as np
 
+from avel_tf.engines.available import EngineChoice
+from avel_tf.engines.crashes import recorded_crashes
 from avel_tf.engines.engine import Engine, Graphs
-from avel_tf.engines.selection import EngineChoice, choose_engine, make_engine, sample_clips
+from avel_tf.engines.fallback import FallbackEngine
+from avel_tf.engines.selection import choose_engine, make_engine, sample_clips
 from avel_tf.engines.settings import EngineSettings
 from avel_tf.engines.windows import WindowLabeller
 from avel_tf.events.class_selection import ClassSelection
@@ -78,13 +81,24 @@ class InferencePipeline:
         self.data = data or DataSettings()
         self.media = media or DecodeSettings()
         self.engine_settings = engine or EngineSettings()
-        self.choice: EngineChoice | None = None
-        self._engine: Engine | None = None
+        self._choice: EngineChoice | None = None
+        self._engine: FallbackEngine | None = None
         self._selection = select_classes(self.model, classes)
         self.labels = self._selection.labels if self._selection else self.model.labels
         self.selected = self.labels.names if self._selection else None
         recipe, key = self.model.recipe, self.model.fingerprint
         self._graphs = Graphs(key, recipe, self.model.load_graphs, lambda: self.model.known_outputs)
+
+    @property
+    def choice(self) -> EngineChoice | None:
+        """The engine in use, or chosen; None before it is chosen."""
+        return self._engine.choice if self._engine else self._choice
+
+    @property
+    def crashed_engines(self) -> list[str]:
+        """Engines that are recorded as crashed with this model on this machine."""
+        crashes = recorded_crashes(self.engine_settings, self._graphs)
+        return [crash.choice.description for crash in crashes]
 
     def choose_engine(self, paths: Sequence[str] = ()) -> EngineChoice:
         """Choose the engine, once. Nothing is loaded if this machine has a recorded choice.
@@ -95,13 +109,13 @@ class InferencePipeline:
         Raises:
             EngineUnavailableError: This machine does not have the engine of the settings.
         """
-        if self.choice is None:
-            self.choice = choose_engine(
+        if self._choice is None:
+            self._choice = choose_engine(
                 self._graphs,
                 self.engine_settings,
                 lambda: sample_clips(paths, self.model.recipe, self.media),
             )
-        return self.choice
+        return self.choice or self._choice
 
     def label_files(
         self,

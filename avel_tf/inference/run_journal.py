@@ -70,6 +70,7 @@ class RunJournal:
         follow_links: True if links to files are followed.
         keep: Keep the results of all earlier runs, also of files that no longer exist, as a run
             that watches a folder does.
+        crashed_engines: Descriptions of engines that crashed; a journal of theirs is not refused.
 
     Attributes:
         waiting: Inputs without a result.
@@ -99,6 +100,7 @@ class RunJournal:
         fresh: bool = False,
         follow_links: bool = False,
         keep: bool = False,
+        crashed_engines: Sequence[str] = (),
     ) -> None:
         self.folder = Path(folder)
         self.inputs = list(inputs)
@@ -111,6 +113,7 @@ class RunJournal:
         self._fresh = fresh
         self._follow_links = follow_links
         self._keep = keep
+        self._crashed_engines = crashed_engines
         self._places = {path: place for place, path in enumerate(inputs)}
         self._offsets = array("q", [-1]) * len(inputs)  # offset of the line of each result
         self._deaths = bytearray(len(inputs))
@@ -319,7 +322,7 @@ class RunJournal:
                 f"{self.folder / LEDGER} was written by a newer avel-tf. Update avel-tf, or give "
                 "another --out."
             )
-        check_setup(record["setup"], self._setup, str(self.folder))
+        check_setup(record["setup"], self._setup, str(self.folder), self._crashed_engines)
 
     def _stamp(self, path: str) -> Stamp:
         try:
@@ -345,13 +348,19 @@ class RunJournal:
                 path.unlink()
 
 
-def check_setup(theirs: Mapping[str, Any], ours: Mapping[str, Any], where: str) -> None:
+def check_setup(
+    theirs: Mapping[str, Any],
+    ours: Mapping[str, Any],
+    where: str,
+    crashed_engines: Sequence[str] = (),
+) -> None:
     """Refuse results that were made with another model or other settings.
 
     Args:
         theirs: Setup of the results that are there.
         ours: Setup of this run.
         where: Their folder, for the message.
+        crashed_engines: Engines that the results may be of, because they crashed.
 
     Raises:
         RunJournalError: The setups differ.
@@ -360,6 +369,7 @@ def check_setup(theirs: Mapping[str, Any], ours: Mapping[str, Any], where: str) 
         f"{key} {theirs.get(key)!r}, now {ours.get(key)!r}"
         for key in (*ours, *(key for key in theirs if key not in ours))
         if theirs.get(key) != ours.get(key)
+        and not (key == "engine" and theirs.get(key) in crashed_engines)
     ]
     if differences:
         raise RunJournalError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from avel_tf.engines.selection import cache_folder
+from avel_tf.engines.available import cache_folder
 from avel_tf.engines.settings import EngineSettings
 from avel_tf.export.manifest import ModelError
 from avel_tf.vocabulary.class_table import ClassTable

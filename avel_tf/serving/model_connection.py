@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import os
 import socket
 import subprocess
 import sys
@@ -13,11 +12,11 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 from avel_tf.serving.errors import ApiError
 from avel_tf.serving.model_worker import ModelSpec
+from avel_tf.utils.child_process import child_environment
 
 _STOP_SECONDS = 5.0
 
@@ -159,13 +158,3 @@ class ModelConnection:
             if not answer.done():
                 answer.set_exception(ModelDied())
                 answer.exception()  # it may have no reader
-
-
-def child_environment() -> dict[str, str]:
-    """Environment of a child process, in which this package can be imported from any folder."""
-    home = Path(__file__).resolve().parents[2]
-    inherited = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
-    return {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([*map(os.path.abspath, inherited), str(home)]),
-    }

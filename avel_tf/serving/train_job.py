@@ -14,11 +14,11 @@ from typing import Any
 
 from avel_tf.serving.annotations import Annotation
 from avel_tf.serving.jobs import JobFailed, Progress
-from avel_tf.serving.model_connection import child_environment
 from avel_tf.serving.model_process import ModelProcess
 from avel_tf.serving.models import Models
 from avel_tf.serving.state import Job, now
 from avel_tf.serving.teaching import EPOCHS, Request
+from avel_tf.utils.child_process import child_environment
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from avel_tf.engines.selection import EngineChoice, make_engine
+from avel_tf.engines.available import EngineChoice
+from avel_tf.engines.selection import make_engine
 from avel_tf.engines.settings import EngineSettings
 from avel_tf.engines.windows import WindowLabeller
 from avel_tf.features.features import embed_files

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avel_tf.engines.selection import computes_in_bfloat16
+from avel_tf.engines.available import computes_in_bfloat16
 from tests.video.films import write_film
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from avel_tf.embeddings import AudioSettings, EmbeddingSettings, VisualSettings, load_extractor
+from avel_tf.engines.available import EngineChoice, computes_in_bfloat16
 from avel_tf.engines.engine import Graphs, backbone_graphs
-from avel_tf.engines.selection import EngineChoice, computes_in_bfloat16, make_engine
+from avel_tf.engines.selection import make_engine
 from avel_tf.engines.settings import EngineSettings
 from avel_tf.events.result import Result
 from avel_tf.export.exported_model import ExportedModel

@@ -9,17 +9,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from avel_tf.engines import selection
+from avel_tf.engines import available, selection
+from avel_tf.engines.available import REFERENCE, EngineChoice, EngineUnavailableError, cache_folder
 from avel_tf.engines.engine import KnownOutputs, backbone_graphs
-from avel_tf.engines.selection import (
-    REFERENCE,
-    EngineChoice,
-    EngineUnavailableError,
-    cache_folder,
-    choose_engine,
-    make_engine,
-    sample_clips,
-)
+from avel_tf.engines.selection import choose_engine, make_engine, sample_clips
 from avel_tf.engines.settings import EngineSettings
 from avel_tf.engines.tensorflow_engine import TensorFlowEngine
 from avel_tf.inference.pipeline import InferencePipeline
@@ -78,7 +71,7 @@ class Astray:
 @pytest.fixture
 def in_place_of(monkeypatch):
     """Puts other engines in the place of real ones, by choice."""
-    made = selection.make_engine
+    made = selection.load_engine
     engines = {}
 
     def make(choice, graphs, settings):
@@ -86,9 +79,9 @@ def in_place_of(monkeypatch):
             return engines[choice](TensorFlowEngine(graphs))
         return made(REFERENCE if choice.engine == "openvino" else choice, graphs, settings)
 
-    monkeypatch.setattr(selection, "make_engine", make)
-    monkeypatch.setattr(selection, "computes_in_bfloat16", lambda: True)
-    monkeypatch.setattr(selection, "_has_gpu", lambda: False)
+    monkeypatch.setattr(selection, "load_engine", make)
+    monkeypatch.setattr(available, "computes_in_bfloat16", lambda: True)
+    monkeypatch.setattr(available, "_has_gpu", lambda: False)
     return engines
 
 
@@ -195,7 +188,7 @@ def test_an_unwritable_cache_is_replaced_for_this_run(graphs, tmp_path, caplog):
 
 @pytest.mark.slow
 def test_a_gpu_that_tensorflow_does_not_see(graphs, settings, sample, in_place_of, monkeypatch):
-    monkeypatch.setattr(selection, "_has_gpu", lambda: True)
+    monkeypatch.setattr(available, "_has_gpu", lambda: True)
     assert choose_engine(graphs, settings, sample) == FAST
     only = replace(settings, precision="float16")
     with pytest.raises(ValueError, match="TensorFlow found none"):
@@ -243,6 +236,6 @@ def test_where_the_cache_is(monkeypatch, tmp_path):
 )
 def test_bfloat16_respects_the_limit_set_for_onednn(monkeypatch, limit, expected):
     """oneDNN ends the process where it is asked for what it may not use."""
-    monkeypatch.setattr(selection, "_processor", lambda: {"flags": "avx2 avx512_bf16"})
+    monkeypatch.setattr(available, "_processor", lambda: {"flags": "avx2 avx512_bf16"})
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
-    assert selection.computes_in_bfloat16() == expected
+    assert available.computes_in_bfloat16() == expected

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from avel_tf.datasets import load_dataset
+from avel_tf.engines.available import EngineChoice
 from avel_tf.engines.engine import backbone_graphs
-from avel_tf.engines.selection import EngineChoice, make_engine
+from avel_tf.engines.selection import make_engine
 from avel_tf.evaluation.condition import CLEAN, Condition, conditions
 from avel_tf.evaluation.robustness import measure_robustness
 from avel_tf.features.feature_store import FeatureStore

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from avel_tf.engines.selection import EngineChoice
+from avel_tf.engines.available import EngineChoice
 from avel_tf.events.event import Event
 from avel_tf.events.result import Result, Segment
 from avel_tf.export.exported_model import ExportedModel
@@ -44,6 +44,7 @@ class FakePipeline:
     def __init__(self, model: ExportedModel, *, data: object, **_: object) -> None:
         self.model = model
         self.selected = None
+        self.crashed_engines: list[str] = []
         self.workers = data.resolved_workers
 
     def choose_engine(self, paths: Sequence[str] = ()) -> EngineChoice:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from avel_tf.engines.selection import EngineChoice
+from avel_tf.engines.available import EngineChoice
 from avel_tf.events.event import Event
 from avel_tf.events.labels import Labels
 from avel_tf.events.postprocessing import Postprocessing

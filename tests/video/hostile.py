@@ -181,8 +181,10 @@ def resident_peak_mb(pid: int) -> float:
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
-def decoder_pids(parent: int | None = None) -> list[int]:
-    """The decoding children of a process, of this one by default."""
+def decoder_pids(
+    parent: int | None = None, module: str = "avel_tf.video.isolated.worker"
+) -> list[int]:
+    """The decoding children of a process, of this one by default; or those of another module."""
     found = []
     for entry in os.listdir("/proc"):
         if not entry.isdecimal():
@@ -192,6 +194,6 @@ def decoder_pids(parent: int | None = None) -> list[int]:
             fields = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()
         except OSError:
             continue
-        if b"avel_tf.video.isolated.worker" in words and int(fields[1]) == (parent or os.getpid()):
+        if module.encode() in words and int(fields[1]) == (parent or os.getpid()):
             found.append(int(entry))
     return found

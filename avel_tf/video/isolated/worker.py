@@ -12,10 +12,8 @@ import json
 import os
 import resource
 import select
-import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from avel_tf.utils.child_process import end_with_parent
 from avel_tf.video.decode_request import DecodeRequest
 from avel_tf.video.decode_settings import DecodeSettings
 from avel_tf.video.errors import MediaError
@@ -53,11 +52,8 @@ class _StopJob(Exception):
 
 def main() -> None:
     """Serves the parent at the other end of the socket until it closes."""
-    # A cluster may send SIGTERM to every process when it reclaims a machine. If the worker ended
-    # first, the parent would report the current file as the cause. `_end_with` ends the worker.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     parent = socket.socket(fileno=int(sys.argv[1]))
-    threading.Thread(target=_end_with, args=(parent.fileno(),), daemon=True).start()
+    end_with_parent(parent.fileno())
     written = int(sys.argv[2]) if len(sys.argv) > 2 else _WRITTEN_BYTES
     for limit, value in (
         (resource.RLIMIT_CORE, 0),
@@ -69,14 +65,6 @@ def main() -> None:
             value = min(value, highest)
         resource.setrlimit(limit, (value, value))
     _serve(parent)
-
-
-def _end_with(descriptor: int) -> None:
-    """Ends this process as soon as the parent closes its end of the socket."""
-    poll = select.poll()
-    poll.register(descriptor, 0)  # poll always reports a hang-up
-    poll.poll()
-    os._exit(0)
 
 
 def _serve(parent: socket.socket) -> None:

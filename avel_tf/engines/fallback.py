@@ -1,0 +1,191 @@
+"""Loading of an engine, and its replacement when its process crashes."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from typing import TypeVar
+
+import numpy as np
+
+from avel_tf.engines.available import (
+    REFERENCE,
+    EngineChoice,
+    EngineUnavailableError,
+    cache_folder,
+    engines_for,
+)
+from avel_tf.engines.crashes import record_crash
+from avel_tf.engines.engine import BatchSource, Engine, EngineCrashed, Graphs
+from avel_tf.engines.settings import AUTO, EngineSettings
+from avel_tf.utils.lazy_imports import load_tensorflow
+from avel_tf.video.segment_loader import SegmentBatch
+
+logger = logging.getLogger(__name__)
+
+Value = TypeVar("Value")
+
+
+def load_engine(choice: EngineChoice, graphs: Graphs, settings: EngineSettings) -> Engine:
+    """Load or compile the networks with the libraries of the chosen engine only.
+
+    Raises:
+        EngineCrashed: The process of the engine cannot be started.
+    """
+    if choice.engine == "openvino":
+        from avel_tf.engines.openvino_engine import OpenVinoEngine
+
+        return OpenVinoEngine(
+            graphs,
+            choice.precision,
+            batch_pictures=settings.batch_pictures,
+            cache=cache_folder(settings),
+        )
+    load_tensorflow()
+    from avel_tf.engines.tensorflow_engine import TensorFlowEngine
+
+    return TensorFlowEngine(graphs, choice.precision, batch_pictures=settings.batch_pictures)
+
+
+class FallbackEngine:
+    """Engine that is replaced by the next one when its process crashes.
+
+    The batches that the crashed engine had not finished are computed again by the next one. That is
+    the next engine in float32: others would have to be verified first. If the settings demand one
+    engine and precision, there is no other.
+
+    Args:
+        choice: The first engine.
+        graphs: The graphs.
+        settings: Requested engine and precision.
+        engine: The first engine if it is loaded already.
+
+    Attributes:
+        choice: The engine in use.
+
+    Raises:
+        EngineUnavailableError: An engine crashed that must not be replaced. All methods raise it.
+    """
+
+    def __init__(
+        self,
+        choice: EngineChoice,
+        graphs: Graphs,
+        settings: EngineSettings,
+        engine: Engine | None = None,
+    ) -> None:
+        self.choice = choice
+        self._graphs = graphs
+        self._settings = settings
+        self._failed: list[EngineChoice] = []
+        self._lock = threading.Lock()
+        self._engine = engine or self._load()
+
+    @property
+    def batch_seconds(self) -> int:
+        """N, most segments in one call of the backbones."""
+        return self._engine.batch_seconds
+
+    @property
+    def device(self) -> str | None:
+        """Name of the GPU in use, or None."""
+        return self._engine.device
+
+    def embed(self, stream: BatchSource) -> Iterator[tuple[SegmentBatch, np.ndarray, np.ndarray]]:
+        """Embed the batches of a loader; see `Engine`."""
+        with contextlib.closing(_RepeatableSource(stream, self.batch_seconds)) as source:
+            while True:
+                engine = self._engine
+                try:
+                    for batch, visual, audio in engine.embed(source):
+                        source.unfinished.popleft()
+                        yield batch, visual, audio
+                    return
+                except EngineCrashed as crash:
+                    self._replace(engine, crash)
+
+    def embed_seconds(
+        self, frames: np.ndarray, waveform: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Embed one batch; see `Engine`."""
+        return self._call(lambda engine: engine.embed_seconds(frames, waveform))
+
+    def label(self, visual: np.ndarray, audio: np.ndarray, valid: np.ndarray) -> np.ndarray:
+        """Compute probabilities from features; see `Engine`."""
+        return self._call(lambda engine: engine.label(visual, audio, valid))
+
+    def _call(self, function: Callable[[Engine], Value]) -> Value:
+        while True:
+            engine = self._engine
+            try:
+                return function(engine)
+            except EngineCrashed as crash:
+                self._replace(engine, crash)
+
+    def _replace(self, engine: Engine, crash: EngineCrashed) -> None:
+        with self._lock:
+            if engine is self._engine:  # else another thread has replaced it
+                self._set_next(crash)
+                self._engine = self._load()
+
+    def _load(self) -> Engine:
+        while True:
+            try:
+                return load_engine(self.choice, self._graphs, self._settings)
+            except EngineCrashed as crash:
+                self._set_next(crash)
+
+    def _set_next(self, crash: EngineCrashed) -> None:
+        """Record a crash and let the next choice be the present one."""
+        crashed = self.choice
+        record_crash(crashed, crash, self._graphs, self._settings)
+        self._failed.append(crashed)
+        if AUTO not in (self._settings.name, self._settings.precision):
+            raise EngineUnavailableError(
+                f"The engine {crashed.description} crashed ({crash}). No media file is the cause. "
+                "Choose --engine auto, which takes another engine in this case."
+            ) from crash
+        others = [*engines_for(self._settings), REFERENCE]
+        self.choice = next(
+            each for each in others if each.precision == "float32" and each not in self._failed
+        )
+        logger.warning(
+            "The engine %s crashed (%s); %s replaces it. No media file is the cause.",
+            *(crashed.description, crash, self.choice.description),
+        )
+
+
+class _RepeatableSource:
+    """Batches of a loader, of which the unfinished ones can be read again.
+
+    Attributes:
+        unfinished: Batches that were read; the reader removes those that are finished.
+    """
+
+    def __init__(self, source: BatchSource, seconds: int) -> None:
+        self._source = source
+        self._rest = source.batches(seconds)
+        self.unfinished: deque[SegmentBatch] = deque()
+
+    @property
+    def failure(self) -> BaseException | None:
+        """Exception that ended the batches early."""
+        return self._source.failure
+
+    def batches(self, seconds: int) -> Generator[SegmentBatch, None, None]:
+        """Yield the unfinished batches, then further ones; their size is that of the first reader.
+
+        An engine takes batches that are smaller than its own; larger ones are those of an engine
+        that takes any size.
+        """
+        yield from list(self.unfinished)
+        for batch in self._rest:
+            self.unfinished.append(batch)
+            yield batch
+
+    def close(self) -> None:
+        """Close the loader."""
+        self._rest.close()
