@@ -11,6 +11,7 @@ import os
 import resource
 import socket
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -74,6 +75,9 @@ class Worker:
         self._networks: dict[int, Any] = {}
         self._slots: dict[int, _Slot] = {}
         self._idle: dict[int, list[Any]] = {}  # inference requests of each network
+        # Of the exchange of arrays with OpenVINO 2026.4: the first time, its binding fills tables
+        # in static variables without the GIL, and two threads that do so wait for each other.
+        self._exchange = threading.Lock()
 
     def serve(self) -> None:
         """Answer messages; several calls run at the same time."""
@@ -114,22 +118,22 @@ class Worker:
     def _run(self, message: dict[str, Any]) -> list[tuple]:
         """Run a network; returns type, shape and offset of each output in the slot."""
         idle = self._idle[message["network"]]
-        try:
-            request = idle.pop()
-        except IndexError:
-            request = self._networks[message["network"]].create_infer_request()
         slot = self._slots[message["slot"]]
-        arrays, offset = slot.arrays(message["arrays"])
-        # The arrays are not copied: the parent leaves the slot alone until it has the answer.
-        request.start_async(arrays, share_inputs=True)
+        with self._exchange:
+            network = self._networks[message["network"]]
+            request = idle.pop() if idle else network.create_infer_request()
+            arrays, offset = slot.arrays(message["arrays"])
+            # The arrays are not copied: the parent leaves the slot alone until it has the answer.
+            request.start_async(arrays, share_inputs=True)
         request.wait()
         layouts = []
-        for tensor in request.output_tensors:
-            array = np.ascontiguousarray(tensor.data)
-            slot.write(array, offset)
-            layouts.append((array.dtype.str, array.shape, offset))
-            offset = aligned(offset + array.nbytes)
-        idle.append(request)
+        with self._exchange:
+            for tensor in request.output_tensors:
+                array = np.ascontiguousarray(tensor.data)
+                slot.write(array, offset)
+                layouts.append((array.dtype.str, array.shape, offset))
+                offset = aligned(offset + array.nbytes)
+            idle.append(request)
         return layouts
 
 

@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[2]
 OPENVINO = EngineChoice("openvino", "float32")
 NUMBERS = list(range(23))
 AUTO = {"precision": "float32", "batch_pictures": 4}
-FAULTS = ["SIGSEGV", "SIGFPE", "SIGILL", "SIGBUS", "SIGABRT"]
+FAULTS = ["SIGSEGV", "SIGFPE", "SIGILL"]
 
 
 @pytest.fixture
@@ -198,7 +198,7 @@ def test_a_worker_that_does_not_start():
 
 def test_an_error_of_openvino_is_no_crash(tmp_path):
     process = OpenVinoProcess()
-    with pytest.raises(RuntimeError, match=r"OpenVINO failed: .*absent\.xml"):
+    with pytest.raises(RuntimeError, match=r"(?s)OpenVINO failed: .*absent\.xml"):
         process.compile(tmp_path / "absent.xml", {}, None)
     # In its own session it gets no Ctrl-C, and a SIGTERM to all processes does not end it.
     assert os.getsid(process.pid) == process.pid
