@@ -134,6 +134,7 @@ def localize_live(
     arrived: deque[float] = deque()  # of the segments that have no label yet
     status = DecodeStatus(seconds=0)
     columns: tuple[np.ndarray, ...] = ()
+    trailing = 0  # missing segments at the end, which are no part of the stream
     events = LiveEvents(pipeline, on_event) if on_event else None
 
     def report(segments: Iterator[tuple[int, np.ndarray]]) -> None:
@@ -162,10 +163,12 @@ def localize_live(
             for came, clip in segments:
                 arrived.append(came)
                 if clip is None:
+                    trailing += 1
                     evidence.append(evidence[-1])  # not used, as the segment is not valid
                     valid.append(False)
                     report(window.add(*map(np.zeros_like, columns)))
                     continue
+                trailing = 0
                 sound = clip.waveform.reshape(-1, SAMPLE_RATE)  # [1, 16000]
                 visual, audio = engine.embed_seconds(clip.frames, sound)  # [1, Dv], [1, Da]
                 evidence.append(pipeline.evidence(visual, audio))  # [1, C] each
@@ -183,13 +186,14 @@ def localize_live(
         status = DecodeStatus(
             status.seconds, None, status.has_sound, _joined(stream.problem, str(error)), str(error)
         )
-    status = replace(status, seconds=len(valid), duration=float(len(valid)))
     report(window.end())
     if events:
         events.end()
+    del valid[len(valid) - trailing :], evidence[len(evidence) - trailing :]
+    status = replace(status, seconds=len(valid), duration=float(len(valid)))
     if not valid:
         return pipeline.refusal(shown, DecodeStatus(0, error=status.error or _INTERRUPTED))
-    probabilities = np.array(given, np.float32).reshape(-1, width)  # [T, C+1]
+    probabilities = np.array(given, np.float32).reshape(-1, width)[: len(valid)]  # [T, C+1]
     joined = [np.concatenate(each) for each in zip(*evidence, strict=True)]  # [T, C]
     return pipeline.result(shown, probabilities, np.array(valid, bool), status, joined)
 

@@ -9,7 +9,7 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 
 from avel_tf.reports.video_view import span_text
 from avel_tf.video.clip import Clip
@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 _BACKLOG = 30
 # Interval at which blocked threads check whether to stop.
 _POLL_SECONDS = 0.1
+# A second that is later than this is missing while a stream is opened again.
+_LATE_SECONDS = 1.5
 # Pauses before a stream is opened again: the first, doubled with each attempt, and the longest.
 _FIRST_DELAY, _LONGEST_DELAY = 1.0, 30.0
 # Interruptions that are named in a result; all are counted.
@@ -76,27 +78,33 @@ class LiveSource:
         """Receive the stream.
 
         Yields:
-            The time of arrival, and one second; None for a missing one.
+            The time of arrival, and one second; None for a missing one. The missing ones at the
+            end are those of a stream that did not come back.
 
         Raises:
             MediaError: The stream cannot be opened, or not be read to its end.
         """
         first: float | None = None  # arrival of the first second
-        count = attempts = 0
+        count = attempts = lost_at = 0
         while True:
             cause, failed, file_like = "it closed", False, False
             try:
                 with contextlib.closing(_connection(self._request, self._should_stop)) as seconds:
                     received = False
                     for came, clip in seconds:
+                        if clip is None:
+                            if first is not None and not received:
+                                late = _late(came, first, count)
+                                yield from [(came, None)] * late
+                                count += late
+                            continue
                         if first is None:
                             first = came
                         elif not received:
                             gap = max(0, round(came - first) - count)
-                            self._record(count, gap)
-                            for _ in range(gap):
-                                yield came, None
+                            yield from [(came, None)] * gap
                             count += gap
+                            self._record(lost_at, count)
                         received, attempts = True, 0
                         count += 1
                         file_like = clip.info.duration is not None
@@ -111,19 +119,26 @@ class LiveSource:
                 return
             if self._reconnects is not None and attempts >= self._reconnects:
                 if attempts:
-                    self._end = f"The stream was lost at {count} s and did not come back: {cause}."
+                    self._end = (
+                        f"The stream was lost at {lost_at} s and did not come back: {cause}."
+                    )
                 return
+            lost_at = lost_at if attempts else count
             attempts += 1
-            self._wait(attempts, cause)
+            for now in self._wait(attempts, cause):
+                late = _late(now, first, count)
+                yield from [(now, None)] * late
+                count += late
             self._end = None
 
-    def _record(self, start: int, gap: int) -> None:
-        span = span_text(start, start + gap) if gap else f"none at {start} s"
+    def _record(self, start: int, end: int) -> None:
+        span = span_text(start, end) if end > start else f"none at {start} s"
         self._gaps.append(span)
-        self._missing += gap
+        self._missing += end - start
         logger.warning("%s is back. Missing seconds: %s.", self._shown, span)
 
-    def _wait(self, attempt: int, cause: str) -> None:
+    def _wait(self, attempt: int, cause: str) -> Iterator[float]:
+        """Pause before an attempt; yields the time several times a second."""
         longest = min(_LONGEST_DELAY, _FIRST_DELAY * 2 ** min(attempt - 1, 30))
         delay = longest * random.uniform(0.5, 1.0)
         if attempt == 1:
@@ -133,6 +148,16 @@ class LiveSource:
         end = time.monotonic() + delay
         while not self._should_stop() and (left := end - time.monotonic()) > 0:
             time.sleep(min(left, _POLL_SECONDS))
+            yield time.monotonic()
+
+
+def _late(now: float, first: float, count: int) -> int:
+    """Number of seconds of an interrupted stream that can no longer come.
+
+    They are missing at once, so that the seconds before the interruption, which wait for their
+    look-ahead, are labelled during it.
+    """
+    return max(0, int(now - first - _LATE_SECONDS) + 1 - count)
 
 
 def _times(count: int) -> str:
@@ -141,8 +166,11 @@ def _times(count: int) -> str:
 
 def _connection(
     request: DecodeRequest, should_stop: Callable[[], bool]
-) -> Generator[tuple[float, Clip], None, None]:
-    """Segments of a stream with the time of their arrival; ends soon after `should_stop`."""
+) -> Generator[tuple[float, Clip | None], None, None]:
+    """Segments of a stream with the time of their arrival; ends soon after `should_stop`.
+
+    Yields None as well, several times a second, while there is no segment.
+    """
     clips = decode(request)
     ready: queue.Queue[tuple[float, Clip] | BaseException | None] = queue.Queue(_BACKLOG)
     closed = threading.Event()
@@ -176,6 +204,7 @@ def _connection(
             except queue.Empty:
                 if closed.is_set():
                     return
+                yield time.monotonic(), None
                 continue
             if item is None:
                 return
