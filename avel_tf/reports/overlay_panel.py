@@ -23,7 +23,7 @@ MOST_LANES = 8
 OTHERS = "others"
 # Text is as high as this share of the width, within these pixels: legible at 320 pixels, and not
 # obtrusive at 1920.
-_FONT_SHARE, _LEAST_FONT, _LARGEST_FONT = 0.028, 11, 28
+_FONT_SHARE, _LEAST_FONT, _LARGEST_FONT = 0.02, 11, 28
 # Width of a second, in heights of the font, below which the timeline is divided into pages.
 _LEAST_SECOND = 0.4
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)

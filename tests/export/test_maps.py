@@ -13,6 +13,7 @@ from avel_tf.cli.main import main
 from avel_tf.config import load_config
 from avel_tf.embeddings import load_extractor
 from avel_tf.engines.settings import EngineSettings
+from avel_tf.events.formats import write_formats
 from avel_tf.events.result import Result, Segment
 from avel_tf.export.manifest import read_manifest
 from avel_tf.features.feature_store import FeatureStore
@@ -22,6 +23,7 @@ from avel_tf.inference.spatial_attention import spatial_attention_maps
 from avel_tf.models import attention_model
 from avel_tf.reports.timeline_picture import write_timeline_picture
 from avel_tf.training.run import Run, probabilities_of
+from avel_tf.video.decode import decode_clip
 from tests.conftest import COMPACT_SETTINGS, TINY_TRAINING, as_set
 from tests.embeddings import hub_modules
 
@@ -127,3 +129,25 @@ def test_where_it_looked_can_be_shown_on_the_pictures(run_of_maps, clips, tmp_pa
     width = plain.shape[1]
     assert len(darker) and lit.mean() < plain.mean()
     assert darker[:, 1].min() > 0.4 * width  # one second wide: its right half is the page's
+
+
+@pytest.mark.slow
+def test_an_overlay_shows_where_it_looked(run_of_maps, clips, tmp_path):
+    """The picture differs from one without a heat map, the panel below does not."""
+    video = min((clips / "videos" / "test").iterdir())
+    second = Segment(0.0, 1.0, "background", 0.9)
+    write_formats(["jsonl"], [Result(str(video), "ok", None, 4.0, (second,))], tmp_path)
+    images = []
+    for name, words in (("plain", []), ("heat", ["--attention", str(run_of_maps)])):
+        out = tmp_path / name
+        assert main(["overlay", str(tmp_path), "--out", str(out), *words]) == 0
+        images.append(decode_clip(min(out.iterdir()), seconds=1, size=(240, 320)).frames[0, 0])
+    difference = np.abs(images[0].astype(int) - images[1]).mean(axis=(1, 2))  # of each row
+    assert difference[:100].mean() > 20 > 4 * difference[-30:].mean()
+
+
+def test_an_overlay_needs_a_model_with_maps(run_folder, tmp_path, capsys):
+    write_formats(["jsonl"], [Result("a.mp4", "ok", None, 1.0)], tmp_path)
+    words = ["overlay", str(tmp_path), "--out", str(tmp_path / "out")]
+    assert main([*words, "--attention", str(run_folder)]) == 1
+    assert "has no spatial attention" in capsys.readouterr().err
