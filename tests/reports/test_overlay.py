@@ -294,9 +294,9 @@ def test_several_labels_are_named_with_their_scores():
     segments = (Segment(0.0, 1.0, "Bark", 0.9, labels=both), Segment(1, 2, "background", 0.9, ()))
     events = (Event("Bark", 0.0, 1.0, 0.9), Event("Flute", 0.0, 1.0, 0.7))
     panel = TimelinePanel(Result("a.mp4", "ok", None, 2.0, segments, events), 640, 2.0)
-    header = panel.draw(0.5)[:30]
+    header = panel.draw(0.5)[:20]
     assert (header == BLUE).all(axis=2).sum() > 50 and (header == ORANGE).all(axis=2).sum() > 50
-    assert not (panel.draw(1.5)[:30] == BLUE).all(axis=2).any()
+    assert not (panel.draw(1.5)[:20] == BLUE).all(axis=2).any()
 
 
 @pytest.mark.parametrize(
