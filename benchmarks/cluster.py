@@ -64,6 +64,8 @@ class Rate:
     @property
     def per_second(self) -> float:
         """Results per second between the first mark and the last."""
+        if not self.marks:
+            return 0.0
         (begin, first), (end, last) = self.marks[0], self.marks[-1]
         return (last - first) / (end - begin) if end > begin else float("nan")
 

@@ -123,6 +123,10 @@ class ClusterJournal:
         self._add(index, status, text, stamp)
         self.commit(force=False)
 
+    def in_hand(self) -> int:
+        """Number of inputs that workers have open."""
+        return len(self._in_hand)
+
     def failed(self, index: int, message: str) -> None:
         """Record the error with which a worker is about to end."""
         self._messages[index] = message

@@ -203,6 +203,22 @@ def test_a_driver_killed_again_and_again(start, videos, report):
     report("driver killed three times", FILES, again)
 
 
+def test_a_signal_finishes_the_files_in_progress(start, videos, report):
+    machines = start(2)
+    driver = Driver(videos, machines.address, seconds=0.05)
+    driver.wait_for(30)
+    driver.process.send_signal(signal.SIGTERM)
+    summary = driver.end()
+    assert not summary["complete"] and summary["repetitions"] == {}
+    assert len(done(driver.out)) == sum(summary["counts"].values()) < FILES
+    driver = Driver(videos, machines.address, seconds=0.01)
+    assert driver.end()["complete"]
+    again = check(driver, videos)
+    # Once no file is open, workers are ended, also one that is about to open the next.
+    assert again <= 2
+    report("interrupted by SIGTERM", FILES, again)
+
+
 def test_a_head_killed_twenty_times(start, videos, report):
     moments = random.Random(16)
     for kill in range(HEAD_KILLS):
