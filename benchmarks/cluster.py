@@ -5,7 +5,8 @@
     python benchmarks/cluster.py frames
 
 `overhead` labels the same clips without and with `--ray local`, in turn, and prints clips per
-second from the first result to the last, wall clock and processor time of each run. It fails if a
+second from the first result to the last, wall clock and processor time of each run (that of the
+workers of Ray is not in it, because they are no children of the driver). It fails if a
 run has not exactly one result for each clip, or if the median rate of one worker is below 90 % of
 that of one machine.
 
@@ -122,7 +123,7 @@ def measure_overhead(options: argparse.Namespace, scratch: Path) -> int:
     paths = make_clips(scratch, 360, options.clips)
     processors = len(os.sched_getaffinity(0))
     rates: dict[str, list[float]] = {}
-    print("| run | clips/s | wall clock | processor |\n|---|---|---|---|")
+    print("| run | clips/s | wall clock | processor without workers of Ray |\n|---|---|---|---|")
     for number in range(options.rounds):
         for workers in (0, *options.workers):
             name = f"--ray local, {workers} workers" if workers else "one machine"

@@ -34,9 +34,8 @@ from avel_tf.inference.stop_signal import StopSignal
 from avel_tf.reports.results_report import write_results_report
 from avel_tf.utils.storage import is_remote, local_path, open_storage
 
-# Most blocks in a pass, so that the start and the memory of the driver do not grow with the number of
-# inputs: Ray takes 2 ms of processor time and some kilobytes for each. Workers open the networks once
-# in a pass.
+# Most blocks in a pass, so that the start does not take longer with more inputs: Ray takes 2 ms of
+# processor time for each. Workers open the networks once in a pass.
 _PASS_BLOCKS = 4_096
 # Interval in seconds at which the driver asks for progress.
 _POLL_SECONDS = 0.5
