@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from avel_tf.embeddings.extractor import load_extractor
 from avel_tf.engines.engine import backbone_graphs
 from avel_tf.engines.selection import EngineChoice, make_engine
 from avel_tf.features.extract import TWICE, extract_features
-from avel_tf.features.extraction_checkpoint import Group
+from avel_tf.features.extraction_checkpoint import Group, decode_group, encode_group
 from avel_tf.features.feature_store import FeatureStore, is_feature_store
 from avel_tf.features.features import embed_files
 from avel_tf.video.segment_loader import DecodeStatus, SegmentLoader
@@ -74,7 +73,7 @@ class EmbedWorker:
             block: Rows with the `name` of a group and the `path` of a video as bytes.
 
         Returns:
-            One row with the `name` and the pickled `group`.
+            One row with the `name` and the encoded `group`.
         """
         import pyarrow
 
@@ -89,7 +88,7 @@ class EmbedWorker:
         return pyarrow.table(
             {
                 "name": [block["name"][0].as_py()],
-                "group": pyarrow.array([pickle.dumps(group)], pyarrow.large_binary()),
+                "group": pyarrow.array([encode_group(group)], pyarrow.large_binary()),
             }
         )
 
@@ -202,4 +201,4 @@ def _embedded(ray: Any, work: EmbedWork, groups: dict[str, list[Path]]) -> Any:
     ]
     for table in map_blocks(ray, EmbedWorker, work, tables, workers):
         for row in table.to_pylist():
-            yield row["name"], pickle.loads(row["group"])
+            yield row["name"], decode_group(row["group"])

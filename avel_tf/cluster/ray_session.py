@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shutil
 import socket
+import tempfile
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ LOCAL = "local"
 # Blocks of names are small, and results go to the journal; the rest is for the model.
 _LOCAL_STORE_BYTES = 256 * 2**20
 _CONNECT_SECONDS = 10.0
+_SHORT_FOLDER = "/tmp"
 # A block that fails is tried again in the next pass. A pass ends early if more than this share
 # fails, and more than this number.
 _MOST_FAILED_BLOCKS = 100
@@ -74,12 +77,17 @@ def ray_session(address: str) -> Iterator[ModuleType]:
     """
     ray = load_ray()
     began = not ray.is_initialized()
+    scratch = None
     if began:
         options: dict[str, Any] = {"address": address}
         if address == LOCAL:
+            # Ray's files stay behind. A socket's path has at most 107 bytes, so TMPDIR may be too
+            # long for it.
+            scratch = tempfile.mkdtemp(prefix="avel-ray-", dir=_SHORT_FOLDER)
             options |= {
                 "num_cpus": len(os.sched_getaffinity(0)),
                 "include_dashboard": False,
+                "_temp_dir": scratch,
                 "object_store_memory": _LOCAL_STORE_BYTES,
             }
         try:
@@ -99,6 +107,8 @@ def ray_session(address: str) -> Iterator[ModuleType]:
     finally:
         if began:
             ray.shutdown()
+        if scratch is not None:
+            shutil.rmtree(scratch, ignore_errors=True)
 
 
 def map_blocks(

@@ -135,6 +135,35 @@ GROUP_VIDEOS = 64
 Group = list[tuple[Features | None, DecodeStatus]]
 
 
+def encode_group(group: Group) -> bytes:
+    """The content of the file of a group."""
+    arrays: dict[str, Any] = {
+        "outcomes": json.dumps([dataclasses.asdict(outcome) for _, outcome in group])
+    }
+    for place, (features, _) in enumerate(group):
+        if features is not None:
+            arrays[f"{place}/visual"] = features.visual
+            arrays[f"{place}/audio"] = features.audio
+            arrays[f"{place}/valid"] = features.valid
+    content = io.BytesIO()
+    np.savez(content, **arrays)
+    return content.getvalue()
+
+
+def decode_group(content: bytes) -> Group:
+    """The group that `encode_group` has encoded."""
+    group: Group = []
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        for place, outcome in enumerate(json.loads(str(arrays["outcomes"]))):
+            features = None
+            if f"{place}/valid" in arrays:
+                columns = (arrays[f"{place}/{key}"] for key in ("visual", "audio", "valid"))
+                features = Features(*columns)
+            outcome["audio_track"] = tuple(outcome.get("audio_track", ()))
+            group.append((features, DecodeStatus(**outcome)))
+    return group
+
+
 class ExtractionCheckpoint:
     """Checkpoint folder of an extraction, `.NAME.resume`, with a file for each group of videos.
 
@@ -219,30 +248,11 @@ class ExtractionCheckpoint:
         if not path.is_file():
             return None
         try:
-            with np.load(path, allow_pickle=False) as arrays:
-                group: Group = []
-                for place, outcome in enumerate(json.loads(str(arrays["outcomes"]))):
-                    features = None
-                    if f"{place}/valid" in arrays:
-                        columns = (arrays[f"{place}/{key}"] for key in ("visual", "audio", "valid"))
-                        features = Features(*columns)
-                    outcome["audio_track"] = tuple(outcome.get("audio_track", ()))
-                    group.append((features, DecodeStatus(**outcome)))
-                return group
+            return decode_group(path.read_bytes())
         except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
             logger.warning("%s is damaged (%s); its videos are extracted again.", path, error)
             return None
 
     def save(self, name: str, group: Group) -> None:
         """Save a finished group atomically."""
-        arrays: dict[str, Any] = {
-            "outcomes": json.dumps([dataclasses.asdict(outcome) for _, outcome in group])
-        }
-        for place, (features, _) in enumerate(group):
-            if features is not None:
-                arrays[f"{place}/visual"] = features.visual
-                arrays[f"{place}/audio"] = features.audio
-                arrays[f"{place}/valid"] = features.valid
-        content = io.BytesIO()
-        np.savez(content, **arrays)
-        write_atomically(self.folder / f"{name}.npz", content.getvalue())
+        write_atomically(self.folder / f"{name}.npz", encode_group(group))

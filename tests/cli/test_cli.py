@@ -58,11 +58,18 @@ def test_version(capsys):
 
 
 @pytest.mark.parametrize(
-    "words", [[], ["nonsense"], ["infer"], ["infer", "--model", "m"], ["train", "x", "--bad"]]
+    ("words", "message"),
+    [
+        ([], "usage: avel"),
+        (["nonsense"], "usage: avel"),
+        (["infer"], "Expected a PATH"),
+        (["infer", "--model", "m"], "Expected a PATH"),
+        (["train", "x", "--bad"], "usage: avel"),
+    ],
 )
-def test_a_wrong_command_line_is_one(words, capsys):
+def test_a_wrong_command_line_is_one(words, message, capsys):
     assert main(words) == 1
-    assert "usage: avel" in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 WRONG_SETTINGS = {

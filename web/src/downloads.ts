@@ -6,6 +6,7 @@ import { openDialog } from "./keyboard";
 
 const FORMATS: [format: string, use: string][] = [
   ["csv", "spreadsheets"],
+  ["seconds", "spreadsheets, a row per second"],
   ["vtt", "subtitles on the web"],
   ["srt", "subtitles"],
   ["jsonl", "everything, for programs"],
