@@ -27,6 +27,7 @@ test-all: test
 fuzz: $(INSTALLED)
 	AVEL_MUTANTS=10000 AVEL_KILLS=50 $(VENV)/bin/python -m pytest -s \
 		tests/video/test_mutants.py tests/video/test_random_timing.py tests/inference/test_resume.py
+	AVEL_KILLS=20 $(VENV)/bin/python -m pytest -s tests/cluster/test_kills.py
 
 # Everything measured, against a PyTorch pipeline where PyTorch is installed; benchmarks/run.py says
 # more. Takes half an hour on two cores that have nothing else to do.
