@@ -7,7 +7,6 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -137,28 +136,3 @@ def test_a_signal_ends_the_wait(transport):
             if count == SECONDS and clip is not None:
                 threading.Timer(0.5, stop.set).start()
     assert count == SECONDS
-
-
-@pytest.mark.slow
-def test_labels_of_an_interrupted_stream(exported: Path, transport):
-    from avel_tf.inference.live import localize_live
-    from avel_tf.inference.pipeline import InferencePipeline
-    from avel_tf.inference.settings import InferenceSettings
-    from tests.conftest import FLOAT32
-
-    camera = Camera(transport, SECONDS + 2.0)
-    pipeline = InferencePipeline(
-        exported,
-        inference=InferenceSettings(live_reconnects=3),
-        media=SETTINGS,
-        engine=FLOAT32,
-    )
-    told: list[float] = []
-    with camera.on():
-        result = localize_live(
-            pipeline, camera.url, on_segment=lambda segment: told.append(segment.second.start)
-        )
-    assert result.status == "partial" and "was interrupted once" in result.reason
-    assert [each.start for each in result.seconds] == told
-    assert told[:SECONDS] == [0, 1, 2, 3, 4] and len(told) == 2 * SECONDS
-    assert told[SECONDS] > SECONDS and result.duration == told[-1] + 1
