@@ -25,6 +25,7 @@ from avel_tf.engines.settings import EngineSettings
 from avel_tf.events.result import Result
 from avel_tf.utils.child_process import ChildProcess
 from tests.engines.streams import MadeStream
+from tests.logs import our_lines
 from tests.processes import wait_until
 from tests.video.hostile import decoder_pids
 
@@ -99,7 +100,7 @@ def test_a_crash_in_the_middle_changes_no_result(
             parts.append(part)
     assert_embedded(parts, expected)
     assert engine.choice == REFERENCE
-    (line,) = [each.getMessage() for each in caplog.records]
+    (line,) = our_lines(caplog)
     assert "The engine openvino float32 crashed" in line and deed in line
     assert "tensorflow float32 replaces it. No media file is the cause." in line
     crashes = list(recorded_crashes(compiled, graphs))
@@ -148,7 +149,7 @@ def test_a_crash_at_the_verification(exported, clips, tmp_path, killed_at, caplo
     sample = sample_clips(videos, graphs.recipe, DecodeSettings())
     killed_at("run", "SIGILL")
     assert choose_engine(graphs, settings, lambda: sample) == REFERENCE
-    (line,) = [each.getMessage() for each in caplog.records]
+    (line,) = our_lines(caplog)
     assert "openvino float32 is not used: it crashed" in line and "SIGILL" in line
     monkeypatch.undo()
     # Nothing is tried again.
@@ -185,7 +186,7 @@ def test_threads_share_one_replacement(graphs, compiled, expected, caplog):
         thread.join()
     for parts in found:
         assert_embedded(parts, expected)
-    assert len(caplog.records) == 1
+    assert len(our_lines(caplog)) == 1
 
 
 def test_a_worker_that_does_not_start():
