@@ -17,6 +17,7 @@ from avel_tf.engines.settings import EngineSettings
 from avel_tf.engines.tensorflow_engine import TensorFlowEngine
 from avel_tf.inference.pipeline import InferencePipeline
 from avel_tf.video.decode_settings import DecodeSettings
+from tests.logs import our_lines
 
 OPENVINO = EngineChoice("openvino", "float32")
 FAST = EngineChoice("openvino", "bfloat16")
@@ -124,7 +125,7 @@ def test_one_that_strays_is_not_taken_and_a_line_says_so(
     in_place_of[FAST] = lambda engine: Astray(engine, **fault)
     with caplog.at_level(logging.WARNING):
         assert choose_engine(graphs, settings, sample) == OPENVINO
-    (line,) = [each.getMessage() for each in caplog.records]
+    (line,) = our_lines(caplog)
     assert "The engine openvino bfloat16 is not used" in line and said in line
     in_place_of[OPENVINO] = in_place_of[FAST]
     settings = replace(settings, name="openvino")
@@ -143,7 +144,7 @@ def test_known_outputs_take_the_place_of_tensorflow(graphs, settings, sample, in
     known = replace(graphs, known_outputs=lambda: KnownOutputs(clips, *outputs, ("float32",)))
     in_place_of[REFERENCE] = lambda engine: pytest.fail("TensorFlow is not needed")
     # bfloat16 is not tried and causes no warning, as it is known to differ.
-    assert choose_engine(known, settings, lambda: []) == OPENVINO and not caplog.records
+    assert choose_engine(known, settings, lambda: []) == OPENVINO and not our_lines(caplog)
     in_place_of[OPENVINO] = lambda engine: Astray(engine, embedding=1e4)
     other = replace(known, key="another")
     assert choose_engine(other, settings, lambda: []) == REFERENCE
