@@ -1,6 +1,6 @@
 """Speed of bare networks and matrix products in each engine.
 
-    python benchmarks/bare.py SCRATCH tensorflow|openvino float32|bfloat16
+    python benchmarks/bare.py SCRATCH tensorflow|openvino float32|bfloat16|int8
 
 The upper bound of the embedding stage: the module alone, with images in memory.
 """
@@ -66,8 +66,9 @@ class OpenVinoEngine:
         self.core = openvino.Core()
         self.hints = {
             "PERFORMANCE_HINT": "THROUGHPUT",
-            "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
+            "INFERENCE_PRECISION_HINT": {"bfloat16": "bf16"}.get(precision, "f32"),
         }
+        self.precision = precision
 
     def network(self, folder: Path, shape: list[int]) -> Embed:
         import tensorflow as tf
@@ -84,9 +85,18 @@ class OpenVinoEngine:
         # A chain, so that conversions at its ends are negligible.
         product = given
         for _ in range(8):
-            product = ops.matmul(product, ops.constant(array / MATRIX**0.5), False, False)
+            factor = ops.constant(array / np.float32(MATRIX**0.5))
+            if self.precision == "int8":
+                product, factor = self._quantized(product, 256), self._quantized(factor, 255)
+            product = ops.matmul(product, factor, False, False)
         run = self._compiled(self.openvino.Model([product], [given]))
         return lambda: run([array] * (REPEATS // 8))
+
+    def _quantized(self, tensor: Any, levels: int) -> Any:
+        """Rounded to so many levels, which makes OpenVINO compute products of it in int8."""
+        ops, bound = self.openvino.opset13, np.float32(4)
+        limits = [ops.constant(sign * bound) for sign in (-1, 1)]
+        return ops.fake_quantize(tensor, *limits, *limits, levels)
 
     def _compiled(self, model: Any) -> Embed:
         compiled = self.core.compile_model(model, "CPU", self.hints)

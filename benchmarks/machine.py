@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import datetime
 import importlib.metadata
 import json
 import os
 import platform
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "amx_int8")
+# Instruction sets of matrix products by their flag in /proc/cpuinfo, and the precision of each.
+INSTRUCTION_SETS = {
+    "avx2": ("AVX2", "float32"),
+    "avx512f": ("AVX-512", "float32"),
+    "avx_vnni": ("AVX-VNNI", "int8"),
+    "avx512_vnni": ("AVX512-VNNI", "int8"),
+    "avx512_bf16": ("AVX512-BF16", "bfloat16"),
+    "amx_bf16": ("AMX-BF16", "bfloat16"),
+    "amx_int8": ("AMX-INT8", "int8"),
+}
 PACKAGES = (
     *("tensorflow", "keras", "openvino", "torch", "av", "opencv-python"),
     *("opencv-python-headless", "numpy"),
@@ -26,7 +37,8 @@ def describe(peer_python: str) -> dict[str, Any]:
         "family, model, stepping": [
             processor.get(key, "?") for key in ("cpu family", "model", "stepping")
         ],
-        "flags": [flag for flag in FLAGS if flag in flags],
+        "flags": [flag for flag in INSTRUCTION_SETS if flag in flags],
+        "date": datetime.date.today().isoformat(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "system": platform.platform(),
@@ -35,6 +47,24 @@ def describe(peer_python: str) -> dict[str, Any]:
         "peer_versions": _versions_of(peer_python),
         "load_before": round(os.getloadavg()[0], 2),
     }
+
+
+def precisions() -> tuple[str, ...]:
+    """Precisions in which the engines of avel-tf compute here, fastest first."""
+    from avel_tf.engines.available import computes_in_bfloat16
+
+    return ("bfloat16", "float32") if computes_in_bfloat16() else ("float32",)
+
+
+def instruction_set(flags: Iterable[str], precision: str) -> str:
+    """Name of the best instruction set of a processor for products of a precision.
+
+    A processor without instructions for `int8` widens the numbers and uses those for vectors.
+    """
+    found = [INSTRUCTION_SETS[flag] for flag in INSTRUCTION_SETS if flag in flags]
+    names = [name for name, kind in found if kind == precision]
+    names = names or [name for name, kind in found if kind == "float32"] or ["none known"]
+    return names[-1]
 
 
 def versions() -> dict[str, str]:

@@ -1,6 +1,6 @@
 """ResNet-152 V2 and VGGish with random weights, and exported models that hold them, or `compact`.
 
-    python benchmarks/networks.py SCRATCH
+    python benchmarks/networks.py SCRATCH [compact] [large]
 
 Speed does not depend on the values of weights, so nothing is downloaded. Biases and normalisations
 are random as well, because engines remove additions of zero.
@@ -14,6 +14,7 @@ import math
 import os
 import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -25,20 +26,23 @@ RATES = {"large": (1, 16), "compact": (1, 2)}
 BRANCH_SCALE = 0.2
 
 
-def build(scratch: Path) -> None:
-    """Create what is missing of `modules/`, `weights/`, `flops.json` and `models/`."""
-    if (scratch / "models" / "ready").exists():
-        return
-    for name in ("modules", "weights", "models"):
-        shutil.rmtree(scratch / name, ignore_errors=True)
-        (scratch / name).mkdir(parents=True)
+def build(scratch: Path, wanted: Iterable[str] = RATES) -> None:
+    """Create what is missing of `models/` and, with `large`, of `modules/` and `weights/`."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    _write_modules(scratch)
-    for backbones, rates in RATES.items():
-        for rate in rates:
+    for backbones in wanted:
+        ready = scratch / f"ready-{backbones}"
+        if ready.exists():
+            continue
+        if backbones == "large":
+            for name in ("modules", "weights"):
+                shutil.rmtree(scratch / name, ignore_errors=True)
+                (scratch / name).mkdir(parents=True)
+            _write_modules(scratch)
+        for rate in RATES[backbones]:
+            shutil.rmtree(scratch / "models" / f"{backbones}-f{rate}", ignore_errors=True)
             _export(scratch, backbones, rate)
             _compile(scratch, backbones, rate)
-    (scratch / "models" / "ready").touch()
+        ready.touch()
 
 
 def _write_modules(scratch: Path) -> None:
@@ -143,15 +147,16 @@ def _export(scratch: Path, backbones: str, rate: int) -> None:
 
 def _compile(scratch: Path, backbones: str, rate: int) -> None:
     """Fill OpenVINO's cache, so that measured processes need not load TensorFlow."""
+    from machine import precisions
     from ours import Model
 
     if importlib.util.find_spec("openvino") is None:
         return
-    for precision in ("bfloat16", "float32"):
+    for precision in precisions():
         model = Model(scratch, "openvino", precision, rate, backbones)
         model.embed(rate)
         model.predict(1, 1)
 
 
 if __name__ == "__main__":
-    build(Path(sys.argv[1]))
+    build(Path(sys.argv[1]), sys.argv[2:] or RATES)

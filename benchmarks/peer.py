@@ -1,6 +1,7 @@
 """PyTorch pipeline from mp4 to labels, at its best settings.
 
-    PEER_PYTHON benchmarks/peer.py SCRATCH --tune      prints all tried settings as JSON
+    PEER_PYTHON benchmarks/peer.py SCRATCH --tune PATHS --precisions float32 [...]
+        prints all tried settings as JSON
     PEER_PYTHON benchmarks/peer.py SCRATCH --settings JSON
 
 Needs torch, av, opencv and numpy, but not TensorFlow or avel-tf, so it can run in its own virtual
@@ -27,6 +28,8 @@ import torch
 from measuring import Work
 from peer_decoding import READERS, SAMPLE_RATE, SECONDS, SIZE
 from peer_networks import Head, LogMel, ResNet152V2, Vggish
+from torch.ao.quantization import get_default_qconfig_mapping
+from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
 from worker import serve
 
 CORES = len(os.sched_getaffinity(0))
@@ -40,7 +43,8 @@ class Settings:
     """Options of the pipeline.
 
     Args:
-        precision: `float32`, `bfloat16` (the whole network) or `autocast` (to bfloat16).
+        precision: `float32`, `bfloat16` (the whole network), `autocast` (to bfloat16) or `int8`
+            (static quantization of the backbones, torch.ao.quantization, calibrated on noise).
         form: `eager`, `traced` (torch.jit, frozen: normalisations folded where they can be).
             torch.compile is left out: it needs a C++ compiler where it runs.
         batch: Images in one call.
@@ -75,6 +79,8 @@ class Networks:
 
     def _formed(self, network: torch.nn.Module, example: torch.Tensor) -> Callable:
         network = network.eval().to(self.dtype, memory_format=torch.channels_last)
+        if self.settings.precision == "int8":
+            network = quantized(network, example)
         if self.settings.form == "traced":
             example = example.to(self.dtype, memory_format=torch.channels_last)
             with self._autocast():
@@ -99,6 +105,16 @@ class Networks:
             patches = self.log_mel(torch.from_numpy(waveform).view(-1, SAMPLE_RATE))
             audio = self.audio(patches.to(self.dtype)).relu()  # [N, 128]
         return visual.float().view(seconds, rate, -1).mean(1), audio.float()
+
+
+def quantized(network: torch.nn.Module, example: torch.Tensor) -> torch.nn.Module:
+    """The network in int8. Noise calibrates it, because speed does not depend on the ranges."""
+    torch.backends.quantized.engine = "x86"
+    noise = torch.rand_like(example)
+    prepared = prepare_fx(network, get_default_qconfig_mapping("x86"), (noise,))
+    with torch.inference_mode():
+        prepared(noise)
+    return convert_fx(prepared)
 
 
 def decoded(
@@ -184,21 +200,35 @@ class Cases:
 
     def matmul(self, precision: str) -> Callable[[], Work]:
         """Products of square matrices; the amount is in GFLOP."""
-        left, right = (torch.randn(MATRIX, MATRIX).to(getattr(torch, precision)) for _ in "ab")
+        left, right = (torch.randn(MATRIX, MATRIX) for _ in "ab")
         repeats = 16
+        if precision == "int8":
+            torch.backends.quantized.engine = "x86"
+            scaled = torch.quantize_per_tensor(left, 0.05, 128, torch.quint8)
+            weight = torch.quantize_per_tensor(right, 0.05, 0, torch.qint8)
+            packed = torch.ops.quantized.linear_prepack(weight, None)
+
+            def multiply() -> torch.Tensor:
+                return torch.ops.quantized.linear(scaled, packed, 1.0, 128)
+
+        else:
+            left, right = (each.to(getattr(torch, precision)) for each in (left, right))
+
+            def multiply() -> torch.Tensor:
+                return torch.mm(left, right)
 
         @torch.inference_mode()
         def run() -> Work:
             torch.set_num_threads(CORES)
             for _ in range(repeats):
-                torch.mm(left, right)
+                multiply()
             return Work(repeats * 2 * MATRIX**3 / 1e9)
 
         run()
         return run
 
 
-def tune(cases: Cases, paths: list[str], images: int) -> dict[str, Any]:
+def tune(cases: Cases, paths: list[str], images: int, precisions: Sequence[str]) -> dict[str, Any]:
     """Find the best setting, one group of settings after the other.
 
     Args:
@@ -206,6 +236,7 @@ def tune(cases: Cases, paths: list[str], images: int) -> dict[str, Any]:
         paths: Clips for the division of cores between decoding and embedding, at one frame per
             second, where decoding has the largest share.
         images: Number of images in a measurement of embedding alone.
+        precisions: What the processor computes in; others would be emulated.
 
     Returns:
         `tried`, rows of setting and rate, and the `best` settings.
@@ -223,11 +254,12 @@ def tune(cases: Cases, paths: list[str], images: int) -> dict[str, Any]:
             print(tried[-1], file=sys.stderr, flush=True)
         best.update(options[rates.index(max(rates))])
 
-    forms = [{"precision": p, "form": "eager"} for p in ("bfloat16", "autocast", "float32")]
-    forms += [{"precision": p, "form": "traced"} for p in ("bfloat16", "float32")]
+    eager = [*precisions, "int8"] + ["autocast"] * ("bfloat16" in precisions)
+    forms = [{"precision": p, "form": "eager"} for p in eager]
+    forms += [{"precision": p, "form": "traced"} for p in (*precisions, "int8")]
     choose(cases.embed, "images/s", forms, images=images)
-    batches = [{"batch": size} for size in (8, 16, 32, 64)]
-    choose(cases.embed, "images/s", batches, images=max(images, 64))
+    batches = [{"batch": size} for size in (8, 16, 32)]
+    choose(cases.embed, "images/s", batches, images=max(images, 32))
     shares = sorted({(CORES, CORES), (CORES, 1), (max(1, CORES - 1), 1)})
     threads = [{"torch_threads": torch, "decoders": decoders} for torch, decoders in shares]
     choose(cases.pipeline, "clips/s", threads, paths=paths, rate=1)
@@ -241,10 +273,11 @@ if __name__ == "__main__":
     parser.add_argument("scratch", type=Path)
     parser.add_argument("--settings", type=json.loads, default={})
     parser.add_argument("--tune", type=json.loads, metavar="[PATH, ...]")
-    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--precisions", nargs="+", default=["bfloat16", "float32"])
+    parser.add_argument("--images", type=int, default=48, help="in a measurement of --tune")
     options = parser.parse_args()
     cases = Cases(options.scratch, Settings(**options.settings))
     if options.tune:
-        print(json.dumps(tune(cases, options.tune, images=16 if options.quick else 48)))
+        print(json.dumps(tune(cases, options.tune, options.images, options.precisions)))
     else:
         serve({"pipeline": cases.pipeline, "embed": cases.embed, "matmul": cases.matmul})

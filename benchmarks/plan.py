@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-ENGINES = tuple(itertools.product(("openvino", "tensorflow"), ("bfloat16", "float32")))
+ENGINES = ("openvino", "tensorflow")
 HEIGHTS = (360, 720)
 RATES = (1, 16)
+# At 16 frames per second the height matters less than the noise.
+PIPELINES = ((1, 360), (1, 720), (16, 360))
 # In this order, because the first fills the caches for the others.
 KINDS = ("start", "matmul", "bare", "embed", "decode", "head", "pipeline", "compact", "command")
 # F of the compact backbones: the quick recipe and the default, which the pretrained model uses.
@@ -64,13 +66,28 @@ class Amounts:
     """Amount of work in a round of a case."""
 
     clips: dict[int, int]  # for each F
-    slow_clips: dict[int, int]  # the same for float32, two to eight times slower
+    slow_clips: dict[int, int]  # the same for pipelines that are two to eight times slower
     compact_clips: int
     decoded: int
     images: int
     steps_clips: int
 
+    def scaled(self, factor: float) -> Amounts:
+        """A part of the work with the networks, for slower processors."""
 
+        def part(amount: int, least: int) -> int:
+            return max(least, round(amount * factor))
+
+        return replace(
+            self,
+            clips={rate: part(clips, 2 if rate == 1 else 1) for rate, clips in self.clips.items()},
+            slow_clips={rate: part(clips, 1) for rate, clips in self.slow_clips.items()},
+            images=part(self.images, 32),
+        )
+
+
+# For processors that reach this rate in matrix products of their fastest precision.
+FULL_GFLOPS = 900.0
 FULL = Amounts(
     {1: 32, 16: 4}, {1: 8, 16: 1}, compact_clips=128, decoded=8, images=96, steps_clips=256
 )
@@ -83,18 +100,32 @@ def contests(
     amounts: Amounts,
     cores: int,
     peer_settings: dict[str, Any],
+    precisions: Sequence[str],
+    *,
+    large: bool = True,
 ) -> Iterator[Contest]:
-    """All contests of these kinds, in order of measurement."""
+    """All contests of these kinds, in order of measurement.
+
+    Args:
+        kinds: Some of `KINDS`.
+        clips: Function that returns clips.
+        amounts: Amount of work in a round.
+        cores: Number of available cores.
+        peer_settings: Best settings of the peer.
+        precisions: What the engines compute in on this machine, fastest first.
+        large: Whether there are networks of ResNet-152 and VGGish to compare the compact ones with.
+    """
     peer = _peer(peer_settings)
+    fastest = precisions[0]
     if "start" in kinds:
-        yield from _start(clips)
+        yield from _start(clips, fastest)
     if "matmul" in kinds:
-        yield _matmul(peer)
+        yield _matmul(peer, precisions)
     if "bare" in kinds:
-        yield from _bare(amounts)
+        yield from _bare(amounts, precisions)
     if "embed" in kinds:
         for rate in RATES:
-            yield _embed(rate, amounts, peer)
+            yield _embed(rate, amounts, peer, precisions)
     if "decode" in kinds:
         for height, rate in itertools.product(HEIGHTS, RATES):
             yield _decode(clips(height, amounts.decoded), height, rate, cores)
@@ -102,12 +133,12 @@ def contests(
         yield from _head(amounts)
     if "pipeline" in kinds:
         # F is the outer loop, because workers of one F are not needed for the other.
-        for rate, height in itertools.product(RATES, HEIGHTS):
-            yield _pipeline(clips, height, rate, amounts, peer, peer_settings)
+        for rate, height in PIPELINES:
+            yield _pipeline(clips, height, rate, amounts, peer, peer_settings, fastest)
     if "compact" in kinds:
-        yield from _compact(clips, amounts)
+        yield from _compact(clips, amounts, fastest, large)
     if "command" in kinds:
-        yield _command(clips(360, amounts.clips[1]))
+        yield _command(clips(360, amounts.clips[1]), fastest)
 
 
 def _peer(settings: dict[str, Any]) -> tuple[str, ...]:
@@ -119,11 +150,11 @@ def ours(engine: str, precision: str) -> str:
     return f"avel-tf, {engine} {precision}"
 
 
-def _start(clips: Clips) -> Iterator[Contest]:
+def _start(clips: Clips, fastest: str) -> Iterator[Contest]:
     cases = [Case("avel --help", "commands", ("command.py",), {"case": "help"})]
     one = {"case": "infer", "paths": clips(360, 1)}
     for engine in ("auto", "openvino", "tensorflow"):
-        precision = "auto" if engine == "auto" else "bfloat16"
+        precision = "auto" if engine == "auto" else fastest
         request = {**one, "model": "large-f1", "engine": engine, "precision": precision}
         name = f"avel infer, one clip, {engine}"
         label = name if engine == "auto" else f"{name} {precision}"
@@ -138,18 +169,20 @@ def _first(name: str, case: Case) -> Contest:
     return Contest(name, "start", [first], rounds=1)
 
 
-def _matmul(peer: tuple[str, ...]) -> Contest:
+def _matmul(peer: tuple[str, ...], precisions: Sequence[str]) -> Contest:
+    """Matrix products; int8 on every processor, because it shows what quantization could give."""
+    engines = [*itertools.product(ENGINES, precisions), ("openvino", "int8")]
     cases = [
         Case(f"{engine} {precision}", "GFLOP", ("bare.py", engine, precision), {"case": "matmul"})
-        for engine, precision in ENGINES
+        for engine, precision in engines
     ]
-    for precision in ("bfloat16", "float32"):
+    for precision in (*precisions, "int8"):
         request = {"case": "matmul", "precision": precision}
         cases.append(Case(f"torch {precision}", "GFLOP", peer, request, peer=True))
     return Contest("matmul", "matmul", cases)
 
 
-def _bare(amounts: Amounts) -> Iterator[Contest]:
+def _bare(amounts: Amounts, precisions: Sequence[str]) -> Iterator[Contest]:
     for what, request in (
         ("images", {"case": "images", "images": amounts.images}),
         ("sounds", {"case": "sounds", "seconds": amounts.images}),
@@ -157,17 +190,18 @@ def _bare(amounts: Amounts) -> Iterator[Contest]:
         unit = "images" if what == "images" else "patches"
         cases = [
             Case(f"{engine} {precision}", unit, ("bare.py", engine, precision), request)
-            for engine, precision in ENGINES
+            for engine, precision in itertools.product(ENGINES, precisions)
         ]
         yield Contest(f"bare network, {what}", "bare", cases)
 
 
-def _embed(rate: int, amounts: Amounts, peer: tuple[str, ...]) -> Contest:
+def _embed(
+    rate: int, amounts: Amounts, peer: tuple[str, ...], precisions: Sequence[str]
+) -> Contest:
     request = {"case": "embed", "images": amounts.images}
     cases = [
         Case(ours(*engine), "images", ("ours.py", *engine, str(rate)), request)
-        for engine in ENGINES
-        if rate == 1 or engine[1] == "bfloat16"
+        for engine in itertools.product(ENGINES, precisions if rate == 1 else precisions[:1])
     ]
     if rate == 1:
         cases.append(Case("PyTorch, best", "images", peer, request, peer=True))
@@ -202,7 +236,7 @@ def _head(amounts: Amounts) -> Iterator[Contest]:
     predict = {"case": "predict", "clips": 8 * clips, "batch": 16}
     cases = [
         Case(f"prediction, {engine}", "clips", ("ours.py", engine, "float32", "1"), predict)
-        for engine in ("openvino", "tensorflow")
+        for engine in ENGINES
     ]
     yield Contest("head, prediction and reading", "head", [read, *cases])
 
@@ -214,13 +248,14 @@ def _pipeline(
     amounts: Amounts,
     peer: tuple[str, ...],
     peer_settings: dict[str, Any],
+    precision: str,
 ) -> Contest:
     fast = clips(height, amounts.clips[rate])
     slow = clips(height, amounts.slow_clips[rate])
     request = {"case": "pipeline", "paths": fast}
     cases = [
-        Case(ours(engine, "bfloat16"), "clips", ("ours.py", engine, "bfloat16", str(rate)), request)
-        for engine in ("openvino", "tensorflow")
+        Case(ours(engine, precision), "clips", ("ours.py", engine, precision, str(rate)), request)
+        for engine in ENGINES
     ]
     about = " ".join(["PyTorch", *(str(peer_settings[k]) for k in ABOUT if k in peer_settings)])
     cases.append(Case(about, "clips", peer, {**request, "rate": rate}, peer=True))
@@ -229,24 +264,24 @@ def _pipeline(
     return Contest(contest_name("pipeline", height, rate), "pipeline", cases)
 
 
-def _compact(clips: Clips, amounts: Amounts) -> Iterator[Contest]:
+def _compact(clips: Clips, amounts: Amounts, precision: str, with_large: bool) -> Iterator[Contest]:
     many = amounts.compact_clips
     for rate, height in itertools.product(COMPACT_RATES, HEIGHTS):
         request = {"case": "pipeline", "paths": clips(height, many)}
         cases = [
             Case(
-                f"avel-tf compact, {engine} bfloat16",
+                f"avel-tf compact, {engine} {precision}",
                 "clips",
-                ("ours.py", engine, "bfloat16", str(rate), "compact"),
+                ("ours.py", engine, precision, str(rate), "compact"),
                 request,
             )
-            for engine in ("openvino", "tensorflow")
+            for engine in ENGINES
         ]
-        if rate == 1:  # the reference
-            large = ("ours.py", "openvino", "bfloat16", "1")
+        if rate == 1 and with_large:  # the reference
+            large = ("ours.py", "openvino", precision, "1")
             slow = {**request, "paths": clips(height, amounts.clips[1])}
-            cases.append(Case("ResNet-152, openvino bfloat16", "clips", large, slow))
-        else:  # the F of the pretrained model
+            cases.append(Case(f"ResNet-152, openvino {precision}", "clips", large, slow))
+        if rate == 2:  # the F of the pretrained model
             cases.append(_pretrained(clips(height, many), f"{many} clips"))
         yield Contest(contest_name("compact", height, rate), "compact", cases)
     start = _pretrained(clips(360, 1), "one clip")
@@ -259,12 +294,12 @@ def _pretrained(paths: list[str], amount: str) -> Case:
     return Case(f"avel infer, {amount}, shipped model", "clips", ("command.py",), request)
 
 
-def _command(paths: list[str]) -> Contest:
+def _command(paths: list[str], precision: str) -> Contest:
     cases = []
-    for engine in ("openvino", "tensorflow"):
+    for engine in ENGINES:
         request = {"case": "infer", "paths": paths, "model": "large-f1"}
-        request |= {"engine": engine, "precision": "bfloat16"}
-        cases.append(Case(f"avel infer, {engine} bfloat16", "clips", ("command.py",), request))
+        request |= {"engine": engine, "precision": precision}
+        cases.append(Case(f"avel infer, {engine} {precision}", "clips", ("command.py",), request))
     return Contest(contest_name("command", 360, 1), "command", cases)
 
 

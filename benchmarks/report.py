@@ -6,9 +6,11 @@ import itertools
 import statistics
 from typing import Any
 
-from plan import HEIGHTS, RATES, contest_name, per_second
+from machine import instruction_set
+from plan import HEIGHTS, PIPELINES, RATES, contest_name, per_second
 
 SECONDS = 10
+PRECISIONS = ("float32", "bfloat16", "int8", "autocast")
 COSTS = ("s of processor each", "memory, MB", "children, MB")
 # Speed-ups over the peers that the project aims at, for each F.
 WANTED = {
@@ -45,11 +47,52 @@ def summarize(found: dict[str, dict[str, Any]], flops: dict[str, int], cores: in
         flops: Operations per image and per second of audio; empty without networks.
         cores: Number of available cores.
     """
+    peaks: dict[str, float] = {}  # GFLOP/s of the fastest library, by precision
+    for label, row in found.get("matmul", {}).items():
+        if "median" in row:
+            precision = label.split()[-1]
+            peaks[precision] = max(row["median"], peaks.get(precision, 0.0))
     return {
+        "peaks": peaks,
         "ratios": list(_ratios(found)),
-        "rooflines": list(_rooflines(found, flops, cores)),
+        "rooflines": list(_rooflines(found, flops, cores, peaks)),
+        "stages": list(_stages(found, flops, cores, peaks)),
         "embed_against_bare": list(_embed_against_bare(found)),
     }
+
+
+def _precision(label: str) -> str:
+    """As in `avel-tf, openvino float32` and `PyTorch bfloat16 traced pyav`; of ours or a peer."""
+    return next((word for word in label.split() if word in PRECISIONS), "")
+
+
+def _stages(found, flops, cores, peaks):
+    """What each stage makes of the processors and of the peak of matrix products."""
+    works: list[tuple[str, float]] = []  # contest, and GFLOP for each unit
+    if flops:
+        image, second = flops["image"] / 1e9, flops["second of sound"] / 1e9
+        works += [("bare network, images", image), ("bare network, sounds", second)]
+        works += [(f"embed, {per_second(rate)}", image + second / rate) for rate in RATES]
+        works += [
+            (contest_name("pipeline", height, rate), SECONDS * (rate * image + second))
+            for rate, height in PIPELINES
+        ]
+    works += [
+        (contest_name("decode", height, rate), 0.0)
+        for height, rate in itertools.product(HEIGHTS, RATES)
+    ]
+    for contest, work in works:
+        for label, row in found.get(contest, {}).items():
+            if "median" not in row:
+                continue
+            peak = peaks.get(_precision(label))
+            yield {
+                "contest": contest,
+                "label": label,
+                "processors": row["median"] * row["cpu_s"] / cores,
+                "gflops": row["median"] * work or None,
+                "of the peak": row["median"] * work / peak if peak and work else None,
+            }
 
 
 def _ratios(found):
@@ -77,16 +120,13 @@ def _ratios(found):
             }
 
 
-def _rooflines(found, flops, cores):
-    peak = max(
-        (row["median"] for row in found.get("matmul", {}).values() if "median" in row), default=None
-    )
-    for height, rate in itertools.product(HEIGHTS, RATES) if flops else ():
+def _rooflines(found, flops, cores, peaks):
+    for rate, height in PIPELINES if flops else ():
         decode = found.get(contest_name("decode", height, rate), {}).get("avel-tf, isolated", {})
         embeds = found.get(f"embed, {per_second(rate)}", {})
         work = SECONDS * (rate * flops["image"] + flops["second of sound"]) / 1e9
         for label, row in found.get(contest_name("pipeline", height, rate), {}).items():
-            embed = embeds.get(label, {})
+            embed, peak = embeds.get(label, {}), peaks.get(_precision(label))
             if not (peak and all("median" in each for each in (row, decode, embed))):
                 continue
             images = SECONDS * rate
@@ -134,10 +174,17 @@ def markdown(results: dict[str, Any]) -> str:
         "",
         f"{machine['processor']}, {machine['cores']} cores ({', '.join(machine['flags'])}), "
         f"{machine['memory_gb']} GB, {machine['system']}, Python {machine['python']}. "
-        f"{results['rounds']} rounds, in turn; load before: {machine['load_before']}.",
+        f"{machine['date']}. At most {results['rounds']} rounds, in turn; load before: "
+        f"{machine['load_before']}.",
         "",
         f"Ours: {_versions(machine['versions'])}. Peer: {_versions(machine['peer_versions'])}.",
     ]
+    if results["peaks"]:
+        lines += ["", "## Peaks of matrix products", "", *_table(("", "instructions", "GFLOP/s"))]
+        lines += [
+            f"| {precision} | {instruction_set(machine['flags'], precision)} | {peak:.0f} |"
+            for precision, peak in results["peaks"].items()
+        ]
     for name, rows in results["contests"].items():
         unit = next(iter(rows.values()))["unit"]
         head = ("", f"{unit}/s (median)", "lowest to highest", "s each")
@@ -169,6 +216,15 @@ def markdown(results: dict[str, Any]) -> str:
             + f" | {r['of the lowest']:.0%} |"
             for r in results["rooflines"]
         ]
+    if results["stages"]:
+        lines += ["", "## Stages", ""]
+        lines += ["Processor time of all processors, and matrix peak of the row's precision.", ""]
+        lines += _table(("stage", "", "of the processors", "GFLOP/s", "of the peak"))
+        lines += [
+            f"| {r['contest']} | {r['label']} | {r['processors']:.0%} "
+            f"| {_number(r['gflops'], '.0f')} | {_number(r['of the peak'], '.0%')} |"
+            for r in results["stages"]
+        ]
     if results["peer"]["tried"]:
         lines += ["", "## What was tried for the peer", ""]
         lines += [
@@ -188,6 +244,10 @@ def _row(row: dict[str, Any]) -> str:
         f"| {row['wall_s']:.3g} | {row['cpu_s']:.3g} "
         f"| {row['memory_mb']:.0f} | {row['children_mb']:.0f} |"
     )
+
+
+def _number(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
 
 
 def _table(head: tuple[str, ...]) -> list[str]:

@@ -5,8 +5,10 @@
 
 Writes `results.json` and `results.md` to `--out`. Needs PyTorch for the peer, either here
 (`pip install -e .[bench]`) or in the interpreter that `--peer-python` names, with av, numpy and
-opencv. Rows without their libraries are marked. The full run takes half an hour on two cores with
-bfloat16, and 3 GB for networks with random weights in `--scratch`.
+opencv. Rows without their libraries are marked. It runs on any processor, in the precisions that
+the processor computes in. The amount of work follows from the speed of its matrix products, and
+later rounds are left out where they would exceed `--minutes`. Networks with random weights take
+3 GB in `--scratch`.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import logging
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from pathlib import Path
@@ -24,15 +27,15 @@ from typing import Any
 
 import plan
 from clips import make_clips
-from machine import describe
+from machine import describe, precisions
 from plan import Case, Contest
 from report import markdown, row_of, summarize
 from worker import Worker
 
 HERE = Path(__file__).resolve().parent
 CORES = len(os.sched_getaffinity(0))
-# Kinds that need the networks.
-WITH_NETWORKS = {"start", "bare", "embed", "head", "pipeline", "compact", "command"}
+# Kinds that need ResNet-152 and VGGish.
+WITH_LARGE = {"start", "bare", "embed", "head", "pipeline", "command"}
 TUNED = {"embed", "pipeline"}
 NO_TUNING = {"tried": [], "best": {}}
 logger = logging.getLogger("benchmarks")
@@ -43,6 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default=",".join(plan.KINDS), help="some of the default")
+    parser.add_argument("--minutes", type=float, default=35.0, help="without the first rounds")
     parser.add_argument("--quick", action="store_true", help="one short round: does it work?")
     parser.add_argument("--peer-python", default=sys.executable)
     parser.add_argument("--scratch", type=Path, default=Path("build/benchmarks"))
@@ -53,6 +57,7 @@ def main() -> None:
         parser.error(f"--only takes {', '.join(plan.KINDS)}. Received: {', '.join(unknown)}")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     rounds = 1 if options.quick else options.rounds
+    end = time.monotonic() + 60 * options.minutes
     scratch = options.scratch.resolve()
     for folder in (scratch / "logs", options.out):
         folder.mkdir(parents=True, exist_ok=True)
@@ -67,39 +72,70 @@ def main() -> None:
     installed = {*results["machine"]["versions"]} - {"torch"}
     installed |= {*results["machine"]["peer_versions"]} & {"torch"}
     clips = partial(make_clips, scratch)
-    if WITH_NETWORKS & set(kinds):
-        logger.info("networks")
-        subprocess.run([sys.executable, HERE / "networks.py", scratch], check=True)
-    tuned = TUNED & set(kinds) and "torch" in installed
-    peer = tune(options, scratch, clips) if tuned else NO_TUNING
-    results["peer"] = peer
-    amounts = plan.QUICK if options.quick else plan.FULL
-    contests = list(plan.contests(kinds, clips, amounts, CORES, peer["best"]))
+    large = bool(WITH_LARGE & set(kinds)) or ("compact" in kinds and not options.quick)
+    networks = ["large"] * large + ["compact"] * ("compact" in kinds)
+    if networks:
+        logger.info("networks: %s", ", ".join(networks))
+        subprocess.run([sys.executable, HERE / "networks.py", scratch, *networks], check=True)
     with Workers(options.peer_python, scratch) as workers:
+        amounts = plan.QUICK if options.quick else plan.FULL.scaled(speed(workers, installed))
+        tuned = TUNED & set(kinds) and "torch" in installed
+        results["peer"] = tune(options, scratch, clips, amounts) if tuned else NO_TUNING
+        contests = list(
+            plan.contests(
+                kinds, clips, amounts, CORES, results["peer"]["best"], precisions(), large=large
+            )
+        )
         for place, contest in enumerate(contests):
-            logger.info(contest.name)
-            results["contests"][contest.name] = measure(contest, workers, rounds, installed)
+            # Each contest has an equal part of the time that is left.
+            part = (end - time.monotonic()) / (len(contests) - place)
+            logger.info("%s (%d of %d)", contest.name, place + 1, len(contests))
+            results["contests"][contest.name] = measure(contest, workers, rounds, installed, part)
             workers.keep(contests[place + 1 :])
             write(results, options.out, scratch)
     print((options.out / "results.md").read_text())
 
 
-def tune(options: argparse.Namespace, scratch: Path, clips: Callable) -> dict[str, Any]:
+def speed(workers: Workers, installed: Collection[str]) -> float:
+    """Speed of matrix products, as a part of that of the machine that `plan.FULL` is for."""
+    engine = next(each for each in plan.ENGINES if each in installed)
+    worker = ("bare.py", engine, precisions()[0])
+    answer = workers.ask(Case("speed", "GFLOP", worker, {"case": "matmul"}))
+    if "failed" in answer:
+        raise RuntimeError(answer["failed"])
+    gflops = answer["amount"] / answer["wall_s"]
+    logger.info("%s %s: %.0f GFLOP/s", engine, precisions()[0], gflops)
+    return min(1.0, gflops / plan.FULL_GFLOPS)
+
+
+def tune(
+    options: argparse.Namespace, scratch: Path, clips: Callable, amounts: plan.Amounts
+) -> dict[str, Any]:
     """The peer's best settings on this machine."""
     logger.info("the peer's best setting")
-    given = json.dumps(clips(360, 2 if options.quick else 12))
+    given = json.dumps(clips(360, max(2, amounts.clips[1] // 3)))
     command = [options.peer_python, HERE / "peer.py", scratch, "--tune", given]
-    command += ["--quick"] * options.quick
+    command += ["--images", str(amounts.images // 2), "--precisions", *precisions()]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
     return json.loads(done.stdout)
 
 
 def measure(
-    contest: Contest, workers: Workers, rounds: int, installed: Collection[str]
+    contest: Contest,
+    workers: Workers,
+    rounds: int,
+    installed: Collection[str],
+    seconds: float = float("inf"),
 ) -> dict[str, Any]:
-    """Every case once per round; each round starts with the next case."""
+    """Every case once per round; each round starts with the next case.
+
+    Rounds after the first are left out if they would end after `seconds`.
+    """
     samples: dict[str, list[dict[str, Any]]] = {case.label: [] for case in contest.cases}
+    began = time.monotonic()
     for number in range(min(rounds, contest.rounds or rounds)):
+        if number and (time.monotonic() - began) * (number + 1) / number > seconds:
+            break
         first = number % len(contest.cases)
         for case in contest.cases[first:] + contest.cases[:first]:
             found = samples[case.label]

@@ -34,7 +34,7 @@ def bench(scratch: Path, *words: str) -> subprocess.CompletedProcess:
 
 @pytest.mark.slow
 def test_a_quick_run_writes_json_and_a_table(clips):
-    done = bench(clips, "--only", "decode")
+    done = bench(clips, "--only", "matmul,decode")
     assert done.returncode == 0, done.stderr[-2000:]
     results = json.loads((clips / "out" / "results.json").read_text())
     assert results["machine"]["cores"] >= 1
@@ -45,6 +45,7 @@ def test_a_quick_run_writes_json_and_a_table(clips):
         assert len(row["rates"]) == results["rounds"] == 1
     assert decode["avel-tf, isolated"]["children_mb"] > 0
     assert decode["PyAV"]["children_mb"] == 0
+    assert results["peaks"]["float32"] > 0
     table = (clips / "out" / "results.md").read_text()
     assert all(f"\n## {name}\n" in table for name in results["contests"])
 
@@ -67,6 +68,67 @@ def test_a_kind_that_there_is_not_is_refused(tmp_path):
     done = bench(tmp_path, "--only", "decod")
     assert done.returncode == 2
     assert "decode" in done.stderr
+
+
+def test_later_rounds_are_left_out_when_time_is_short(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    from plan import Case, Contest
+    from run import measure
+
+    class Answers:
+        def ask(self, case):
+            return dict.fromkeys(("amount", "wall_s", "cpu_s", "memory_mb", "children_mb"), 1.0)
+
+    contest = Contest("decode", "decode", [Case("a", "clips", ("a.py",), {})])
+    assert len(measure(contest, Answers(), 3, set(), seconds=0.0)["a"]["rates"]) == 1
+    assert len(measure(contest, Answers(), 3, set(), seconds=1_000.0)["a"]["rates"]) == 3
+
+
+@pytest.mark.parametrize("precisions", [("float32",), ("bfloat16", "float32")])
+def test_cases_compute_only_in_the_precisions_of_the_machine(monkeypatch, precisions):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    from plan import FULL, KINDS, contests
+
+    def clips(height, count):
+        return [f"{height}/{number}.mp4" for number in range(count)]
+
+    planned = list(contests(KINDS, clips, FULL, 2, {}, precisions))
+    # int8 is in products of matrices only, which show what quantization could give.
+    words = {
+        word
+        for contest in planned
+        for case in contest.cases
+        if not case.peer and contest.kind != "matmul"
+        for word in (*case.worker, case.request.get("precision"))
+    }
+    assert words & {"float32", "bfloat16", "int8"} == set(precisions)
+
+
+def test_slower_processors_get_less_work(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    from plan import FULL
+
+    half, none = FULL.scaled(0.5), FULL.scaled(0.0)
+    assert half.clips == {1: 16, 16: 2} and half.images == 48
+    assert none.clips == {1: 2, 16: 1} and none.slow_clips == {1: 1, 16: 1} and none.images == 32
+    assert half.decoded == FULL.decoded  # has no networks
+
+
+@pytest.mark.parametrize(
+    ("flags", "precision", "expected"),
+    [
+        (["avx2"], "float32", "AVX2"),
+        (["avx2"], "int8", "AVX2"),
+        (["avx2", "avx512f", "avx512_vnni"], "float32", "AVX-512"),
+        (["avx2", "avx512f", "avx512_vnni"], "int8", "AVX512-VNNI"),
+        (["avx2", "avx512f", "avx512_bf16", "amx_bf16"], "bfloat16", "AMX-BF16"),
+    ],
+)
+def test_the_instruction_set_of_a_peak(monkeypatch, flags, precision, expected):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    from machine import instruction_set
+
+    assert instruction_set(flags, precision) == expected
 
 
 def test_rooflines_and_ratios(monkeypatch):
@@ -95,6 +157,15 @@ def test_rooflines_and_ratios(monkeypatch):
     assert roofline["embed alone"] == pytest.approx(4.5)
     assert roofline["shared cores"] == pytest.approx(4.0)
     assert roofline["of the lowest"] == pytest.approx(1.0)
+    assert summary["peaks"] == {"bfloat16": pytest.approx(2_000.0)}
+    stages = {(each["contest"], each["label"]): each for each in summary["stages"]}
+    embed = stages["embed, 1 frame/s", engine]
+    assert embed["gflops"] == pytest.approx(450.0)  # 45 images of 10 GFLOP
+    assert embed["of the peak"] == pytest.approx(0.225)
+    assert embed["processors"] == pytest.approx(0.9)  # 45 times 0.04 s on two cores
+    decode = stages["decode, 360p, 1 frame/s", "avel-tf, isolated"]
+    assert decode["processors"] == pytest.approx(0.5)
+    assert decode["gflops"] is decode["of the peak"] is None
     (ratio,) = summary["ratios"]
     assert ratio["ratio"] == pytest.approx(2.0)
     (share,) = summary["embed_against_bare"]
