@@ -195,7 +195,7 @@ if __name__ == "__main__":
     serve(
         {
             "embed": model.embed,
-            "pipeline": model.pipeline,
+            "pipeline": model.files,
             "predict": model.predict,
             "train": train,
             "read_features": read_features,

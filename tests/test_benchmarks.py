@@ -14,16 +14,16 @@ NUMBERS = ("median", "wall_s", "cpu_s", "memory_mb", "children_mb")
 
 
 @pytest.fixture(scope="module")
-def clips(tmp_path_factory):
+def scratch(tmp_path_factory):
     """A scratch folder in which tiny clips stand for those of 360p and 720p."""
     from avel_tf.synthesis.dataset import SynthesisSettings, make_dataset
 
-    scratch = tmp_path_factory.mktemp("scratch")
+    folder = tmp_path_factory.mktemp("scratch")
     tiny = SynthesisSettings(seconds=10, width=64, height=48, frame_rate=16.0)
     for height in (360, 720):
-        folder = scratch / "clips" / f"{height}p"
-        make_dataset(folder, train=1, validation=0, test=0, settings=tiny, workers=1)
-    return scratch
+        into = folder / "clips" / f"{height}p"
+        make_dataset(into, train=1, validation=0, test=0, settings=tiny, workers=1)
+    return folder
 
 
 def bench(scratch: Path, *words: str) -> subprocess.CompletedProcess:
@@ -33,10 +33,10 @@ def bench(scratch: Path, *words: str) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.slow
-def test_a_quick_run_writes_json_and_a_table(clips):
-    done = bench(clips, "--only", "matmul,decode")
+def test_a_quick_run_writes_json_and_a_table(scratch):
+    done = bench(scratch, "--only", "matmul,decode")
     assert done.returncode == 0, done.stderr[-2000:]
-    results = json.loads((clips / "out" / "results.json").read_text())
+    results = json.loads((scratch / "out" / "results.json").read_text())
     assert results["machine"]["cores"] >= 1
     decode = results["contests"]["decode, 360p, 16 frames/s"]
     assert set(decode) == {"avel-tf, isolated", "avel-tf, in this process", "PyAV", "OpenCV"}
@@ -46,7 +46,7 @@ def test_a_quick_run_writes_json_and_a_table(clips):
     assert decode["avel-tf, isolated"]["children_mb"] > 0
     assert decode["PyAV"]["children_mb"] == 0
     assert results["peaks"]["float32"] > 0
-    table = (clips / "out" / "results.md").read_text()
+    table = (scratch / "out" / "results.md").read_text()
     assert all(f"\n## {name}\n" in table for name in results["contests"])
 
 
@@ -170,3 +170,26 @@ def test_rooflines_and_ratios(monkeypatch):
     assert ratio["ratio"] == pytest.approx(2.0)
     (share,) = summary["embed_against_bare"]
     assert share["share"] == pytest.approx(0.9)  # an image and a patch in 0.02 s: 50 a second
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["pipeline", "embed", "predict"])
+def test_our_stages_do_what_is_asked(tmp_path, scratch, exported, case):
+    """A small model stands for one with random weights."""
+    (tmp_path / "models" / "compact-f2").mkdir(parents=True)
+    (tmp_path / "models" / "compact-f2" / "1").symlink_to(exported)
+    (video,) = (scratch / "clips" / "360p").rglob("*.mp4")
+    given = {
+        "pipeline": {"paths": [str(video)]},
+        "embed": {"images": 20},
+        "predict": {"clips": 8, "batch": 4},
+    }
+    command = [sys.executable, str(ROOT / "benchmarks" / "ours.py"), str(tmp_path)]
+    done = subprocess.run(
+        [*command, "tensorflow", "float32", "2", "compact"],
+        input=json.dumps({"case": case, **given[case]}) + "\n",
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert json.loads(done.stdout)["amount"] == {"pipeline": 1, "embed": 20, "predict": 8}[case]
