@@ -54,6 +54,11 @@ class ClusterSummary(BatchSummary):
     workers: int = 0
     repetitions: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def opened_again(self) -> int:
+        """Number of times that an input was opened again, because its worker had ended."""
+        return self.repetitions.get("lost in hand", 0)
+
 
 def localize_on_cluster(
     paths: Sequence[str],

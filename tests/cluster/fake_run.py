@@ -96,6 +96,7 @@ if __name__ == "__main__":
                 "repetitions": summary.repetitions,
                 "complete": summary.complete,
                 "resumed": summary.resumed,
+                "opened_again": summary.opened_again,
             }
         )
     )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 
 import pytest
 
+from avel_tf.cluster.infer import ClusterSummary
 from avel_tf.cluster.journal import ClusterJournal
 from avel_tf.cluster.result_store import Line, ResultStore
 from avel_tf.events.result import Result
@@ -175,3 +177,13 @@ def test_entries_of_a_newer_version_are_refused(tmp_path):
     entry.write_text(json.dumps({"schema": 99}))
     with pytest.raises(ValueError, match="newer"):
         list(read_all_results(tmp_path))
+
+
+def test_files_opened_again_are_told(capsys):
+    from avel_tf.cli.infer import _print_counts
+
+    counts = Counter(ok=200)
+    for repetitions, told in (({"lost in hand": 3}, True), ({}, False)):
+        _print_counts(ClusterSummary(200, counts, 0, [], {}, True, repetitions=repetitions))
+        said = "3 files opened again after their worker had ended (1.5%)" in capsys.readouterr().out
+        assert said is told
