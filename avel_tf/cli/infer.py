@@ -207,9 +207,8 @@ def _print_counts(summary: BatchSummary) -> None:
     resumed = f" ({summary.resumed} of them done before)" if summary.resumed else ""
     print(f"{_files(summary.done)}: {counts}{resumed}")
     if again := getattr(summary, "opened_again", 0):  # of a cluster
-        print(
-            f"{_files(again)} opened again after their worker had ended ({again / summary.done:.1%})"
-        )
+        share = again / summary.done
+        print(f"{_files(again)} opened again after their worker had ended ({share:.1%})")
     if summary.skipped:
         print(f"{_files(len(summary.skipped))} named ._* skipped: macOS sidecar files, no videos")
     written = {name: path for name, path in summary.written.items() if name != "html"}
