@@ -67,7 +67,7 @@ def _precision(label: str) -> str:
 
 
 def _stages(found, flops, cores, peaks):
-    """What each stage makes of the processors and of the peak of matrix products."""
+    """Share of the processors and of the peak of matrix products that each stage uses."""
     works: list[tuple[str, float]] = []  # contest, and GFLOP for each unit
     if flops:
         image, second = flops["image"] / 1e9, flops["second of sound"] / 1e9
