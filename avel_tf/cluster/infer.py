@@ -132,6 +132,7 @@ def localize_on_cluster(
         setup=run_setup(pipeline, config),
         config=replace(config, engine=engine),
         classes=classes,
+        crashed_engines=pipeline.crashed_engines,
     )
     summary = run(inputs, out, address=address, fresh=fresh, progress=progress)
     return replace(summary, skipped=skipped, written={**summary.written, **_write(names, out)})
@@ -148,6 +149,7 @@ class ClusterRun:
         config: Settings of the workers.
         classes: Classes that are labelled.
         open_model: Function with which a worker makes its pipeline.
+        crashed_engines: Descriptions of engines that crashed; a run of theirs is resumed.
     """
 
     model_name: str
@@ -156,6 +158,7 @@ class ClusterRun:
     config: Config
     classes: str | Sequence[str] | None = None
     open_model: OpensModel = open_pipeline
+    crashed_engines: Sequence[str] = ()
 
     def __call__(
         self,
@@ -168,7 +171,7 @@ class ClusterRun:
     ) -> ClusterSummary:
         """Process the inputs; see `localize_on_cluster`."""
         store = ResultStore(open_storage(out))
-        store.begin(self.setup, fresh=fresh)
+        store.begin(self.setup, fresh=fresh, crashed_engines=self.crashed_engines)
         done = self._unchanged(store, inputs)
         waiting = [name for name in inputs.names if name not in done]
         counts: Counter[str] = Counter(done.values())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from avel_tf.events.formats.parquet import write_parquet
@@ -71,12 +71,19 @@ class ResultStore:
         self._shards = 0
         self._held: JournalFile | None = None
 
-    def begin(self, setup: Mapping[str, Any], *, fresh: bool = False) -> None:
+    def begin(
+        self,
+        setup: Mapping[str, Any],
+        *,
+        fresh: bool = False,
+        crashed_engines: Sequence[str] = (),
+    ) -> None:
         """Begin a session.
 
         Args:
             setup: Model and settings that affect results.
             fresh: Discard the results of earlier sessions.
+            crashed_engines: Descriptions of engines that crashed; results of theirs are kept.
 
         Raises:
             RunJournalError: The folder has results of another setup, or of a run without `--ray`.
@@ -91,7 +98,7 @@ class ResultStore:
         while True:
             self._state = read_committed(self.storage, self._state)
             if self._state.setup is not None and not fresh:
-                check_setup(self._state.setup, setup, where)
+                check_setup(self._state.setup, setup, where, crashed_engines)
             # Another session may begin at the same moment; this one then follows it.
             if self._append({"session": self._token, "setup": setup, "fresh": fresh}):
                 break

@@ -99,6 +99,15 @@ def test_another_setup_is_refused_unless_fresh(tmp_path):
     assert videos(tmp_path) == ["b.mp4"]
 
 
+def test_results_of_an_engine_that_crashed_are_kept(tmp_path):
+    ours, theirs = ({**SETUP, "engine": f"openvino {each}"} for each in ("float32", "bfloat16"))
+    begun(tmp_path, theirs).commit([line("a.mp4")])
+    with pytest.raises(RunJournalError, match="bfloat16"):
+        begun(tmp_path, ours)
+    begun(tmp_path, ours, crashed_engines=["openvino bfloat16"]).commit([line("b.mp4")])
+    assert videos(tmp_path) == ["a.mp4", "b.mp4"]
+
+
 def test_a_truncated_shard_is_refused(tmp_path):
     begun(tmp_path).commit([line("a.mp4"), line("b.mp4")])
     (shard,) = (tmp_path / "shards").glob("*.jsonl")
