@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 from avel_tf.embeddings.recipe import Recipe
-from avel_tf.engines.stored_network import StoredNetwork
+from avel_tf.engines.network_files import StoredNetwork
 from avel_tf.video.clip import Clip
 from avel_tf.video.segment_loader import SegmentBatch
 
@@ -61,22 +61,29 @@ class LoadedGraphs(NamedTuple):
     label: Callable[[Any, Any, Any], Any] | None = None
 
 
-class KnownOutputs(NamedTuple):
+@dataclass(frozen=True)
+class KnownOutputs:
     """Outputs of TensorFlow in float32 for a sample, to verify engines without TensorFlow.
 
-    Attributes:
-        clips: The sample, N segments in total.
+    Args:
+        sample: Function that makes the clips of the sample, N segments in total. It is called only
+            to verify an engine.
         visual: float32 [N, Dv].
         audio: float32 [N, Da].
         labels: Most probable label of each segment, int [N].
         precisions: Precisions that `auto` considers, because others are known to differ.
     """
 
-    clips: Sequence[Clip]
+    sample: Callable[[], Sequence[Clip]]
     visual: np.ndarray
     audio: np.ndarray
     labels: np.ndarray
     precisions: tuple[str, ...]
+
+    @cached_property
+    def clips(self) -> Sequence[Clip]:
+        """The sample, made once."""
+        return self.sample()
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,13 @@ from concurrent.futures import Future
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
-from unittest import mock
 
 import numpy as np
 
 from avel_tf.embeddings.recipe import Recipe
 from avel_tf.engines.engine import BatchSource, Graphs, LoadedGraphs
+from avel_tf.engines.network_files import WEIGHT, with_batch
 from avel_tf.engines.openvino_process import OpenVinoProcess
-from avel_tf.engines.stored_network import WEIGHT
 from avel_tf.utils.durable_files import exclusive_lock, publish
 from avel_tf.utils.lazy_imports import load_openvino, load_tensorflow, root_logger_restored
 from avel_tf.video.segment_loader import SegmentBatch, segments_per_batch
@@ -174,8 +173,10 @@ class OpenVinoEngine:
         with exclusive_lock(self._cache / "lock"):
             if not path.is_file():
                 self._convert(name)
+            if seconds is not None:
+                path = with_batch(path, seconds)
             properties = {**properties, "CACHE_DIR": str(self._compiled.resolve())}
-            return _Network(*self._process.compile(path, properties, seconds))
+            return _Network(*self._process.compile(path, properties))
 
     def _convert(self, name: str) -> None:
         """Convert a network to `NAME.xml` and `NAME.bin` in the cache."""
@@ -265,6 +266,8 @@ def _variables_found_once() -> Iterator[None]:
     OpenVINO searches all variables of the graph eleven times for each variable, which is most of
     the time of a conversion (EfficientNet-Lite2 with the audio network: 1.2 of 2.1 s).
     """
+    from unittest import mock
+
     try:
         from openvino.frontend.tensorflow.node_decoder import TFGraphNodeDecoder
     except ImportError:  # not part of OpenVINO's interface; without it conversions are only slower

@@ -25,7 +25,7 @@ from avel_tf.embeddings.built_in_weights import (
 )
 from avel_tf.embeddings.class_columns import ClassColumns
 from avel_tf.embeddings.recipe import Recipe, library_versions
-from avel_tf.engines.stored_network import WEIGHT, StoredNetwork
+from avel_tf.engines.network_files import WEIGHT, StoredNetwork
 from avel_tf.export.exported_model import ExportedModel
 from avel_tf.export.manifest import has_built_graphs
 from avel_tf.pretrained.zero_shot import EMBEDDINGS, describe_zero_shot, package_parts

@@ -1,4 +1,4 @@
-"""Converted networks without their weights."""
+"""Files of converted networks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from openvino import opset13
 
-from avel_tf.engines.stored_network import StoredNetwork
+from avel_tf.engines.network_files import StoredNetwork, with_batch
 
 
 def save(folder: Path, weights: list[np.ndarray], others: list[np.ndarray]) -> Path:
@@ -59,3 +59,25 @@ def test_other_weights_are_refused(tmp_path):
         StoredNetwork.of(xml, [weight + 1])
     with pytest.raises(ValueError, match="has 1 constants named weight_N, expected 2"):
         StoredNetwork.of(xml, [weight, weight])
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_batch_size_is_fixed_in_the_file(links, tmp_path, monkeypatch):
+    x = opset13.parameter([-1, 3], np.float32, name="x")
+    doubled = opset13.multiply(x, opset13.constant(np.float32(2.0)))
+    openvino.save_model(openvino.Model([doubled], [x]), tmp_path / "a.xml", compress_to_fp16=False)
+
+    def refuse(*_):
+        raise PermissionError("no links here")
+
+    if not links:
+        monkeypatch.setattr(Path, "hardlink_to", refuse)
+    xml = with_batch(tmp_path / "a.xml", 4)
+    assert with_batch(tmp_path / "a.xml", 4) == xml  # not written again
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("a-4.bin", "a-4.xml", "a.bin", "a.xml"),
+    ]
+    network = openvino.Core().compile_model(xml, "CPU")
+    assert list(network.input(0).shape) == [4, 3]
+    np.testing.assert_array_equal(network(np.ones([4, 3], np.float32))[0], 2.0)
+    assert openvino.Core().read_model(tmp_path / "a.xml").input(0).partial_shape[0].is_dynamic

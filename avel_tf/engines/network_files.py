@@ -1,19 +1,26 @@
-"""Converted networks that are stored without their weights.
+"""Files of converted networks, in OpenVINO's format, changed without OpenVINO.
 
-OpenVINO's format is an `.xml` with the operations and a `.bin` with the constants, the weights
-among them, one after the other. A stored network has the `.xml` and what remains of the `.bin`
-without the weights, a few kilobytes. Writing the weights between the remaining constants makes the
-converted network again, without OpenVINO and without the library of the original.
+The format is an `.xml` with the operations and a `.bin` with the constants, the weights among them,
+one after the other. A stored network has the `.xml` and what remains of the `.bin` without the
+weights, a few kilobytes. Writing the weights between the remaining constants makes the converted
+network again, without the library of the original.
+
+Reference:
+    https://docs.openvino.ai/2026/documentation/openvino-ir-format.html
 """
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
+
+from avel_tf.utils.durable_files import publish
 
 # Beginning of the name of a constant that is a weight; its number in the list of weights follows.
 WEIGHT = "weight_"
@@ -81,3 +88,36 @@ class StoredNetwork:
                 position = offset + weights[offset].nbytes
             file.write(self.constants[taken:])
         (folder / f"{name}.xml").write_bytes(self.xml)
+
+
+def with_batch(xml: Path, batch: int) -> Path:
+    """Write a network whose inputs have a fixed batch size, beside the original.
+
+    Such a file can be compiled by its path. To change the shapes of a network that OpenVINO has
+    read takes longer than to load it from the cache of compiled networks.
+
+    Args:
+        xml: The `.xml`, beside its `.bin`.
+        batch: Size of the first axis of all inputs.
+
+    Returns:
+        The `.xml` of the new network, which is written once.
+    """
+    target = xml.with_stem(f"{xml.stem}-{batch}")
+    if not target.is_file():
+        tree = ElementTree.parse(xml)
+        for layer in tree.getroot().iter("layer"):
+            if layer.get("type") == "Parameter" and (data := layer.find("data")) is not None:
+                _, *others = str(data.get("shape")).split(",")
+                data.set("shape", ",".join([str(batch), *others]))
+        with tempfile.TemporaryDirectory(dir=xml.parent) as folder:
+            constants, operations = Path(folder, "network.bin"), Path(folder, "network.xml")
+            tree.write(operations, encoding="utf-8", xml_declaration=True)
+            # Both networks have the same constants.
+            try:
+                constants.hardlink_to(xml.with_suffix(".bin"))
+            except OSError:  # a file system without links
+                shutil.copyfile(xml.with_suffix(".bin"), constants)
+            publish(constants, target.with_suffix(".bin"))
+            publish(operations, target)
+    return target
