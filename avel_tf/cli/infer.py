@@ -98,7 +98,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write one result per input; returns 2 if some are not ok, 130 when interrupted."""
-    from avel_tf.inference.live_run import live_source
+    from avel_tf.cli.live import live_source, run_live
 
     config = config_of(options)
     if not options.paths and options.manifest is None:
@@ -108,8 +108,6 @@ def run(options: argparse.Namespace) -> int:
     here = options.ray is None or options.live
     source = live_source(options.paths, allow_address=options.live) if here else None
     if source is not None:
-        from avel_tf.cli.live import run_live
-
         if options.ray is not None or options.manifest is not None:
             raise ValueError("A live stream is labelled without --ray and --manifest.")
         if options.watch:

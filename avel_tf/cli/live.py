@@ -5,14 +5,56 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from avel_tf.cli.common import format_delivery
+from avel_tf.video.decode_request import STDIN, is_address, without_login
 
 if TYPE_CHECKING:
     from avel_tf.config import Config
     from avel_tf.inference.live import LiveSegment
     from avel_tf.inference.pipeline import InferencePipeline
+
+
+def live_source(paths: Sequence[str], *, allow_address: bool) -> str | None:
+    """Find the live stream among the paths of a command line.
+
+    Args:
+        paths: Files, folders or one live stream.
+        allow_address: Open an address, and require that the path is a live stream.
+
+    Returns:
+        `-` for standard input, or an address; None if the paths are files.
+
+    Raises:
+        ValueError: There is more than one stream, it may not be opened, or standard input is
+            closed or a terminal.
+    """
+    streams = [path for path in paths if path == STDIN or is_address(path)]
+    if not (streams or allow_address):
+        return None
+    if len(paths) > 1:
+        raise ValueError(
+            "A live stream is labelled alone, without other files or streams. Received: "
+            f"{', '.join(map(without_login, paths))}"
+        )
+    (source,) = paths
+    if is_address(source) and not allow_address:
+        raise ValueError(
+            f"{without_login(source)} is an address, and none is opened unless --live is given."
+        )
+    from avel_tf.video.live import check_source
+
+    check_source(source)
+    if source == STDIN:
+        closed = sys.stdin is None  # after the shell's `<&-`
+        if closed or sys.stdin.isatty():
+            raise ValueError(
+                f"Standard input is {'closed' if closed else 'a terminal'}. Send it a video, as in:"
+                " ffmpeg ... -f mpegts - | avel infer - --model ..."
+            )
+    return source
 
 
 def run_live(options: argparse.Namespace, source: str, formats: list[str], config: Config) -> int:

@@ -10,17 +10,15 @@ Reference:
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import keras
-import numpy as np
 from keras import layers
 
+from avel_tf.embeddings.built_in_weights import AUDIOSET_DISTILLED_FILE, packaged_weights
 from avel_tf.embeddings.compact import convolution, residual_stages
 from avel_tf.embeddings.log_mel import SAMPLE_RATE, LogMel
 
 NAME = "audioset-distilled"
-WEIGHTS = Path(__file__).parent / "weights" / "audioset_distilled.npz"
+WEIGHTS = AUDIOSET_DISTILLED_FILE
 CLASSES = 527
 FEATURES = 768
 STEM = 24
@@ -55,8 +53,7 @@ def network() -> keras.Model:
 def pretrained() -> keras.Model:
     """The network with its trained weights, which are stored as float16 and used as float32."""
     model = network()
-    with np.load(WEIGHTS, allow_pickle=False) as arrays:
-        model.set_weights([arrays[name].astype(np.float32) for name in sorted(arrays.files)])
+    model.set_weights(packaged_weights(WEIGHTS))
     model.trainable = False
     return model
 

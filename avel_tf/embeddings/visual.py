@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from avel_tf.embeddings import compact, efficientnet_lite2
+from avel_tf.embeddings.built_in_weights import sha256_of_weights
 from avel_tf.embeddings.hub_module import load_module, sha256_of_folder
 from avel_tf.embeddings.scores import (
     ModuleWithScores,
@@ -264,7 +265,7 @@ def _load_built_in(
     return VisualEmbedding(
         model,
         module_name=settings.module,
-        sha256=compact.sha256_of(model),
+        sha256=sha256_of_weights(model.get_weights()),
         size=size,
         shape=model.output_shape[1:],
         vocabulary=vocabulary,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 from avel_tf.embeddings.recipe import Recipe
+from avel_tf.engines.network_files import StoredNetwork
 from avel_tf.video.clip import Clip
 from avel_tf.video.segment_loader import SegmentBatch
 
@@ -60,22 +61,29 @@ class LoadedGraphs(NamedTuple):
     label: Callable[[Any, Any, Any], Any] | None = None
 
 
-class KnownOutputs(NamedTuple):
+@dataclass(frozen=True)
+class KnownOutputs:
     """Outputs of TensorFlow in float32 for a sample, to verify engines without TensorFlow.
 
-    Attributes:
-        clips: The sample, N segments in total.
+    Args:
+        sample: Function that makes the clips of the sample, N segments in total. It is called only
+            to verify an engine.
         visual: float32 [N, Dv].
         audio: float32 [N, Da].
         labels: Most probable label of each segment, int [N].
         precisions: Precisions that `auto` considers, because others are known to differ.
     """
 
-    clips: Sequence[Clip]
+    sample: Callable[[], Sequence[Clip]]
     visual: np.ndarray
     audio: np.ndarray
     labels: np.ndarray
     precisions: tuple[str, ...]
+
+    @cached_property
+    def clips(self) -> Sequence[Clip]:
+        """The sample, made once."""
+        return self.sample()
 
 
 @dataclass(frozen=True)
@@ -88,22 +96,22 @@ class Graphs:
         load: Function that loads the TensorFlow functions. It is not called, and TensorFlow not
             imported, if an engine has compiled them before.
         known_outputs: Function that returns outputs of the graphs, if there are any.
+        stored_network: Function of the name of a network that returns what OpenVINO converted it
+            to, if that is stored, so that TensorFlow does not have to load the graphs.
+        name_classes: Whether the graphs include a localizer, not only backbones.
     """
 
     key: str
     recipe: Recipe
     load: Callable[[], LoadedGraphs]
     known_outputs: Callable[[], KnownOutputs | None] = lambda: None
+    stored_network: Callable[[str], StoredNetwork | None] = lambda name: None
+    name_classes: bool = True
 
     @cached_property
     def loaded(self) -> LoadedGraphs:
         """The TensorFlow functions, loaded once."""
         return self.load()
-
-    @property
-    def name_classes(self) -> bool:
-        """True if the graphs include a localizer, not only backbones."""
-        return self.loaded.label is not None
 
 
 def backbone_graphs(extractor: FeatureExtractor) -> Graphs:
@@ -115,7 +123,7 @@ def backbone_graphs(extractor: FeatureExtractor) -> Graphs:
         *(importlib.metadata.version(name) for name in ("avel-tf", "tensorflow")),
     )
     key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
-    return Graphs(key, extractor.recipe, lambda: LoadedGraphs(extractor))
+    return Graphs(key, extractor.recipe, lambda: LoadedGraphs(extractor), name_classes=False)
 
 
 class Engine(Protocol):

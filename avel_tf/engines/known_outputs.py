@@ -20,7 +20,7 @@ def read_known_outputs(path: Path) -> KnownOutputs:
     with np.load(path, allow_pickle=False) as arrays:
         outputs = arrays["visual"], arrays["audio"], arrays["labels"]
         precisions = tuple(map(str, arrays["precisions"]))
-    return KnownOutputs([sample_clip()], *outputs, precisions)
+    return KnownOutputs(lambda: [sample_clip()], *outputs, precisions)
 
 
 def sample_clip() -> Clip:

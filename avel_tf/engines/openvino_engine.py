@@ -9,21 +9,24 @@ import tempfile
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
-from unittest import mock
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from avel_tf.embeddings.recipe import Recipe
 from avel_tf.engines.engine import BatchSource, Graphs, LoadedGraphs
+from avel_tf.engines.network_files import WEIGHT, with_batch
 from avel_tf.engines.openvino_process import OpenVinoProcess
 from avel_tf.utils.durable_files import exclusive_lock, publish
 from avel_tf.utils.lazy_imports import load_openvino, load_tensorflow, root_logger_restored
 from avel_tf.video.segment_loader import SegmentBatch, segments_per_batch
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 # Images in one call, measured in docs/design/performance.md.
 IMAGES = 10
@@ -103,8 +106,6 @@ class OpenVinoEngine:
         """Embed the batches of a loader; see `Engine`."""
         running: deque[tuple[SegmentBatch, bool, Future]] = deque()
         vectors: list[tuple[np.ndarray, np.ndarray]] = []  # of the calls of the current batch
-        # As many calls as keep the processors busy, and one more.
-        most = self._network(self.batch_seconds).calls + 1
 
         def oldest() -> Iterator[tuple[SegmentBatch, np.ndarray, np.ndarray]]:
             batch, last, future = running.popleft()
@@ -116,8 +117,10 @@ class OpenVinoEngine:
         with contextlib.closing(stream.batches(self.batch_seconds)) as batches:
             for batch in batches:
                 calls = self._calls(batch.frames, batch.waveform)
+                # As many calls as keep the processors busy, and one more.
+                most = self._network(len(calls[0][0])).calls + 1
                 for number, arrays in enumerate(calls, start=1):
-                    if len(running) == most:
+                    if len(running) >= most:
                         yield from oldest()
                     running.append((batch, number == len(calls), self._run(arrays)))
             while running:
@@ -170,55 +173,90 @@ class OpenVinoEngine:
         with exclusive_lock(self._cache / "lock"):
             if not path.is_file():
                 self._convert(name)
+            if seconds is not None:
+                path = with_batch(path, seconds)
             properties = {**properties, "CACHE_DIR": str(self._compiled.resolve())}
-            return _Network(*self._process.compile(path, properties, seconds))
+            return _Network(*self._process.compile(path, properties))
 
     def _convert(self, name: str) -> None:
-        """Convert a TensorFlow function to `NAME.xml` and `NAME.bin` in the cache."""
-        load_tensorflow()
-        openvino = load_openvino()
-        concrete = function_of(name, self._graphs.loaded, self._graphs.recipe)
-        with root_logger_restored(), _variables_found_once():
-            model = openvino.convert_model(concrete)
+        """Convert a network to `NAME.xml` and `NAME.bin` in the cache."""
         with tempfile.TemporaryDirectory(dir=self._cache) as folder:
-            openvino.save_model(model, os.path.join(folder, f"{name}.xml"), compress_to_fp16=False)
+            if stored := self._graphs.stored_network(name):
+                stored.write(Path(folder), name)
+            else:
+                model = convert(name, self._graphs.loaded, self._graphs.recipe)
+                load_openvino().save_model(
+                    model, Path(folder, f"{name}.xml"), compress_to_fp16=False
+                )
             # The .xml is last, so that it exists only with a complete .bin, also after a power cut.
             for suffix in (".bin", ".xml"):
                 path = Path(folder, name + suffix)
                 publish(path, self._cache / path.name)
 
 
-def function_of(name: str, loaded: LoadedGraphs, recipe: Recipe) -> Any:
-    """Concrete TensorFlow function that is converted to `NAME.xml`.
+def convert(name: str, loaded: LoadedGraphs, recipe: Recipe, variables: Sequence[Any] = ()) -> Any:
+    """Convert a TensorFlow function to an `openvino.Model`.
+
+    Args:
+        name: `EMBED` or `LABEL`.
+        loaded: The functions.
+        recipe: Their input and output shapes.
+        variables: Keras variables of the functions that become inputs of the model, `weight_0`,
+            `weight_1` and so on, after those of the function. The functions must not have been
+            called before.
 
     Raises:
         ValueError: The graphs have no localizer.
     """
+    load_tensorflow()
     import tensorflow as tf
 
-    function: Callable[..., Any]
+    function, inputs = _function_of(name, loaded, recipe)
+    weights = [
+        tf.TensorSpec(variable.shape, variable.dtype, f"{WEIGHT}{number}")
+        for number, variable in enumerate(variables)
+    ]
+
+    def with_weights(*arguments: tf.Tensor) -> Any:
+        import keras
+
+        mapping = zip(variables, arguments[len(inputs) :], strict=True)
+        with keras.StatelessScope(state_mapping=mapping):
+            return function(*arguments[: len(inputs)])
+
+    concrete = tf.function(with_weights if weights else function, autograph=False)
+    concrete = concrete.get_concrete_function(*inputs, *weights)
+    openvino = load_openvino()
+    with root_logger_restored(), _variables_found_once():
+        return openvino.convert_model(concrete)
+
+
+def _function_of(
+    name: str, loaded: LoadedGraphs, recipe: Recipe
+) -> tuple[Callable[..., Any], list[tf.TensorSpec]]:
+    """TensorFlow function that is converted to `NAME.xml`, and its inputs."""
+    import tensorflow as tf
+
     if name == LABEL:
         if loaded.label is None:
             raise ValueError(
                 "These graphs have no localizer; load a whole model to compute probabilities."
             )
-        function = loaded.label
-        specs = [
-            tf.TensorSpec([None, None, width], tf.float32)
-            for width in (recipe.visual.width, recipe.audio.width)
-        ]
-        specs.append(tf.TensorSpec([None, None], tf.bool))
-    else:
-        size = recipe.visual.size
-        specs = [
-            tf.TensorSpec([None, recipe.visual.frames_per_second, size, size, 3], tf.uint8),
-            tf.TensorSpec([None, recipe.audio.sample_rate], tf.float32),
-        ]
+        visual, audio = (
+            tf.TensorSpec([None, None, part.width], tf.float32, modality)
+            for part, modality in ((recipe.visual, "visual"), (recipe.audio, "audio"))
+        )
+        return loaded.label, [visual, audio, tf.TensorSpec([None, None], tf.bool, "valid")]
+    size = recipe.visual.size
+    frames = tf.TensorSpec(
+        [None, recipe.visual.frames_per_second, size, size, 3], tf.uint8, "frames"
+    )
+    waveform = tf.TensorSpec([None, recipe.audio.sample_rate], tf.float32, "waveform")
 
-        def function(frames: tf.Tensor, waveform: tf.Tensor) -> Any:
-            return loaded.embed(frames[:, None], waveform)
+    def embed(frames: tf.Tensor, waveform: tf.Tensor) -> Any:
+        return loaded.embed(frames[:, None], waveform)
 
-    return tf.function(function, autograph=False).get_concrete_function(*specs)
+    return embed, [frames, waveform]
 
 
 @contextlib.contextmanager
@@ -228,6 +266,8 @@ def _variables_found_once() -> Iterator[None]:
     OpenVINO searches all variables of the graph eleven times for each variable, which is most of
     the time of a conversion (EfficientNet-Lite2 with the audio network: 1.2 of 2.1 s).
     """
+    from unittest import mock
+
     try:
         from openvino.frontend.tensorflow.node_decoder import TFGraphNodeDecoder
     except ImportError:  # not part of OpenVINO's interface; without it conversions are only slower

@@ -92,13 +92,12 @@ class OpenVinoProcess:
         """Number of the process."""
         return self._child.pid
 
-    def compile(self, path: Path, properties: dict[str, str], batch: int | None) -> tuple[int, int]:
+    def compile(self, path: Path, properties: dict[str, str]) -> tuple[int, int]:
         """Compile a network, or load it from OpenVINO's cache.
 
         Args:
             path: The `.xml` of a converted network.
             properties: OpenVINO's properties of the compilation.
-            batch: Size of the first axis of all inputs; None leaves it free.
 
         Returns:
             Number of the network for `run`, and of the calls that keep the processors busy.
@@ -108,7 +107,7 @@ class OpenVinoProcess:
             RuntimeError: OpenVINO cannot read or compile the network.
         """
         number = next(self._numbers)
-        message = {"path": str(path.resolve()), "properties": properties, "batch": batch}
+        message = {"path": str(path.resolve()), "properties": properties}
         future = self._send(number, {"do": "compile", **message}, None)
         return number, future.result()
 

@@ -71,7 +71,7 @@ class Worker:
 
     def __init__(self, parent: socket.socket) -> None:
         self._parent = parent
-        self._core = load_openvino().Core()
+        self._core = load_openvino(conversion=False).Core()
         self._networks: dict[int, Any] = {}
         self._slots: dict[int, _Slot] = {}
         self._idle: dict[int, list[Any]] = {}  # inference requests of each network
@@ -104,13 +104,8 @@ class Worker:
             os._exit(0)  # the parent has ended
 
     def _compile(self, message: dict[str, Any]) -> int:
-        model = self._core.read_model(message["path"])
-        if message["batch"] is not None:
-            shapes = {each: each.partial_shape for each in model.inputs}
-            for shape in shapes.values():
-                shape[0] = message["batch"]
-            model.reshape(shapes)
-        network = self._core.compile_model(model, "CPU", message["properties"])
+        # By its path, so that the file is not read if OpenVINO's cache has the compiled network.
+        network = self._core.compile_model(message["path"], "CPU", message["properties"])
         self._idle[message["number"]] = []
         self._networks[message["number"]] = network
         return network.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")

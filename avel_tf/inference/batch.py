@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from avel_tf import __version__
 from avel_tf.config import Config, Configuration, resolve_config
@@ -20,9 +20,11 @@ from avel_tf.inference.inputs import require_inputs
 from avel_tf.inference.pipeline import InferencePipeline
 from avel_tf.inference.run_journal import LEDGER, RunJournal
 from avel_tf.inference.stop_signal import StopSignal
-from avel_tf.inference.webhook import Delivery, EventSender
 from avel_tf.pretrained import find_pretrained
 from avel_tf.reports.results_report import write_results_report
+
+if TYPE_CHECKING:
+    from avel_tf.inference.webhook import Delivery, EventSender
 
 # Files handed to the decoders at a time. At the end of a chunk the decoders run empty, for less
 # than one file in this many. It also bounds the number of files in progress where most are broken
@@ -185,6 +187,8 @@ def event_sender(
     """
     if url is None:
         return contextlib.nullcontext()
+    from avel_tf.inference.webhook import EventSender
+
     return EventSender(url, folder / LEDGER, config.webhook)
 
 

@@ -20,8 +20,8 @@ from avel_tf.inference.live_events import LiveEvents
 from avel_tf.inference.live_source import LiveSource
 from avel_tf.inference.pipeline import InferencePipeline
 from avel_tf.video.clip import SAMPLE_RATE
+from avel_tf.video.decode_request import without_login
 from avel_tf.video.errors import MediaError
-from avel_tf.video.live import live_request, without_login
 from avel_tf.video.segment_loader import DecodeStatus
 
 _INTERRUPTED = "interrupted before its first second"
@@ -155,6 +155,8 @@ def localize_live(
                 )
                 segment = replace(found, start=float(place), end=place + 1.0)
                 on_segment(LiveSegment(segment, time.monotonic() - came))
+
+    from avel_tf.video.live import live_request
 
     request = live_request(model.recipe.visual.decode_request(source, pipeline.media), descriptor)
     stream = LiveSource(request, should_stop, pipeline.inference.live_reconnects)

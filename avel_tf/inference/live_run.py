@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,8 +21,7 @@ from avel_tf.inference.pipeline import InferencePipeline
 from avel_tf.inference.run_journal import LEDGER, LOCK, RESULTS, RunJournal
 from avel_tf.inference.webhook import Delivery, EventSender, event_payload
 from avel_tf.utils.durable_files import JournalFile
-from avel_tf.video.decode_request import is_address, without_login
-from avel_tf.video.live import STDIN, check_source
+from avel_tf.video.decode_request import without_login
 
 logger = logging.getLogger(__name__)
 
@@ -43,44 +41,6 @@ class LiveRun(NamedTuple):
     result: Result
     written: dict[str, Path]
     events: Delivery | None = None
-
-
-def live_source(paths: Sequence[str], *, allow_address: bool) -> str | None:
-    """Find the live stream among the paths of a command line.
-
-    Args:
-        paths: Files, folders or one live stream.
-        allow_address: Open an address, and require that the path is a live stream.
-
-    Returns:
-        `-` for standard input, or an address; None if the paths are files.
-
-    Raises:
-        ValueError: There is more than one stream, it may not be opened, or standard input is
-            closed or a terminal.
-    """
-    streams = [path for path in paths if path == STDIN or is_address(path)]
-    if not (streams or allow_address):
-        return None
-    if len(paths) > 1:
-        raise ValueError(
-            "A live stream is labelled alone, without other files or streams. Received: "
-            f"{', '.join(map(without_login, paths))}"
-        )
-    (source,) = paths
-    if is_address(source) and not allow_address:
-        raise ValueError(
-            f"{without_login(source)} is an address, and none is opened unless --live is given."
-        )
-    check_source(source)
-    if source == STDIN:
-        closed = sys.stdin is None  # after the shell's `<&-`
-        if closed or sys.stdin.isatty():
-            raise ValueError(
-                f"Standard input is {'closed' if closed else 'a terminal'}. Send it a video, as in:"
-                " ffmpeg ... -f mpegts - | avel infer - --model ..."
-            )
-    return source
 
 
 def localize_live_to_folder(

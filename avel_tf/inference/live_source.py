@@ -14,9 +14,8 @@ from collections.abc import Callable, Generator, Iterator
 from avel_tf.reports.video_view import span_text
 from avel_tf.video.clip import Clip
 from avel_tf.video.decode import decode
-from avel_tf.video.decode_request import DecodeRequest
+from avel_tf.video.decode_request import STDIN, DecodeRequest
 from avel_tf.video.errors import MediaError
-from avel_tf.video.live import STDIN
 
 logger = logging.getLogger(__name__)
 

@@ -23,6 +23,7 @@ from avel_tf.export.exported_model import ExportedModel
 from avel_tf.features.features import Features, embed_parts
 from avel_tf.features.settings import DataSettings
 from avel_tf.inference.settings import InferenceSettings
+from avel_tf.pretrained.networks import stored_network
 from avel_tf.video.decode import DecodeSettings
 from avel_tf.video.segment_loader import DecodeStatus, SegmentBatch, SegmentLoader
 from avel_tf.vocabulary.class_names import resolve_classes
@@ -87,7 +88,13 @@ class InferencePipeline:
         self.labels = self._selection.labels if self._selection else self.model.labels
         self.selected = self.labels.names if self._selection else None
         recipe, key = self.model.recipe, self.model.fingerprint
-        self._graphs = Graphs(key, recipe, self.model.load_graphs, lambda: self.model.known_outputs)
+        self._graphs = Graphs(
+            key,
+            recipe,
+            self.model.load_graphs,
+            lambda: self.model.known_outputs,
+            lambda name: stored_network(self.model, name),
+        )
 
     @property
     def choice(self) -> EngineChoice | None:

@@ -20,6 +20,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from avel_tf import __version__
+from avel_tf.events.postprocessing import Postprocessing
+from avel_tf.export.assets import model_manifest, write_assets
 from avel_tf.export.manifest import (
     BUILT_FROM,
     GRAPHS_ARE_BUILT,
@@ -30,7 +32,8 @@ from avel_tf.export.manifest import (
     write_json,
 )
 from avel_tf.pretrained import known_outputs
-from avel_tf.pretrained.zero_shot import ZeroShot, load_zero_shot, package_parts
+from avel_tf.pretrained.networks import loaded_recipe, stored_recipe
+from avel_tf.pretrained.zero_shot import NAME, ZeroShot, describe_zero_shot, package_parts
 from avel_tf.utils.durable_files import exclusive_lock
 from avel_tf.vocabulary.class_table import ClassTable, read_classes
 
@@ -67,7 +70,8 @@ def find_or_build(
         if not model.is_dir():
             logger.warning("Building the pretrained model in %s (once; some seconds).", model)
             added = [each.name for each in read_classes(class_table)] if class_table else []
-            parts = load_zero_shot(
+            parts = describe_zero_shot(
+                stored_recipe() or loaded_recipe(),
                 table=ClassTable.load(class_table),
                 default_classes=tuple(dict.fromkeys([*default_classes, *added])),
             )
@@ -84,14 +88,11 @@ def find_or_build(
 
 def _write(parts: ZeroShot, folder: Path, key: str) -> None:
     """Write `assets/` of an exported model, without graph and weights."""
-    from avel_tf.events.postprocessing import Postprocessing
-    from avel_tf.export.saved_model import model_manifest, write_assets
-
     assets = folder / "assets"
     assets.mkdir(parents=True)
     manifest = model_manifest(
-        parts.head.name,
-        parts.extractor.recipe,
+        NAME,
+        parts.recipe,
         parts.labels,
         columns=parts.columns,
         details={

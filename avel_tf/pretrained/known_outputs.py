@@ -25,11 +25,9 @@ def are_of(package_parts: str) -> bool:
 
 def compute_known_outputs() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Compute visual [N, Dv], audio [N, Da] and labels [N] of the sample in TensorFlow."""
-    from avel_tf.export.module import LocalizerModule
-    from avel_tf.pretrained.zero_shot import load_zero_shot
+    from avel_tf.pretrained.networks import load_graphs
 
-    parts = load_zero_shot()
-    graphs = LocalizerModule(parts.extractor, parts.head).graphs()
+    graphs, _ = load_graphs()
     clip = sample_clip()
     visual, audio = graphs.embed(clip.frames[:, None], clip.waveform.reshape(SECONDS, -1))
     visual, audio = visual.numpy()[:, 0], audio.numpy()[:, 0]

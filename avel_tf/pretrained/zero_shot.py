@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from avel_tf import embeddings
 from avel_tf.config import Config
+from avel_tf.embeddings.built_in_weights import AUDIOSET_DISTILLED_FILE, EFFICIENTNET_LITE2
 from avel_tf.embeddings.class_columns import ClassColumns
+from avel_tf.embeddings.recipe import Recipe
 from avel_tf.embeddings.settings import (
     AUDIOSET_DISTILLED,
     AudioSettings,
@@ -22,71 +23,62 @@ from avel_tf.utils.lazy_imports import load_tensorflow
 from avel_tf.vocabulary.class_table import FOLDER as VOCABULARY
 from avel_tf.vocabulary.class_table import ClassTable
 
-if TYPE_CHECKING:
-    import keras
-
-    from avel_tf.embeddings.extractor import FeatureExtractor
-
 # Raised when the same parts give another pretrained localizer.
 LAYOUT = 3
-AUDIO_WEIGHTS = Path(embeddings.__file__).parent / "weights" / "audioset_distilled.npz"
+# Name of the network, as of `avel_tf/models/zero_shot.py`, whose import needs Keras.
+NAME = "zero_shot"
 # Backbones of the pretrained localizer, neither of which needs a download.
 EMBEDDINGS = EmbeddingSettings(
-    visual=VisualSettings(module="efficientnet-lite2"),
+    visual=VisualSettings(module=EFFICIENTNET_LITE2),
     audio=AudioSettings(module=AUDIOSET_DISTILLED),
     scores=True,
 )
 
 
 class ZeroShot(NamedTuple):
-    """Parts of a zero-shot localizer.
+    """Everything in a zero-shot localizer except its networks.
 
     Attributes:
-        head: Keras model of features to logits.
-        extractor: The backbones.
+        recipe: The backbones.
         labels: The classes.
         columns: Columns of the features with the scores of each class.
         details: Entries of the manifest.
         config_yaml: The configuration of the backbones.
     """
 
-    head: keras.Model
-    extractor: FeatureExtractor
+    recipe: Recipe
     labels: Labels
     columns: ClassColumns
     details: dict[str, Any]
     config_yaml: str
 
 
-def load_zero_shot(
+def describe_zero_shot(
+    recipe: Recipe,
     *,
     classes: Sequence[str] | None = None,
     table: ClassTable | None = None,
     backbones: EmbeddingSettings = EMBEDDINGS,
     default_classes: Sequence[str] | None = None,
 ) -> ZeroShot:
-    """Load the backbones and build the head; arguments as of `export_zero_shot`."""
-    load_tensorflow()
-    from avel_tf.export.zero_shot import shared_extractor
-    from avel_tf.models.zero_shot import build_zero_shot
+    """Describe a zero-shot localizer without TensorFlow.
 
+    Args:
+        recipe: Recipe of the backbones; other arguments as of `export_zero_shot`.
+    """
     table = table or ClassTable.load()
     chosen = [table.find(name) for name in classes] if classes is not None else list(table)
-    extractor = shared_extractor(backbones)
-    recipe = extractor.recipe
     indices = [
         [table.indices(each, part.vocabulary) for each in chosen]
         for part in (recipe.visual, recipe.audio)
     ]
-    columns = ClassColumns.of(recipe, *indices)
     details: dict[str, Any] = {CLASS_WORDS: {each.name: each.words for each in chosen}}
     if default_classes is not None:
         details[DEFAULT_CLASSES] = list(default_classes)
     return ZeroShot(
-        build_zero_shot(recipe, columns),
-        extractor,
+        recipe,
         Labels([each.name for each in chosen]),
-        columns,
+        ClassColumns.of(recipe, *indices),
         details,
         Config(embeddings=backbones).to_yaml(),
     )
@@ -119,14 +111,22 @@ def export_zero_shot(
         >>> export_zero_shot("saved_models/animals", classes=["Bark", "Cat"])
         PosixPath('saved_models/animals/1')
     """
-    parts = load_zero_shot(
-        classes=classes, table=table, backbones=backbones, default_classes=default_classes
-    )
+    load_tensorflow()
     from avel_tf.export.saved_model import export_saved_model
+    from avel_tf.export.zero_shot import shared_extractor
+    from avel_tf.models.zero_shot import build_zero_shot
 
+    extractor = shared_extractor(backbones)
+    parts = describe_zero_shot(
+        extractor.recipe,
+        classes=classes,
+        table=table,
+        backbones=backbones,
+        default_classes=default_classes,
+    )
     return export_saved_model(
-        parts.head,
-        parts.extractor,
+        build_zero_shot(parts.recipe, parts.columns),
+        extractor,
         folder,
         labels=parts.labels,
         config_yaml=parts.config_yaml,
@@ -139,6 +139,6 @@ def package_parts() -> str:
     """Hash of everything in the package that affects the graphs of the pretrained localizer."""
     # EfficientNet-Lite2's file is checked against a constant when it is read.
     digest = hashlib.sha256(f"{LAYOUT}\n".encode())
-    for path in (AUDIO_WEIGHTS, *sorted(VOCABULARY.glob("*.csv"))):
+    for path in (AUDIOSET_DISTILLED_FILE, *sorted(VOCABULARY.glob("*.csv"))):
         digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from avel_tf.events.result import Result
@@ -129,6 +128,8 @@ def _frames(path: str, seconds: set[int], settings: DecodeSettings) -> dict[int,
 
 def _jpeg(frame: np.ndarray) -> bytes:
     """Encode a frame uint8 [H, W, 3]."""
+    import cv2
+
     options = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
     _, encoded = cv2.imencode(".jpg", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), options)
     return encoded.tobytes()

@@ -78,13 +78,18 @@ def root_logger_restored() -> Iterator[None]:
         root.handlers[:], root.filters[:] = handlers, filters
 
 
-def load_openvino() -> ModuleType:
+def load_openvino(*, conversion: bool = True) -> ModuleType:
     """Import OpenVINO without its telemetry.
+
+    Args:
+        conversion: Whether `convert_model` is needed. Its import takes two thirds of the time, and
+            OpenVINO does without it (`openvino/__init__.py`).
 
     OpenVINO sends usage data at import and at every conversion, unless its telemetry package is
     missing, which it supports (`openvino/tools/ovc/telemetry_utils.py`). This protects privacy, and
     a machine without a network does not wait for a connection.
     """
     if "openvino" not in sys.modules:
-        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+        hidden = ["openvino_telemetry", *["openvino.tools.ovc"] * (not conversion)]
+        sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
     return importlib.import_module("openvino")

@@ -17,8 +17,6 @@ from avel_tf.video.clip import SAMPLE_RATE, Clip, MediaInfo
 from avel_tf.video.decode_request import BLOCK_SECONDS, DecodeRequest
 from avel_tf.video.decode_settings import DecodeSettings
 from avel_tf.video.isolated.decoder import shared_decoder
-from avel_tf.video.probe import probe
-from avel_tf.video.stream_decoder import decode_in_process
 
 __all__ = ["DecodeSettings", "decode", "decode_blocks", "decode_clip", "join", "read_header"]
 
@@ -46,6 +44,9 @@ def decode(request: DecodeRequest) -> Iterator[Clip]:
     """
     if request.settings.isolated:
         return shared_decoder().decode(request)
+    # FFmpeg and OpenCV are imported in the worker processes, and here only without them.
+    from avel_tf.video.stream_decoder import decode_in_process
+
     return decode_in_process(request)
 
 
@@ -60,7 +61,11 @@ def read_header(path: str | bytes | os.PathLike, settings: DecodeSettings) -> Me
         MediaError: The file cannot be opened, has no video track, or exceeds a limit.
         RuntimeError: No worker process can be started.
     """
-    return (shared_decoder().probe if settings.isolated else probe)(path, settings)
+    if settings.isolated:
+        return shared_decoder().probe(path, settings)
+    from avel_tf.video.probe import probe
+
+    return probe(path, settings)
 
 
 def decode_clip(

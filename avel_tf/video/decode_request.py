@@ -11,6 +11,8 @@ from avel_tf.video.decode_settings import DecodeSettings
 
 # Blocks bound the memory that a long file takes. All batch sizes are divisors of this number.
 BLOCK_SECONDS = 10
+# Path of the live stream on standard input.
+STDIN = "-"
 
 
 @dataclass(frozen=True)

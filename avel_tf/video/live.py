@@ -11,12 +11,11 @@ from dataclasses import replace
 import av
 from av.container import InputContainer
 
-from avel_tf.video.decode_request import DecodeRequest, is_address, without_login
+from avel_tf.video.decode_request import STDIN, DecodeRequest, is_address, without_login
 from avel_tf.video.decode_settings import DecodeSettings
 from avel_tf.video.errors import MediaError
 from avel_tf.video.source import HEAD_BYTES, demuxer_of, format_options, reason
 
-STDIN = "-"
 # Demuxer and options, with the allowed protocols, of each URL scheme.
 _SCHEMES = {
     # If decoding is too slow, packets are lost and the stream continues.

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from avel_tf.inference.live_run import discard_batch_run, live_source
+from avel_tf.cli.live import live_source
+from avel_tf.inference.live_run import discard_batch_run
 from avel_tf.inference.run_journal import RunJournal, RunJournalError
 
 ROOT = Path(__file__).resolve().parents[2]

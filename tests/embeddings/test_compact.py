@@ -11,7 +11,7 @@ from avel_tf.embeddings import (
     AudioEmbedding,
     VisualEmbedding,
     VisualSettings,
-    compact,
+    built_in_weights,
     load_audio,
     load_visual,
 )
@@ -154,9 +154,9 @@ def test_the_seed_of_the_process_plays_no_part():
 def test_the_weights_are_small_enough_to_ship(visual, audio):
     """Issue: at most 4 and 3 million parameters, at most 12 MB together."""
     assert visual.module.count_params() <= 4_000_000 and audio.module.count_params() <= 3_000_000
-    files = [compact.WEIGHTS / f"{modality}.npz" for modality in ("visual", "audio")]
+    files = [built_in_weights.FOLDER / f"{modality}.npz" for modality in ("visual", "audio")]
     assert sum(path.stat().st_size for path in files) <= 12_000_000
-    assert (compact.WEIGHTS / "model_card.md").is_file()
+    assert (built_in_weights.FOLDER / "model_card.md").is_file()
 
 
 @pytest.mark.slow

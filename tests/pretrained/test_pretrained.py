@@ -11,13 +11,16 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import openvino
 import pytest
 
 import avel_tf
 from avel_tf import pretrained
 from avel_tf.cli.main import main
 from avel_tf.datasets import load_dataset
-from avel_tf.embeddings import efficientnet_lite2
+from avel_tf.embeddings import built_in_weights
+from avel_tf.embeddings.built_in_weights import AUDIOSET_DISTILLED_FILE
+from avel_tf.engines.openvino_engine import EMBED, LABEL
 from avel_tf.engines.settings import EngineSettings
 from avel_tf.events.event_postprocessor import EventPostprocessor
 from avel_tf.events.postprocessing import Postprocessing
@@ -26,10 +29,9 @@ from avel_tf.export.exported_model import ExportedModel
 from avel_tf.export.manifest import ModelError
 from avel_tf.export.postprocessing import copy_with_postprocessing
 from avel_tf.export.zero_shot import shared_extractor
-from avel_tf.pretrained import known_outputs, zero_shot
+from avel_tf.pretrained import known_outputs, networks, zero_shot
 from avel_tf.pretrained.cache import find_or_build
 from avel_tf.pretrained.known_outputs import compute_known_outputs
-from avel_tf.pretrained.zero_shot import AUDIO_WEIGHTS
 from avel_tf.vocabulary.class_table import ClassTable
 
 # Nothing to verify first, as the fastest engine would have to be.
@@ -68,6 +70,99 @@ def test_the_stored_outputs_are_those_of_tensorflow(model):
     np.testing.assert_allclose(known.audio, audio, rtol=1e-3, atol=1e-4)
     np.testing.assert_array_equal(known.labels, labels)
     assert known.clips[0].seconds == len(known.visual) == len(known.audio)
+
+
+@pytest.mark.slow
+def test_the_stored_networks_are_those_of_keras(model, tmp_path):
+    """If not: python -m avel_tf.pretrained.networks"""
+    stored, now = dict(np.load(networks.FILE)), networks.convert_networks()
+    # A newer OpenVINO may write another text; what counts are the operations and the outputs.
+    for name in ("package_parts", "recipe", "columns"):
+        assert without_versions(stored[name]) == without_versions(now[name])
+    np.savez(tmp_path / "now.npz", **now)
+    for name in (EMBED, LABEL):
+        of_file = networks.stored_network(model, name)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(networks, "FILE", tmp_path / "now.npz")
+            of_keras = networks.stored_network(model, name)
+        assert operations(of_file, tmp_path) == operations(of_keras, tmp_path)
+
+
+def without_versions(text: np.ndarray) -> str:
+    """JSON of a recipe without the versions of libraries; other text as it is."""
+    try:
+        content = json.loads(str(text))
+    except ValueError:
+        return str(text)
+    content.pop("versions", None)
+    return json.dumps(content)
+
+
+def operations(network, folder: Path) -> list[tuple]:
+    """Type, output shapes and, of constants, content of each operation."""
+    network.write(folder, "network")
+    found = openvino.Core().read_model(folder / "network.xml")
+    return [
+        (
+            each.get_type_name(),
+            [str(output.partial_shape) for output in each.outputs()],
+            each.data.tobytes() if each.get_type_name() == "Constant" else None,
+        )
+        for each in found.get_ordered_ops()
+    ]
+
+
+def test_the_first_use_needs_no_tensorflow(model, tmp_path):
+    """The stored networks give the stored outputs of TensorFlow."""
+    code = (
+        "import sys\n"
+        "import numpy as np\n"
+        "from avel_tf.engines.settings import EngineSettings\n"
+        "from avel_tf.export.exported_model import ExportedModel\n"
+        "from avel_tf.inference.pipeline import InferencePipeline\n"
+        "from avel_tf.pretrained import find_pretrained\n"
+        f"settings = EngineSettings('openvino', 'float32', cache={str(tmp_path)!r})\n"
+        "pipeline = InferencePipeline(find_pretrained(settings), engine=settings)\n"
+        "known = pipeline.model.known_outputs\n"
+        "clip = known.clips[0]\n"
+        "found = pipeline.embed_seconds(clip.frames, clip.waveform.reshape(len(clip.frames), -1))\n"
+        "np.testing.assert_allclose(found[0], known.visual, rtol=1e-3, atol=1e-3)\n"
+        "np.testing.assert_allclose(found[1], known.audio, rtol=1e-3, atol=1e-3)\n"
+        "valid = np.ones([1, len(clip.frames)], bool)\n"
+        "labels = pipeline.label_features(found[0][None], found[1][None], valid)[0].argmax(-1)\n"
+        "np.testing.assert_array_equal(labels, known.labels)\n"
+        "assert 'tensorflow' not in sys.modules\n"
+        f"assert str(pipeline.model.folder).startswith({str(tmp_path)!r})\n"
+        f"assert pipeline.model.manifest == ExportedModel({str(model.folder)!r}).manifest\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=600)
+
+
+def test_networks_of_other_models_are_not_used(model, exported, tmp_path, monkeypatch):
+    assert networks.stored_network(ExportedModel(exported), EMBED) is None
+    table = tmp_path / "mine.csv"
+    table.write_text(
+        'name,kind,audioset,imagenet,words\nWolf,direct,"Howl","timber wolf",lupus\n', "utf-8"
+    )
+    extended = ExportedModel(pretrained.find_pretrained(class_table=table))
+    # It has the same backbones and more classes.
+    assert networks.stored_network(extended, EMBED) is not None
+    assert networks.stored_network(extended, LABEL) is None
+    monkeypatch.setattr(networks.importlib.metadata, "version", lambda name: "2020.1.0")
+    assert networks.stored_network(model, EMBED) is None
+
+
+def test_weights_of_another_version_are_not_joined_with_stored_networks(model, monkeypatch):
+    weights = networks.packaged_weights(networks.AUDIOSET_DISTILLED_FILE)
+    weights[0] = weights[0] + 1.0
+    monkeypatch.setattr(networks, "packaged_weights", lambda path: weights)
+    assert networks.stored_network(model, EMBED) is None
+
+
+def test_a_recipe_of_other_parts_is_not_used(monkeypatch):
+    assert networks.stored_recipe() == networks.loaded_recipe()
+    monkeypatch.setattr(zero_shot, "LAYOUT", -1)
+    assert networks.stored_recipe() is None
 
 
 def test_the_stored_outputs_vary_between_segments(model):
@@ -197,7 +292,7 @@ def test_a_table_for_another_model_is_refused(exported, clips, tmp_path, capsys)
 
 
 def test_missing_weights_are_reported_with_what_to_do(tmp_path, monkeypatch, clips, capsys):
-    monkeypatch.setattr(efficientnet_lite2, "PACKAGE", "no_such_package")
+    monkeypatch.setattr(built_in_weights, "PACKAGE", "no_such_package")
     monkeypatch.setattr(zero_shot, "LAYOUT", -1)  # another key, so nothing is in the cache
     shared_extractor.cache_clear()  # nor in this process
     out = tmp_path / "results"
@@ -242,7 +337,7 @@ def test_other_weights_than_those_of_a_model_are_refused(model, tmp_path):
 
 
 def test_the_weights_are_small_enough_to_ship():
-    assert AUDIO_WEIGHTS.stat().st_size <= 10_000_000
+    assert AUDIOSET_DISTILLED_FILE.stat().st_size <= 10_000_000
 
 
 def test_a_second_use_loads_no_tensorflow(model):

@@ -14,7 +14,7 @@ from avel_tf.embeddings.recipe import VisualRecipe
 from avel_tf.events.result import Result, Segment
 from avel_tf.inference.spatial_attention import spatial_attention_maps
 from avel_tf.reports.timeline_picture import write_timeline_picture
-from avel_tf.video import decode
+from avel_tf.video import decode, stream_decoder
 from avel_tf.video.decode_request import DecodeRequest
 from avel_tf.video.decode_settings import DecodeSettings
 from avel_tf.video.errors import MediaError
@@ -40,9 +40,11 @@ def map_attention(path: Path, media: DecodeSettings) -> None:
 @pytest.mark.parametrize("isolated", [True, False])
 def test_pictures_of_a_file_keep_its_limits(picture, isolated, film, monkeypatch):
     decoded = []
-    in_process, shared = decode.decode_in_process, decode.shared_decoder
+    in_process, shared = stream_decoder.decode_in_process, decode.shared_decoder
     monkeypatch.setattr(
-        decode, "decode_in_process", lambda request: decoded.append(False) or in_process(request)
+        stream_decoder,
+        "decode_in_process",
+        lambda request: decoded.append(False) or in_process(request),
     )
     monkeypatch.setattr(decode, "shared_decoder", lambda: decoded.append(True) or shared())
     with pytest.raises(MediaError, match=r"media\.max_pixels"):

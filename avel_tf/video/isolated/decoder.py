@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from avel_tf.video.clip import Clip, MediaInfo
-from avel_tf.video.decode_request import DecodeRequest
+from avel_tf.video.decode_request import STDIN, DecodeRequest
 from avel_tf.video.decode_settings import DecodeSettings
 from avel_tf.video.errors import MediaError
 from avel_tf.video.isolated.process import DecoderDied, DecoderProcess
@@ -27,7 +27,6 @@ from avel_tf.video.isolated.protocol import (
     probe_message,
     raise_for,
 )
-from avel_tf.video.live import STDIN
 
 logger = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from avel_tf.utils.child_process import end_with_parent
-from avel_tf.video.decode_request import DecodeRequest
+from avel_tf.video.decode_request import STDIN, DecodeRequest
 from avel_tf.video.decode_settings import DecodeSettings
 from avel_tf.video.errors import MediaError
 from avel_tf.video.isolated.protocol import (
@@ -34,7 +34,6 @@ from avel_tf.video.isolated.protocol import (
     parse_request,
     parse_settings,
 )
-from avel_tf.video.live import STDIN
 from avel_tf.video.probe import probe
 from avel_tf.video.stream_decoder import decode_in_process
 
