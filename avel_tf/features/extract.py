@@ -15,7 +15,8 @@ from avel_tf.datasets import Annotation, Dataset, Video, remove_leaks, segment_l
 from avel_tf.embeddings.extractor import FeatureExtractor
 from avel_tf.engines.available import EngineChoice
 from avel_tf.engines.engine import Graphs, backbone_graphs
-from avel_tf.engines.selection import choose_engine, make_engine, sample_clips
+from avel_tf.engines.sample import SampleFiles, sample_clips
+from avel_tf.engines.selection import choose_engine, make_engine
 from avel_tf.engines.settings import EngineSettings
 from avel_tf.features.extraction_checkpoint import GROUP_VIDEOS, ExtractionCheckpoint, Group
 from avel_tf.features.feature_store import (
@@ -95,10 +96,13 @@ def extract_features(
     media = media or DecodeSettings()
     engine = engine or EngineSettings()
     graphs = backbone_graphs(extractor)
+    paths = [each.path for each in dataset.videos]
     choice = choose_engine(
         graphs,
         engine,
-        lambda: sample_clips((each.path for each in dataset.videos), extractor.recipe, media),
+        lambda: sample_clips(paths, extractor.recipe, media),
+        # Several machines would calibrate networks of their own.
+        None if embed_groups else SampleFiles(paths, extractor.recipe, media),
     )
     runner = make_engine(choice, graphs, engine)
     augment = SpecAugment(extractor.audio, seed=seed) if data.spec_augment_copies else None
@@ -114,6 +118,7 @@ def extract_features(
         dtype=data.feature_dtype,
         leaks=[video.id for video in dataset.videos if video.id not in kept_ids],
         source=source,
+        engine=choice,
     )
 
     def count(videos: int = 1) -> None:
