@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from avel_tf.datasets import Annotation, Dataset, Video, remove_leaks, segment_labels
 from avel_tf.embeddings.extractor import FeatureExtractor
-from avel_tf.engines.available import EngineChoice
+from avel_tf.engines.available import INT8, EngineChoice
 from avel_tf.engines.engine import Graphs, backbone_graphs
 from avel_tf.engines.sample import SampleFiles, sample_clips
 from avel_tf.engines.selection import choose_engine, make_engine
@@ -111,7 +112,7 @@ def extract_features(
     kept_ids = {video.id for video in remove_leaks(dataset.videos)}
     writer = FeatureStoreWriter(
         folder,
-        recipe=extractor.recipe,
+        recipe=replace(graphs.recipe, precision=_precision_of(choice)),
         labels=dataset.labels,
         layout=dataset.layout,
         weak_splits=dataset.weak_splits,
@@ -277,6 +278,11 @@ def _plan(
             for split in SPLITS
         },
     }
+
+
+def _precision_of(choice: EngineChoice) -> str | None:
+    """`Recipe.precision` of the features of an engine."""
+    return f"{INT8} {choice.network}" if choice.precision == INT8 else None
 
 
 def _stamp(path: Path) -> list[int] | None:

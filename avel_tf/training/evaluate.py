@@ -192,7 +192,7 @@ def evaluate_robustness(
     videos = _draw(dataset, split, clips, config.training.seed)
     extractor = load_extractor(config.embeddings)
     for model in models:
-        model.recipe.require_same(
+        model.recipe.in_float().require_same(
             extractor.recipe, ours=str(model.path), theirs=f"the backbones of {first.path}"
         )
         if model.postprocessing.multi_label:

@@ -115,7 +115,7 @@ def open_features(
     extractor = load_extractor(config.embeddings)
     if reuse and is_feature_store(folder):
         store = FeatureStore(folder)
-        if store.recipe == extractor.recipe and _precision_fits(store, config.engine):
+        if store.recipe.in_float() == extractor.recipe and _precision_fits(store, config.engine):
             changes = annotation_changes(store, data)
             if not changes:
                 return store

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from avel_tf.cli.doctor import run as doctor
 from avel_tf.cli.main import main
+from avel_tf.embeddings.recipe import Recipe, RecipeMismatchError
 from avel_tf.engines import available, int8, quantization
 from avel_tf.engines.available import EngineChoice, EngineUnavailableError, engines_for
 from avel_tf.engines.crashes import recorded_crashes
@@ -262,6 +263,12 @@ def test_features_tell_their_precision(clips, extractor, tmp_path, monkeypatch, 
     network = find_quantized(backbone_graphs(extractor), config.engine).choice
     assert store.precision == "int8" and store.manifest["engine"] == network._asdict()
     assert "without a localizer there are no labels to compare" in caplog.text
+    assert store.recipe.precision == f"int8 {network.network}"
+    for one, other in ((store.recipe, extractor.recipe), (extractor.recipe, store.recipe)):
+        with pytest.raises(RecipeMismatchError, match=rf"precision: .*'int8 {network.network}'"):
+            one.require_same(other, ours="a model", theirs="features")
+    assert Recipe.from_dict(store.recipe.to_dict()) == store.recipe
+    assert store.recipe.in_float().fingerprint == extractor.recipe.fingerprint
     reused = open_features(clips, config, tmp_path / "features", reuse=True)
     assert reused.manifest == store.manifest
     exact = replace(config, engine=replace(config.engine, precision="float32"))
