@@ -40,6 +40,7 @@ def run(options: argparse.Namespace) -> int:
     from avel_tf.embeddings.settings import RESNET_V2_152, VGGISH
     from avel_tf.engines.available import engines_for
     from avel_tf.engines.crashes import recorded_crashes
+    from avel_tf.engines.int8_proof import findings
     from avel_tf.engines.settings import EngineSettings
 
     print(f"avel-tf {__version__}, Python {platform.python_version()}, {platform.platform()}")
@@ -53,6 +54,11 @@ def run(options: argparse.Namespace) -> int:
         print(
             f"  {crash.choice.description} crashed ({crash.fault}, {crash.date}) and is not used "
             f"with that model: delete {crash.path} to try it again"
+        )
+    for finding in findings(EngineSettings()):
+        print(
+            f"  openvino int8 {finding.network} is {'' if finding.accepted else 'not '}proven "
+            f"({finding.date}): {finding}"
         )
     codecs = ("h264", "hevc", "vp9", "av1", "aac", "opus", "mp3")
     known = {name: name in av.codecs_available for name in codecs}

@@ -117,7 +117,9 @@ def localize_on_cluster(
     inputs = find_cluster_inputs(paths, manifest, skipped=skipped)
     model = open_exported(model, trust=trust_model, engine=config.engine, class_table=class_table)
     pipeline = pipeline_of(model, config, classes)
-    choice = pipeline.choose_engine([name for name in inputs.names if not is_remote(name)])
+    choice = pipeline.choose_engine(
+        [name for name in inputs.names if not is_remote(name)], int8=False
+    )
     if on_engine:
         on_engine(pipeline)
     engine = EngineSettings(

@@ -6,7 +6,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from avel_tf.video.decode_request import DecodeRequest
@@ -83,11 +83,19 @@ class Recipe:
 
     Two recipes are the same if everything except the names of modules and the versions of libraries
     is equal.
+
+    Args:
+        visual: The visual backbone.
+        audio: The audio backbone.
+        versions: Versions of libraries.
+        precision: `int8` and the digest of the quantized network that computed the features; None
+            for floating point, in which engines agree closely.
     """
 
     visual: VisualRecipe
     audio: AudioRecipe
     versions: dict[str, str] = field(default_factory=dict, compare=False)
+    precision: str | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -95,6 +103,8 @@ class Recipe:
         content = {"visual": _without_defaults(self.visual), "audio": _without_defaults(self.audio)}
         for part in content.values():
             del part["module"]
+        if self.precision is not None:
+            content["precision"] = {"precision": self.precision}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
@@ -104,6 +114,7 @@ class Recipe:
             "audio": _without_defaults(self.audio),
             "versions": dict(self.versions),
             "fingerprint": self.fingerprint,
+            **({} if self.precision is None else {"precision": self.precision}),
         }
 
     @classmethod
@@ -118,12 +129,17 @@ class Recipe:
                 visual=VisualRecipe(**_with_tuples(content["visual"])),
                 audio=AudioRecipe(**_with_tuples(content["audio"])),
                 versions=dict(content.get("versions", {})),
+                precision=content.get("precision"),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(
                 f"The manifest has no complete recipe of the features: {error}. "
                 "Expected 'visual' and 'audio' as written by avel extract."
             ) from error
+
+    def in_float(self) -> Recipe:
+        """The recipe of the same backbones in floating point."""
+        return replace(self, precision=None)
 
     def require_same(self, other: Recipe, *, ours: str, theirs: str) -> None:
         """Refuse features of another recipe.
@@ -148,6 +164,9 @@ class Recipe:
             ]
             if mine["sha256"] != other_part["sha256"]:
                 differences.append(f"    ({mine['module']} and {other_part['module']})")
+        if self.precision != other.precision:
+            ours_is, theirs_is = (each.precision or "float" for each in (self, other))
+            differences.append(f"  precision: {ours_is!r} in {ours}, {theirs_is!r} in {theirs}")
         raise RecipeMismatchError(
             f"{ours} and {theirs} have different recipes of features:\n"
             + "\n".join(differences)

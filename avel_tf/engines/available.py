@@ -23,17 +23,19 @@ class EngineUnavailableError(ValueError):
 
 
 class EngineChoice(NamedTuple):
-    """An engine and its precision."""
+    """An engine and its precision, and the digest of the quantized network if that is int8."""
 
     engine: str
     precision: str
+    network: str = ""
 
     @property
     def description(self) -> str:
-        """Name such as `openvino bfloat16`."""
-        return f"{self.engine} {self.precision}"
+        """Name such as `openvino bfloat16` or `openvino int8 94d1fc02`."""
+        return f"{self.engine} {self.precision} {self.network}".rstrip()
 
 
+INT8 = "int8"
 # Reference of the verification, and the engine without verification.
 REFERENCE = EngineChoice("tensorflow", "float32")
 
@@ -49,6 +51,8 @@ def engines_for(settings: EngineSettings, *, gpu: bool | None = None) -> list[En
     available = [EngineChoice("tensorflow", "float16")] * gpu
     available += [REFERENCE] * gpu
     if importlib.util.find_spec("openvino") is not None:
+        if settings.precision == INT8 or (computes_in_int8() and _has_nncf()):
+            available.append(EngineChoice("openvino", INT8))
         available += [EngineChoice("openvino", "bfloat16")] * bfloat16
         available.append(EngineChoice("openvino", "float32"))
     available += [EngineChoice("tensorflow", "bfloat16")] * (bfloat16 and not gpu)
@@ -64,6 +68,11 @@ def engines_for(settings: EngineSettings, *, gpu: bool | None = None) -> list[En
         raise EngineUnavailableError(
             f"No engine of this machine supports {settings.precision}. Available: "
             f"{', '.join(each.description for each in of_engine)}."
+        )
+    if settings.precision == INT8 and not _has_nncf():
+        raise EngineUnavailableError(
+            "engine.precision=int8 needs the package nncf, which quantizes the networks. Install "
+            "it with pip install 'avel-tf[openvino]', or leave out engine.precision."
         )
     return found
 
@@ -85,14 +94,33 @@ def computes_in_bfloat16() -> bool:
         oneDNN developer guide, CPU dispatcher control
         (https://uxlfoundation.github.io/oneDNN/dev_guide_cpu_dispatcher_control.html).
     """
+    return _may_use(
+        {"avx512_bf16", "amx_bf16", "bf16"}, ("DEFAULT", "ALL", "BF16", "FP16", "AMX", "AVX10")
+    )
+
+
+def computes_in_int8() -> bool:
+    """Return True if OpenVINO may use instructions that make int8 faster: VNNI or AMX.
+
+    Reference:
+        As of `computes_in_bfloat16`.
+    """
+    words = ("DEFAULT", "ALL", "VNNI", "BF16", "FP16", "AMX", "AVX10")
+    return _may_use({"avx512_vnni", "avx_vnni", "amx_int8"}, words)
+
+
+def _may_use(instructions: set[str], limits: tuple[str, ...]) -> bool:
+    """True if the processor has one of the instructions, and oneDNN's limit, if set, allows it."""
     limit = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or "DEFAULT"
-    if not any(
-        word in limit.upper() for word in ("DEFAULT", "ALL", "BF16", "FP16", "AMX", "AVX10")
-    ):
+    if not any(word in limit.upper() for word in limits):
         return False
     processor = _processor()
     flags = processor.get("flags", processor.get("Features", "")).split()
-    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(flags)
+    return not instructions.isdisjoint(flags)
+
+
+def _has_nncf() -> bool:
+    return importlib.util.find_spec("nncf") is not None
 
 
 def _has_gpu() -> bool:

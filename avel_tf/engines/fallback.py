@@ -7,11 +7,13 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
 
 from avel_tf.engines.available import (
+    INT8,
     REFERENCE,
     EngineChoice,
     EngineUnavailableError,
@@ -20,6 +22,7 @@ from avel_tf.engines.available import (
 )
 from avel_tf.engines.crashes import record_crash
 from avel_tf.engines.engine import BatchSource, Engine, EngineCrashed, Graphs
+from avel_tf.engines.quantization import find_quantized
 from avel_tf.engines.settings import AUTO, EngineSettings
 from avel_tf.utils.lazy_imports import load_tensorflow
 from avel_tf.video.segment_loader import SegmentBatch
@@ -35,6 +38,8 @@ def load_engine(choice: EngineChoice, graphs: Graphs, settings: EngineSettings) 
     Raises:
         EngineCrashed: The process of the engine cannot be started.
     """
+    if choice.precision == INT8:
+        _require_network(choice, graphs, settings)
     if choice.engine == "openvino":
         from avel_tf.engines.openvino_engine import OpenVinoEngine
 
@@ -48,6 +53,17 @@ def load_engine(choice: EngineChoice, graphs: Graphs, settings: EngineSettings) 
     from avel_tf.engines.tensorflow_engine import TensorFlowEngine
 
     return TensorFlowEngine(graphs, choice.precision, batch_pictures=settings.batch_pictures)
+
+
+def _require_network(choice: EngineChoice, graphs: Graphs, settings: EngineSettings) -> None:
+    found = find_quantized(graphs, settings)
+    if found is None or found.choice != choice:
+        raise EngineUnavailableError(
+            f"The cache {cache_folder(settings)} has "
+            f"{f'the quantized network {found.choice.network}' if found else 'no such network'}, "
+            f"but this run uses {choice.network}. Choose another engine.precision, or copy the "
+            "cache of the machine that quantized it."
+        )
 
 
 class FallbackEngine:
@@ -148,7 +164,10 @@ class FallbackEngine:
                 f"The engine {crashed.description} crashed ({crash}). No media file is the cause. "
                 "Choose --engine auto, which takes another engine in this case."
             ) from crash
-        others = [*engines_for(self._settings), REFERENCE]
+        settings = self._settings
+        if settings.precision == INT8:
+            settings = replace(settings, precision=AUTO)
+        others = [*engines_for(settings), REFERENCE]
         self.choice = next(
             each for each in others if each.precision == "float32" and each not in self._failed
         )

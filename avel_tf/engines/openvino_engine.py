@@ -33,7 +33,9 @@ IMAGES = 10
 # Names of the converted networks and their files: backbones and localizer. Caches of older versions
 # have a `label` without `valid`.
 EMBED, LABEL = "embed", "label-valid"
-_PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
+# Backbones whose convolutions are quantized; the rest of that network is in float32.
+QUANTIZED = "embed-int8"
+_PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
 
 
 class _Network(NamedTuple):
@@ -55,7 +57,8 @@ class OpenVinoEngine:
 
     Args:
         graphs: The graphs.
-        precision: `float32` or `bfloat16`.
+        precision: `float32`, `bfloat16`, or `int8` if the cache has a quantized network
+            (`avel_tf.engines.quantization`).
         batch_pictures: Most images in one call; None uses the default.
         cache: Cache folder of compiled networks.
 
@@ -78,11 +81,11 @@ class OpenVinoEngine:
         batch_pictures: int | None = None,
         cache: Path,
     ) -> None:
-        version = importlib.metadata.version("openvino")
         recipe = graphs.recipe.visual
         self.batch_seconds = segments_per_batch(batch_pictures or IMAGES, recipe.frames_per_second)
         self._graphs = graphs
-        self._cache = cache / "openvino" / version / graphs.key
+        self._embed = QUANTIZED if precision == "int8" else EMBED
+        self._cache = network_folder(graphs, cache)
         self._compiled = self._cache / "compiled"
         self._compiled.mkdir(parents=True, exist_ok=True)
         self._properties = {
@@ -166,7 +169,7 @@ class OpenVinoEngine:
             return self._networks[seconds]
 
     def _compile(self, seconds: int | None) -> _Network:
-        name = LABEL if seconds is None else EMBED
+        name = LABEL if seconds is None else self._embed
         path = self._cache / f"{name}.xml"
         properties = {"INFERENCE_PRECISION_HINT": "f32"} if seconds is None else self._properties
         # One process at a time converts and compiles; the others use its files.
@@ -177,6 +180,19 @@ class OpenVinoEngine:
                 path = with_batch(path, seconds)
             properties = {**properties, "CACHE_DIR": str(self._compiled.resolve())}
             return _Network(*self._process.compile(path, properties))
+
+    def quantize(self, sample: Path, to: Path) -> dict[str, int]:
+        """Quantize the backbones; see `avel_tf.engines.quantize_network.quantize`.
+
+        Raises:
+            EngineCrashed: The child process has ended.
+            RuntimeError: The network cannot be quantized.
+        """
+        path = self._cache / f"{EMBED}.xml"
+        with exclusive_lock(self._cache / "lock"):
+            if not path.is_file():
+                self._convert(EMBED)
+        return self._process.quantize(path, sample, to)
 
     def _convert(self, name: str) -> None:
         """Convert a network to `NAME.xml` and `NAME.bin` in the cache."""
@@ -192,6 +208,11 @@ class OpenVinoEngine:
             for suffix in (".bin", ".xml"):
                 path = Path(folder, name + suffix)
                 publish(path, self._cache / path.name)
+
+
+def network_folder(graphs: Graphs, cache: Path) -> Path:
+    """Folder of the converted, quantized and compiled networks of some graphs."""
+    return cache / "openvino" / importlib.metadata.version("openvino") / graphs.key
 
 
 def convert(name: str, loaded: LoadedGraphs, recipe: Recipe, variables: Sequence[Any] = ()) -> Any:

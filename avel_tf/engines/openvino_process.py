@@ -111,6 +111,17 @@ class OpenVinoProcess:
         future = self._send(number, {"do": "compile", **message}, None)
         return number, future.result()
 
+    def quantize(self, path: Path, sample: Path, to: Path) -> dict[str, int]:
+        """Quantize a network; see `avel_tf.engines.quantize_network.quantize`.
+
+        Raises:
+            EngineCrashed: The process has ended.
+            RuntimeError: The network cannot be quantized.
+        """
+        paths = {"path": path, "sample": sample, "to": to}
+        message = {name: str(each.resolve()) for name, each in paths.items()}
+        return self._send(next(self._numbers), {"do": "quantize", **message}, None).result()
+
     def run(self, network: int, arrays: Sequence[np.ndarray]) -> Future[list[np.ndarray]]:
         """Start a call; the arrays may be changed afterwards.
 

@@ -1,6 +1,7 @@
 """Worker process of `OpenVinoProcess`: `python -m avel_tf.engines.openvino_worker DESCRIPTOR`.
 
-It compiles networks and runs them on arrays in shared memory. It imports no TensorFlow.
+It compiles networks, runs them on arrays in shared memory, and quantizes them. It imports no
+TensorFlow.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import resource
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -75,6 +78,11 @@ class Worker:
         self._networks: dict[int, Any] = {}
         self._slots: dict[int, _Slot] = {}
         self._idle: dict[int, list[Any]] = {}  # inference requests of each network
+        self._functions: dict[str, Callable[[dict[str, Any]], Any]] = {
+            "compile": self._compile,
+            "run": self._run,
+            "quantize": self._quantize,
+        }
         # Of the exchange of arrays with OpenVINO 2026.4: the first time, its binding fills tables
         # in static variables without the GIL, and two threads that do so wait for each other.
         self._exchange = threading.Lock()
@@ -94,8 +102,7 @@ class Worker:
 
     def _answer(self, message: dict[str, Any]) -> None:
         try:
-            function = self._compile if message["do"] == "compile" else self._run
-            answer: dict[str, Any] = {"value": function(message)}
+            answer: dict[str, Any] = {"value": self._functions[message["do"]](message)}
         except Exception as error:  # an error of the library is one of the caller
             answer = {"error": f"{type(error).__name__}: {error}"[:2000]}
         try:
@@ -109,6 +116,12 @@ class Worker:
         self._idle[message["number"]] = []
         self._networks[message["number"]] = network
         return network.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+
+    def _quantize(self, message: dict[str, Any]) -> dict[str, int]:
+        """Quantize a network; returns the number of its layers in int8 and in float."""
+        from avel_tf.engines.quantize_network import quantize
+
+        return quantize(self._core, *map(Path, (message["path"], message["sample"], message["to"])))
 
     def _run(self, message: dict[str, Any]) -> list[tuple]:
         """Run a network; returns type, shape and offset of each output in the slot."""

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import logging
 import os
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from avel_tf.embeddings.recipe import Recipe
 from avel_tf.engines.available import (
+    INT8,
     REFERENCE,
     EngineChoice,
     EngineUnavailableError,
@@ -27,59 +26,19 @@ from avel_tf.engines.available import (
 from avel_tf.engines.crashes import record_crash, recorded_crashes
 from avel_tf.engines.engine import Engine, EngineCrashed, Graphs, KnownOutputs
 from avel_tf.engines.fallback import FallbackEngine, load_engine
+from avel_tf.engines.int8 import choose_int8
+from avel_tf.engines.int8_proof import smallest_cosine
+from avel_tf.engines.sample import SampleFiles
 from avel_tf.engines.settings import AUTO, EngineSettings
 from avel_tf.utils.durable_files import atomic_text
 from avel_tf.video.clip import Clip
-from avel_tf.video.decode import clip_of
 from avel_tf.video.decode_request import DecodeRequest
-from avel_tf.video.decode_settings import DecodeSettings
-from avel_tf.video.errors import MediaError
 from avel_tf.video.segment_loader import SegmentLoader
 
 if TYPE_CHECKING:
     from avel_tf.video.clip import Clip
 
 logger = logging.getLogger(__name__)
-
-# Number of frames, from up to FILES files among the first AMONG ones.
-FRAMES = 16
-FILES = 4
-AMONG = 1_000
-
-
-def sample_clips(
-    paths: Iterable[str | os.PathLike], recipe: Recipe, settings: DecodeSettings
-) -> list[Clip]:
-    """Decode the beginnings of a few files, about 16 frames in total.
-
-    A worker process decodes them even if `media.isolated` is false. The run has recorded no attempt
-    yet, so a file that crashes its decoder would otherwise end every run without a message.
-
-    Args:
-        paths: Files; those that cannot be read are skipped.
-        recipe: Frames per second and size of the frames.
-        settings: Limits of decoding.
-
-    Returns:
-        Up to four clips of equal length; none if no worker process can be started.
-    """
-    visual = recipe.visual
-    settings = replace(settings, isolated=True)
-    seconds = max(1, FRAMES // FILES // visual.frames_per_second)
-    clips: list[Clip] = []
-    for path in itertools.islice(paths, AMONG):
-        if sum(clip.seconds for clip in clips) * visual.frames_per_second >= FRAMES:
-            break
-        try:
-            clip = clip_of(visual.decode_request(path, settings, seconds))
-        except MediaError:
-            continue
-        except RuntimeError as error:
-            logger.warning("%s Engines are not verified.", error)
-            return []
-        clips.append(clip)
-    return clips
-
 
 # Smallest cosine between the embeddings of a candidate and of the reference.
 MIN_COSINE = 0.999
@@ -89,7 +48,10 @@ _verified: dict[tuple[EngineChoice, str, EngineSettings], Engine] = {}
 
 
 def choose_engine(
-    graphs: Graphs, settings: EngineSettings, sample: Callable[[], Sequence[Clip]]
+    graphs: Graphs,
+    settings: EngineSettings,
+    sample: Callable[[], Sequence[Clip]],
+    files: SampleFiles | None = None,
 ) -> EngineChoice:
     """Choose the engine of the settings, or the fastest verified one.
 
@@ -105,13 +67,15 @@ def choose_engine(
         settings: Requested engine and precision.
         sample: Function that returns clips for the verification, called without a cached result. If
             it returns none, the reference is used for this run.
+        files: The files of the run, to calibrate and prove int8 with (`avel_tf.engines.int8`). None
+            excludes int8: several machines would calibrate networks of their own.
 
     Returns:
         The choice, for `make_engine`.
 
     Raises:
         EngineUnavailableError: The requested engine is not installed or crashed on this processor,
-            or no engine supports the precision.
+            or no engine supports the precision, or int8 is requested and cannot be calibrated.
     """
     candidates = _not_crashed(engines_for(settings), graphs, settings)
     known = graphs.known_outputs()
@@ -119,6 +83,22 @@ def choose_engine(
         candidates = [each for each in candidates if each.precision in known.precisions]
     else:
         known = None
+    if files is None and candidates[0].precision == INT8:
+        if settings.precision == INT8:
+            raise EngineUnavailableError(
+                "engine.precision=int8 is not available with --ray, because each machine would "
+                "calibrate a network of its own. Choose another precision."
+            )
+        candidates = candidates[1:]
+    if files is not None and candidates[0].precision == INT8:
+        float32 = replace(settings, precision="float32")
+        reference = choose_engine(graphs, float32, sample)
+        _verified.pop((reference, graphs.key, float32), None)
+        if chosen := choose_int8(candidates[0], reference, graphs, settings, files):
+            return chosen
+        if settings.precision == INT8:
+            return reference
+        candidates = candidates[1:]
     if len(candidates) == 1:
         return candidates[0]
     name = f"{_key(graphs, candidates, settings)}.json"
@@ -158,10 +138,11 @@ def _not_crashed(
     Raises:
         EngineUnavailableError: The settings demand an engine and precision that crashed.
     """
-    crashes = {crash.choice: crash for crash in recorded_crashes(settings, graphs)}
-    left = [each for each in candidates if each not in crashes]
+    # A crash counts for any quantized network of these graphs.
+    crashes = {crash.choice[:2]: crash for crash in recorded_crashes(settings, graphs)}
+    left = [each for each in candidates if each[:2] not in crashes]
     if not left and AUTO not in (settings.name, settings.precision):
-        crash = crashes[candidates[0]]
+        crash = crashes[candidates[0][:2]]
         raise EngineUnavailableError(
             f"The engine {crash.choice.description} crashed with this model on this processor "
             f"({crash.fault}, {crash.date}). Choose --engine auto, or delete {crash.path} to try "
@@ -225,7 +206,7 @@ def _verify(
                 *(choice.description, crash),
             )
             continue
-        cosine = min(_cosine(a, b) for a, b in zip(expected[:2], found[:2], strict=True))
+        cosine = min(smallest_cosine(a, b) for a, b in zip(expected[:2], found[:2], strict=True))
         changed = int((expected[2] != found[2]).sum())
         findings.append({**choice._asdict(), "cosine": cosine, "labels_changed": changed})
         if cosine >= MIN_COSINE and not changed:
@@ -249,14 +230,6 @@ def _outputs(
         return visual, audio, np.zeros(0)
     valid = np.ones((1, len(visual)), bool)
     return visual, audio, engine.label(visual[None], audio[None], valid)[0].argmax(-1)
-
-
-def _cosine(expected: np.ndarray, found: np.ndarray) -> float:
-    """The smallest cosine between rows [N, D]; 1 where both rows are zero."""
-    lengths = np.linalg.norm(expected, axis=-1) * np.linalg.norm(found, axis=-1)  # [N]
-    same = (expected == found).all(-1)
-    products = (expected * found).sum(-1)
-    return float(np.where(same, 1.0, products / np.where(lengths > 0, lengths, 1.0)).min())
 
 
 class _DecodedClips(SegmentLoader):

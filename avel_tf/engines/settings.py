@@ -19,10 +19,11 @@ class EngineSettings(Settings, section="engine"):
         description="`openvino` needs `pip install 'avel-tf[openvino]'`. `auto`: the fastest "
         "installed engine that has been checked on this machine to give the same labels.",
     )
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+    precision: Literal["auto", "float32", "bfloat16", "float16", "int8"] = Field(
         default=AUTO,
-        description="`bfloat16` needs a processor that computes in it, `float16` a GPU. Weights "
-        "stay as exported, and the localizer after the backbones is computed in float32.",
+        description="`bfloat16` needs a processor that computes in it, `float16` a GPU. `int8` "
+        "quantizes the visual backbone, calibrated on the first files that are processed with it. "
+        "The localizer after the backbones is computed in float32.",
     )
     batch_pictures: int | None = Field(
         default=None,

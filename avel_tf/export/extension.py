@@ -164,7 +164,7 @@ def export_extended(
             f"{which} is multi-label. Only models with one label per segment can be extended or "
             "extend others; export the run by itself."
         )
-    run.recipe.require_same(
+    run.recipe.in_float().require_same(
         base.recipe, ours=f"The run {run.folder}", theirs=f"The model {base.folder}"
     )
     extension = extend(run, base)

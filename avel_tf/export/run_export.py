@@ -37,7 +37,8 @@ def export_run(
     """
     run = run if isinstance(run, Run) else Run(run)
     extractor = load_extractor(run.config.embeddings)
-    run.recipe.require_same(
+    # The exported graph computes in floating point.
+    run.recipe.in_float().require_same(
         extractor.recipe, ours=f"The run {run.folder}", theirs="what its config.yaml loads now"
     )
     if extends is not None:

@@ -118,6 +118,7 @@ def relabel(store: FeatureStore, dataset: Dataset) -> FeatureStore:
         leaks=store.manifest.get("leaks", ()),
         source=store.manifest.get("source"),
         weak_splits=dataset.weak_splits,
+        engine=store.engine,
     )
 
     def records(split: str) -> Iterator[tuple[str, Features, Sequence[Annotation], np.ndarray]]:

@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,9 +14,10 @@ import numpy as np
 
 from avel_tf.datasets import Annotation, Dataset, Video, remove_leaks, segment_labels
 from avel_tf.embeddings.extractor import FeatureExtractor
-from avel_tf.engines.available import EngineChoice
+from avel_tf.engines.available import INT8, EngineChoice
 from avel_tf.engines.engine import Graphs, backbone_graphs
-from avel_tf.engines.selection import choose_engine, make_engine, sample_clips
+from avel_tf.engines.sample import SampleFiles, sample_clips
+from avel_tf.engines.selection import choose_engine, make_engine
 from avel_tf.engines.settings import EngineSettings
 from avel_tf.features.extraction_checkpoint import GROUP_VIDEOS, ExtractionCheckpoint, Group
 from avel_tf.features.feature_store import (
@@ -95,10 +97,13 @@ def extract_features(
     media = media or DecodeSettings()
     engine = engine or EngineSettings()
     graphs = backbone_graphs(extractor)
+    paths = [each.path for each in dataset.videos]
     choice = choose_engine(
         graphs,
         engine,
-        lambda: sample_clips((each.path for each in dataset.videos), extractor.recipe, media),
+        lambda: sample_clips(paths, extractor.recipe, media),
+        # Several machines would calibrate networks of their own.
+        None if embed_groups else SampleFiles(paths, extractor.recipe, media),
     )
     runner = make_engine(choice, graphs, engine)
     augment = SpecAugment(extractor.audio, seed=seed) if data.spec_augment_copies else None
@@ -107,13 +112,14 @@ def extract_features(
     kept_ids = {video.id for video in remove_leaks(dataset.videos)}
     writer = FeatureStoreWriter(
         folder,
-        recipe=extractor.recipe,
+        recipe=replace(graphs.recipe, precision=_precision_of(choice)),
         labels=dataset.labels,
         layout=dataset.layout,
         weak_splits=dataset.weak_splits,
         dtype=data.feature_dtype,
         leaks=[video.id for video in dataset.videos if video.id not in kept_ids],
         source=source,
+        engine=choice,
     )
 
     def count(videos: int = 1) -> None:
@@ -272,6 +278,11 @@ def _plan(
             for split in SPLITS
         },
     }
+
+
+def _precision_of(choice: EngineChoice) -> str | None:
+    """`Recipe.precision` of the features of an engine."""
+    return f"{INT8} {choice.network}" if choice.precision == INT8 else None
 
 
 def _stamp(path: Path) -> list[int] | None:

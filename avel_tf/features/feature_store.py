@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from avel_tf.datasets import Annotation
 from avel_tf.embeddings.recipe import Recipe
+from avel_tf.engines.available import EngineChoice
 from avel_tf.events.labels import Labels
 from avel_tf.features.features import Features
 from avel_tf.features.record import decode_record, decode_seconds, encode_record
@@ -74,6 +75,7 @@ class FeatureStore:
         dtype: `float32` or `float16`, the stored type; `dataset` returns float32.
         skipped: `{"video", "split", "reason"}` of each video without features.
         weak_splits: Splits whose targets name the events of a video without times.
+        engine: The engine that computed the features; None if an older version did.
 
     Raises:
         FeatureStoreError: The manifest cannot be read, or lacks the leaks that `deleaked` needs.
@@ -91,6 +93,9 @@ class FeatureStore:
             self.dtype = known_dtype(self.manifest.get("feature_dtype", "float32"))
             self.skipped: list[dict[str, str]] = self.manifest["skipped"]
             self.weak_splits = frozenset(self.manifest.get("weak_splits", ()))
+            # Nor have they the engine.
+            engine = self.manifest.get("engine")
+            self.engine = EngineChoice(**engine) if engine else None
             self._splits: dict[str, dict[str, Any]] = self.manifest["splits"]
         except OSError as error:
             raise FeatureStoreError(
@@ -120,6 +125,11 @@ class FeatureStore:
             f"<FeatureStore {str(self.folder)!r}: {counts}; {len(self.labels)} classes; "
             f"visual [{self.recipe.visual.width}], audio [{self.recipe.audio.width}]>"
         )
+
+    @property
+    def precision(self) -> str | None:
+        """Precision of the engine that computed the features; None if it is not recorded."""
+        return self.engine.precision if self.engine else None
 
     @property
     def digests(self) -> dict[str, str | None]:
@@ -219,6 +229,7 @@ class FeatureStoreWriter:
         source: The data set, `path` and `dataset` settings, to detect later changes of its
             annotations; None if there is none.
         weak_splits: Splits whose annotations name the events of a video without times.
+        engine: The engine that computed the features.
 
     Raises:
         FeatureStoreError: The folder contains other files.
@@ -239,6 +250,7 @@ class FeatureStoreWriter:
         leaks: Iterable[str] = (),
         source: dict[str, Any] | None = None,
         weak_splits: Iterable[str] = (),
+        engine: EngineChoice | None = None,
     ) -> None:
         self.folder = Path(folder)
         if self.folder.exists() and not _may_be_replaced(self.folder):
@@ -261,6 +273,8 @@ class FeatureStoreWriter:
             "skipped": [],
             "remarks": [],
         }
+        if engine:
+            self._manifest["engine"] = engine._asdict()
         if weak_splits := sorted(weak_splits):
             self._manifest["weak_splits"] = weak_splits
         self._partial = self.folder.with_name(f".{self.folder.name}.{os.getpid()}.partial")

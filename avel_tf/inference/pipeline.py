@@ -13,7 +13,8 @@ from avel_tf.engines.available import EngineChoice
 from avel_tf.engines.crashes import recorded_crashes
 from avel_tf.engines.engine import Engine, Graphs
 from avel_tf.engines.fallback import FallbackEngine
-from avel_tf.engines.selection import choose_engine, make_engine, sample_clips
+from avel_tf.engines.sample import SampleFiles, sample_clips
+from avel_tf.engines.selection import choose_engine, make_engine
 from avel_tf.engines.settings import EngineSettings
 from avel_tf.engines.windows import WindowLabeller
 from avel_tf.events.class_selection import ClassSelection
@@ -107,11 +108,13 @@ class InferencePipeline:
         crashes = recorded_crashes(self.engine_settings, self._graphs)
         return [crash.choice.description for crash in crashes]
 
-    def choose_engine(self, paths: Sequence[str] = ()) -> EngineChoice:
+    def choose_engine(self, paths: Sequence[str] = (), *, int8: bool = True) -> EngineChoice:
         """Choose the engine, once. Nothing is loaded if this machine has a recorded choice.
 
         Args:
             paths: Files whose first frames are used to compare the engines.
+            int8: False if int8 must not be used, because several machines would calibrate networks
+                of their own.
 
         Raises:
             EngineUnavailableError: This machine does not have the engine of the settings.
@@ -121,6 +124,7 @@ class InferencePipeline:
                 self._graphs,
                 self.engine_settings,
                 lambda: sample_clips(paths, self.model.recipe, self.media),
+                SampleFiles(paths, self.model.recipe, self.media) if int8 else None,
             )
         return self.choice or self._choice
 

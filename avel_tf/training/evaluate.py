@@ -14,7 +14,8 @@ from avel_tf.datasets import Dataset, Video, load_dataset
 from avel_tf.embeddings.extractor import load_extractor
 from avel_tf.embeddings.recipe import Recipe
 from avel_tf.engines.engine import backbone_graphs
-from avel_tf.engines.selection import choose_engine, make_engine, sample_clips
+from avel_tf.engines.sample import SampleFiles, sample_clips
+from avel_tf.engines.selection import choose_engine, make_engine
 from avel_tf.engines.windows import Predict
 from avel_tf.evaluation.clip_outcome import ClipOutcome
 from avel_tf.evaluation.condition import conditions
@@ -191,7 +192,7 @@ def evaluate_robustness(
     videos = _draw(dataset, split, clips, config.training.seed)
     extractor = load_extractor(config.embeddings)
     for model in models:
-        model.recipe.require_same(
+        model.recipe.in_float().require_same(
             extractor.recipe, ours=str(model.path), theirs=f"the backbones of {first.path}"
         )
         if model.postprocessing.multi_label:
@@ -203,10 +204,12 @@ def evaluate_robustness(
     models = [_of_classes(model, dataset.labels, dataset.root) for model in models]
     named = dict(zip(_names(models), models, strict=True))
     graphs = backbone_graphs(extractor)
+    sources = [each.path for each in videos]
     choice = choose_engine(
         graphs,
         config.engine,
-        lambda: sample_clips((each.path for each in videos), extractor.recipe, config.media),
+        lambda: sample_clips(sources, extractor.recipe, config.media),
+        SampleFiles(sources, extractor.recipe, config.media),
     )
     found = measure_robustness(
         {name: model.predict for name, model in named.items()},

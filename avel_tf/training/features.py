@@ -10,6 +10,8 @@ from pathlib import Path
 from avel_tf.config import Config, Configuration, resolve_config
 from avel_tf.datasets import Dataset, DatasetError, DatasetSettings, load_dataset
 from avel_tf.embeddings.extractor import load_extractor
+from avel_tf.engines.available import INT8
+from avel_tf.engines.settings import AUTO, EngineSettings
 from avel_tf.features.annotation_changes import AnnotationChanges, annotation_changes, relabel
 from avel_tf.features.extract import extract_features
 from avel_tf.features.feature_store import FeatureStore, is_feature_store
@@ -82,8 +84,9 @@ def open_features(
         data: A data set, a feature store, or the path of either.
         config: Settings of the data set, the decoder, the embeddings and the engine.
         folder: Folder that receives the features of a data set.
-        reuse: Use the features in `folder` if they were made with the same recipe. If only labels
-            have changed since, the labels are rewritten and the features kept.
+        reuse: Use the features in `folder` if they were made with the same recipe, and in int8 only
+            if the settings allow it. If only labels have changed since, the labels are rewritten
+            and the features kept.
         on_relabel: Called with the changes before labels are rewritten.
         progress: Called after each extracted video with the number done and the total.
 
@@ -112,7 +115,7 @@ def open_features(
     extractor = load_extractor(config.embeddings)
     if reuse and is_feature_store(folder):
         store = FeatureStore(folder)
-        if store.recipe == extractor.recipe:
+        if store.recipe.in_float() == extractor.recipe and _precision_fits(store, config.engine):
             changes = annotation_changes(store, data)
             if not changes:
                 return store
@@ -135,6 +138,11 @@ def open_features(
         source=source,
         progress=progress,
     )
+
+
+def _precision_fits(store: FeatureStore, engine: EngineSettings) -> bool:
+    """True unless the settings demand int8 and the features are not, or the other way round."""
+    return engine.precision == AUTO or (engine.precision == INT8) == (store.precision == INT8)
 
 
 def require_current_annotations(features: str | Path) -> None:

@@ -139,7 +139,7 @@ def test_a_crash_at_the_compilation(graphs, settings, expected, killed_at, deed)
 
 
 def test_a_crash_at_the_verification(exported, clips, tmp_path, killed_at, caplog, monkeypatch):
-    from avel_tf.engines.selection import sample_clips
+    from avel_tf.engines.sample import sample_clips
     from avel_tf.inference.pipeline import InferencePipeline
     from avel_tf.video.decode_settings import DecodeSettings
 

@@ -9,7 +9,7 @@ import pytest
 
 from avel_tf.datasets import load_dataset
 from avel_tf.embeddings.recipe import VisualRecipe
-from avel_tf.engines.selection import FILES, sample_clips
+from avel_tf.engines.sample import FILES, sample_clips
 from avel_tf.video import decode
 from avel_tf.video.decode_settings import DecodeSettings
 from avel_tf.video.isolated.decoder import IsolatedDecoder

@@ -12,7 +12,8 @@ import pytest
 from avel_tf.engines import available, selection
 from avel_tf.engines.available import REFERENCE, EngineChoice, EngineUnavailableError, cache_folder
 from avel_tf.engines.engine import KnownOutputs, backbone_graphs
-from avel_tf.engines.selection import choose_engine, make_engine, sample_clips
+from avel_tf.engines.sample import sample_clips
+from avel_tf.engines.selection import choose_engine, make_engine
 from avel_tf.engines.settings import EngineSettings
 from avel_tf.engines.tensorflow_engine import TensorFlowEngine
 from avel_tf.inference.pipeline import InferencePipeline
