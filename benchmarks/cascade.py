@@ -32,7 +32,7 @@ def compare(options: argparse.Namespace) -> None:
             options.large, screen=options.small, screening=screening, engine=engine
         )
     for localizer in rows.values():
-        list(localizer.localize(paths[:1]))
+        localizer.localize(options.warm or paths[0])
     costs: dict[str, list[float]] = {name: [] for name in rows}
     labels: dict[str, list[str]] = {}
     for _ in range(options.rounds):
@@ -119,6 +119,7 @@ def main() -> None:
     parser.add_argument("--engine", default="openvino")
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--warm", metavar="FILE", help="file that loads and warms the engines")
     parser.add_argument("--films", type=Path, metavar="DIR")
     parser.add_argument("--count", type=int, default=6)
     parser.add_argument("--seed", type=int, default=0)

@@ -54,13 +54,14 @@ class ChosenSegments:
                     waiting[batch.file] = kept
 
     def ended(self, *, all_files: bool = False) -> Iterator[tuple[int, DecodeStatus]]:
-        """Remove and yield the files that are decoded and whose chosen segments have features.
+        """Remove and yield the files that were read to their end and have all their features.
 
         Args:
             all_files: Also those whose chosen segments were not all decoded.
         """
-        for file, status in list(self._loader.outcomes.items()):  # decoding threads add others
-            if all_files or self.files[file].all_placed:
+        # Decoding threads add others, and those of files whose last segments are not read yet.
+        for file, status in list(self._loader.outcomes.items()):
+            if all_files or self.files[file].complete(status.seconds):
                 del self._loader.outcomes[file]
                 yield file, status
 
@@ -94,6 +95,10 @@ class ChosenFile:
     def all_placed(self) -> bool:
         """True if all chosen segments have features."""
         return self._placed == len(self._seconds)
+
+    def complete(self, seconds: int) -> bool:
+        """True if all of so many segments were read, and the chosen ones have features."""
+        return self.all_placed and self._read == seconds
 
     def read(self, valid: np.ndarray) -> np.ndarray:
         """Take note of the next decoded segments.

@@ -87,7 +87,8 @@ def fit_screen(
         equal, large = np.sum([each.compare(cascade, settings) for each in files], axis=0)
         total = sum(len(each.background) for each in files)
         points.append(ScreenPoint(settings, float(equal) / segments, float(large) / total))
-    points.sort(key=lambda point: (point.large, -point.equal))
+    # Of points with the same figures, the one with the largest margin is the safest.
+    points.sort(key=lambda point: (point.large, -point.equal, -point.settings.margin))
     best = next(point for point in points if point.equal >= target)
     curve: list[ScreenPoint] = []
     for point in points:

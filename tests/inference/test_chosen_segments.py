@@ -18,22 +18,27 @@ masks = st.lists(st.booleans(), min_size=1, max_size=45).map(np.array)
 
 
 class FakeLoader:
-    """Files of numbered segments, whose batches alternate."""
+    """Files of numbered segments, whose batches alternate.
+
+    The outcome of a file is there before its last batches are read, as decoding threads are ahead.
+    """
 
     failure = None
 
     def __init__(self, lengths: list[int]) -> None:
         self.lengths = lengths
         self.outcomes: dict[int, DecodeStatus] = {}
+        self.ahead: set[int] = set()
 
     def batches(self, seconds: int) -> Generator[SegmentBatch, None, None]:
         for start in range(0, max(self.lengths), seconds):
             for file, length in enumerate(self.lengths):
                 numbers = np.arange(start, min(start + seconds, length))
+                if start < length <= start + 2 * seconds and file not in self.ahead:
+                    self.ahead.add(file)
+                    self.outcomes[file] = DecodeStatus(length)
                 if len(numbers):
                     yield batch_of(file, numbers)
-                if start < length <= start + seconds:
-                    self.outcomes[file] = DecodeStatus(length)
 
 
 def batch_of(file: int, numbers: np.ndarray) -> SegmentBatch:
@@ -45,6 +50,12 @@ def batch_of(file: int, numbers: np.ndarray) -> SegmentBatch:
 def numbers_in(batch: SegmentBatch) -> list[int]:
     assert batch.frames[:, 0, 0, 0, 0].tolist() == batch.waveform[:, 0].tolist()
     return batch.frames[:, 0, 0, 0, 0].tolist()
+
+
+def end(source: ChosenSegments, file: int) -> int:
+    """The file, all segments of which were read."""
+    assert len(source.files[file].valid) == len(source.files[file].chosen)
+    return file
 
 
 @given(chosen=st.lists(masks, min_size=1, max_size=3), size=st.sampled_from([1, 2, 5, 10]))
@@ -62,8 +73,8 @@ def test_batches_hold_the_chosen_segments_and_features_return_to_their_place(cho
         placed = list(source.files[batch.file].place(features))
         assert all(len(each[0]) <= 10 for each in placed)
         columns.setdefault(batch.file, []).extend(placed)
-        ended += [file for file, _ in source.ended()]
-    ended += [file for file, _ in source.ended()]
+        ended += [end(source, file) for file, _ in source.ended()]
+    ended += [end(source, file) for file, _ in source.ended(all_files=True)]
     assert sorted(ended) == list(range(len(chosen)))
     for file, mask in enumerate(chosen):
         seconds = np.arange(len(mask))
