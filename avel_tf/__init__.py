@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from avel_tf.features.settings import DataSettings
     from avel_tf.inference.evaluate import evaluate, evaluate_corrupted
     from avel_tf.inference.localizer import Localizer, load
-    from avel_tf.inference.settings import InferenceSettings
+    from avel_tf.inference.settings import InferenceSettings, ScreenSettings
     from avel_tf.models.settings import ModelSettings
     from avel_tf.training.evaluate import Evaluation
     from avel_tf.training.features import extract
@@ -65,6 +65,7 @@ _HOMES = {
     "Localizer": "avel_tf.inference.localizer",
     "ModelSettings": "avel_tf.models.settings",
     "Result": "avel_tf.events.result",
+    "ScreenSettings": "avel_tf.inference.settings",
     "Segment": "avel_tf.events.result",
     "TrainingSettings": "avel_tf.training.settings",
     "load": "avel_tf.inference.localizer",
@@ -89,6 +90,7 @@ __all__ = [
     "ModelSettings",
     "Result",
     "Run",
+    "ScreenSettings",
     "Segment",
     "TrainingSettings",
     "__version__",

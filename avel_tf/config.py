@@ -17,7 +17,12 @@ from avel_tf.datasets.audit.settings import AuditSettings
 from avel_tf.embeddings.settings import EmbeddingSettings
 from avel_tf.engines.settings import EngineSettings
 from avel_tf.features.settings import DataSettings
-from avel_tf.inference.settings import InferenceSettings, WatchSettings, WebhookSettings
+from avel_tf.inference.settings import (
+    InferenceSettings,
+    ScreenSettings,
+    WatchSettings,
+    WebhookSettings,
+)
 from avel_tf.models.settings import ModelSettings
 from avel_tf.serving.settings import ServingSettings
 from avel_tf.training.settings import TrainingSettings
@@ -44,6 +49,7 @@ class Config(Settings):
     model: ModelSettings = Field(default_factory=ModelSettings)
     training: TrainingSettings = Field(default_factory=TrainingSettings)
     inference: InferenceSettings = Field(default_factory=InferenceSettings)
+    screen: ScreenSettings = Field(default_factory=ScreenSettings)
     watch: WatchSettings = Field(default_factory=WatchSettings)
     webhook: WebhookSettings = Field(default_factory=WebhookSettings)
     serving: ServingSettings = Field(default_factory=ServingSettings)

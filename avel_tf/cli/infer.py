@@ -47,6 +47,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_model_arguments(parser)
     parser.add_argument(
+        "--screen",
+        type=Path,
+        metavar="SMALL_MODEL",
+        help="a small model that screens for --model: only segments that it does not call "
+        "background go there (docs/guide/inference.md#screening)",
+    )
+    parser.add_argument(
         "--out",
         type=output_folder_or_bucket,
         default=str(DEFAULT_OUT),
@@ -112,6 +119,8 @@ def run(options: argparse.Namespace) -> int:
             raise ValueError("A live stream is labelled without --ray and --manifest.")
         if options.watch:
             raise ValueError("--watch takes folders, not a live stream.")
+        if options.screen is not None:
+            raise ValueError("A live stream is labelled by one model. Leave out --screen.")
         return run_live(options, source, names, config)
     common = {
         "classes": options.classes,
@@ -123,9 +132,11 @@ def run(options: argparse.Namespace) -> int:
         "on_engine": lambda pipeline: _print_engine(options.model, pipeline),
     }
     if options.ray is None:
-        common["on_event"] = options.on_event
-    elif options.watch or options.on_event is not None:
-        raise ValueError("--watch and --on-event use this machine alone. Leave out --ray.")
+        common |= {"on_event": options.on_event, "screen": options.screen}
+    elif options.watch or options.on_event is not None or options.screen is not None:
+        raise ValueError(
+            "--watch, --on-event and --screen use this machine alone. Leave out --ray."
+        )
     if options.watch:
         if options.manifest is not None:
             raise ValueError("--watch takes folders, not a --manifest.")
@@ -187,6 +198,8 @@ def _print_engine(model: Path | None, pipeline: InferencePipeline) -> None:
     if model is None:
         print(*describe(pipeline.labels.names), sep="\n")
     print(f"Engine: {pipeline.choose_engine().description}", flush=True)
+    if pipeline.screen is not None:
+        print(f"Engine of the screen: {pipeline.screen.choose_engine().description}", flush=True)
 
 
 def _print_summary(summary: BatchSummary, out: Path | str) -> None:

@@ -31,6 +31,7 @@ COMMANDS = {
     "evaluate": "evaluate a model on a split",
     "export": "export a training run as a SavedModel",
     "infer": "label every second of videos",
+    "screen": "fit the margin of a small model that screens for a large one",
     "serve": "serve a page and an HTTP API that label videos",
     "classes": "list the classes that can be labelled by name",
     "convert": "write results in the format of another tool",

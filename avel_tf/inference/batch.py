@@ -22,6 +22,7 @@ from avel_tf.inference.run_journal import LEDGER, RunJournal
 from avel_tf.inference.stop_signal import StopSignal
 from avel_tf.pretrained import find_pretrained
 from avel_tf.reports.results_report import write_results_report
+from avel_tf.utils.settings import Settings
 
 if TYPE_CHECKING:
     from avel_tf.inference.webhook import Delivery, EventSender
@@ -76,6 +77,7 @@ def localize_to_folder(
     on_engine: Callable[[InferencePipeline], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
     on_event: str | None = None,
+    screen: str | Path | ExportedModel | None = None,
 ) -> BatchSummary:
     """Label files and write their results to a folder.
 
@@ -96,6 +98,8 @@ def localize_to_folder(
         on_engine: Called with the pipeline, whose engine is chosen, before the first file.
         progress: Called after each file with the number done and the total.
         on_event: URL to which each event is posted, as of `avel_tf.inference.webhook`.
+        screen: A small exported model, or its folder, that screens for `model`, as of
+            `avel_tf.inference.cascade`.
 
     Returns:
         Counts and output files.
@@ -113,7 +117,7 @@ def localize_to_folder(
     skipped: list[str] = []
     inputs = require_inputs(paths, skipped=skipped)
     model = open_exported(model, trust=trust_model, engine=config.engine, class_table=class_table)
-    pipeline = pipeline_of(model, config, classes)
+    pipeline = pipeline_of(model, config, classes, open_screen(screen, config, trust=trust_model))
     pipeline.choose_engine(inputs)
     if on_engine:
         on_engine(pipeline)
@@ -139,7 +143,7 @@ def open_journal(
         folder,
         inputs,
         setup=run_setup(pipeline, config),
-        model=pipeline.model.name,
+        model=pipeline.name,
         fresh=fresh,
         follow_links=config.media.follow_links,
         keep=keep,
@@ -225,18 +229,34 @@ def open_exported(
     return model
 
 
+def open_screen(
+    screen: str | Path | ExportedModel | None, config: Config, *, trust: bool
+) -> ExportedModel | None:
+    """Open the small model of a cascade, if there is one; see `open_exported`."""
+    if screen is None:
+        return None
+    return open_exported(screen, trust=trust, engine=config.engine)
+
+
 def pipeline_of(
-    model: ExportedModel, config: Config, classes: str | Sequence[str] | None = None
+    model: ExportedModel,
+    config: Config,
+    classes: str | Sequence[str] | None = None,
+    screen: ExportedModel | None = None,
 ) -> InferencePipeline:
-    """The pipeline of a model with the settings of a configuration."""
-    return InferencePipeline(
-        model,
-        inference=config.inference,
-        data=config.data,
-        media=config.media,
-        engine=config.engine,
-        classes=classes,
-    )
+    """The pipeline of a model, or of a cascade, with the settings of a configuration."""
+    settings: dict[str, Any] = {
+        "inference": config.inference,
+        "data": config.data,
+        "media": config.media,
+        "engine": config.engine,
+        "classes": classes,
+    }
+    if screen is None:
+        return InferencePipeline(model, **settings)
+    from avel_tf.inference.cascade import CascadePipeline
+
+    return CascadePipeline(model, screen, config.screen, **settings)
 
 
 def with_jsonl(names: Sequence[str]) -> tuple[str, ...]:
@@ -323,7 +343,13 @@ def run_setup(pipeline: InferencePipeline, config: Config) -> dict[str, Any]:
     }
     if pipeline.selected is not None:
         setup["classes"] = list(pipeline.selected)
-    for section, settings in (("inference", config.inference), ("media", config.media)):
+    sections: dict[str, Settings] = {"inference": config.inference, "media": config.media}
+    if pipeline.screen is not None:
+        setup["screen"] = pipeline.screen.model.name
+        setup["screen sha256"] = pipeline.screen.model.fingerprint
+        setup["screen engine"] = pipeline.screen.choose_engine().description
+        sections["screen"] = config.screen
+    for section, settings in sections.items():
         for key, value in settings.result_settings().items():
             setup[f"{section}.{key}"] = value
     return setup

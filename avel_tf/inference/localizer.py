@@ -17,9 +17,10 @@ from avel_tf.events.result import Result
 from avel_tf.export.exported_model import ExportedModel
 from avel_tf.features.settings import DataSettings
 from avel_tf.inference.arrays import is_clip, prepare_clip
+from avel_tf.inference.cascade import CascadePipeline
 from avel_tf.inference.inputs import find_inputs
 from avel_tf.inference.pipeline import InferencePipeline
-from avel_tf.inference.settings import InferenceSettings
+from avel_tf.inference.settings import InferenceSettings, ScreenSettings
 from avel_tf.pretrained import find_pretrained
 from avel_tf.video.decode import DecodeSettings
 
@@ -46,6 +47,9 @@ class Localizer:
         engine: Engine and precision of the networks.
         classes: Classes that are labelled; the others become background. A list, or a text with
             commas. All, or those that a zero-shot model labels by default, when None.
+        screen: A small exported model, or its folder, that screens files for `model`. Only segments
+            that it does not call background go to `model` (docs/guide/inference.md#screening).
+        screening: Margin and context of the screening.
 
     Attributes:
         model: The exported model.
@@ -68,16 +72,27 @@ class Localizer:
         media: DecodeSettings | None = None,
         engine: EngineSettings | None = None,
         classes: str | Sequence[str] | None = None,
+        screen: str | Path | ExportedModel | None = None,
+        screening: ScreenSettings | None = None,
     ) -> None:
-        self._pipeline = InferencePipeline(
-            model, inference=inference, data=data, media=media, engine=engine, classes=classes
+        settings: dict[str, Any] = {
+            "inference": inference,
+            "data": data,
+            "media": media,
+            "engine": engine,
+            "classes": classes,
+        }
+        self._pipeline = (
+            InferencePipeline(model, **settings)
+            if screen is None
+            else CascadePipeline(model, screen, screening, **settings)
         )
         self.model = self._pipeline.model
 
     @property
     def name(self) -> str:
         """Name of the model in results: name of its folder and version."""
-        return self.model.name
+        return self._pipeline.name
 
     @property
     def labels(self) -> Labels:
@@ -222,6 +237,8 @@ def load(
     engine: EngineSettings | None = None,
     classes: str | Sequence[str] | None = None,
     class_table: str | Path | None = None,
+    screen: str | Path | ExportedModel | None = None,
+    screening: ScreenSettings | None = None,
 ) -> Localizer:
     """Load an exported model.
 
@@ -235,6 +252,7 @@ def load(
         classes: Classes that are labelled; the others become background. For the pretrained model
             any of `avel classes`, by name or another word for it.
         class_table: A CSV file with further classes for the pretrained model.
+        screen, screening: As of `Localizer`.
 
     Returns:
         The localizer. Its networks are loaded with the first video.
@@ -256,5 +274,12 @@ def load(
             "its own classes. Leave out one of them."
         )
     return Localizer(
-        model, inference=inference, data=data, media=media, engine=engine, classes=classes
+        model,
+        inference=inference,
+        data=data,
+        media=media,
+        engine=engine,
+        classes=classes,
+        screen=screen,
+        screening=screening,
     )

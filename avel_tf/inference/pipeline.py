@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -16,12 +16,12 @@ from avel_tf.engines.fallback import FallbackEngine
 from avel_tf.engines.sample import SampleFiles, sample_clips
 from avel_tf.engines.selection import choose_engine, make_engine
 from avel_tf.engines.settings import EngineSettings
-from avel_tf.engines.windows import WindowLabeller
+from avel_tf.engines.windows import Predict, WindowLabeller
 from avel_tf.events.class_selection import ClassSelection
 from avel_tf.events.result import Result, labelled_seconds
 from avel_tf.events.segment_scores import Scores
 from avel_tf.export.exported_model import ExportedModel
-from avel_tf.features.features import Features, embed_parts
+from avel_tf.features.features import Features, OnBatch, embed_parts
 from avel_tf.features.settings import DataSettings
 from avel_tf.inference.settings import InferenceSettings
 from avel_tf.pretrained.networks import stored_network
@@ -30,6 +30,7 @@ from avel_tf.video.segment_loader import DecodeStatus, SegmentBatch, SegmentLoad
 from avel_tf.vocabulary.class_names import resolve_classes
 
 NO_SOUND = "no audio track: silence was assumed"
+NONE = np.zeros(0, bool)  # `valid` of a file without a segment
 
 
 class LabellingObserver(Protocol):
@@ -42,6 +43,22 @@ class LabellingObserver(Protocol):
     def on_probabilities(self, index: int, probabilities: np.ndarray) -> None:
         """Receive the probabilities float32 [T, C+1] of a file, of all classes of the model."""
         ...
+
+
+class Prediction(NamedTuple):
+    """Probabilities of one file.
+
+    Attributes:
+        probabilities: float32 [T, C+1], background last; T is 0 if no segment was decoded.
+        valid: bool [T].
+        status: Status of the decoding.
+        evidence: Visual and audio scores float32 [T, C] each, of a zero-shot model.
+    """
+
+    probabilities: np.ndarray
+    valid: np.ndarray
+    status: DecodeStatus
+    evidence: Sequence[np.ndarray] = ()
 
 
 class InferencePipeline:
@@ -62,11 +79,15 @@ class InferencePipeline:
         model: The exported model.
         labels: The classes that are labelled.
         selected: Their names if others of the model are not labelled, else None.
+        screen: The pipeline of a smaller model that screens for this one; None here, see
+            `avel_tf.inference.cascade`.
 
     Raises:
         ModelError: The folder holds no exported model.
         ValueError: The model lacks one of the classes.
     """
+
+    screen: InferencePipeline | None = None
 
     def __init__(
         self,
@@ -96,6 +117,11 @@ class InferencePipeline:
             lambda: self.model.known_outputs,
             lambda name: stored_network(self.model, name),
         )
+
+    @property
+    def name(self) -> str:
+        """Name of the model in results."""
+        return self.model.name
 
     @property
     def choice(self) -> EngineChoice | None:
@@ -148,16 +174,31 @@ class InferencePipeline:
         Yields:
             The index of a file in `paths` and its result, in the order in which files finish.
         """
-        engine = self._loaded_engine(paths)
-        stream = SegmentLoader(
-            [self.model.recipe.visual.decode_request(path, self.media) for path in paths],
-            workers=self.data.resolved_workers,
-            on_open=None if on_open is None else lambda index: on_open(paths[index]),
-            should_stop=should_stop,
-        )
-        windows = self._windows(engine)
-        kept: dict[int, list[tuple[np.ndarray, ...]]] = {}  # valid and evidence of the parts
         on_batch = observer.on_batch if observer else None
+        for index, prediction in self.predict_files(
+            paths, on_open=on_open, should_stop=should_stop, on_batch=on_batch
+        ):
+            if prediction.status.seconds and observer:
+                observer.on_probabilities(index, prediction.probabilities)
+            yield index, self.result(paths[index], *prediction)
+
+    def predict_files(
+        self,
+        paths: Sequence[str],
+        *,
+        on_open: Callable[[str], None] | None = None,
+        should_stop: Callable[[], bool] | None = None,
+        on_batch: OnBatch | None = None,
+    ) -> Generator[tuple[int, Prediction], None, None]:
+        """Compute the probabilities of files; arguments and order as of `label_files`.
+
+        Args:
+            on_batch: Called with each decoded batch and its features.
+        """
+        engine = self._loaded_engine(paths)
+        stream = self._loader(paths, on_open, should_stop)
+        windows = self._windows(engine.label)
+        kept: dict[int, list[tuple[np.ndarray, ...]]] = {}  # valid and evidence of the parts
         for index, part in embed_parts(stream, engine, on_batch=on_batch):
             if isinstance(part, Features):
                 windows.add(index, part.visual, part.audio, part.valid)
@@ -165,12 +206,9 @@ class InferencePipeline:
                 kept.setdefault(index, []).append(row)
             elif part.seconds:
                 valid, *evidence = map(np.concatenate, zip(*kept.pop(index), strict=True))  # [T]
-                probabilities = windows.end(index)  # [T, C+1]
-                if observer:
-                    observer.on_probabilities(index, probabilities)
-                yield index, self.result(paths[index], probabilities, valid, part, evidence)
+                yield index, Prediction(windows.end(index), valid, part, evidence)
             else:
-                yield index, self.refusal(paths[index], part)
+                yield index, Prediction(np.zeros([0, len(self.model.labels) + 1]), NONE, part)
 
     def label_arrays(
         self, frames: np.ndarray, waveform: np.ndarray, *, name: str, has_sound: bool
@@ -184,7 +222,7 @@ class InferencePipeline:
             has_sound: False if the waveform is silence in place of missing audio.
         """
         engine = self._loaded_engine([])
-        windows = self._windows(engine)
+        windows = self._windows(engine.label)
         parts = []
         for start in range(0, len(frames), engine.batch_seconds):
             part = slice(start, start + engine.batch_seconds)
@@ -283,7 +321,7 @@ class InferencePipeline:
             "quarantined",
             status.error or "the file holds no second of video",
             duration=status.duration,
-            model=self.model.name,
+            model=self.name,
         )
 
     def result(
@@ -324,7 +362,7 @@ class InferencePipeline:
             events=self.model.postprocessing.events.decode(
                 scores, labels, valid, duration=status.duration
             ),
-            model=self.model.name,
+            model=self.name,
             audio_track=status.audio_track,
         )
 
@@ -334,9 +372,22 @@ class InferencePipeline:
             self._engine = make_engine(choice, self._graphs, self.engine_settings)
         return self._engine
 
-    def _windows(self, engine: Engine) -> WindowLabeller:
+    def _loader(
+        self,
+        paths: Sequence[str],
+        on_open: Callable[[str], None] | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> SegmentLoader:
+        return SegmentLoader(
+            [self.model.recipe.visual.decode_request(path, self.media) for path in paths],
+            workers=self.data.resolved_workers,
+            on_open=None if on_open is None else lambda index: on_open(paths[index]),
+            should_stop=should_stop,
+        )
+
+    def _windows(self, label: Predict) -> WindowLabeller:
         return WindowLabeller(
-            engine.label,
+            label,
             window_seconds=self.inference.window_seconds,
             hop_seconds=self.inference.hop_seconds,
             batch_size=self.inference.batch_clips,

@@ -369,7 +369,7 @@ def check_setup(
         f"{key} {theirs.get(key)!r}, now {ours.get(key)!r}"
         for key in (*ours, *(key for key in theirs if key not in ours))
         if theirs.get(key) != ours.get(key)
-        and not (key == "engine" and theirs.get(key) in crashed_engines)
+        and not (key in ("engine", "screen engine") and theirs.get(key) in crashed_engines)
     ]
     if differences:
         raise RunJournalError(

@@ -61,6 +61,24 @@ class InferenceSettings(Settings, section="inference"):
         return self
 
 
+class ScreenSettings(Settings, section="screen"):
+    """Settings of `avel infer --screen`. They affect results only there."""
+
+    margin: float = Field(
+        default=0.99,
+        ge=0,
+        le=1,
+        description="Probability of background by the small model above which a segment is "
+        "background without the large one. 1 gives every segment to the large model.",
+    )
+    context_seconds: int = Field(
+        default=2,
+        ge=0,
+        description="Seconds before and after each other segment that the large model gets as "
+        "well, as context.",
+    )
+
+
 class WatchSettings(Settings, section="watch"):
     """Settings of `avel infer --watch`. They affect no result."""
 

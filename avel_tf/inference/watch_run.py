@@ -18,6 +18,7 @@ from avel_tf.inference.batch import (
     label_files,
     open_exported,
     open_journal,
+    open_screen,
     pipeline_of,
     write_outputs,
 )
@@ -46,6 +47,7 @@ def watch_folders(
     on_engine: Callable[[InferencePipeline], None] | None = None,
     on_result: Callable[[Result], None] | None = None,
     on_event: str | None = None,
+    screen: str | Path | ExportedModel | None = None,
 ) -> BatchSummary:
     """Label the videos in folders, and each new or changed one once it has stopped growing.
 
@@ -57,7 +59,7 @@ def watch_folders(
         folders: The folders, of any depth.
         out: Results folder.
         model, classes, class_table, config, formats: As of `localize_to_folder`.
-        fresh, trust_model, on_engine, on_event: As of `localize_to_folder`.
+        fresh, trust_model, on_engine, on_event, screen: As of `localize_to_folder`.
         on_result: Called with each result as soon as it is recorded.
 
     Returns:
@@ -79,7 +81,8 @@ def watch_folders(
     exported = open_exported(
         model, trust=trust_model, engine=config.engine, class_table=class_table
     )
-    pipeline = pipeline_of(exported, config, classes)
+    small = open_screen(screen, config, trust=trust_model)
+    pipeline = pipeline_of(exported, config, classes, small)
     pipeline.choose_engine(find_inputs(folders))
     if on_engine:
         on_engine(pipeline)

@@ -43,7 +43,9 @@ class FakePipeline:
 
     def __init__(self, model: ExportedModel, *, data: object, **_: object) -> None:
         self.model = model
+        self.name = model.name
         self.selected = None
+        self.screen = None
         self.crashed_engines: list[str] = []
         self.workers = data.resolved_workers
 
