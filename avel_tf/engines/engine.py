@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 from avel_tf.embeddings.recipe import Recipe
+from avel_tf.engines.reuse import FrameReuse, frame_reuse
 from avel_tf.video.clip import Clip
 from avel_tf.video.segment_loader import SegmentBatch
 
@@ -46,6 +47,19 @@ class BatchSource(Protocol):
         ...
 
 
+class SingleBackbones(NamedTuple):
+    """TensorFlow functions of the two backbones.
+
+    Attributes:
+        frames: Frames uint8 [N, H, W, 3] to vectors float32 [N, Dv].
+        audio: Waveform float32 [N, 16000] to audio float32 [N, Da]. Segments that are not finite
+            give NaN or raise an error.
+    """
+
+    frames: Callable[[Any], Any]
+    audio: Callable[[Any], Any]
+
+
 class LoadedGraphs(NamedTuple):
     """TensorFlow functions.
 
@@ -54,10 +68,12 @@ class LoadedGraphs(NamedTuple):
             [N, 1, Dv], audio float32 [N, 1, Da]).
         label: (visual float32 [B, T, Dv], audio float32 [B, T, Da], valid bool [B, T]) to
             probabilities float32 [B, T, C+1]; None for backbones alone.
+        backbones: The parts of `embed`; None for SavedModels of older versions.
     """
 
     embed: Callable[[Any, Any], tuple[Any, Any]]
     label: Callable[[Any, Any, Any], Any] | None = None
+    backbones: SingleBackbones | None = None
 
 
 class KnownOutputs(NamedTuple):
@@ -88,17 +104,33 @@ class Graphs:
         load: Function that loads the TensorFlow functions. It is not called, and TensorFlow not
             imported, if an engine has compiled them before.
         known_outputs: Function that returns outputs of the graphs, if there are any.
+        reuse: Selects the frames to embed, and needs `backbones`. None embeds all by `embed`.
     """
 
     key: str
     recipe: Recipe
     load: Callable[[], LoadedGraphs]
     known_outputs: Callable[[], KnownOutputs | None] = lambda: None
+    reuse: FrameReuse | None = None
 
     @cached_property
     def loaded(self) -> LoadedGraphs:
         """The TensorFlow functions, loaded once."""
         return self.load()
+
+    @property
+    def backbones(self) -> SingleBackbones:
+        """The single backbones.
+
+        Raises:
+            ValueError: The graphs have none.
+        """
+        if self.loaded.backbones is None:
+            raise ValueError(
+                "These graphs embed whole segments, and cannot reuse frames. Received: graphs of a "
+                "SavedModel without the signatures embed_frames and embed_audio."
+            )
+        return self.loaded.backbones
 
     @property
     def name_classes(self) -> bool:
@@ -115,7 +147,13 @@ def backbone_graphs(extractor: FeatureExtractor) -> Graphs:
         *(importlib.metadata.version(name) for name in ("avel-tf", "tensorflow")),
     )
     key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
-    return Graphs(key, extractor.recipe, lambda: LoadedGraphs(extractor))
+
+    def load() -> LoadedGraphs:
+        backbones = SingleBackbones(extractor.visual, extractor.embed_audio)
+        return LoadedGraphs(extractor, backbones=backbones)
+
+    reuse = frame_reuse(extractor.reuse, extractor.recipe.visual)
+    return Graphs(key, extractor.recipe, load, reuse=reuse)
 
 
 class Engine(Protocol):
@@ -124,7 +162,7 @@ class Engine(Protocol):
     Several threads may use an engine at the same time.
 
     Attributes:
-        batch_seconds: N, most segments in one call of the backbones.
+        batch_seconds: N, most segments of one batch.
         device: Name of the GPU in use, or None.
     """
 

@@ -18,18 +18,19 @@ from unittest import mock
 
 import numpy as np
 
-from avel_tf.embeddings.recipe import Recipe
-from avel_tf.engines.engine import BatchSource, Graphs, LoadedGraphs
+from avel_tf.engines.engine import BatchSource, Graphs
 from avel_tf.engines.openvino_process import OpenVinoProcess
+from avel_tf.engines.reuse import means
 from avel_tf.utils.durable_files import exclusive_lock, publish
 from avel_tf.utils.lazy_imports import load_openvino, load_tensorflow, root_logger_restored
+from avel_tf.video.decode_request import BLOCK_SECONDS
 from avel_tf.video.segment_loader import SegmentBatch, segments_per_batch
 
 # Images in one call, measured in docs/design/performance.md.
 IMAGES = 10
-# Names of the converted networks and their files: backbones and localizer. Caches of older versions
-# have a `label` without `valid`.
-EMBED, LABEL = "embed", "label-valid"
+# Names of the converted networks and their files: both backbones in one or each by itself, and the
+# localizer. Caches of older versions have a `label` without `valid`.
+EMBED, FRAMES, AUDIO, LABEL = "embed", "embed-frames", "embed-audio", "label-valid"
 _PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
 
 
@@ -38,6 +39,49 @@ class _Network(NamedTuple):
 
     number: int
     calls: int
+
+
+class _Call(NamedTuple):
+    """A call of a network on inputs of one length."""
+
+    name: str
+    arrays: list[np.ndarray]
+
+
+class _Embedding:
+    """Calls of the backbones for one batch, and their outputs so far.
+
+    Args:
+        calls: The calls.
+        places: Index of the image of each frame, int [n, F]; None if the calls are of `EMBED`.
+    """
+
+    def __init__(self, calls: list[_Call], places: np.ndarray | None) -> None:
+        self.calls = calls
+        self.outputs: list[list[np.ndarray]] = []
+        self._places = places
+
+    @property
+    def complete(self) -> bool:
+        """True if the outputs of all calls are there."""
+        return len(self.outputs) == len(self.calls)
+
+    def vectors(self) -> tuple[np.ndarray, np.ndarray]:
+        """Visual [n, Dv] and audio [n, Da] of the batch."""
+        if self._places is None:
+            visual, audio = map(np.concatenate, zip(*self.outputs, strict=True))  # [n, 1, D]
+            return visual[:, 0], audio[:, 0]
+        frames, audio = (
+            np.concatenate(
+                [
+                    output[0]
+                    for call, output in zip(self.calls, self.outputs, strict=True)
+                    if call.name == name
+                ]
+            )
+            for name in (FRAMES, AUDIO)
+        )
+        return means(frames, self._places), audio
 
 
 class OpenVinoEngine:
@@ -57,7 +101,7 @@ class OpenVinoEngine:
         cache: Cache folder of compiled networks.
 
     Attributes:
-        batch_seconds: N, most segments in one call.
+        batch_seconds: N, most segments in one batch.
         device: None; only CPUs are used.
 
     Raises:
@@ -77,7 +121,15 @@ class OpenVinoEngine:
     ) -> None:
         version = importlib.metadata.version("openvino")
         recipe = graphs.recipe.visual
-        self.batch_seconds = segments_per_batch(batch_pictures or IMAGES, recipe.frames_per_second)
+        call_seconds = segments_per_batch(batch_pictures or IMAGES, recipe.frames_per_second)
+        self._reuse = graphs.reuse
+        self.batch_seconds = BLOCK_SECONDS if self._reuse else call_seconds
+        # Length of the inputs of a full call of each network.
+        self._lengths = {
+            EMBED: call_seconds,
+            FRAMES: call_seconds * recipe.frames_per_second,
+            AUDIO: call_seconds,
+        }
         self._graphs = graphs
         self._cache = cache / "openvino" / version / graphs.key
         self._compiled = self._cache / "compiled"
@@ -86,9 +138,9 @@ class OpenVinoEngine:
             "PERFORMANCE_HINT": "THROUGHPUT",
             "INFERENCE_PRECISION_HINT": _PRECISIONS[precision],
         }
-        # By batch size; None is the localizer. A network for single segments runs the incomplete
-        # last batch of a file.
-        self._networks: dict[int | None, _Network] = {}
+        # By name and batch size, which is None for the localizer. Networks for single segments and
+        # frames run what is left of a batch.
+        self._networks: dict[tuple[str, int | None], _Network] = {}
         self._lock = threading.Lock()
         self._start()
 
@@ -101,25 +153,24 @@ class OpenVinoEngine:
 
     def embed(self, stream: BatchSource) -> Iterator[tuple[SegmentBatch, np.ndarray, np.ndarray]]:
         """Embed the batches of a loader; see `Engine`."""
-        running: deque[tuple[SegmentBatch, bool, Future]] = deque()
-        vectors: list[tuple[np.ndarray, np.ndarray]] = []  # of the calls of the current batch
+        running: deque[tuple[SegmentBatch, _Embedding, Future]] = deque()
         # As many calls as keep the processors busy, and one more.
-        most = self._network(self.batch_seconds).calls + 1
+        name = FRAMES if self._reuse else EMBED
+        most = self._network(name, self._lengths[name]).calls + 1
 
         def oldest() -> Iterator[tuple[SegmentBatch, np.ndarray, np.ndarray]]:
-            batch, last, future = running.popleft()
-            vectors.append(_vectors(future))
-            if last:
-                yield batch, *_joined(vectors)
-                vectors.clear()
+            batch, embedding, future = running.popleft()
+            embedding.outputs.append(future.result())
+            if embedding.complete:
+                yield batch, *embedding.vectors()
 
         with contextlib.closing(stream.batches(self.batch_seconds)) as batches:
             for batch in batches:
-                calls = self._calls(batch.frames, batch.waveform)
-                for number, arrays in enumerate(calls, start=1):
+                embedding = self._embedding(batch.frames, batch.waveform)
+                for call in embedding.calls:
                     if len(running) == most:
                         yield from oldest()
-                    running.append((batch, number == len(calls), self._run(arrays)))
+                    running.append((batch, embedding, self._run(call)))
             while running:
                 yield from oldest()
 
@@ -127,57 +178,65 @@ class OpenVinoEngine:
         self, frames: np.ndarray, waveform: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Embed one batch; see `Engine`."""
-        futures = [self._run(arrays) for arrays in self._calls(frames, waveform)]
-        return _joined([_vectors(future) for future in futures])
+        embedding = self._embedding(frames, waveform)
+        futures = [self._run(call) for call in embedding.calls]
+        embedding.outputs = [future.result() for future in futures]
+        return embedding.vectors()
 
-    def _calls(self, frames: np.ndarray, waveform: np.ndarray) -> list[list[np.ndarray]]:
-        """Split a batch into calls: a full batch is one call, others are one call per segment.
+    def _embedding(self, frames: np.ndarray, waveform: np.ndarray) -> _Embedding:
+        """Divide a batch into calls.
 
         Args:
             frames: uint8 [n, F, H, W, 3], n at most N.
             waveform: float32 [n, 16000].
-
-        Returns:
-            Inputs of each call.
         """
-        if len(frames) == self.batch_seconds:
-            return [[frames, waveform]]
-        return [[frames[i : i + 1], waveform[i : i + 1]] for i in range(len(frames))]
+        if self._reuse is None:
+            return _Embedding(self._calls(EMBED, frames, waveform), None)
+        images, places = self._reuse.select(frames)
+        return _Embedding([*self._calls(FRAMES, images), *self._calls(AUDIO, waveform)], places)
 
-    def _run(self, arrays: list[np.ndarray]) -> Future:
+    def _calls(self, name: str, *arrays: np.ndarray) -> list[_Call]:
+        """Full calls of a network, and calls of one row each for the rest of the arrays."""
+        count, length = len(arrays[0]), self._lengths[name]
+        full = count - count % length
+        starts = [*range(0, full, length), *range(full, count), count]
+        parts = zip(starts, starts[1:], strict=False)
+        return [_Call(name, [each[first:end] for each in arrays]) for first, end in parts]
+
+    def _run(self, call: _Call) -> Future:
         """Start a call of the backbones."""
-        return self._process.run(self._network(len(arrays[0])).number, arrays)
+        network = self._network(call.name, len(call.arrays[0]))
+        return self._process.run(network.number, call.arrays)
 
     def label(self, visual: np.ndarray, audio: np.ndarray, valid: np.ndarray) -> np.ndarray:
         """Compute probabilities from features; see `Engine`."""
-        network = self._network(None)
+        network = self._network(LABEL, None)
         return self._process.run(network.number, [visual, audio, valid]).result()[0]
 
-    def _network(self, seconds: int | None) -> _Network:
-        """Backbones compiled for a batch size, or the localizer."""
+    def _network(self, name: str, batch: int | None) -> _Network:
+        """A network compiled for a batch size; None for the localizer."""
         with self._lock:
             if self._owner != os.getpid():
                 self._start()  # after a fork, the child belongs to the process that started it
-            if seconds not in self._networks:
-                self._networks[seconds] = self._compile(seconds)
-            return self._networks[seconds]
+            if (name, batch) not in self._networks:
+                self._networks[name, batch] = self._compile(name, batch)
+            return self._networks[name, batch]
 
-    def _compile(self, seconds: int | None) -> _Network:
-        name = LABEL if seconds is None else EMBED
+    def _compile(self, name: str, batch: int | None) -> _Network:
         path = self._cache / f"{name}.xml"
-        properties = {"INFERENCE_PRECISION_HINT": "f32"} if seconds is None else self._properties
+        properties = {"INFERENCE_PRECISION_HINT": "f32"} if name == LABEL else self._properties
         # One process at a time converts and compiles; the others use its files.
         with exclusive_lock(self._cache / "lock"):
             if not path.is_file():
                 self._convert(name)
             properties = {**properties, "CACHE_DIR": str(self._compiled.resolve())}
-            return _Network(*self._process.compile(path, properties, seconds))
+            return _Network(*self._process.compile(path, properties, batch))
 
     def _convert(self, name: str) -> None:
         """Convert a TensorFlow function to `NAME.xml` and `NAME.bin` in the cache."""
         load_tensorflow()
         openvino = load_openvino()
-        concrete = function_of(name, self._graphs.loaded, self._graphs.recipe)
+        concrete = function_of(name, self._graphs)
         with root_logger_restored(), _variables_found_once():
             model = openvino.convert_model(concrete)
         with tempfile.TemporaryDirectory(dir=self._cache) as folder:
@@ -188,14 +247,15 @@ class OpenVinoEngine:
                 publish(path, self._cache / path.name)
 
 
-def function_of(name: str, loaded: LoadedGraphs, recipe: Recipe) -> Any:
+def function_of(name: str, graphs: Graphs) -> Any:
     """Concrete TensorFlow function that is converted to `NAME.xml`.
 
     Raises:
-        ValueError: The graphs have no localizer.
+        ValueError: The graphs have no localizer, or no single backbones.
     """
     import tensorflow as tf
 
+    loaded, recipe = graphs.loaded, graphs.recipe
     function: Callable[..., Any]
     if name == LABEL:
         if loaded.label is None:
@@ -209,14 +269,18 @@ def function_of(name: str, loaded: LoadedGraphs, recipe: Recipe) -> Any:
         ]
         specs.append(tf.TensorSpec([None, None], tf.bool))
     else:
-        size = recipe.visual.size
-        specs = [
-            tf.TensorSpec([None, recipe.visual.frames_per_second, size, size, 3], tf.uint8),
-            tf.TensorSpec([None, recipe.audio.sample_rate], tf.float32),
-        ]
+        image = [recipe.visual.size, recipe.visual.size, 3]
+        waveform = tf.TensorSpec([None, recipe.audio.sample_rate], tf.float32)
+        if name == FRAMES:
+            function, specs = graphs.backbones.frames, [tf.TensorSpec([None, *image], tf.uint8)]
+        elif name == AUDIO:
+            function, specs = graphs.backbones.audio, [waveform]
+        else:
+            frames = [None, recipe.visual.frames_per_second, *image]
+            specs = [tf.TensorSpec(frames, tf.uint8), waveform]
 
-        def function(frames: tf.Tensor, waveform: tf.Tensor) -> Any:
-            return loaded.embed(frames[:, None], waveform)
+            def function(frames: tf.Tensor, waveform: tf.Tensor) -> Any:
+                return loaded.embed(frames[:, None], waveform)
 
     return tf.function(function, autograph=False).get_concrete_function(*specs)
 
@@ -236,17 +300,3 @@ def _variables_found_once() -> Iterator[None]:
     found = cache(TFGraphNodeDecoder.get_variable)
     with mock.patch.object(TFGraphNodeDecoder, "get_variable", staticmethod(found)):
         yield
-
-
-def _vectors(future: Future) -> tuple[np.ndarray, np.ndarray]:
-    """Outputs of a call: visual [n, Dv] and audio [n, Da]."""
-    visual, audio = future.result()
-    return visual[:, 0], audio[:, 0]
-
-
-def _joined(parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    """Concatenate the vectors of several calls."""
-    if len(parts) == 1:
-        return parts[0]
-    visual, audio = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return visual, audio

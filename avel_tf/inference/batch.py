@@ -232,6 +232,7 @@ def pipeline_of(
         media=config.media,
         engine=config.engine,
         classes=classes,
+        reuse=config.embeddings.visual.reuse,
     )
 
 
@@ -317,6 +318,8 @@ def run_setup(pipeline: InferencePipeline, config: Config) -> dict[str, Any]:
         "engine": pipeline.choose_engine().description,
         "engine.batch_pictures": config.engine.batch_pictures,
     }
+    if config.embeddings.visual.reuse != "exact":  # journals of older versions lack it
+        setup["embeddings.visual.reuse"] = config.embeddings.visual.reuse
     if pipeline.selected is not None:
         setup["classes"] = list(pipeline.selected)
     for section, settings in (("inference", config.inference), ("media", config.media)):

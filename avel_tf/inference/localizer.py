@@ -11,6 +11,7 @@ from typing import Any, overload
 import numpy as np
 
 from avel_tf.embeddings.recipe import Recipe
+from avel_tf.embeddings.settings import Reuse
 from avel_tf.engines.settings import EngineSettings
 from avel_tf.events.labels import Labels
 from avel_tf.events.result import Result
@@ -46,6 +47,7 @@ class Localizer:
         engine: Engine and precision of the networks.
         classes: Classes that are labelled; the others become background. A list, or a text with
             commas. All, or those that a zero-shot model labels by default, when None.
+        reuse: Which frames are not embedded again, as of `embeddings.visual.reuse`.
 
     Attributes:
         model: The exported model.
@@ -68,9 +70,16 @@ class Localizer:
         media: DecodeSettings | None = None,
         engine: EngineSettings | None = None,
         classes: str | Sequence[str] | None = None,
+        reuse: Reuse = "exact",
     ) -> None:
         self._pipeline = InferencePipeline(
-            model, inference=inference, data=data, media=media, engine=engine, classes=classes
+            model,
+            inference=inference,
+            data=data,
+            media=media,
+            engine=engine,
+            classes=classes,
+            reuse=reuse,
         )
         self.model = self._pipeline.model
 
@@ -222,6 +231,7 @@ def load(
     engine: EngineSettings | None = None,
     classes: str | Sequence[str] | None = None,
     class_table: str | Path | None = None,
+    reuse: Reuse = "exact",
 ) -> Localizer:
     """Load an exported model.
 
@@ -235,6 +245,7 @@ def load(
         classes: Classes that are labelled; the others become background. For the pretrained model
             any of `avel classes`, by name or another word for it.
         class_table: A CSV file with further classes for the pretrained model.
+        reuse: Which frames are not embedded again, as of `embeddings.visual.reuse`.
 
     Returns:
         The localizer. Its networks are loaded with the first video.
@@ -256,5 +267,11 @@ def load(
             "its own classes. Leave out one of them."
         )
     return Localizer(
-        model, inference=inference, data=data, media=media, engine=engine, classes=classes
+        model,
+        inference=inference,
+        data=data,
+        media=media,
+        engine=engine,
+        classes=classes,
+        reuse=reuse,
     )
