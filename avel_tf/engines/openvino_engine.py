@@ -128,7 +128,7 @@ class OpenVinoEngine:
         self._lengths = {
             EMBED: call_seconds,
             FRAMES: call_seconds * recipe.frames_per_second,
-            AUDIO: call_seconds,
+            AUDIO: BLOCK_SECONDS,
         }
         self._graphs = graphs
         self._cache = cache / "openvino" / version / graphs.key
@@ -154,9 +154,6 @@ class OpenVinoEngine:
     def embed(self, stream: BatchSource) -> Iterator[tuple[SegmentBatch, np.ndarray, np.ndarray]]:
         """Embed the batches of a loader; see `Engine`."""
         running: deque[tuple[SegmentBatch, _Embedding, Future]] = deque()
-        # As many calls as keep the processors busy, and one more.
-        name = FRAMES if self._reuse else EMBED
-        most = self._network(name, self._lengths[name]).calls + 1
 
         def oldest() -> Iterator[tuple[SegmentBatch, np.ndarray, np.ndarray]]:
             batch, embedding, future = running.popleft()
@@ -168,7 +165,8 @@ class OpenVinoEngine:
             for batch in batches:
                 embedding = self._embedding(batch.frames, batch.waveform)
                 for call in embedding.calls:
-                    if len(running) == most:
+                    # As many calls as keep the processors busy, and one more.
+                    while len(running) > self._network_of(call).calls:
                         yield from oldest()
                     running.append((batch, embedding, self._run(call)))
             while running:
@@ -190,9 +188,10 @@ class OpenVinoEngine:
             frames: uint8 [n, F, H, W, 3], n at most N.
             waveform: float32 [n, 16000].
         """
-        if self._reuse is None:
+        selected = self._reuse.select(frames) if self._reuse else None
+        if selected is None:
             return _Embedding(self._calls(EMBED, frames, waveform), None)
-        images, places = self._reuse.select(frames)
+        images, places = selected
         return _Embedding([*self._calls(FRAMES, images), *self._calls(AUDIO, waveform)], places)
 
     def _calls(self, name: str, *arrays: np.ndarray) -> list[_Call]:
@@ -205,8 +204,10 @@ class OpenVinoEngine:
 
     def _run(self, call: _Call) -> Future:
         """Start a call of the backbones."""
-        network = self._network(call.name, len(call.arrays[0]))
-        return self._process.run(network.number, call.arrays)
+        return self._process.run(self._network_of(call).number, call.arrays)
+
+    def _network_of(self, call: _Call) -> _Network:
+        return self._network(call.name, len(call.arrays[0]))
 
     def label(self, visual: np.ndarray, audio: np.ndarray, valid: np.ndarray) -> np.ndarray:
         """Compute probabilities from features; see `Engine`."""

@@ -57,7 +57,7 @@ class FrameReuse:
         self.count = FrameCount()
         self._lock = threading.Lock()
 
-    def select(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def select(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         """Select the frames to embed.
 
         Args:
@@ -65,7 +65,7 @@ class FrameReuse:
 
         Returns:
             The images to embed, uint8 [m, H, W, 3], and for each frame the index of its image,
-            int [n, F].
+            int [n, F]. None if each frame has to be embedded.
         """
         images = frames.reshape(-1, *frames.shape[2:])  # [n*F, H, W, 3]
         limit = self.threshold
@@ -73,8 +73,9 @@ class FrameReuse:
         with self._lock:
             before = self.count
             self.count = FrameCount(before.frames + len(new), before.embedded + int(new.sum()))
-        places = (np.cumsum(new) - 1).reshape(frames.shape[:2])  # [n, F]
-        return images if new.all() else images[new], places
+        if new.all():
+            return None
+        return images[new], (np.cumsum(new) - 1).reshape(frames.shape[:2])
 
 
 def frame_reuse(mode: Reuse, recipe: VisualRecipe) -> FrameReuse | None:

@@ -56,24 +56,23 @@ class TensorFlowEngine:
         self.device = gpus[0].name if gpus else None
         visual = graphs.recipe.visual
         most = batch_pictures or (GPU_IMAGES if gpus else CPU_IMAGES)
-        call_seconds = segments_per_batch(most, visual.frames_per_second)
-        self._call_images = call_seconds * visual.frames_per_second
+        self._rate = visual.frames_per_second
+        self._call_seconds = segments_per_batch(most, self._rate)
         self._reuse = graphs.reuse
-        self.batch_seconds = BLOCK_SECONDS if self._reuse else call_seconds
+        self.batch_seconds = BLOCK_SECONDS if self._reuse else self._call_seconds
         # Free sizes, because the last batch of a file is smaller and the graph resizes images.
-        frames = tf.TensorSpec((None, visual.frames_per_second, None, None, 3), tf.uint8)
+        frames = tf.TensorSpec((None, self._rate, None, None, 3), tf.uint8)
         images = tf.TensorSpec((None, None, None, 3), tf.uint8)
         waveform = tf.TensorSpec((None, SAMPLE_RATE), tf.float32)
-        self._specs = (images if self._reuse else frames, waveform)
+        self._specs = (images, waveform)
         self._precision = precision
         loaded = graphs.loaded
+        self._embed = _traced_anew(
+            lambda frames, waveform: loaded.embed(frames[:, None], waveform), frames, waveform
+        )
         if self._reuse:
             self._embed_frames = _traced_anew(graphs.backbones.frames, images)
             self._embed_audio = _traced_anew(graphs.backbones.audio, waveform)
-        else:
-            self._embed = _traced_anew(
-                lambda frames, waveform: loaded.embed(frames[:, None], waveform), *self._specs
-            )
         self._label = loaded.label
         # The rewrites are options of the whole process.
         self._lock = threading.Lock()
@@ -85,9 +84,9 @@ class TensorFlowEngine:
         def read() -> Iterator[tuple[np.ndarray, np.ndarray]]:
             with contextlib.closing(stream.batches(self.batch_seconds)) as batches:
                 for batch in batches:
-                    frames, places = self._select(batch.frames)
+                    images, places = self._select(batch.frames)
                     pending.append((batch, places))
-                    yield frames, batch.waveform
+                    yield images, batch.waveform
 
         # `tf.data` copies the next batch to the device at the same time.
         dataset = tf.data.Dataset.from_generator(read, output_signature=self._specs)
@@ -96,9 +95,9 @@ class TensorFlowEngine:
         else:
             dataset = dataset.prefetch(2)
         try:
-            for frames, waveform in dataset:
+            for images, waveform in dataset:
                 batch, places = pending.popleft()
-                yield batch, *self._run(frames, places, waveform)
+                yield batch, *self._run(images, places, waveform)
         except tf.errors.OpError as error:
             # An error of a decoding thread arrives as another exception.
             if stream.failure is not None:
@@ -112,24 +111,33 @@ class TensorFlowEngine:
         return self._run(*self._select(frames), waveform)
 
     def _select(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Frames or images to embed, and the image of each frame; see `FrameReuse.select`."""
-        return self._reuse.select(frames) if self._reuse else (frames, None)
+        """Images to embed, uint8 [m, H, W, 3], and those of each frame, int [n, F].
+
+        They are None if all frames are embedded.
+        """
+        selected = self._reuse.select(frames) if self._reuse else None
+        return selected or (frames.reshape(-1, *frames.shape[2:]), None)
 
     def _run(
-        self, frames: np.ndarray, places: np.ndarray | None, waveform: np.ndarray
+        self, images: np.ndarray, places: np.ndarray | None, waveform: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Embed the result of `_select`."""
-        frames, waveform = tf.convert_to_tensor(frames), tf.convert_to_tensor(waveform)
+        images, waveform = tf.convert_to_tensor(images), tf.convert_to_tensor(waveform)
+        seconds, most = self._call_seconds, self._call_seconds * self._rate
+        parts = [images[start : start + most] for start in range(0, len(images), most)]
         with self._lock, _Rewrites(self._precision):
-            if places is None:
-                visual, audio = self._embed(frames, waveform)  # [n, 1, D] each
-                return visual.numpy()[:, 0], audio.numpy()[:, 0]  # [n, Dv], [n, Da]
-            vectors = [
-                self._embed_frames(frames[start : start + self._call_images]).numpy()
-                for start in range(0, len(frames), self._call_images)
+            if places is not None:
+                vectors = [self._embed_frames(part).numpy() for part in parts]
+                return means(np.concatenate(vectors), places), self._embed_audio(waveform).numpy()
+            outputs = [
+                self._embed(
+                    tf.reshape(part, [-1, self._rate, *part.shape[1:]]),
+                    waveform[number * seconds : (number + 1) * seconds],
+                )
+                for number, part in enumerate(parts)
             ]
-            audio = self._embed_audio(waveform).numpy()
-        return means(np.concatenate(vectors), places), audio
+        visual, audio = (np.concatenate(column) for column in zip(*outputs, strict=True))
+        return visual[:, 0], audio[:, 0]  # [n, Dv], [n, Da] from [n, 1, D] each
 
     def label(self, visual: np.ndarray, audio: np.ndarray, valid: np.ndarray) -> np.ndarray:
         """Compute probabilities from features; see `Engine`."""
