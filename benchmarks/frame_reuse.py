@@ -5,8 +5,9 @@
 Every clip below a folder is embedded once, frame by frame, by TensorFlow in float32; for each
 threshold a frame gets the vector of the frame that is embedded in its place. Prints a table for
 each folder, and with --still for N films of each kind of `still_films`: the share of reused frames,
-the cosine of visual features to those without reuse (mean, and the lowest 1 %), and the share of
-segments whose label changes. If the folder has an `annotations.csv`, also the accuracy over the
+the cosine of visual features to those without reuse (mean, and the lowest 1 %), the share of
+segments whose label changes, and the share whose most probable class changes, be it below that of
+background. If the folder has an `annotations.csv`, also the accuracy over the
 segments of clips whose class the model knows.
 """
 
@@ -100,7 +101,8 @@ def report(name: str, paths: list[Path], pipeline: InferencePipeline, truth: dic
     rows = len(THRESHOLDS) + 1
     frames, embedded = 0, np.zeros(rows)
     cosines: list[list[float]] = [[] for _ in range(rows)]
-    labels: list[list[np.ndarray]] = [[] for _ in range(rows + 1)]  # the last is without reuse
+    # Label and most probable class; the last row is without reuse.
+    labels: list[list[np.ndarray]] = [[] for _ in range(rows + 1)]
     wanted: list[np.ndarray] = []
 
     def labels_of(visual: np.ndarray, audio: np.ndarray) -> np.ndarray:
@@ -112,7 +114,8 @@ def report(name: str, paths: list[Path], pipeline: InferencePipeline, truth: dic
             hop_seconds=pipeline.inference.hop_seconds,
             batch_size=1,
         )
-        return pipeline.scores(probabilities).label_index(pipeline.labels.background)
+        label_index = pipeline.scores(probabilities).label_index(pipeline.labels.background)
+        return np.stack([label_index, probabilities[:, :-1].argmax(-1)])  # [2, T]
 
     for path in paths:
         blocks = list(blocks_of(path, recipe, graphs.backbones))
@@ -135,22 +138,25 @@ def report(name: str, paths: list[Path], pipeline: InferencePipeline, truth: dic
         known = truth.get(path)
         wanted.append(known(len(audio)) if known else np.full(len(audio), -1))
     right = np.concatenate(wanted)
-    without = np.concatenate(labels[rows])
+    without = np.concatenate(labels[rows], axis=1)  # [2, T]
+    events = int((without[0] != pipeline.labels.background).sum())
 
     def accuracy(found: np.ndarray) -> str:
         measured = right >= 0
-        return f"{(found == right)[measured].mean():.4f}" if measured.any() else ""
+        return f"{(found[0] == right)[measured].mean():.4f}" if measured.any() else ""
 
-    print(f"\n{name}: {len(wanted)} clips, {len(without)} segments, {frames} frames")
-    print("| threshold | reused | cosine, mean | lowest 1 % | labels changed | accuracy |")
-    print("|---|---|---|---|---|---|")
-    print(f"| none | 0 % | 1 | 1 | 0 | {accuracy(without)} |")
+    print(
+        f"\n{name}: {len(wanted)} clips, {len(right)} segments ({events} events), {frames} frames"
+    )
+    print("| threshold | reused | cosine, mean | lowest 1 % | labels | classes | accuracy |")
+    print("|---|---|---|---|---|---|---|")
+    print(f"| none | 0 % | 1 | 1 | 0 | 0 | {accuracy(without)} |")
     for row, threshold in enumerate(("exact", *THRESHOLDS)):
-        found = np.concatenate(labels[row])
-        changed = int((found != without).sum())
+        found = np.concatenate(labels[row], axis=1)
+        label_changes, class_changes = (found != without).sum(1)
         print(
             f"| {threshold} | {1 - embedded[row] / frames:.1%} | {np.mean(cosines[row]):.5f} "
-            f"| {np.quantile(cosines[row], 0.01):.5f} | {changed} ({changed / len(found):.2%}) "
+            f"| {np.quantile(cosines[row], 0.01):.5f} | {label_changes} | {class_changes} "
             f"| {accuracy(found)} |",
             flush=True,
         )

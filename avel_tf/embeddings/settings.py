@@ -19,7 +19,7 @@ AUDIOSET_DISTILLED = "audioset-distilled"
 Reuse = Literal["none", "exact", "near"]
 # Threshold of `near`: largest difference of a frame's thumbnail, in levels of 0 to 255. Measured in
 # docs/design/engines.md.
-NEAR_THRESHOLD = 2.0
+NEAR_THRESHOLD = 4.0
 
 
 class VisualSettings(Settings, section="embeddings.visual"):

@@ -25,7 +25,6 @@ from avel_tf.engines.reuse import (
 from avel_tf.engines.selection import make_engine
 from avel_tf.engines.settings import EngineSettings
 from avel_tf.features.features import embed_files
-from avel_tf.video.clip import SAMPLE_RATE
 from avel_tf.video.segment_loader import SegmentLoader
 from tests.engines.streams import MadeStream
 from tests.video.films import write_film
@@ -164,8 +163,8 @@ def test_real_files_at_sixteen_frames_per_second(tmp_path, name):
         np.testing.assert_allclose(with_reuse.audio, without.audio, atol=2e-5)
     still, slow = (counts[path] for path in paths)
     assert still.frames == slow.frames == 13 * 16
-    # A frame of a still may change once more when the encoder refines it.
-    assert still.reused > 0.9
+    # Of a still, x264 refines noise from frame to frame for a while.
+    assert still.embedded < 13 * 4
     assert slow.embedded == pytest.approx(13 * 5, abs=2)
 
 
@@ -208,8 +207,7 @@ def test_the_mean_is_over_the_frames_of_a_segment():
     assert found.dtype == np.float32
 
 
-def test_sounds_of_a_still_differ(engines):
+def test_each_segment_of_a_still_has_its_own_sound(engines):
     with_reuse, _ = engines["tensorflow"]
     visual, audio = embedded(with_reuse, RepeatedFrames([[0, 0]] * 4))
     assert len(np.unique(visual, axis=0)) == 1 and len(np.unique(audio, axis=0)) == 4
-    assert SAMPLE_RATE == 16_000
