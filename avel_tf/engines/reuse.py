@@ -13,6 +13,9 @@ from avel_tf.embeddings.settings import NEAR_THRESHOLD, Reuse
 # Rows and columns of the thumbnails that are compared. The mean over a cell evens out the noise of
 # a camera, but not a thing that moves.
 CELLS = 16
+# Largest share of a batch's frames to embed at which others are reused. Above it, the gain would be
+# lost to smaller calls, and two further networks would be loaded.
+MOST_EMBEDDED = 0.9
 
 
 class FrameCount(NamedTuple):
@@ -65,15 +68,17 @@ class FrameReuse:
 
         Returns:
             The images to embed, uint8 [m, H, W, 3], and for each frame the index of its image,
-            int [n, F]. None if each frame has to be embedded.
+            int [n, F]. None if every frame is embedded, because too few can be reused.
         """
         images = frames.reshape(-1, *frames.shape[2:])  # [n*F, H, W, 3]
         limit = self.threshold
         new = _differing(images) if limit is None else _changed(images, limit)  # [n*F]
+        reusing = new.mean() <= MOST_EMBEDDED
         with self._lock:
             before = self.count
-            self.count = FrameCount(before.frames + len(new), before.embedded + int(new.sum()))
-        if new.all():
+            embedded = before.embedded + int(new.sum() if reusing else len(new))
+            self.count = FrameCount(before.frames + len(new), embedded)
+        if not reusing:
             return None
         return images[new], (np.cumsum(new) - 1).reshape(frames.shape[:2])
 

@@ -4,31 +4,40 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from avel_tf.cli.main import main
 from avel_tf.embeddings import AudioSettings, EmbeddingSettings, VisualSettings, load_extractor
+from avel_tf.embeddings.recipe import Recipe, RecipeMismatchError
 from avel_tf.embeddings.settings import NEAR_THRESHOLD
 from avel_tf.engines.available import EngineChoice
 from avel_tf.engines.engine import backbone_graphs
 from avel_tf.engines.reuse import (
+    MOST_EMBEDDED,
     FrameCount,
     FrameReuse,
     difference,
     differing_frames,
+    frame_reuse,
     means,
     thumbnail,
 )
 from avel_tf.engines.selection import make_engine
 from avel_tf.engines.settings import EngineSettings
+from avel_tf.export.exported_model import ExportedModel
+from avel_tf.export.manifest import ModelError
 from avel_tf.features.features import embed_files
 from avel_tf.video.segment_loader import SegmentLoader
+from tests.conftest import FRAMES_PER_SECOND
 from tests.engines.streams import MadeStream
 from tests.video.films import write_film
 
+OLD = Path(__file__).resolve().parents[1] / "data" / "version-0.1"
 RATE = 2
 both_engines = pytest.mark.parametrize("name", ["tensorflow", "openvino"])
 
@@ -81,12 +90,13 @@ def test_a_selection_keeps_every_frame_and_follows_from_its_batch(runs, rate, cu
     selected = reuse.select(frames)
     flat = frames.reshape(-1, 20, 20, 3)
     changes = 1 + sum(not np.array_equal(a, b) for a, b in pairwise(flat))
-    assert reuse.count == FrameCount(len(flat), changes)
     if selected is None:
-        assert changes == len(flat)
+        assert changes > MOST_EMBEDDED * len(flat)
+        assert reuse.count == FrameCount(len(flat), len(flat))
         return
     images, places = selected
     assert len(images) == changes
+    assert reuse.count == FrameCount(len(flat), changes)
     np.testing.assert_array_equal(images[places], frames)
     # What was selected before makes no difference.
     again = reuse.select(frames)
@@ -211,3 +221,57 @@ def test_each_segment_of_a_still_has_its_own_sound(engines):
     with_reuse, _ = engines["tensorflow"]
     visual, audio = embedded(with_reuse, RepeatedFrames([[0, 0]] * 4))
     assert len(np.unique(visual, axis=0)) == 1 and len(np.unique(audio, axis=0)) == 4
+
+
+def near_settings() -> EmbeddingSettings:
+    return EmbeddingSettings(
+        VisualSettings(module="compact", reuse="near"), AudioSettings(module="compact")
+    )
+
+
+def test_near_is_a_recipe_of_its_own_and_exact_is_that_of_older_versions(extractor):
+    near = load_extractor(near_settings()).recipe
+    assert near.visual.reuse_threshold == NEAR_THRESHOLD
+    assert Recipe.from_dict(near.to_dict()) == near
+    assert "reuse_threshold" not in extractor.recipe.to_dict()["visual"]
+    exact = replace(near, visual=replace(near.visual, reuse_threshold=None))
+    with pytest.raises(RecipeMismatchError, match="visual.reuse_threshold: None in ours"):
+        exact.require_same(near, ours="ours", theirs="theirs")
+
+
+def test_engines_of_a_near_recipe_use_its_threshold(extractor):
+    for setting, recipe, expected in (
+        ("exact", None, None),
+        ("near", None, NEAR_THRESHOLD),
+        ("exact", 7.0, 7.0),
+        ("none", 7.0, 7.0),
+    ):
+        visual = replace(extractor.recipe.visual, reuse_threshold=recipe)
+        reuse = frame_reuse(setting, visual)
+        assert reuse is not None and reuse.threshold == expected
+    assert frame_reuse("none", extractor.recipe.visual) is None
+
+
+def test_models_of_older_versions_embed_every_frame():
+    model = ExportedModel(OLD / "model" / "1")
+    assert not model.embeds_frames and model.graphs().reuse is None
+    with pytest.raises(ModelError, match="Export its run again, or set embeddings.visual.reuse"):
+        model.graphs("near")
+
+
+def test_infer_reports_the_share_and_keeps_the_mode(exported, tmp_path, capsys):
+    image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
+    sound = np.zeros(12 * 48_000, "float32")
+    path = tmp_path / "still.mp4"
+    write_film(path, seconds=12, rate=4, pictures=[image] * 48, sound=sound)
+    words = ["infer", str(path), "--model", str(exported), "--out", str(tmp_path / "results")]
+    words += ["--engine", "tensorflow", "--set", "engine.precision=float32", "--formats", "jsonl"]
+    near = ["--set", "embeddings.visual.reuse=near"]
+    assert main(words + near) == 0
+    # Of twelve seconds, the first frame of each block is embedded.
+    frames = 12 * FRAMES_PER_SECOND
+    share = 1 - 2 / frames
+    expected = f"Frames: {frames}, {share:.1%} of them reused the embedding of the one before"
+    assert expected in capsys.readouterr().out
+    assert main(words) == 1
+    assert "embeddings.visual.reuse" in capsys.readouterr().err
