@@ -4,8 +4,8 @@
 
 Embeds 20 s of segments from memory: all frames differ (moving), 5 in 8 do, as those of 10 frames
 per second at F = 16 (slow), or all are equal (still). Modes of `embeddings.visual.reuse` take
-turns, and their order is reversed in every other round. Prints the median processor time of `none`, and
-the ratios of `exact` and `near` to it: their median and quartiles over the rounds, because the
+turns, and their order is reversed in every other round. Prints the median processor time of `none`,
+and the ratios of `exact` and `near` to it: their median and quartiles over the rounds, because the
 machine may be shared. In float32.
 """
 
