@@ -5,9 +5,9 @@
 Every clip below a folder is embedded once, frame by frame, by TensorFlow in float32; for each
 threshold a frame gets the vector of the frame that is embedded in its place. Prints a table for
 each folder, and with --still for N films of each kind of `still_films`: the share of reused frames,
-the cosine of visual features to those without reuse (mean, and the lowest 1 %), the share of
-segments whose label changes, and the share whose most probable class changes, be it below that of
-background. If the folder has an `annotations.csv`, also the accuracy over the
+the cosine of visual features to those without reuse (mean, and the lowest 1 %), the number of
+segments whose label changes, and of those whose highest visual class score becomes another one. The
+latter is stricter: the pretrained model labels most clips with one event. If the folder has an `annotations.csv`, also the accuracy over the
 segments of clips whose class the model knows.
 """
 
@@ -101,7 +101,7 @@ def report(name: str, paths: list[Path], pipeline: InferencePipeline, truth: dic
     rows = len(THRESHOLDS) + 1
     frames, embedded = 0, np.zeros(rows)
     cosines: list[list[float]] = [[] for _ in range(rows)]
-    # Label and most probable class; the last row is without reuse.
+    # Label and class of the highest visual score; the last row is without reuse.
     labels: list[list[np.ndarray]] = [[] for _ in range(rows + 1)]
     wanted: list[np.ndarray] = []
 
@@ -115,7 +115,8 @@ def report(name: str, paths: list[Path], pipeline: InferencePipeline, truth: dic
             batch_size=1,
         )
         label_index = pipeline.scores(probabilities).label_index(pipeline.labels.background)
-        return np.stack([label_index, probabilities[:, :-1].argmax(-1)])  # [2, T]
+        scores = visual[:, -recipe.visual.score_width :]
+        return np.stack([label_index, scores.argmax(-1)])  # [2, T]
 
     for path in paths:
         blocks = list(blocks_of(path, recipe, graphs.backbones))
