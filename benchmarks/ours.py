@@ -45,13 +45,12 @@ class Model:
     def embed(self, images: int) -> Callable[[], Work]:
         """The embedding stage on segments in memory; the amount is in images."""
         from avel_tf.engines.available import EngineChoice
-        from avel_tf.engines.engine import Graphs
         from avel_tf.engines.selection import make_engine
         from avel_tf.export.exported_model import ExportedModel
 
         model, settings = ExportedModel(self._folder()), self._settings()
         recipe = model.recipe
-        graphs = Graphs(model.fingerprint, recipe, model.load_graphs)
+        graphs = model.graphs()
         engine = make_engine(EngineChoice(self.engine, self.precision), graphs, settings)
 
         def run(images: int = images) -> Work:

@@ -220,6 +220,11 @@ def _print_counts(summary: BatchSummary) -> None:
     if again := getattr(summary, "opened_again", 0):  # of a cluster
         share = again / summary.done
         print(f"{_files(again)} opened again after their worker had ended ({share:.1%})")
+    if summary.frame_count.reused:
+        print(
+            f"Frames: {summary.frame_count.frames:,}, {summary.frame_count.reused:.1%} of them "
+            "reused the embedding of the one before"
+        )
     if summary.skipped:
         print(f"{_files(len(summary.skipped))} named ._* skipped: macOS sidecar files, no videos")
     written = {name: path for name, path in summary.written.items() if name != "html"}

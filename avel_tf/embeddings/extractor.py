@@ -6,23 +6,36 @@ import tensorflow as tf
 
 from avel_tf.embeddings.audio import SAMPLE_RATE, AudioEmbedding, load_audio
 from avel_tf.embeddings.recipe import AudioRecipe, Recipe, VisualRecipe, library_versions
-from avel_tf.embeddings.settings import EmbeddingSettings
+from avel_tf.embeddings.settings import NEAR_THRESHOLD, EmbeddingSettings, Reuse
 from avel_tf.embeddings.visual import VisualEmbedding, load_visual
 
 
 class FeatureExtractor(tf.Module):
     """Frames and audio to one visual and one audio vector per segment.
 
+    Args:
+        visual: The visual embedding.
+        audio: The audio embedding.
+        frames_per_second: F.
+        reuse: Which frames engines do not embed again. Calls of this object embed all of them.
+
     Attributes:
         visual: The visual embedding.
         audio: The audio embedding.
+        reuse: The argument.
         recipe: Recipe of the features, as in manifests.
     """
 
     def __init__(
-        self, visual: VisualEmbedding, audio: AudioEmbedding, *, frames_per_second: int
+        self,
+        visual: VisualEmbedding,
+        audio: AudioEmbedding,
+        *,
+        frames_per_second: int,
+        reuse: Reuse = "exact",
     ) -> None:
         super().__init__(name="feature_extractor")
+        self.reuse = reuse
         self.visual = visual
         self.audio = audio
         self.recipe = Recipe(
@@ -36,6 +49,7 @@ class FeatureExtractor(tf.Module):
                 endpoint=visual.endpoint,
                 vocabulary=visual.vocabulary,
                 scores=visual.scores,
+                reuse_threshold=NEAR_THRESHOLD if reuse == "near" else None,
             ),
             audio=AudioRecipe(
                 module=audio.module_name,
@@ -81,9 +95,13 @@ class FeatureExtractor(tf.Module):
         )  # [B, T, F, Dv]
         visual = tf.reduce_mean(visual, axis=2)  # [B, T, Dv]
         audio = tf.reshape(
-            self.audio(tf.reshape(waveform, [-1])), [batch, seconds, self.audio.width]
+            self.embed_audio(waveform), [batch, seconds, self.audio.width]
         )  # [B, T, Da]
         return visual, audio
+
+    def embed_audio(self, waveform: tf.Tensor) -> tf.Tensor:
+        """Embed segments, waveform float32 [..., T*16000], to audio float32 [N, Da]."""
+        return self.audio(tf.reshape(waveform, [-1]))
 
 
 def check_clips(frames: tf.Tensor, waveform: tf.Tensor) -> list[tf.Operation]:
@@ -122,4 +140,5 @@ def load_extractor(settings: EmbeddingSettings) -> FeatureExtractor:
         load_visual(settings.visual, scores=scores, scored_classes=classes),
         load_audio(settings.audio, scores=scores, scored_classes=classes),
         frames_per_second=settings.visual.frames_per_second,
+        reuse=settings.visual.reuse,
     )

@@ -26,7 +26,9 @@ class VisualRecipe:
 
     Maps have more than one place; then Dv is places x channels, row by row of the frame, and
     `endpoint` is the end point of the TF-Hub module. With a `vocabulary` the last features are
-    class scores: of the classes `scores`, as indices, or of all when None.
+    class scores: of the classes `scores`, as indices, or of all when None. With a `reuse_threshold`
+    a frame that hardly differs from an earlier one has the embedding of that one
+    (`avel_tf.engines.reuse`).
     """
 
     module: str
@@ -38,6 +40,7 @@ class VisualRecipe:
     endpoint: str | None = None
     vocabulary: str | None = None
     scores: tuple[int, ...] | None = None
+    reuse_threshold: float | None = None
 
     @property
     def score_width(self) -> int:
@@ -186,8 +189,10 @@ def vocabulary_size(vocabulary: str) -> int:
 
 
 def _without_defaults(part: VisualRecipe | AudioRecipe) -> dict[str, Any]:
-    """A part as a dictionary; without scores, as versions without them wrote it."""
+    """A part as a dictionary; without scores and reuse, as versions without them wrote it."""
     content = asdict(part)
+    if content.get("reuse_threshold") is None:
+        content.pop("reuse_threshold", None)
     if part.vocabulary is None:
         del content["vocabulary"], content["scores"]
     return content

@@ -15,6 +15,12 @@ VGGISH = "https://tfhub.dev/google/vggish/1"
 COMPACT = "compact"
 AUDIOSET_DISTILLED = "audioset-distilled"
 
+# Which frames have the embedding of an earlier frame.
+Reuse = Literal["none", "exact", "near"]
+# Threshold of `near`: largest difference of a frame's thumbnail, in levels of 0 to 255. Measured in
+# docs/design/engines.md.
+NEAR_THRESHOLD = 4.0
+
 
 class VisualSettings(Settings, section="embeddings.visual"):
     """Settings of the visual embedding."""
@@ -48,6 +54,12 @@ class VisualSettings(Settings, section="embeddings.visual"):
         default=None,
         description="The end point of a TF-Hub module that is used as the map. null: the smallest "
         "map with the most channels, such as `block4` of a ResNet.",
+    )
+    reuse: Reuse = Field(
+        default="exact",
+        description="Frames that are not embedded again. `exact`: those that equal the frame "
+        "before in every byte, as in slides and stills. `near`: also those that hardly differ, "
+        "which changes features (docs/design/engines.md). `none`: every frame is embedded.",
     )
 
     @model_validator(mode="after")

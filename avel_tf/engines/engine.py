@@ -13,6 +13,7 @@ import numpy as np
 
 from avel_tf.embeddings.recipe import Recipe
 from avel_tf.engines.network_files import StoredNetwork
+from avel_tf.engines.reuse import FrameReuse, frame_reuse
 from avel_tf.video.clip import Clip
 from avel_tf.video.segment_loader import SegmentBatch
 
@@ -47,6 +48,19 @@ class BatchSource(Protocol):
         ...
 
 
+class SingleBackbones(NamedTuple):
+    """TensorFlow functions of the two backbones.
+
+    Attributes:
+        frames: Frames uint8 [N, H, W, 3] to vectors float32 [N, Dv].
+        audio: Waveform float32 [N, 16000] to audio float32 [N, Da]. Segments that are not finite
+            give NaN or raise an error.
+    """
+
+    frames: Callable[[Any], Any]
+    audio: Callable[[Any], Any]
+
+
 class LoadedGraphs(NamedTuple):
     """TensorFlow functions.
 
@@ -55,10 +69,12 @@ class LoadedGraphs(NamedTuple):
             [N, 1, Dv], audio float32 [N, 1, Da]).
         label: (visual float32 [B, T, Dv], audio float32 [B, T, Da], valid bool [B, T]) to
             probabilities float32 [B, T, C+1]; None for backbones alone.
+        backbones: The parts of `embed`; None for SavedModels of older versions.
     """
 
     embed: Callable[[Any, Any], tuple[Any, Any]]
     label: Callable[[Any, Any, Any], Any] | None = None
+    backbones: SingleBackbones | None = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +115,7 @@ class Graphs:
         stored_network: Function of the name of a network that returns what OpenVINO converted it
             to, if that is stored, so that TensorFlow does not have to load the graphs.
         name_classes: Whether the graphs include a localizer, not only backbones.
+        reuse: Selects the frames to embed, and needs `backbones`. None embeds all by `embed`.
     """
 
     key: str
@@ -107,11 +124,26 @@ class Graphs:
     known_outputs: Callable[[], KnownOutputs | None] = lambda: None
     stored_network: Callable[[str], StoredNetwork | None] = lambda name: None
     name_classes: bool = True
+    reuse: FrameReuse | None = None
 
     @cached_property
     def loaded(self) -> LoadedGraphs:
         """The TensorFlow functions, loaded once."""
         return self.load()
+
+    @property
+    def backbones(self) -> SingleBackbones:
+        """The single backbones.
+
+        Raises:
+            ValueError: The graphs have none.
+        """
+        if self.loaded.backbones is None:
+            raise ValueError(
+                "These graphs embed whole segments, and cannot reuse frames. Received: graphs of a "
+                "SavedModel without the signatures embed_frames and embed_audio."
+            )
+        return self.loaded.backbones
 
 
 def backbone_graphs(extractor: FeatureExtractor) -> Graphs:
@@ -123,7 +155,13 @@ def backbone_graphs(extractor: FeatureExtractor) -> Graphs:
         *(importlib.metadata.version(name) for name in ("avel-tf", "tensorflow")),
     )
     key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
-    return Graphs(key, extractor.recipe, lambda: LoadedGraphs(extractor), name_classes=False)
+
+    def load() -> LoadedGraphs:
+        backbones = SingleBackbones(extractor.visual, extractor.embed_audio)
+        return LoadedGraphs(extractor, backbones=backbones)
+
+    reuse = frame_reuse(extractor.reuse, extractor.recipe.visual)
+    return Graphs(key, extractor.recipe, load, name_classes=False, reuse=reuse)
 
 
 class Engine(Protocol):
@@ -132,7 +170,7 @@ class Engine(Protocol):
     Several threads may use an engine at the same time.
 
     Attributes:
-        batch_seconds: N, most segments in one call of the backbones.
+        batch_seconds: N, most segments of one batch.
         device: Name of the GPU in use, or None.
     """
 

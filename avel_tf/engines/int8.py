@@ -56,10 +56,18 @@ def choose_int8(
         The engine with the digest of its network; None if int8 is not used.
 
     Raises:
-        EngineUnavailableError: int8 is requested, and there are no files to calibrate on; or the
-            engine is requested by name as well, and the quantization failed.
+        EngineUnavailableError: int8 is requested, and there are no files to calibrate on, or frames
+            are reused that only resemble each other; or the engine is requested by name as well,
+            and the quantization failed.
     """
     demanded = settings.precision != AUTO
+    if graphs.reuse is not None and graphs.reuse.threshold is not None:
+        if demanded:
+            raise EngineUnavailableError(
+                "engine.precision=int8 cannot be combined with embeddings.visual.reuse=near, "
+                "because it embeds whole segments. Choose another precision, or reuse=exact."
+            )
+        return None
     network = find_quantized(graphs, settings)
     if network is None:
         if not demanded and (files is None or len(files) < FEWEST_FILES or not graphs.name_classes):

@@ -21,8 +21,10 @@ from avel_tf.embeddings.recipe import Recipe
 from avel_tf.engines.engine import BatchSource, Graphs, LoadedGraphs
 from avel_tf.engines.network_files import WEIGHT, with_batch
 from avel_tf.engines.openvino_process import OpenVinoProcess
+from avel_tf.engines.reuse import means
 from avel_tf.utils.durable_files import exclusive_lock, publish
 from avel_tf.utils.lazy_imports import load_openvino, load_tensorflow, root_logger_restored
+from avel_tf.video.decode_request import BLOCK_SECONDS
 from avel_tf.video.segment_loader import SegmentBatch, segments_per_batch
 
 if TYPE_CHECKING:
@@ -30,9 +32,9 @@ if TYPE_CHECKING:
 
 # Images in one call, measured in docs/design/performance.md.
 IMAGES = 10
-# Names of the converted networks and their files: backbones and localizer. Caches of older versions
-# have a `label` without `valid`.
-EMBED, LABEL = "embed", "label-valid"
+# Names of the converted networks and their files: both backbones in one or each by itself, and the
+# localizer. Caches of older versions have a `label` without `valid`.
+EMBED, FRAMES, AUDIO, LABEL = "embed", "embed-frames", "embed-audio", "label-valid"
 # Backbones whose convolutions are quantized; the rest of that network is in float32.
 QUANTIZED = "embed-int8"
 _PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
@@ -43,6 +45,49 @@ class _Network(NamedTuple):
 
     number: int
     calls: int
+
+
+class _Call(NamedTuple):
+    """A call of a network on inputs of one length."""
+
+    name: str
+    arrays: list[np.ndarray]
+
+
+class _Embedding:
+    """Calls of the backbones for one batch, and their outputs so far.
+
+    Args:
+        calls: The calls.
+        places: Index of the image of each frame, int [n, F]; None if the calls embed segments.
+    """
+
+    def __init__(self, calls: list[_Call], places: np.ndarray | None) -> None:
+        self.calls = calls
+        self.outputs: list[list[np.ndarray]] = []
+        self._places = places
+
+    @property
+    def complete(self) -> bool:
+        """True if the outputs of all calls are there."""
+        return len(self.outputs) == len(self.calls)
+
+    def vectors(self) -> tuple[np.ndarray, np.ndarray]:
+        """Visual [n, Dv] and audio [n, Da] of the batch."""
+        if self._places is None:
+            visual, audio = map(np.concatenate, zip(*self.outputs, strict=True))  # [n, 1, D]
+            return visual[:, 0], audio[:, 0]
+        frames, audio = (
+            np.concatenate(
+                [
+                    output[0]
+                    for call, output in zip(self.calls, self.outputs, strict=True)
+                    if call.name == name
+                ]
+            )
+            for name in (FRAMES, AUDIO)
+        )
+        return means(frames, self._places), audio
 
 
 class OpenVinoEngine:
@@ -63,7 +108,7 @@ class OpenVinoEngine:
         cache: Cache folder of compiled networks.
 
     Attributes:
-        batch_seconds: N, most segments in one call.
+        batch_seconds: N, most segments in one batch.
         device: None; only CPUs are used.
 
     Raises:
@@ -82,9 +127,18 @@ class OpenVinoEngine:
         cache: Path,
     ) -> None:
         recipe = graphs.recipe.visual
-        self.batch_seconds = segments_per_batch(batch_pictures or IMAGES, recipe.frames_per_second)
-        self._graphs = graphs
+        call_seconds = segments_per_batch(batch_pictures or IMAGES, recipe.frames_per_second)
+        # Only the network of whole segments is quantized.
+        self._reuse = None if precision == "int8" else graphs.reuse
         self._embed = QUANTIZED if precision == "int8" else EMBED
+        self.batch_seconds = BLOCK_SECONDS if self._reuse else call_seconds
+        # Length of the inputs of a full call of each network.
+        self._lengths = {
+            self._embed: call_seconds,
+            FRAMES: call_seconds * recipe.frames_per_second,
+            AUDIO: BLOCK_SECONDS,
+        }
+        self._graphs = graphs
         self._cache = network_folder(graphs, cache)
         self._compiled = self._cache / "compiled"
         self._compiled.mkdir(parents=True, exist_ok=True)
@@ -92,9 +146,9 @@ class OpenVinoEngine:
             "PERFORMANCE_HINT": "THROUGHPUT",
             "INFERENCE_PRECISION_HINT": _PRECISIONS[precision],
         }
-        # By batch size; None is the localizer. A network for single segments runs the incomplete
-        # last batch of a file.
-        self._networks: dict[int | None, _Network] = {}
+        # By name and batch size, which is None for the localizer. Networks for single segments and
+        # frames run what is left of a batch.
+        self._networks: dict[tuple[str, int | None], _Network] = {}
         self._lock = threading.Lock()
         self._start()
 
@@ -107,25 +161,22 @@ class OpenVinoEngine:
 
     def embed(self, stream: BatchSource) -> Iterator[tuple[SegmentBatch, np.ndarray, np.ndarray]]:
         """Embed the batches of a loader; see `Engine`."""
-        running: deque[tuple[SegmentBatch, bool, Future]] = deque()
-        vectors: list[tuple[np.ndarray, np.ndarray]] = []  # of the calls of the current batch
+        running: deque[tuple[SegmentBatch, _Embedding, Future]] = deque()
 
         def oldest() -> Iterator[tuple[SegmentBatch, np.ndarray, np.ndarray]]:
-            batch, last, future = running.popleft()
-            vectors.append(_vectors(future))
-            if last:
-                yield batch, *_joined(vectors)
-                vectors.clear()
+            batch, embedding, future = running.popleft()
+            embedding.outputs.append(future.result())
+            if embedding.complete:
+                yield batch, *embedding.vectors()
 
         with contextlib.closing(stream.batches(self.batch_seconds)) as batches:
             for batch in batches:
-                calls = self._calls(batch.frames, batch.waveform)
-                # As many calls as keep the processors busy, and one more.
-                most = self._network(len(calls[0][0])).calls + 1
-                for number, arrays in enumerate(calls, start=1):
-                    if len(running) >= most:
+                embedding = self._embedding(batch.frames, batch.waveform)
+                for call in embedding.calls:
+                    # As many calls as keep the processors busy, and one more.
+                    while len(running) > self._network_of(call).calls:
                         yield from oldest()
-                    running.append((batch, number == len(calls), self._run(arrays)))
+                    running.append((batch, embedding, self._run(call)))
             while running:
                 yield from oldest()
 
@@ -133,51 +184,62 @@ class OpenVinoEngine:
         self, frames: np.ndarray, waveform: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Embed one batch; see `Engine`."""
-        futures = [self._run(arrays) for arrays in self._calls(frames, waveform)]
-        return _joined([_vectors(future) for future in futures])
+        embedding = self._embedding(frames, waveform)
+        futures = [self._run(call) for call in embedding.calls]
+        embedding.outputs = [future.result() for future in futures]
+        return embedding.vectors()
 
-    def _calls(self, frames: np.ndarray, waveform: np.ndarray) -> list[list[np.ndarray]]:
-        """Split a batch into calls: a full batch is one call, others are one call per segment.
+    def _embedding(self, frames: np.ndarray, waveform: np.ndarray) -> _Embedding:
+        """Divide a batch into calls.
 
         Args:
             frames: uint8 [n, F, H, W, 3], n at most N.
             waveform: float32 [n, 16000].
-
-        Returns:
-            Inputs of each call.
         """
-        if len(frames) == self.batch_seconds:
-            return [[frames, waveform]]
-        return [[frames[i : i + 1], waveform[i : i + 1]] for i in range(len(frames))]
+        selected = self._reuse.select(frames) if self._reuse else None
+        if selected is None:
+            return _Embedding(self._calls(self._embed, frames, waveform), None)
+        images, places = selected
+        return _Embedding([*self._calls(FRAMES, images), *self._calls(AUDIO, waveform)], places)
 
-    def _run(self, arrays: list[np.ndarray]) -> Future:
+    def _calls(self, name: str, *arrays: np.ndarray) -> list[_Call]:
+        """Full calls of a network, and calls of one row each for the rest of the arrays."""
+        count, length = len(arrays[0]), self._lengths[name]
+        full = count - count % length
+        starts = [*range(0, full, length), *range(full, count), count]
+        parts = zip(starts, starts[1:], strict=False)
+        return [_Call(name, [each[first:end] for each in arrays]) for first, end in parts]
+
+    def _run(self, call: _Call) -> Future:
         """Start a call of the backbones."""
-        return self._process.run(self._network(len(arrays[0])).number, arrays)
+        return self._process.run(self._network_of(call).number, call.arrays)
+
+    def _network_of(self, call: _Call) -> _Network:
+        return self._network(call.name, len(call.arrays[0]))
 
     def label(self, visual: np.ndarray, audio: np.ndarray, valid: np.ndarray) -> np.ndarray:
         """Compute probabilities from features; see `Engine`."""
-        network = self._network(None)
+        network = self._network(LABEL, None)
         return self._process.run(network.number, [visual, audio, valid]).result()[0]
 
-    def _network(self, seconds: int | None) -> _Network:
-        """Backbones compiled for a batch size, or the localizer."""
+    def _network(self, name: str, batch: int | None) -> _Network:
+        """A network compiled for a batch size; None for the localizer."""
         with self._lock:
             if self._owner != os.getpid():
                 self._start()  # after a fork, the child belongs to the process that started it
-            if seconds not in self._networks:
-                self._networks[seconds] = self._compile(seconds)
-            return self._networks[seconds]
+            if (name, batch) not in self._networks:
+                self._networks[name, batch] = self._compile(name, batch)
+            return self._networks[name, batch]
 
-    def _compile(self, seconds: int | None) -> _Network:
-        name = LABEL if seconds is None else self._embed
+    def _compile(self, name: str, batch: int | None) -> _Network:
         path = self._cache / f"{name}.xml"
-        properties = {"INFERENCE_PRECISION_HINT": "f32"} if seconds is None else self._properties
+        properties = {"INFERENCE_PRECISION_HINT": "f32"} if name == LABEL else self._properties
         # One process at a time converts and compiles; the others use its files.
         with exclusive_lock(self._cache / "lock"):
             if not path.is_file():
                 self._convert(name)
-            if seconds is not None:
-                path = with_batch(path, seconds)
+            if batch is not None:
+                path = with_batch(path, batch)
             properties = {**properties, "CACHE_DIR": str(self._compiled.resolve())}
             return _Network(*self._process.compile(path, properties))
 
@@ -219,7 +281,7 @@ def convert(name: str, loaded: LoadedGraphs, recipe: Recipe, variables: Sequence
     """Convert a TensorFlow function to an `openvino.Model`.
 
     Args:
-        name: `EMBED` or `LABEL`.
+        name: `EMBED`, `FRAMES`, `AUDIO` or `LABEL`.
         loaded: The functions.
         recipe: Their input and output shapes.
         variables: Keras variables of the functions that become inputs of the model, `weight_0`,
@@ -227,7 +289,7 @@ def convert(name: str, loaded: LoadedGraphs, recipe: Recipe, variables: Sequence
             called before.
 
     Raises:
-        ValueError: The graphs have no localizer.
+        ValueError: The graphs have no localizer, or no single backbones.
     """
     load_tensorflow()
     import tensorflow as tf
@@ -268,11 +330,18 @@ def _function_of(
             for part, modality in ((recipe.visual, "visual"), (recipe.audio, "audio"))
         )
         return loaded.label, [visual, audio, tf.TensorSpec([None, None], tf.bool, "valid")]
-    size = recipe.visual.size
-    frames = tf.TensorSpec(
-        [None, recipe.visual.frames_per_second, size, size, 3], tf.uint8, "frames"
-    )
+    image = [recipe.visual.size, recipe.visual.size, 3]
     waveform = tf.TensorSpec([None, recipe.audio.sample_rate], tf.float32, "waveform")
+    if name in (FRAMES, AUDIO):
+        if loaded.backbones is None:
+            raise ValueError(
+                "These graphs embed whole segments, and cannot reuse frames. Received: graphs of a "
+                "SavedModel without the signatures embed_frames and embed_audio."
+            )
+        if name == AUDIO:
+            return loaded.backbones.audio, [waveform]
+        return loaded.backbones.frames, [tf.TensorSpec([None, *image], tf.uint8, "frames")]
+    frames = tf.TensorSpec([None, recipe.visual.frames_per_second, *image], tf.uint8, "frames")
 
     def embed(frames: tf.Tensor, waveform: tf.Tensor) -> Any:
         return loaded.embed(frames[:, None], waveform)
@@ -297,17 +366,3 @@ def _variables_found_once() -> Iterator[None]:
     found = cache(TFGraphNodeDecoder.get_variable)
     with mock.patch.object(TFGraphNodeDecoder, "get_variable", staticmethod(found)):
         yield
-
-
-def _vectors(future: Future) -> tuple[np.ndarray, np.ndarray]:
-    """Outputs of a call: visual [n, Dv] and audio [n, Da]."""
-    visual, audio = future.result()
-    return visual[:, 0], audio[:, 0]
-
-
-def _joined(parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    """Concatenate the vectors of several calls."""
-    if len(parts) == 1:
-        return parts[0]
-    visual, audio = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return visual, audio

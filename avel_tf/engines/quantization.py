@@ -88,6 +88,9 @@ def quantize(graphs: Graphs, settings: EngineSettings, files: SampleFiles) -> Qu
             layers = engine.quantize(sample, made)
             network = hashlib.sha256(made.read_bytes())
             network.update(made.with_suffix(".bin").read_bytes())
+            # Those of an earlier network, with a fixed batch size.
+            for path in record.parent.glob(f"{QUANTIZED}-*"):
+                path.unlink()
             for path in (made.with_suffix(".bin"), made):
                 publish(path, record.parent / path.name)
         name = network.hexdigest()[:12]

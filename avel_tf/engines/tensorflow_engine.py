@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from avel_tf.engines.engine import BatchSource, Graphs
+from avel_tf.engines.reuse import means
 from avel_tf.video.clip import SAMPLE_RATE
+from avel_tf.video.decode_request import BLOCK_SECONDS
 from avel_tf.video.segment_loader import SegmentBatch, segments_per_batch
 
 # Images in one call (docs/design/performance.md). Larger batches are no faster on a CPU; a GPU
@@ -38,7 +40,7 @@ class TensorFlowEngine:
         batch_pictures: Most images in one call; None uses the default.
 
     Attributes:
-        batch_seconds: N, most segments in one call.
+        batch_seconds: N, most segments in one batch.
         device: Name of the GPU in use, or None.
     """
 
@@ -53,36 +55,38 @@ class TensorFlowEngine:
             )
         self.device = gpus[0].name if gpus else None
         visual = graphs.recipe.visual
-        images = batch_pictures or (GPU_IMAGES if gpus else CPU_IMAGES)
-        self.batch_seconds = segments_per_batch(images, visual.frames_per_second)
+        most = batch_pictures or (GPU_IMAGES if gpus else CPU_IMAGES)
+        self._rate = visual.frames_per_second
+        self._call_seconds = segments_per_batch(most, self._rate)
+        self._reuse = graphs.reuse
+        self.batch_seconds = BLOCK_SECONDS if self._reuse else self._call_seconds
         # Free sizes, because the last batch of a file is smaller and the graph resizes images.
-        frames = (None, visual.frames_per_second, None, None, 3)
-        self._specs = (
-            tf.TensorSpec(frames, tf.uint8),
-            tf.TensorSpec((None, SAMPLE_RATE), tf.float32),
-        )
+        frames = tf.TensorSpec((None, self._rate, None, None, 3), tf.uint8)
+        images = tf.TensorSpec((None, None, None, 3), tf.uint8)
+        waveform = tf.TensorSpec((None, SAMPLE_RATE), tf.float32)
+        self._specs = (images, waveform)
         self._precision = precision
         loaded = graphs.loaded
-        # A new function, because TensorFlow keeps one rewritten graph per function, of one
-        # precision.
-        self._embed = tf.function(
-            lambda frames, waveform: loaded.embed(frames[:, None], waveform),
-            input_signature=self._specs,
-            autograph=False,
+        self._embed = _traced_anew(
+            lambda frames, waveform: loaded.embed(frames[:, None], waveform), frames, waveform
         )
+        if self._reuse:
+            self._embed_frames = _traced_anew(graphs.backbones.frames, images)
+            self._embed_audio = _traced_anew(graphs.backbones.audio, waveform)
         self._label = loaded.label
         # The rewrites are options of the whole process.
         self._lock = threading.Lock()
 
     def embed(self, stream: BatchSource) -> Iterator[tuple[SegmentBatch, np.ndarray, np.ndarray]]:
         """Embed the batches of a loader; see `Engine`."""
-        pending: deque[SegmentBatch] = deque()
+        pending: deque[tuple[SegmentBatch, np.ndarray | None]] = deque()
 
         def read() -> Iterator[tuple[np.ndarray, np.ndarray]]:
             with contextlib.closing(stream.batches(self.batch_seconds)) as batches:
                 for batch in batches:
-                    pending.append(batch)
-                    yield batch.frames, batch.waveform
+                    images, places = self._select(batch.frames)
+                    pending.append((batch, places))
+                    yield images, batch.waveform
 
         # `tf.data` copies the next batch to the device at the same time.
         dataset = tf.data.Dataset.from_generator(read, output_signature=self._specs)
@@ -91,9 +95,9 @@ class TensorFlowEngine:
         else:
             dataset = dataset.prefetch(2)
         try:
-            for frames, waveform in dataset:
-                visual, audio = self.embed_seconds(frames, waveform)
-                yield pending.popleft(), visual, audio
+            for images, waveform in dataset:
+                batch, places = pending.popleft()
+                yield batch, *self._run(images, places, waveform)
         except tf.errors.OpError as error:
             # An error of a decoding thread arrives as another exception.
             if stream.failure is not None:
@@ -104,10 +108,36 @@ class TensorFlowEngine:
         self, frames: np.ndarray, waveform: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Embed one batch; see `Engine`."""
+        return self._run(*self._select(frames), waveform)
+
+    def _select(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Images to embed, uint8 [m, H, W, 3], and those of each frame, int [n, F].
+
+        They are None if all frames are embedded.
+        """
+        selected = self._reuse.select(frames) if self._reuse else None
+        return selected or (frames.reshape(-1, *frames.shape[2:]), None)
+
+    def _run(
+        self, images: np.ndarray, places: np.ndarray | None, waveform: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Embed the result of `_select`."""
+        images, waveform = tf.convert_to_tensor(images), tf.convert_to_tensor(waveform)
+        seconds, most = self._call_seconds, self._call_seconds * self._rate
+        parts = [images[start : start + most] for start in range(0, len(images), most)]
         with self._lock, _Rewrites(self._precision):
-            visual, audio = self._embed(*map(tf.convert_to_tensor, (frames, waveform)))
-        # [n, 1, D] each
-        return visual.numpy()[:, 0], audio.numpy()[:, 0]  # [n, Dv], [n, Da]
+            if places is not None:
+                vectors = [self._embed_frames(part).numpy() for part in parts]
+                return means(np.concatenate(vectors), places), self._embed_audio(waveform).numpy()
+            outputs = [
+                self._embed(
+                    tf.reshape(part, [-1, self._rate, *part.shape[1:]]),
+                    waveform[number * seconds : (number + 1) * seconds],
+                )
+                for number, part in enumerate(parts)
+            ]
+        visual, audio = (np.concatenate(column) for column in zip(*outputs, strict=True))
+        return visual[:, 0], audio[:, 0]  # [n, Dv], [n, Da] from [n, 1, D] each
 
     def label(self, visual: np.ndarray, audio: np.ndarray, valid: np.ndarray) -> np.ndarray:
         """Compute probabilities from features; see `Engine`."""
@@ -116,6 +146,11 @@ class TensorFlowEngine:
                 "These graphs have no localizer; load a whole model to compute probabilities."
             )
         return self._label(*map(tf.constant, (visual, audio, valid))).numpy()
+
+
+def _traced_anew(function: Callable[..., Any], *specs: tf.TensorSpec) -> Any:
+    """A new TensorFlow function, which keeps a rewritten graph of one precision."""
+    return tf.function(lambda *inputs: function(*inputs), input_signature=specs, autograph=False)
 
 
 class _Rewrites:

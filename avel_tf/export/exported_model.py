@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 
 from avel_tf.embeddings.class_columns import ClassColumns
 from avel_tf.embeddings.recipe import Recipe
-from avel_tf.engines.engine import KnownOutputs, LoadedGraphs
+from avel_tf.embeddings.settings import Reuse
+from avel_tf.engines.engine import Graphs, KnownOutputs, LoadedGraphs
 from avel_tf.engines.known_outputs import read_known_outputs
+from avel_tf.engines.reuse import frame_reuse
 from avel_tf.events.labels import Labels
 from avel_tf.events.postprocessing import Postprocessing
 from avel_tf.export.manifest import (
@@ -21,6 +23,8 @@ from avel_tf.export.manifest import (
     DEFAULT_CLASSES,
     KNOWN_OUTPUTS,
     MANIFEST,
+    PART_SIGNATURES,
+    SIGNATURE_NAMES,
     ModelError,
     differences,
     find_version,
@@ -177,6 +181,37 @@ class ExportedModel:
         from avel_tf.export.loading import load_graphs
 
         return load_graphs(self.folder)
+
+    @property
+    def embeds_frames(self) -> bool:
+        """True if the graphs embed single frames; models of older versions do not."""
+        names = self.manifest.get(SIGNATURE_NAMES, ())
+        return has_built_graphs(self.folder) or all(name in names for name in PART_SIGNATURES)
+
+    def graphs(self, reuse: Reuse = "exact") -> Graphs:
+        """Graphs of the model for an engine.
+
+        Args:
+            reuse: Which frames are not embedded again, as of `embeddings.visual.reuse`. Models
+                without `embeds_frames` embed all.
+
+        Raises:
+            ModelError: `near` with a model that does not embed single frames.
+        """
+        if reuse == "near" and not self.embeds_frames:
+            raise ModelError(
+                f"The model {self.folder} was exported by a version of avel-tf whose models do not "
+                "embed single frames, so embeddings.visual.reuse=near cannot be used. Export its "
+                "run again, or set embeddings.visual.reuse=exact."
+            )
+        selected = frame_reuse(reuse, self.recipe.visual) if self.embeds_frames else None
+        return Graphs(
+            self.fingerprint,
+            self.recipe,
+            self.load_graphs,
+            lambda: self.known_outputs,
+            selected,
+        )
 
     @cached_property
     def known_outputs(self) -> KnownOutputs | None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from avel_tf.engines.engine import LoadedGraphs
-from avel_tf.export.manifest import SIGNATURES, WITH_VALID, ModelError
+from avel_tf.engines.engine import LoadedGraphs, SingleBackbones
+from avel_tf.export.manifest import PART_SIGNATURES, SIGNATURES, WITH_VALID, ModelError
 
 
 def load_graphs(folder: Path) -> LoadedGraphs:
@@ -17,7 +17,7 @@ def load_graphs(folder: Path) -> LoadedGraphs:
         folder: A version of an exported model.
 
     Returns:
-        `embed` and `from_features` as functions of positional arguments.
+        The signatures as functions of positional arguments.
 
     Raises:
         ModelError: It cannot be loaded, or lacks a signature that `avel export` writes.
@@ -48,4 +48,10 @@ def load_graphs(folder: Path) -> LoadedGraphs:
             visual=tf.where(present, visual, 0.0), audio=tf.where(present, audio, 0.0)
         )["probabilities"]
 
-    return LoadedGraphs(embed, label)
+    if not all(name in model.signatures for name in PART_SIGNATURES):
+        return LoadedGraphs(embed, label)
+    backbones = SingleBackbones(
+        lambda frames: model.signatures["embed_frames"](frames=frames)["visual"],
+        lambda waveform: model.signatures["embed_audio"](waveform=waveform)["audio"],
+    )
+    return LoadedGraphs(embed, label, backbones)

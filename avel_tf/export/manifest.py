@@ -37,6 +37,10 @@ OWN_HASH = "manifest_sha256"
 # models of older versions have no variants.
 SIGNATURES = ("serving_default", "embed", "from_features")
 WITH_VALID = "_with_valid"
+# Signatures of the single backbones, which models of older versions do not have.
+PART_SIGNATURES = ("embed_frames", "embed_audio")
+# Key of the names of all signatures.
+SIGNATURE_NAMES = "signatures"
 
 # Files that TensorFlow and avel export write at the top of a SavedModel. Other files there have no
 # hash, and one of them would be dangerous: saved_model.cpb is read as a second graph.

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from avel_tf.embeddings.audio import SAMPLE_RATE
 from avel_tf.embeddings.extractor import FeatureExtractor, check_clips
-from avel_tf.engines.engine import LoadedGraphs
-from avel_tf.export.manifest import SIGNATURES, WITH_VALID
+from avel_tf.engines.engine import LoadedGraphs, SingleBackbones
+from avel_tf.export.manifest import PART_SIGNATURES, SIGNATURES, WITH_VALID
 from avel_tf.models import is_multi_label, probabilities_from
 
 
@@ -55,7 +56,11 @@ class LocalizerModule:
             visual, audio, _ = self._embed(frames, waveform, None)
             return visual, audio
 
-        return LoadedGraphs(embed, lambda *features: label(*features)["probabilities"])
+        return LoadedGraphs(
+            embed,
+            lambda *features: label(*features)["probabilities"],
+            SingleBackbones(self.extractor.visual, self._embed_audio),
+        )
 
     def _traced(self, name: str, *, with_valid: bool) -> Any:
         """Concrete function of a signature."""
@@ -70,11 +75,15 @@ class LocalizerModule:
             tf.TensorSpec([None, None, visual.width], tf.float32, "visual"),
             tf.TensorSpec([None, None, audio.width], tf.float32, "audio"),
         )
+        images = (tf.TensorSpec([None, None, None, 3], tf.uint8, "frames"),)
+        segments = (tf.TensorSpec([None, SAMPLE_RATE], tf.float32, "waveform"),)
         valid = (tf.TensorSpec([None, None], tf.bool, "valid"),) * with_valid
         function, inputs = {
             "serving_default": (self.localize, clips),
             "embed": (self.embed, clips),
             "from_features": (self.from_features, features),
+            "embed_frames": (self.embed_frames, images),
+            "embed_audio": (self.embed_audio, segments),
         }[name]
         return tf.function(function, autograph=False).get_concrete_function(*inputs, *valid)
 
@@ -99,6 +108,7 @@ class LocalizerModule:
             for name in SIGNATURES
             for with_valid in (False, True)
         }
+        signatures |= {name: self._traced(name, with_valid=False) for name in PART_SIGNATURES}
         # Those of a model that this one extends, of which Keras does not know.
         saved.further = [each for function in signatures.values() for each in function.variables]
         tf.saved_model.save(saved, str(folder), signatures=signatures)
@@ -133,6 +143,22 @@ class LocalizerModule:
         """
         visual, audio, valid = self._embed(frames, waveform, valid)
         return {"visual": visual, "audio": audio, "valid": valid}
+
+    def embed_frames(self, frames: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Embed single frames uint8 [N, H, W, 3].
+
+        Returns:
+            `visual` float32 [N, Dv]. The mean over the F frames of a segment is that of `embed`.
+        """
+        return {"visual": self.extractor.visual(frames)}
+
+    def embed_audio(self, waveform: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Embed the audio of single segments, waveform float32 [N, 16000].
+
+        Returns:
+            `audio` float32 [N, Da]; NaN where the waveform is not finite.
+        """
+        return {"audio": self._embed_audio(waveform)}
 
     def from_features(
         self, visual: tf.Tensor, audio: tf.Tensor, valid: tf.Tensor | None = None
@@ -173,15 +199,15 @@ class LocalizerModule:
             checks.append(_check_valid(valid, given, "frames"))
         with tf.control_dependencies(checks):
             sound = tf.reshape(waveform, [given[0], given[1], SAMPLE_RATE])  # [B, T, 16000]
-        # Finite samples can still overflow in the spectrum, so its bound is tested:
-        # (sum |x|)^2 <= n sum x^2.
-        power = tf.reduce_sum(tf.square(sound * SAMPLE_RATE), -1)  # [B, T]
-        finite = tf.math.is_finite(power)  # [B, T]
+        sound, finite = _finite_sound(sound)
         valid = finite if valid is None else valid & finite
-        # Replaced before the backbone, because zero times NaN is NaN.
-        sound = tf.where(finite[..., None], sound, 0.0)
         visual, audio = self.extractor(frames, tf.reshape(sound, tf.shape(waveform)))
         return _without_invalid(visual, audio, valid)
+
+    def _embed_audio(self, waveform: tf.Tensor) -> tf.Tensor:
+        """Audio float32 [N, Da] of segments [N, 16000]; NaN where they are not finite."""
+        waveform, finite = _finite_sound(waveform)
+        return tf.where(finite[..., None], self.extractor.embed_audio(waveform), np.nan)
 
     def _label(self, visual: tf.Tensor, audio: tf.Tensor, valid: tf.Tensor) -> dict[str, tf.Tensor]:
         inputs = {"visual": visual, "audio": audio, "valid": valid}
@@ -213,6 +239,21 @@ def _stored_part(module: Any) -> Any:
     if isinstance(module, keras.Model):
         return [variable.value for variable in module.variables]
     return module
+
+
+def _finite_sound(waveform: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Replace segments [..., 16000] that are not finite by silence.
+
+    They are replaced before the backbone, because zero times NaN is NaN.
+
+    Returns:
+        The segments, and which of them were finite, bool [...].
+    """
+    # Finite samples can still overflow in the spectrum, so its bound is tested:
+    # (sum |x|)^2 <= n sum x^2.
+    power = tf.reduce_sum(tf.square(waveform * SAMPLE_RATE), -1)
+    finite = tf.math.is_finite(power)
+    return tf.where(finite[..., None], waveform, 0.0), finite
 
 
 def _without_invalid(

@@ -15,7 +15,14 @@ from avel_tf.embeddings.extractor import FeatureExtractor
 from avel_tf.events.labels import Labels
 from avel_tf.events.postprocessing import Postprocessing
 from avel_tf.export.assets import model_manifest, write_assets
-from avel_tf.export.manifest import next_version, with_hashes, write_json
+from avel_tf.export.manifest import (
+    PART_SIGNATURES,
+    SIGNATURE_NAMES,
+    SIGNATURES,
+    next_version,
+    with_hashes,
+    write_json,
+)
 from avel_tf.export.module import LocalizerModule
 from avel_tf.export.warmup import write_warmup_request
 
@@ -57,7 +64,12 @@ def export_saved_model(
     version = next_version(folder)
     postprocessing = postprocessing or Postprocessing()
     manifest = model_manifest(
-        head.name, extractor.recipe, labels, metrics=metrics, columns=columns, details=details
+        head.name,
+        extractor.recipe,
+        labels,
+        metrics=metrics,
+        columns=columns,
+        details={**(details or {}), SIGNATURE_NAMES: [*SIGNATURES, *PART_SIGNATURES]},
     )
     partial = Path(tempfile.mkdtemp(prefix=f".{version}.", suffix=".partial", dir=folder))
     try:

@@ -16,6 +16,7 @@ from avel_tf.datasets import Annotation, Dataset, Video, remove_leaks, segment_l
 from avel_tf.embeddings.extractor import FeatureExtractor
 from avel_tf.engines.available import INT8, EngineChoice
 from avel_tf.engines.engine import Graphs, backbone_graphs
+from avel_tf.engines.reuse import FrameCount
 from avel_tf.engines.sample import SampleFiles, sample_clips
 from avel_tf.engines.selection import choose_engine, make_engine
 from avel_tf.engines.settings import EngineSettings
@@ -105,6 +106,7 @@ def extract_features(
         # Several machines would calibrate networks of their own.
         None if embed_groups else SampleFiles(paths, extractor.recipe, media),
     )
+    before = graphs.reuse.count if graphs.reuse else FrameCount()
     runner = make_engine(choice, graphs, engine)
     augment = SpecAugment(extractor.audio, seed=seed) if data.spec_augment_copies else None
     limit = AVE_SECONDS if dataset.layout == "ave" else None
@@ -245,6 +247,12 @@ def extract_features(
                 expected = len(videos) * (1 + (data.spec_augment_copies if split == "train" else 0))
                 writer.write_split(split, records(split), expected=expected)
         groups.discard()
+    if graphs.reuse:
+        frames = graphs.reuse.count.since(before)
+        logger.info(
+            "%d frames, %.1f %% of them reused the embedding of the one before.",
+            *(frames.frames, 100 * frames.reused),
+        )
     return FeatureStore(folder)
 
 
@@ -270,6 +278,8 @@ def _plan(
         "layout": dataset.layout,
         "engine": choice.description,
         "batch_pictures": engine.batch_pictures,
+        # Without it, features differ in their last digits.
+        "reuse": graphs.reuse is not None,
         "group_videos": GROUP_VIDEOS,
         # The number of threads changes no bit.
         "media": dataclasses.asdict(dataclasses.replace(media, threads=0)),

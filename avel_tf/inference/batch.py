@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from avel_tf import __version__
 from avel_tf.config import Config, Configuration, resolve_config
+from avel_tf.engines.reuse import FrameCount
 from avel_tf.engines.settings import EngineSettings
 from avel_tf.events.formats import check_formats, write_formats
 from avel_tf.events.result import Result
@@ -47,6 +48,7 @@ class BatchSummary:
         written: Output files and folders by format.
         complete: False if a signal stopped the run; the same call resumes it.
         events: Events posted to `on_event`; None without it.
+        frame_count: Frames of this run, and those of them that were embedded.
     """
 
     inputs: int
@@ -56,6 +58,7 @@ class BatchSummary:
     written: dict[str, Path]
     complete: bool
     events: Delivery | None = None
+    frame_count: FrameCount = FrameCount()
 
     @property
     def done(self) -> int:
@@ -122,11 +125,14 @@ def localize_to_folder(
     if on_engine:
         on_engine(pipeline)
     with open_journal(folder, inputs, pipeline, config, fresh=fresh) as journal, sender as events:
-        resumed = journal.done
+        resumed, before = journal.done, pipeline.frame_count
         complete = localize_into_journal(pipeline, journal, progress=progress)
         counts, written = write_outputs(journal, names)
         delivery = drain_events(events, wait=complete)
-    return BatchSummary(len(inputs), counts, resumed, skipped, written, complete, delivery)
+    frame_count = pipeline.frame_count.since(before)
+    return BatchSummary(
+        len(inputs), counts, resumed, skipped, written, complete, delivery, frame_count
+    )
 
 
 def open_journal(
@@ -251,6 +257,7 @@ def pipeline_of(
         "media": config.media,
         "engine": config.engine,
         "classes": classes,
+        "reuse": config.embeddings.visual.reuse,
     }
     if screen is None:
         return InferencePipeline(model, **settings)
@@ -341,6 +348,8 @@ def run_setup(pipeline: InferencePipeline, config: Config) -> dict[str, Any]:
         "engine": pipeline.choose_engine().description,
         "engine.batch_pictures": config.engine.batch_pictures,
     }
+    if config.embeddings.visual.reuse != "exact":  # journals of older versions lack it
+        setup["embeddings.visual.reuse"] = config.embeddings.visual.reuse
     if pipeline.selected is not None:
         setup["classes"] = list(pipeline.selected)
     sections: dict[str, Settings] = {"inference": config.inference, "media": config.media}

@@ -11,6 +11,7 @@ from typing import Any, overload
 import numpy as np
 
 from avel_tf.embeddings.recipe import Recipe
+from avel_tf.embeddings.settings import Reuse
 from avel_tf.engines.settings import EngineSettings
 from avel_tf.events.labels import Labels
 from avel_tf.events.result import Result
@@ -50,6 +51,7 @@ class Localizer:
         screen: A small exported model, or its folder, that screens files for `model`. Only segments
             that it does not call background go to `model` (docs/guide/inference.md#screening).
         screening: Margin and context of the screening.
+        reuse: Which frames are not embedded again, as of `embeddings.visual.reuse`.
 
     Attributes:
         model: The exported model.
@@ -74,6 +76,7 @@ class Localizer:
         classes: str | Sequence[str] | None = None,
         screen: str | Path | ExportedModel | None = None,
         screening: ScreenSettings | None = None,
+        reuse: Reuse = "exact",
     ) -> None:
         settings: dict[str, Any] = {
             "inference": inference,
@@ -81,6 +84,7 @@ class Localizer:
             "media": media,
             "engine": engine,
             "classes": classes,
+            "reuse": reuse,
         }
         self._pipeline = (
             InferencePipeline(model, **settings)
@@ -239,6 +243,7 @@ def load(
     class_table: str | Path | None = None,
     screen: str | Path | ExportedModel | None = None,
     screening: ScreenSettings | None = None,
+    reuse: Reuse = "exact",
 ) -> Localizer:
     """Load an exported model.
 
@@ -253,6 +258,7 @@ def load(
             any of `avel classes`, by name or another word for it.
         class_table: A CSV file with further classes for the pretrained model.
         screen, screening: As of `Localizer`.
+        reuse: Which frames are not embedded again, as of `embeddings.visual.reuse`.
 
     Returns:
         The localizer. Its networks are loaded with the first video.
@@ -282,4 +288,5 @@ def load(
         classes=classes,
         screen=screen,
         screening=screening,
+        reuse=reuse,
     )

@@ -9,10 +9,12 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from avel_tf.embeddings.settings import Reuse
 from avel_tf.engines.available import EngineChoice
 from avel_tf.engines.crashes import recorded_crashes
-from avel_tf.engines.engine import Engine, Graphs
+from avel_tf.engines.engine import Engine
 from avel_tf.engines.fallback import FallbackEngine
+from avel_tf.engines.reuse import FrameCount, differing_frames
 from avel_tf.engines.sample import SampleFiles, sample_clips
 from avel_tf.engines.selection import choose_engine, make_engine
 from avel_tf.engines.settings import EngineSettings
@@ -74,6 +76,7 @@ class InferencePipeline:
         engine: Engine and precision of the networks.
         classes: Classes that are labelled, as of `resolve_classes`; the others become background.
             All, or those that a zero-shot model labels by default, when None.
+        reuse: Which frames are not embedded again, as of `embeddings.visual.reuse`.
 
     Attributes:
         model: The exported model.
@@ -98,6 +101,7 @@ class InferencePipeline:
         media: DecodeSettings | None = None,
         engine: EngineSettings | None = None,
         classes: str | Sequence[str] | None = None,
+        reuse: Reuse = "exact",
     ) -> None:
         self.model = model if isinstance(model, ExportedModel) else ExportedModel(model)
         self.inference = inference or InferenceSettings()
@@ -109,13 +113,9 @@ class InferencePipeline:
         self._selection = select_classes(self.model, classes)
         self.labels = self._selection.labels if self._selection else self.model.labels
         self.selected = self.labels.names if self._selection else None
-        recipe, key = self.model.recipe, self.model.fingerprint
-        self._graphs = Graphs(
-            key,
-            recipe,
-            self.model.load_graphs,
-            lambda: self.model.known_outputs,
-            lambda name: stored_network(self.model, name),
+        self._graphs = replace(
+            self.model.graphs(reuse),
+            stored_network=lambda name: stored_network(self.model, name),
         )
 
     @property
@@ -127,6 +127,11 @@ class InferencePipeline:
     def choice(self) -> EngineChoice | None:
         """The engine in use, or chosen; None before it is chosen."""
         return self._engine.choice if self._engine else self._choice
+
+    @property
+    def frame_count(self) -> FrameCount:
+        """Frames of all calls so far, and those of them that were embedded."""
+        return self._graphs.reuse.count if self._graphs.reuse else FrameCount()
 
     @property
     def crashed_engines(self) -> list[str]:
@@ -308,7 +313,7 @@ class InferencePipeline:
         visual = self.model.recipe.visual
         settings = replace(self.engine_settings, batch_pictures=visual.frames_per_second)
         engine = make_engine(self.choose_engine(), self._graphs, settings)
-        frames = np.zeros((1, visual.frames_per_second, visual.size, visual.size, 3), np.uint8)
+        frames = differing_frames(1, visual)
         waveform = np.zeros((1, self.model.recipe.audio.sample_rate), np.float32)  # [1, 16000]
         features = engine.embed_seconds(frames, waveform)  # [1, Dv], [1, Da]
         engine.label(features[0][None], features[1][None], np.ones((1, 1), bool))

@@ -26,6 +26,7 @@ from avel_tf.embeddings.built_in_weights import (
 from avel_tf.embeddings.class_columns import ClassColumns
 from avel_tf.embeddings.recipe import Recipe, library_versions
 from avel_tf.engines.network_files import WEIGHT, StoredNetwork
+from avel_tf.engines.openvino_engine import AUDIO, EMBED, FRAMES, LABEL, convert
 from avel_tf.export.exported_model import ExportedModel
 from avel_tf.export.manifest import has_built_graphs
 from avel_tf.pretrained.zero_shot import EMBEDDINGS, describe_zero_shot, package_parts
@@ -36,6 +37,12 @@ if TYPE_CHECKING:
     from avel_tf.engines.engine import LoadedGraphs
 
 FILE = Path(__file__).with_name("networks.npz")
+# Backbones that each network consists of.
+_BACKBONES = {EMBED: ("visual", "audio"), FRAMES: ("visual",), AUDIO: ("audio",), LABEL: ()}
+_READ = {
+    "visual": efficientnet_lite2_weights,
+    "audio": lambda: packaged_weights(AUDIOSET_DISTILLED_FILE),
+}
 
 
 def stored_recipe() -> Recipe | None:
@@ -65,7 +72,7 @@ def stored_network(model: ExportedModel, name: str) -> StoredNetwork | None:
 
     Args:
         model: Any exported model.
-        name: Name of the network, `embed` or `label-valid`.
+        name: Name of the network, as in `avel_tf.engines.openvino_engine`.
 
     Returns:
         The network, or None if the model has others: it has a SavedModel, other backbones or other
@@ -77,19 +84,19 @@ def stored_network(model: ExportedModel, name: str) -> StoredNetwork | None:
         recipe = Recipe.from_dict(json.loads(str(arrays["recipe"])))
         if recipe.fingerprint != model.recipe.fingerprint:
             return None
-        if name != "embed" and str(arrays["columns"]) != _columns_json(model.columns):
+        if name == LABEL and str(arrays["columns"]) != _columns_json(model.columns):
             return None
         if _version(str(arrays["openvino"])) > _version(importlib.metadata.version("openvino")):
             return None
         xml, constants = (arrays[f"{name}.{part}"].tobytes() for part in ("xml", "constants"))
         offsets = tuple(map(int, arrays[f"{name}.offsets"]))
-    if not offsets:
-        return StoredNetwork(xml, constants, offsets, [])
-    parts = efficientnet_lite2_weights(), packaged_weights(AUDIOSET_DISTILLED_FILE)
-    hashes = [sha256_of_weights(weights) for weights in parts]
-    if hashes != [recipe.visual.sha256, recipe.audio.sha256]:
-        return None
-    return StoredNetwork(xml, constants, offsets, [*parts[0], *parts[1]])
+    weights: list[np.ndarray] = []
+    for part in _BACKBONES[name]:
+        of_part = _READ[part]()
+        if sha256_of_weights(of_part) != getattr(recipe, part).sha256:
+            return None
+        weights += of_part
+    return StoredNetwork(xml, constants, offsets, weights)
 
 
 def load_graphs() -> tuple[LoadedGraphs, FeatureExtractor]:
@@ -107,18 +114,17 @@ def load_graphs() -> tuple[LoadedGraphs, FeatureExtractor]:
 
 def convert_networks() -> dict[str, Any]:
     """Convert the networks; returns the arrays of the file."""
-    from avel_tf.engines.openvino_engine import EMBED, LABEL, convert
-
-    graphs, extractor = load_graphs()
-    recipe = extractor.recipe
+    recipe = loaded_recipe()
     arrays: dict[str, Any] = {
         "package_parts": package_parts(),
         "recipe": json.dumps(recipe.to_dict()),
         "columns": _columns_json(describe_zero_shot(recipe).columns),
         "openvino": importlib.metadata.version("openvino"),
     }
-    for name in (EMBED, LABEL):
-        backbones = (extractor.visual, extractor.audio) if name == EMBED else ()
+    for name, parts in _BACKBONES.items():
+        # Anew, because a function that was traced before has its weights as constants.
+        graphs, extractor = load_graphs()
+        backbones = [getattr(extractor, part) for part in parts]
         variables = [variable for each in backbones for variable in each.module.weights]
         model = convert(name, graphs, recipe, variables)
         weights = [variable.numpy() for variable in variables]

@@ -163,6 +163,7 @@ def load_pipeline(spec: ModelSpec) -> InferencePipeline:
     Raises:
         ValueError: The model cannot be opened or lacks a class.
     """
+    from avel_tf.engines.reuse import differing_frames
     from avel_tf.inference.batch import open_exported, pipeline_of
     from avel_tf.serving.analysis import spectrogram
 
@@ -175,7 +176,7 @@ def load_pipeline(spec: ModelSpec) -> InferencePipeline:
     visual, audio = model.recipe.visual, model.recipe.audio
     # A whole block, and an incomplete one, which may be computed by another network.
     seconds = BLOCK_SECONDS + 1
-    frames = np.zeros((seconds, visual.frames_per_second, visual.size, visual.size, 3), np.uint8)
+    frames = differing_frames(seconds, visual)
     waveform = np.zeros((seconds, audio.sample_rate), np.float32)
     features = pipeline.embed_seconds(frames, waveform)
     pipeline.label_features(features[0][None], features[1][None], np.ones((1, seconds), bool))

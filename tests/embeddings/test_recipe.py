@@ -21,6 +21,7 @@ CHANGES = {
     ("visual", "width"): 1024,
     ("visual", "places"): 49,
     ("visual", "endpoint"): "resnet/block4",
+    ("visual", "reuse_threshold"): 2.0,
     ("audio", "sha256"): "dd",
     ("audio", "sample_rate"): 44_100,
     ("audio", "activation"): "none",

@@ -34,11 +34,14 @@ def films(tmp_path_factory) -> list[str]:
     paths = []
     for number, seconds in enumerate(SECONDS):
         shape = (4 * seconds, 64, 96, 3)
+        pictures = rng.integers(0, 256, shape, np.uint8)
+        if number % 2:
+            pictures[5:25] = 128  # a still, whose frames are embedded once
         write_film(
             folder / f"{number}.mp4",
             seconds=seconds,
             rate=4,
-            pictures=list(rng.integers(0, 256, shape, np.uint8)),
+            pictures=list(pictures),
             sound=rng.uniform(-0.3, 0.3, seconds * 48_000).astype("float32"),
         )
         paths.append(str(folder / f"{number}.mp4"))

@@ -134,6 +134,16 @@ def test_names_shapes_and_types_of_the_signatures(model, store):
         f"{name}_with_valid": (inputs | valid, outputs)
         for name, (inputs, outputs) in expected.items()
     }
+    expected |= {
+        "embed_frames": (
+            {"frames": ((None, None, None, 3), tf.uint8)},
+            {"visual": ((None, visual), tf.float32)},
+        ),
+        "embed_audio": (
+            {"waveform": ((None, 16_000), tf.float32)},
+            {"audio": ((None, audio), tf.float32)},
+        ),
+    }
     assert set(model.signatures) == set(expected)
     for name, (inputs, outputs) in expected.items():
         signature = model.signatures[name]
