@@ -71,10 +71,10 @@ class CascadePipeline(InferencePipeline):
         """Engines that are recorded as crashed with one of the models on this machine."""
         return [*super().crashed_engines, *self.screen.crashed_engines]
 
-    def choose_engine(self, paths: Sequence[str] = ()) -> EngineChoice:
+    def choose_engine(self, paths: Sequence[str] = (), *, int8: bool = True) -> EngineChoice:
         """Choose the engines of both models, once; returns that of the large one."""
-        self.screen.choose_engine(paths)
-        return super().choose_engine(paths)
+        self.screen.choose_engine(paths, int8=int8)
+        return super().choose_engine(paths, int8=int8)
 
     def predict_files(
         self,
