@@ -1,8 +1,8 @@
 """The pretrained localizer in the cache folder.
 
 It is an exported model without a SavedModel: its assets are files, and its graphs are built when
-an engine loads them. A SavedModel would hold the weights again, and takes longer to write and load
-than an engine needs to convert the networks. `avel export pretrained` writes one.
+an engine loads them: OpenVINO's from the stored networks, without TensorFlow. A SavedModel would
+hold the weights again. `avel export pretrained` writes one.
 """
 
 from __future__ import annotations
