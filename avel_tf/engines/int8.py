@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from avel_tf.engines.available import EngineChoice, EngineUnavailableError
 from avel_tf.engines.crashes import record_crash
@@ -35,7 +36,7 @@ FEWEST_FILES = 500
 
 def choose_int8(
     candidate: EngineChoice,
-    reference: EngineChoice,
+    reference: Callable[[], EngineChoice],
     graphs: Graphs,
     settings: EngineSettings,
     files: SampleFiles,
@@ -46,7 +47,7 @@ def choose_int8(
 
     Args:
         candidate: The engine in int8.
-        reference: The verified engine in float32.
+        reference: Function that returns the verified engine in float32, called if it is needed.
         graphs: The graphs.
         settings: Requested engine and precision. If the precision is `int8`, the finding is logged
             but does not decide.
@@ -77,7 +78,7 @@ def choose_int8(
             return None
     finding = find_finding(graphs.key, network.choice.network, settings)
     if files and (finding is None or _is_too_short(finding)) and (demanded or _is_long(files)):
-        finding = _compare(network, reference, graphs, settings, files) or finding
+        finding = _compare(network, reference(), graphs, settings, files) or finding
         if finding and not finding.accepted and not demanded:
             logger.warning("The engine openvino int8 is not used: %s.", finding)
     if not demanded:

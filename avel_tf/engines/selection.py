@@ -83,22 +83,25 @@ def choose_engine(
         candidates = [each for each in candidates if each.precision in known.precisions]
     else:
         known = None
-    if files is None and candidates[0].precision == INT8:
-        if settings.precision == INT8:
-            raise EngineUnavailableError(
-                "engine.precision=int8 is not available with --ray, because each machine would "
-                "calibrate a network of its own. Choose another precision."
-            )
-        candidates = candidates[1:]
-    if files is not None and candidates[0].precision == INT8:
-        float32 = replace(settings, precision="float32")
-        reference = choose_engine(graphs, float32, sample)
-        _verified.pop((reference, graphs.key, float32), None)
+    if candidates[0].precision == INT8 and files is not None:
+
+        def reference() -> EngineChoice:
+            float32 = replace(settings, precision="float32")
+            found = choose_engine(graphs, float32, sample)
+            _verified.pop((found, graphs.key, float32), None)
+            return found
+
         if chosen := choose_int8(candidates[0], reference, graphs, settings, files):
             return chosen
         if settings.precision == INT8:
-            return reference
-        candidates = candidates[1:]
+            return reference()
+    elif settings.precision == INT8 and candidates[0].precision == INT8:
+        raise EngineUnavailableError(
+            "engine.precision=int8 is not available with --ray, because each machine would "
+            "calibrate a network of its own. Choose another precision."
+        )
+    # It is not verified as the others are, and after an engine of a GPU not considered.
+    candidates = [each for each in candidates if each.precision != INT8]
     if len(candidates) == 1:
         return candidates[0]
     name = f"{_key(graphs, candidates, settings)}.json"
