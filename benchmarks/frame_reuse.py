@@ -7,8 +7,8 @@ threshold a frame gets the vector of the frame that is embedded in its place. Pr
 each folder, and with --still for N films of each kind of `still_films`: the share of reused frames,
 the cosine of visual features to those without reuse (mean, and the lowest 1 %), the number of
 segments whose label changes, and of those whose highest visual class score becomes another one. The
-latter is stricter: the pretrained model labels most clips with one event. If the folder has an `annotations.csv`, also the accuracy over the
-segments of clips whose class the model knows.
+latter is stricter: the pretrained model labels most clips with one event. If the folder has an
+`annotations.csv`, also the accuracy over the segments of clips whose class the model knows.
 """
 
 from __future__ import annotations

@@ -210,7 +210,7 @@ class ExportedModel:
             self.recipe,
             self.load_graphs,
             lambda: self.known_outputs,
-            selected,
+            reuse=selected,
         )
 
     @cached_property
