@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from avel_tf.engines.available import EngineChoice
+from avel_tf.engines.reuse import FrameCount
 from avel_tf.events.event import Event
 from avel_tf.events.result import Result, Segment
 from avel_tf.export.exported_model import ExportedModel
@@ -47,6 +48,7 @@ class FakePipeline:
         self.selected = None
         self.screen = None
         self.crashed_engines: list[str] = []
+        self.frame_count = FrameCount()
         self.workers = data.resolved_workers
 
     def choose_engine(self, paths: Sequence[str] = ()) -> EngineChoice:
