@@ -56,6 +56,9 @@ def arrangements(model, films, tmp_path, engine, precision, switches) -> dict[st
         capture_output=True,
         text=True,
     )
+    if "OpenVINO failed" in run.stderr and switches.get("ONEDNN_MAX_CPU_ISA") == "SSE41":
+        # OpenVINO 2026.4 on an AMD EPYC with AVX2 ("bad combination"); one with AVX-512 compiles.
+        pytest.skip("OpenVINO does not compile this network for SSE4.1 on this processor")
     assert run.returncode == 0, run.stderr
     return json.loads(run.stdout.splitlines()[-1])
 
