@@ -178,7 +178,7 @@ def test_our_stages_do_what_is_asked(tmp_path, scratch, exported, case):
     """A small model stands for one with random weights."""
     (tmp_path / "models" / "compact-f2").mkdir(parents=True)
     (tmp_path / "models" / "compact-f2" / "1").symlink_to(exported)
-    (video,) = (scratch / "clips" / "360p").rglob("*.mp4")
+    video = next((scratch / "clips" / "360p" / "videos").rglob("*.mp4"))
     given = {
         "pipeline": {"paths": [str(video)]},
         "embed": {"images": 20},
