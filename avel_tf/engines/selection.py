@@ -59,8 +59,8 @@ def choose_engine(
     again, because the choice would then depend on the load of the machine. On first use, a
     candidate and the reference, TensorFlow in float32, embed and label a sample. The pretrained
     model has stored outputs of the reference. A candidate is rejected with a warning if the cosine
-    of an embedding to that of the reference is below 0.999, or if a label changes. The result is
-    cached under a hash of graphs, processor and library versions.
+    of an embedding to that of the reference is below 0.999, if a label changes, or if it fails. The
+    result is cached under a hash of graphs, processor and library versions.
 
     Args:
         graphs: The graphs.
@@ -207,6 +207,13 @@ def _verify(
             logger.warning(
                 "The engine %s is not used: it crashed (%s). No media file is the cause.",
                 *(choice.description, crash),
+            )
+            continue
+        except RuntimeError as error:  # OpenVINO does not compile every network everywhere
+            findings.append({**choice._asdict(), "failed": str(error)})
+            logger.warning(
+                "The engine %s is not used: %s",
+                *(choice.description, str(error).strip().replace("\n", " ")),
             )
             continue
         cosine = min(smallest_cosine(a, b) for a, b in zip(expected[:2], found[:2], strict=True))

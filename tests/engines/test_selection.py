@@ -133,6 +133,21 @@ def test_one_that_strays_is_not_taken_and_a_line_says_so(
     assert choose_engine(graphs, settings, sample) == REFERENCE
 
 
+def test_an_engine_that_fails_is_not_taken(graphs, settings, sample, in_place_of, caplog):
+    def fail(engine):
+        raise RuntimeError("OpenVINO failed: RuntimeError: bad combination\n")
+
+    in_place_of[FAST] = in_place_of[OPENVINO] = fail
+    openvino = replace(settings, name="openvino")
+    with caplog.at_level(logging.WARNING):
+        assert choose_engine(graphs, openvino, sample) == REFERENCE
+    lines = our_lines(caplog)
+    assert [line.split(":")[0] for line in lines] == [
+        f"The engine openvino {each} is not used" for each in ("bfloat16", "float32")
+    ]
+    assert all("bad combination" in line for line in lines)
+
+
 @pytest.mark.slow
 def test_a_hair_is_no_stray(graphs, settings, sample, in_place_of):
     in_place_of[FAST] = lambda engine: Astray(engine, embedding=1e-3)
