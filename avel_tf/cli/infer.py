@@ -217,8 +217,8 @@ def _print_counts(summary: BatchSummary) -> None:
     counts = ", ".join(f"{summary.counts[status]} {status}" for status in STATUSES)
     resumed = f" ({summary.resumed} of them done before)" if summary.resumed else ""
     print(f"{_files(summary.done)}: {counts}{resumed}")
-    if again := getattr(summary, "opened_again", 0):  # of a cluster
-        share = again / summary.done
+    if again := summary.opened_again:
+        share = again / summary.inputs
         print(f"{_files(again)} opened again after their worker had ended ({share:.1%})")
     if summary.frame_count.reused:
         print(

@@ -61,6 +61,11 @@ class BatchSummary:
     frame_count: FrameCount = FrameCount()
 
     @property
+    def opened_again(self) -> int:
+        """Number of times that a cluster opened an input again; see `ClusterSummary`."""
+        return 0
+
+    @property
     def done(self) -> int:
         """Number of files with a result."""
         return sum(self.counts.values())
