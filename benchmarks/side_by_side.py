@@ -69,21 +69,22 @@ def _best(results: Results, contest: str, start: str) -> str:
 
 
 def _ratio(results: Results, contest: str) -> str:
-    found = [
-        each["ratio"]
-        for each in results["ratios"]
-        if each["contest"] == contest and each["than"].startswith("PyTorch")
-    ]
-    return f"{max(found):.2f}" if found else ""
+    return _largest(results["ratios"], contest, "ratio", ".2f", than="PyTorch")
 
 
 def _bound(results: Results, contest: str) -> str:
+    return _largest(results["rooflines"], contest, "of the lowest", ".0%", label="avel-tf")
+
+
+def _largest(rows: list[Results], contest: str, value: str, form: str, **starts: str) -> str:
+    """Largest value of a contest among the rows whose columns start with these words."""
     found = [
-        each["of the lowest"]
-        for each in results["rooflines"]
-        if each["contest"] == contest and each["label"].startswith("avel-tf")
+        row[value]
+        for row in rows
+        if row["contest"] == contest
+        and all(row[column].startswith(start) for column, start in starts.items())
     ]
-    return f"{max(found):.0%}" if found else ""
+    return format(max(found), form) if found else ""
 
 
 if __name__ == "__main__":

@@ -168,6 +168,17 @@ def test_rooflines_and_ratios(monkeypatch):
     assert decode["gflops"] is decode["of the peak"] is None
     (ratio,) = summary["ratios"]
     assert ratio["ratio"] == pytest.approx(2.0)
+    from side_by_side import side_by_side
+
+    machine = {"processor": "Some CPU", "date": "2026-11-30", "flags": ["avx2", "avx512_bf16"]}
+    machine["family, model, stepping"] = ["25", "17", "1"]
+    table = side_by_side([{"machine": machine, "contests": found, **summary}] * 2)
+    assert "| Some CPU (family 25, model 17), AVX512-BF16 |" in table
+    assert (
+        "| matrix products, bfloat16, GFLOP/s | 2000 (AVX512-BF16) | 2000 (AVX512-BF16) |" in table
+    )
+    assert "1 frame/s: times PyTorch | 2.00 | 2.00 |" in table
+    assert "1 frame/s: of the lowest bound | 100% | 100% |" in table
     (share,) = summary["embed_against_bare"]
     assert share["share"] == pytest.approx(0.9)  # an image and a patch in 0.02 s: 50 a second
 
