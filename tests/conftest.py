@@ -30,11 +30,13 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 
 # Processes of pytest-xdist share the processors out, before any library counts them: the threads of
-# TensorFlow and OpenVINO wait for each other busily, and would take twice the processor time.
+# TensorFlow and OpenVINO wait for each other busily, and would take twice the processor time. All
+# get equally many, because TensorFlow's last bits depend on the number of threads.
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     processors = sorted(os.sched_getaffinity(0))
-    share = processors[int(worker[2:]) :: int(os.environ["PYTEST_XDIST_WORKER_COUNT"])]
-    os.sched_setaffinity(0, share or processors)
+    share = max(1, len(processors) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
+    first = int(worker[2:]) * share % len(processors)
+    os.sched_setaffinity(0, processors[first : first + share])
 
 # Whoever starts the tests in the background has Ctrl-C ignored, and children inherit that; some
 # tests send it to them.
