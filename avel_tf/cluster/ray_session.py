@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import shutil
 import socket
-import tempfile
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from typing import Any
 
 from avel_tf.cluster.settings import ClusterSettings
 from avel_tf.utils.lazy_imports import without_stderr
+from avel_tf.utils.process_folder import ProcessFolder
 
 LOCAL = "local"
 # Blocks of names are small, and results go to the journal; the rest is for the model.
@@ -83,11 +82,11 @@ def ray_session(address: str) -> Iterator[ModuleType]:
         if address == LOCAL:
             # Ray's files stay behind. A socket's path has at most 107 bytes, so TMPDIR may be too
             # long for it.
-            scratch = tempfile.mkdtemp(prefix="avel-ray-", dir=_SHORT_FOLDER)
+            scratch = ProcessFolder("avel-ray-", _SHORT_FOLDER)
             options |= {
                 "num_cpus": len(os.sched_getaffinity(0)),
                 "include_dashboard": False,
-                "_temp_dir": scratch,
+                "_temp_dir": str(scratch.path),
                 "object_store_memory": _LOCAL_STORE_BYTES,
             }
         try:
@@ -108,7 +107,7 @@ def ray_session(address: str) -> Iterator[ModuleType]:
         if began:
             ray.shutdown()
         if scratch is not None:
-            shutil.rmtree(scratch, ignore_errors=True)
+            scratch.close()
 
 
 def map_blocks(

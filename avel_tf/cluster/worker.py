@@ -13,6 +13,7 @@ from avel_tf.cluster.remote_files import DownloadError, download, stamp_of
 from avel_tf.cluster.result_store import Stamp
 from avel_tf.config import Config
 from avel_tf.events.result import Result
+from avel_tf.utils.process_folder import ProcessFolder
 from avel_tf.utils.storage import is_remote
 
 if TYPE_CHECKING:
@@ -81,9 +82,12 @@ class LabelWorker:
         self._ray = ray
         self._work = work
         self._journal = work.journal
-        self._folder = tempfile.TemporaryDirectory(prefix="avel-")
+        # Ray kills workers that it does not need any more.
+        self._folder = ProcessFolder("avel-worker-")
+        self.downloads = self._folder.path / "downloads"
+        self.downloads.mkdir()
         (reference,) = ray.get(self._journal.model_files.remote())
-        model = Path(self._folder.name) / "model" / work.model_name
+        model = self._folder.path / "model" / work.model_name
         for name, content in ray.get(reference).items():
             path = model / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -147,7 +151,7 @@ class _OpenFiles:
 
     def label(self, pipeline: LabelsFiles) -> None:
         """Label the inputs and record their results."""
-        with tempfile.TemporaryDirectory(prefix="avel-") as folder:
+        with tempfile.TemporaryDirectory(dir=self.worker.downloads) as folder:
             self.paths = {
                 index: os.path.join(folder, f"{index}{os.path.splitext(name)[1]}")
                 if is_remote(name)

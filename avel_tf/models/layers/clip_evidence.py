@@ -260,18 +260,19 @@ def calibrate_clip_evidence(
     layer = next((each for each in model.layers if isinstance(each, ClipEvidence)), None)
     if layer is None:
         return False
-    scores = []
-    for peak_weight in PEAK_WEIGHTS:
-        layer.peak_weight.assign(peak_weight)
-        right = loss = 0.0
-        for inputs, targets, weights in batches:
-            logits = np.asarray(model(inputs, training=False))  # [B, T, C+1]
-            wanted, weight = np.asarray(targets), np.asarray(weights)  # [B, T]
-            right += float(((logits.argmax(axis=-1) == wanted) * weight).sum())
+    # The rest of the model, whose last layer this is, does not depend on the weight.
+    before = keras.Model(model.input, layer.input)
+    right, loss = np.zeros((2, len(PEAK_WEIGHTS)))
+    for inputs, targets, weights in batches:
+        wanted, weight = np.asarray(targets), np.asarray(weights)  # [B, T]
+        own, *features, valid = before(inputs, training=False)
+        for place, peak_weight in enumerate(PEAK_WEIGHTS):
+            layer.peak_weight.assign(peak_weight)
+            logits = np.asarray(layer(own, features, valid))  # [B, T, C+1]
+            right[place] += ((logits.argmax(axis=-1) == wanted) * weight).sum()
             entropy = keras.losses.sparse_categorical_crossentropy(wanted, logits, from_logits=True)
-            loss += float((np.where(weight > 0, np.asarray(entropy), 0.0) * weight).sum())
-        scores.append((right, -loss, peak_weight))
-    layer.peak_weight.assign(max(scores)[-1])
+            loss[place] += (np.where(weight > 0, np.asarray(entropy), 0.0) * weight).sum()
+    layer.peak_weight.assign(max(zip(right, -loss, PEAK_WEIGHTS, strict=True))[-1])
     return True
 
 
