@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
+import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -75,8 +77,11 @@ def web() -> Iterator[str]:
     server.shutdown()
 
 
-@pytest.fixture(scope="module")
-def s3() -> Iterator[str]:
+OBJECTS = ("a/1.mp4", "a/b/2.mp4", "a/notes.txt", "a/._1.mp4")
+
+
+@contextlib.contextmanager
+def s3_bucket() -> Iterator[str]:
     """A bucket of moto's S3 server."""
     moto = pytest.importorskip("moto.server")
     s3fs = pytest.importorskip("s3fs")
@@ -91,11 +96,62 @@ def s3() -> Iterator[str]:
         s3fs.S3FileSystem.clear_instance_cache()
         system = s3fs.S3FileSystem()
         system.mkdir("clips")
-        for name in ("a/1.mp4", "a/b/2.mp4", "a/notes.txt", "a/._1.mp4"):
+        for name in OBJECTS:
             system.pipe_file(f"clips/{name}", VIDEO)
         yield "s3://clips"
         s3fs.S3FileSystem.clear_instance_cache()
     server.stop()
+
+
+@contextlib.contextmanager
+def gs_bucket() -> Iterator[str]:
+    """A bucket of an emulator of Google Cloud Storage."""
+    emulator = pytest.importorskip("gcp_storage_emulator.server")
+    from gcp_storage_emulator.handlers import objects
+
+    with pytest.MonkeyPatch.context() as patch:
+        # It would ask for credentials to find out the kind of the bucket.
+        patch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+        gcsfs = pytest.importorskip("gcsfs")
+        patch.setattr(objects, "_multipart_upload", _with_precondition(objects._multipart_upload))
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        server = emulator.create_server("127.0.0.1", port, in_memory=True, default_bucket="clips")
+        server.start()
+        patch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
+        gcsfs.GCSFileSystem.clear_instance_cache()
+        for name in OBJECTS:
+            gcsfs.GCSFileSystem().pipe_file(f"clips/{name}", VIDEO)
+        yield "gs://clips"
+        gcsfs.GCSFileSystem.clear_instance_cache()
+        server.stop()
+
+
+def _with_precondition(upload: Callable) -> Callable:
+    """Upload that fails if an object must not exist and does; the emulator ignores this parameter.
+
+    Reference: https://cloud.google.com/storage/docs/request-preconditions
+    """
+    from gcp_storage_emulator.exceptions import NotFound
+
+    def checked(request, response, storage) -> None:
+        if request.query.get("ifGenerationMatch") == ["0"]:
+            name = request.data["meta"]["name"]
+            with contextlib.suppress(NotFound):
+                storage.get_file_obj(request.params["bucket_name"], name)
+                response.status = http.HTTPStatus.PRECONDITION_FAILED
+                return response.json({"error": {"code": 412, "message": "conditionNotMet"}})
+        return upload(request, response, storage)
+
+    return checked
+
+
+@pytest.fixture(scope="module", params=[s3_bucket, gs_bucket], ids=["s3", "gs"])
+def bucket(request) -> Iterator[str]:
+    """Address of a bucket with `OBJECTS`."""
+    with request.param() as address:
+        yield address
 
 
 def got(address: str, folder: Path, settings: ClusterSettings = QUICK, most: int = 10**9):
@@ -138,19 +194,31 @@ def test_an_object_above_the_limit_is_not_downloaded(web, tmp_path):
     assert Handler.seen["ok"] == 0
 
 
-def test_a_prefix_of_a_bucket_names_its_videos(s3, tmp_path):
-    inputs = find_cluster_inputs([f"{s3}/a"])
-    assert inputs.names == [f"{s3}/a/1.mp4", f"{s3}/a/b/2.mp4"]
+def test_a_prefix_of_a_bucket_names_its_videos(bucket, tmp_path):
+    inputs = find_cluster_inputs([f"{bucket}/a"])
+    assert inputs.names == [f"{bucket}/a/1.mp4", f"{bucket}/a/b/2.mp4"]
     assert set(inputs.sizes.values()) == {len(VIDEO)}
     assert got(inputs.names[0], tmp_path)[0] == VIDEO
     with pytest.raises(DownloadError, match="no such object"):
-        got(f"{s3}/a/none.mp4", tmp_path)
+        got(f"{bucket}/a/none.mp4", tmp_path)
     with pytest.raises(ValueError, match="no video files below"):
-        find_cluster_inputs([f"{s3}/empty"])
+        find_cluster_inputs([f"{bucket}/empty"])
 
 
-def test_results_in_a_bucket_have_one_writer(s3):
-    out = f"{s3}/results"
+def test_an_object_is_created_once(bucket):
+    storage = open_storage(f"{bucket}/once")
+    assert storage.names("locks") == []
+    assert storage.create("locks/1", b"first")
+    assert not storage.create("locks/1", b"second")
+    assert storage.read("locks/1") == b"first"
+    storage.write("locks/1", VIDEO * 100)  # larger than one request of gcsfs
+    assert storage.read("locks/1") == VIDEO * 100 and storage.names("locks") == ["1"]
+    storage.remove("locks/1")
+    assert storage.create("locks/1", b"third")
+
+
+def test_results_in_a_bucket_have_one_writer(bucket):
+    out = f"{bucket}/results"
     first, second = ResultStore(open_storage(out)), ResultStore(open_storage(out))
     first.begin({"model": "demo/1"})
     first.commit([line("a.mp4")])
@@ -161,7 +229,7 @@ def test_results_in_a_bucket_have_one_writer(s3):
     assert [result.video for result in read_all_results(out)] == ["a.mp4", "c.mp4"]
 
 
-def test_lists_of_inputs_are_text_or_parquet(s3, tmp_path):
+def test_lists_of_inputs_are_text_or_parquet(tmp_path):
     import pyarrow
     from pyarrow import parquet
 
