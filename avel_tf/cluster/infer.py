@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ from typing import Any
 from avel_tf.cluster.inputs import Inputs, blocks_of, find_cluster_inputs
 from avel_tf.cluster.journal import ClusterJournal
 from avel_tf.cluster.ray_session import map_blocks, ray_session, workers_of
-from avel_tf.cluster.remote_files import stamp_of
+from avel_tf.cluster.remote_files import DownloadedInputs, stamp_of
 from avel_tf.cluster.result_store import ResultStore
 from avel_tf.cluster.worker import LabelWorker, OpensModel, Work, model_files, open_pipeline
 from avel_tf.config import Config, Configuration, resolve_config
@@ -37,6 +38,8 @@ from avel_tf.utils.storage import is_remote, local_path, open_storage
 # Most blocks in a pass, so that the start does not take longer with more inputs: Ray takes 2 ms of
 # processor time for each. Workers open the networks once in a pass.
 _PASS_BLOCKS = 4_096
+# Most inputs that are downloaded to verify engines with, some of which may be damaged.
+_MOST_DOWNLOADS = 8
 # Interval in seconds at which the driver asks for progress.
 _POLL_SECONDS = 0.5
 
@@ -117,9 +120,8 @@ def localize_on_cluster(
     inputs = find_cluster_inputs(paths, manifest, skipped=skipped)
     model = open_exported(model, trust=trust_model, engine=config.engine, class_table=class_table)
     pipeline = pipeline_of(model, config, classes)
-    choice = pipeline.choose_engine(
-        [name for name in inputs.names if not is_remote(name)], int8=False
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        choice = pipeline.choose_engine(_sample(inputs.names, folder, config), int8=False)
     if on_engine:
         on_engine(pipeline)
     engine = EngineSettings(
@@ -197,7 +199,7 @@ class ClusterRun:
             counts,
             resumed,
             [],
-            {"shards": Path(str(out)) / SHARDS},
+            {"shards": _shards_in(str(out))},
             sum(counts.values()) == len(inputs.names),
             workers=workers,
             repetitions=repetitions,
@@ -340,6 +342,23 @@ def _table(indices: list[int], alone: bool, names: list[str]) -> Any:
             "alone": pyarrow.array([alone] * len(indices)),
         }
     )
+
+
+def _sample(names: Sequence[str], folder: str, config: Config) -> Sequence[str]:
+    """Files to verify engines with: the local ones, or the first of the remote ones."""
+    if local := [name for name in names if not is_remote(name)]:
+        return local
+    return DownloadedInputs(
+        names[:_MOST_DOWNLOADS],
+        folder,
+        settings=config.cluster,
+        most_bytes=config.media.max_file_bytes,
+    )
+
+
+def _shards_in(out: str) -> Path | str:
+    """Folder, or address, of the shards."""
+    return f"{out.rstrip('/')}/{SHARDS}" if is_remote(out) else Path(local_path(out), SHARDS)
 
 
 def _check_formats(formats: Sequence[str], out: str | Path) -> tuple[str, ...]:

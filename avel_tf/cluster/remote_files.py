@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from avel_tf.cluster.result_store import Stamp
 from avel_tf.cluster.settings import ClusterSettings
@@ -49,6 +51,48 @@ def stamp_of(address: str, *, follow_links: bool = False) -> Stamp:
         return [found.st_size, found.st_mtime_ns]
     except Exception:  # of the client of the object store, or a path with a NUL byte
         return None
+
+
+class DownloadedInputs(Sequence[str]):
+    """Paths of inputs, of which the remote ones are downloaded when they are read.
+
+    An input that cannot be downloaded has a path at which there is no file.
+
+    Args:
+        names: Paths and addresses.
+        folder: Folder for the downloads.
+        settings: Time limit and number of attempts.
+        most_bytes: Size above which an input is not downloaded.
+    """
+
+    def __init__(
+        self, names: Sequence[str], folder: str, *, settings: ClusterSettings, most_bytes: int
+    ) -> None:
+        self._names = names
+        self._folder = folder
+        self._settings = settings
+        self._most_bytes = most_bytes
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return [self[each] for each in range(*index.indices(len(self)))]
+        name = self._names[index]
+        if not is_remote(name):
+            return name
+        path = Path(self._folder, f"{index}{os.path.splitext(name)[1]}")
+        if not path.exists():
+            with contextlib.suppress(DownloadError):
+                download(name, path, settings=self._settings, most_bytes=self._most_bytes)
+        return str(path)
 
 
 def download(address: str, path: Path, *, settings: ClusterSettings, most_bytes: int) -> Stamp:

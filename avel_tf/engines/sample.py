@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 
 from avel_tf.embeddings.recipe import Recipe
 from avel_tf.video.clip import Clip
@@ -28,15 +29,15 @@ class SampleFiles:
     yet, so a file that crashes its decoder would otherwise end every run without a message.
 
     Args:
-        paths: The files.
+        paths: The files, of which only as many are opened as are needed.
         recipe: Frames per second and size of the frames.
         settings: Limits of decoding.
     """
 
     def __init__(
-        self, paths: Iterable[str | os.PathLike], recipe: Recipe, settings: DecodeSettings
+        self, paths: Sequence[str | os.PathLike], recipe: Recipe, settings: DecodeSettings
     ) -> None:
-        self._paths = list(paths)
+        self._paths = paths
         self._visual = recipe.visual
         self._settings = replace(settings, isolated=True)
 
@@ -52,7 +53,7 @@ class SampleFiles:
         Yields:
             Clips of the same length; none if no worker process can be started.
         """
-        for path in self._paths[:AMONG]:
+        for path in islice(self._paths, AMONG):
             try:
                 yield clip_of(self._visual.decode_request(path, self._settings, seconds))
             except MediaError:
@@ -63,7 +64,7 @@ class SampleFiles:
 
 
 def sample_clips(
-    paths: Iterable[str | os.PathLike], recipe: Recipe, settings: DecodeSettings
+    paths: Sequence[str | os.PathLike], recipe: Recipe, settings: DecodeSettings
 ) -> list[Clip]:
     """Decode the beginnings of a few files, about 16 frames in total.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -45,7 +45,7 @@ class BatchSummary:
         counts: Number of results by status: `ok`, `partial`, `quarantined`.
         resumed: Number of results that an earlier run had recorded.
         skipped: macOS sidecar files that were left out.
-        written: Output files and folders by format.
+        written: Output files and folders by format; an address where the results are in a bucket.
         complete: False if a signal stopped the run; the same call resumes it.
         events: Events posted to `on_event`; None without it.
         frame_count: Frames of this run, and those of them that were embedded.
@@ -55,7 +55,7 @@ class BatchSummary:
     counts: Counter[str]
     resumed: int
     skipped: list[str]
-    written: dict[str, Path]
+    written: Mapping[str, Path | str]
     complete: bool
     events: Delivery | None = None
     frame_count: FrameCount = FrameCount()

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from avel_tf.cluster.inputs import blocks_of, find_cluster_inputs, read_manifest
-from avel_tf.cluster.remote_files import DownloadError, download, stamp_of
+from avel_tf.cluster.remote_files import DownloadedInputs, DownloadError, download, stamp_of
 from avel_tf.cluster.result_store import ResultStore
 from avel_tf.cluster.settings import ClusterSettings
 from avel_tf.events.result_shards import read_all_results
@@ -192,6 +192,14 @@ def test_an_object_above_the_limit_is_not_downloaded(web, tmp_path):
     with pytest.raises(DownloadError, match="max_file_bytes"):
         got(f"{web}/ok.mp4", tmp_path, most=1000)
     assert Handler.seen["ok"] == 0
+
+
+def test_remote_inputs_are_downloaded_when_they_are_read(web, tmp_path):
+    names = [f"{web}/ok.mp4", "/local.mp4", f"{web}/missing.mp4", f"{web}/flaky.mp4"]
+    inputs = DownloadedInputs(names, str(tmp_path), settings=QUICK, most_bytes=10**9)
+    assert Path(inputs[0]).read_bytes() == Path(inputs[0]).read_bytes() == VIDEO
+    assert inputs[1:2] == ["/local.mp4"] and not Path(inputs[2]).exists()
+    assert len(inputs) == 4 and Handler.seen == {"ok": 1}
 
 
 def test_a_prefix_of_a_bucket_names_its_videos(bucket, tmp_path):
