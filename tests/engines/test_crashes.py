@@ -20,6 +20,7 @@ from avel_tf.cli.main import main
 from avel_tf.engines.available import REFERENCE, EngineChoice, EngineUnavailableError
 from avel_tf.engines.crashes import recorded_crashes
 from avel_tf.engines.engine import EngineCrashed, backbone_graphs
+from avel_tf.engines.fallback import _RepeatableSource
 from avel_tf.engines.openvino_process import WORKER, OpenVinoProcess
 from avel_tf.engines.selection import choose_engine, make_engine
 from avel_tf.engines.settings import EngineSettings
@@ -186,6 +187,26 @@ def test_threads_share_one_replacement(graphs, compiled, expected, caplog):
     for parts in found:
         assert_embedded(parts, expected)
     assert len(our_lines(caplog)) == 1
+
+
+def test_a_source_is_closed_while_a_thread_reads_it():
+    """As by an interrupt, which must stay one."""
+    reading, go = threading.Event(), threading.Event()
+
+    class Source(MadeStream):
+        def batches(self, seconds: int):
+            reading.set()
+            go.wait()
+            yield from super().batches(seconds)
+
+    source = _RepeatableSource(Source([1, 2]), 1)
+    thread = threading.Thread(target=lambda: next(source.batches(1)))
+    thread.start()
+    reading.wait()
+    threading.Timer(0.1, go.set).start()
+    source.close()
+    thread.join()
+    assert list(source.batches(1)) == [*source.unfinished]
 
 
 def test_a_worker_that_does_not_start():
