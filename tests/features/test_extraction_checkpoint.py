@@ -280,18 +280,32 @@ def extract_words(data: Path, out: Path) -> list[str]:
     return ["extract", str(data), *as_set(COMPACT_SETTINGS), "--out", str(out)]
 
 
-# Two runs in processes that share the import of TensorFlow.
-TWO_RUNS = """
+# A run for each line of input, in processes that share the import of TensorFlow.
+RUNS = """
+import os
 import sys
 import avel_tf.features.extract
 from avel_tf.cli.main import main
 
-for _ in range(2):
+for _ in sys.stdin:
     pid = os.fork()
     if not pid:
         os._exit(main(sys.argv[1:]))
-    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+    print(pid, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 """
+
+
+def start_runs(code: str, words: list[str]) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-c", code + RUNS, *words],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        bufsize=1,
+    )
 
 
 @pytest.mark.slow
@@ -304,9 +318,8 @@ def test_a_file_that_kills_the_process_is_left_out(clips, tmp_path, capsys):
     (data / "annotations.csv").write_text(table.replace(name, str(poison)))
     (data / name).rename(data / poison)
     words = [*extract_words(data, tmp_path / "features"), "--set", "media.isolated=false"]
-    command = [sys.executable, "-c", POISON + TWO_RUNS, *words]
-    runs = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert runs.stdout.split() == [str(-signal.SIGKILL)] * 2, runs.stderr
+    printed, errors = start_runs(POISON, words).communicate("\n\n")
+    assert printed.split()[1::2] == [str(-signal.SIGKILL)] * 2, errors
     # Were the file opened here, its features would be kept.
     assert main(words) == 2
     printed = capsys.readouterr().out
@@ -328,42 +341,32 @@ source._open_regular = slow
 """
 
 
-def start_slowly(words: list[str], hook: Path) -> subprocess.Popen:
-    hook.mkdir(exist_ok=True)
-    (hook / "sitecustomize.py").write_text(SLOW)
-    return subprocess.Popen(
-        [sys.executable, "-m", "avel_tf.cli", *words],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": f"{hook}:{ROOT}"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
 @pytest.mark.slow
 def test_terminated_and_killed_it_goes_on(clips, store, tmp_path):
     """SIGTERM blames no file: it is how a cluster takes a machine back."""
     out = tmp_path / "features"
     words = extract_words(clips, out)
     log = tmp_path / ".features.resume" / ATTEMPTS
-    run = start_slowly(words, tmp_path / "hook")
+    runs = start_runs(SLOW, words)
+
+    def end(file: bytes, number: signal.Signals) -> int:
+        """Ends a run when it has opened a file; returns its exit status."""
+        runs.stdin.write("\n")
+        pid = int(runs.stdout.readline())
+        wait_until(lambda: log.exists() and file in log.read_bytes(), runs)
+        os.kill(pid, number)
+        return int(runs.stdout.readline())
+
     # The tenth video belongs to the second split: the group of the first is kept.
-    wait_until(lambda: log.exists() and b"validation/1" in log.read_bytes(), run)
-    run.send_signal(signal.SIGTERM)
-    _, errors = run.communicate()
-    assert run.returncode == 130, errors
-    assert "Interrupted." in errors and "Traceback" not in errors
-    assert not out.exists()
+    terminated = end(b"validation/1", signal.SIGTERM)
     in_hand = {each["begin"] for each in map(json.loads, log.open()) if "begin" in each}
     in_hand -= {each["end"] for each in map(json.loads, log.open()) if "end" in each}
     assert in_hand  # or this would show nothing
-    run = start_slowly(words, tmp_path / "hook")
-    wait_until(lambda: b"test/1" in log.read_bytes(), run)
-    run.kill()
-    _, errors = run.communicate()
-    assert run.returncode == -signal.SIGKILL and not out.exists()
+    killed = end(b"test/1", signal.SIGKILL)
+    _, errors = runs.communicate()
+    assert (terminated, killed) == (130, -signal.SIGKILL), errors
+    assert errors.count("Interrupted.") == 1 and "Traceback" not in errors
     assert "alone" not in errors  # nobody was suspected
-    assert main(words) == 0
+    assert not out.exists() and main(words) == 0
     assert FeatureStore(out).digests == store.digests
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["features", "hook"]
+    assert [path.name for path in tmp_path.iterdir()] == ["features"]
