@@ -105,7 +105,7 @@ def test_a_selection_keeps_every_frame_and_follows_from_its_batch(runs, rate, cu
 
 
 @both_engines
-@settings(max_examples=4)
+@settings(max_examples=8)
 @given(runs=runs)
 def test_features_are_those_without_reuse(engines, name, runs):
     numbers = np.repeat(*np.array(runs).T)
