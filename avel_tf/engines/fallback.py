@@ -187,6 +187,7 @@ class _RepeatableSource:
     def __init__(self, source: BatchSource, seconds: int) -> None:
         self._source = source
         self._rest = source.batches(seconds)
+        self._reading = threading.Lock()
         self.unfinished: deque[SegmentBatch] = deque()
 
     @property
@@ -201,10 +202,19 @@ class _RepeatableSource:
         that takes any size.
         """
         yield from list(self.unfinished)
-        for batch in self._rest:
+        while True:
+            with self._reading:
+                batch = next(self._rest, None)
+            if batch is None:
+                return
             self.unfinished.append(batch)
             yield batch
 
     def close(self) -> None:
-        """Close the loader."""
-        self._rest.close()
+        """Close the loader, once it has read the batch that it is reading.
+
+        TensorFlow reads in a thread of its own, also while an interrupt ends this one. A generator
+        that runs cannot be closed.
+        """
+        with self._reading:
+            self._rest.close()

@@ -11,6 +11,7 @@ import dataclasses
 import importlib.metadata
 import json
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,8 +113,8 @@ def load_graphs() -> tuple[LoadedGraphs, FeatureExtractor]:
     return LocalizerModule(extractor, head).graphs(), extractor
 
 
-def convert_networks() -> dict[str, Any]:
-    """Convert the networks; returns the arrays of the file."""
+def convert_networks(names: Iterable[str] = tuple(_BACKBONES)) -> dict[str, Any]:
+    """Convert networks, all by default; returns the arrays of the file."""
     recipe = loaded_recipe()
     arrays: dict[str, Any] = {
         "package_parts": package_parts(),
@@ -121,10 +122,10 @@ def convert_networks() -> dict[str, Any]:
         "columns": _columns_json(describe_zero_shot(recipe).columns),
         "openvino": importlib.metadata.version("openvino"),
     }
-    for name, parts in _BACKBONES.items():
+    for name in names:
         # Anew, because a function that was traced before has its weights as constants.
         graphs, extractor = load_graphs()
-        backbones = [getattr(extractor, part) for part in parts]
+        backbones = [getattr(extractor, part) for part in _BACKBONES[name]]
         variables = [variable for each in backbones for variable in each.module.weights]
         model = convert(name, graphs, recipe, variables)
         weights = [variable.numpy() for variable in variables]

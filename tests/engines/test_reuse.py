@@ -15,7 +15,7 @@ from avel_tf.cli.main import main
 from avel_tf.embeddings import AudioSettings, EmbeddingSettings, VisualSettings, load_extractor
 from avel_tf.embeddings.recipe import Recipe, RecipeMismatchError
 from avel_tf.embeddings.settings import NEAR_THRESHOLD
-from avel_tf.engines.available import EngineChoice
+from avel_tf.engines.available import REFERENCE, EngineChoice
 from avel_tf.engines.engine import backbone_graphs
 from avel_tf.engines.reuse import (
     MOST_EMBEDDED,
@@ -146,8 +146,8 @@ def films(folder):
     return [str(folder / "still.mp4"), str(folder / "slow.mp4")]
 
 
-@both_engines
-def test_real_files_at_sixteen_frames_per_second(tmp_path, name):
+@pytest.mark.slow
+def test_real_files_at_sixteen_frames_per_second(tmp_path):
     extractor = load_extractor(
         EmbeddingSettings(
             VisualSettings(module="compact", frames_per_second=16), AudioSettings(module="compact")
@@ -158,7 +158,7 @@ def test_real_files_at_sixteen_frames_per_second(tmp_path, name):
     for mode in ("exact", "none"):
         graphs = backbone_graphs(extractor)
         graphs = graphs if mode == "exact" else replace(graphs, reuse=None)
-        engine = make_engine(EngineChoice(name, "float32"), graphs, EngineSettings())
+        engine = make_engine(REFERENCE, graphs, EngineSettings())
         for path in paths:
             before = graphs.reuse.count if graphs.reuse else FrameCount()
             loader = SegmentLoader([extractor.recipe.visual.decode_request(path)], workers=1)

@@ -30,19 +30,45 @@ def settings(tmp_path) -> EngineSettings:
     return EngineSettings(cache=str(tmp_path))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def graphs(exported):
     return InferencePipeline(exported)._graphs
 
 
+class Reference:
+    """The engine that is right, and that others are made of. It embeds the sample once."""
+
+    device = None
+
+    def __init__(self, graphs) -> None:
+        self._engine = TensorFlowEngine(graphs)
+        self.batch_seconds = self._engine.batch_seconds
+        self.label = self._engine.label
+        self._parts = None
+
+    def embed(self, stream):
+        self._parts = self._parts or list(self._engine.embed(stream))
+        yield from self._parts
+
+
+@pytest.fixture(scope="module")
+def reference(graphs) -> Reference:
+    return Reference(graphs)
+
+
+@pytest.fixture(scope="module")
+def decoded(graphs, clips):
+    videos = sorted(clips.glob("videos/**/*.mp4"))
+    return sample_clips(videos, graphs.recipe, DecodeSettings())
+
+
 @pytest.fixture
-def sample(graphs, clips):
-    """Fetches the proof's clips, and counts how often."""
+def sample(decoded):
+    """Gives the proof's clips, and counts how often."""
 
     def fetch():
         fetch.calls += 1
-        videos = sorted(clips.glob("videos/**/*.mp4"))
-        return sample_clips(videos, graphs.recipe, DecodeSettings())
+        return decoded
 
     fetch.calls = 0
     return fetch
@@ -71,15 +97,12 @@ class Astray:
 
 
 @pytest.fixture
-def in_place_of(monkeypatch):
+def in_place_of(reference, monkeypatch):
     """Puts other engines in the place of real ones, by choice."""
-    made = selection.load_engine
     engines = {}
 
     def make(choice, graphs, settings):
-        if choice in engines:
-            return engines[choice](TensorFlowEngine(graphs))
-        return made(REFERENCE if choice.engine == "openvino" else choice, graphs, settings)
+        return engines[choice](reference) if choice in engines else reference
 
     monkeypatch.setattr(selection, "load_engine", make)
     monkeypatch.setattr(available, "computes_in_bfloat16", lambda: True)
@@ -103,7 +126,6 @@ def test_the_fastest_that_is_proven(graphs, settings, sample, in_place_of):
     assert in_tensorflow == FAST_TENSORFLOW
 
 
-@pytest.mark.slow
 def test_the_finding_is_kept_for_these_graphs(graphs, settings, sample, in_place_of):
     for _ in range(3):
         choose_engine(graphs, settings, sample)
@@ -115,7 +137,6 @@ def test_the_finding_is_kept_for_these_graphs(graphs, settings, sample, in_place
     assert choose_engine(graphs, settings, sample) == FAST and sample.calls == 3
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "said"),
     [({"embedding": 1e4}, "have a cosine of 0."), ({"label": True}, "1 of 8 labels change")],
@@ -148,7 +169,6 @@ def test_an_engine_that_fails_is_not_taken(graphs, settings, sample, in_place_of
     assert all("bad combination" in line for line in lines)
 
 
-@pytest.mark.slow
 def test_a_hair_is_no_stray(graphs, settings, sample, in_place_of):
     in_place_of[FAST] = lambda engine: Astray(engine, embedding=1e-3)
     assert choose_engine(graphs, settings, sample) == FAST
@@ -156,7 +176,7 @@ def test_a_hair_is_no_stray(graphs, settings, sample, in_place_of):
 
 def test_known_outputs_take_the_place_of_tensorflow(graphs, settings, sample, in_place_of, caplog):
     clips = sample()
-    outputs = selection._outputs(make_engine(REFERENCE, graphs, settings), graphs, clips)
+    outputs = selection._outputs(selection.load_engine(REFERENCE, graphs, settings), graphs, clips)
     known = replace(
         graphs, known_outputs=lambda: KnownOutputs(lambda: clips, *outputs, ("float32",))
     )
@@ -205,7 +225,6 @@ def test_an_unwritable_cache_is_replaced_for_this_run(graphs, tmp_path, caplog):
     assert engine.batch_seconds
 
 
-@pytest.mark.slow
 def test_a_gpu_that_tensorflow_does_not_see(graphs, settings, sample, in_place_of, monkeypatch):
     monkeypatch.setattr(available, "_has_gpu", lambda: True)
     assert choose_engine(graphs, settings, sample) == FAST
@@ -214,8 +233,7 @@ def test_a_gpu_that_tensorflow_does_not_see(graphs, settings, sample, in_place_o
         TensorFlowEngine(graphs, choose_engine(graphs, only, sample).precision)
 
 
-@pytest.mark.slow
-def test_not_installed(graphs, settings, sample, monkeypatch):
+def test_not_installed(graphs, settings, sample, in_place_of, monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name, *_: None if name == "openvino" else find(name)

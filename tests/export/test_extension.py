@@ -2,51 +2,63 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import avel_tf
+from avel_tf.datasets import Annotation
+from avel_tf.events.labels import Labels
+from avel_tf.events.postprocessing import Postprocessing
 from avel_tf.export.exported_model import ExportedModel
 from avel_tf.export.manifest import EXTENDS
 from avel_tf.features.feature_store import FeatureStore, FeatureStoreWriter
 from avel_tf.features.features import Features
+from avel_tf.models import ModelSettings, build
 from avel_tf.training.run import Run, probabilities_of
-from tests.conftest import COMPACT_SETTINGS, TINY_TRAINING
+from tests.conftest import FLOAT32
 
 # "Bark" is a class of both, "Siren" a new one.
 TAUGHT = ("Bark", "Siren")
 
 
 @pytest.fixture(scope="module")
-def run(store: FeatureStore, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run on the features of `store`, with two classes of its own."""
-    from avel_tf.datasets import Annotation
-    from avel_tf.events.labels import Labels
-
+def run(store: FeatureStore, run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """An untrained run on the features of `store`, with two classes of its own."""
     folder = tmp_path_factory.mktemp("taught")
-    labels = Labels(TAUGHT)
+    labels, recipe = Labels(TAUGHT), store.recipe
     with FeatureStoreWriter(
-        folder / "features", recipe=store.recipe, labels=labels, layout="table"
+        folder / "features", recipe=recipe, labels=labels, layout="table"
     ) as writer:
-        for split in ("train", "validation", "test"):
-            records = []
-            for number, row in enumerate(store.dataset(split).as_numpy_iterator()):
-                features = Features(row["visual"], row["audio"], row["valid"])
-                targets = np.full(len(row["valid"]), number % 3)
-                events = [Annotation(TAUGHT[number % 3], 0.0, 4.0)] if number % 3 < 2 else []
-                records.append((f"{split}{number}", features, events, targets))
-            writer.write_split(split, records, expected=len(records))
-    pairs = [each.split("=") for each in COMPACT_SETTINGS + TINY_TRAINING]
-    settings = {name: int(text) if text.isdecimal() else text for name, text in pairs}
-    return avel_tf.train(folder / "features", folder / "run", settings)
+        records = []
+        for number, row in enumerate(store.dataset("train").as_numpy_iterator()):
+            features = Features(row["visual"], row["audio"], row["valid"])
+            targets = np.full(len(row["valid"]), number % 3)
+            events = [Annotation(TAUGHT[number % 3], 0.0, 4.0)] if number % 3 < 2 else []
+            records.append((f"train{number}", features, events, targets))
+        writer.write_split("train", records, expected=len(records))
+    Run.begin(folder / "run", config_yaml=Run(run_folder).config_yaml, labels=labels, recipe=recipe)
+    Postprocessing(temperature=0.5).save(folder / "run")
+    model = build(
+        ModelSettings("audio_only", width=8, heads=2, lstm_units=4),
+        visual_width=recipe.visual.width,
+        audio_width=recipe.audio.width,
+        classes=len(TAUGHT),
+    )
+    model.save(folder / "run" / "model.keras")
+    return Run(folder / "run", features=FeatureStore(folder / "features"))
 
 
 @pytest.fixture(scope="module")
 def extended(run: Run, exported: Path, tmp_path_factory: pytest.TempPathFactory) -> ExportedModel:
-    folder = tmp_path_factory.mktemp("extended") / "mine"
-    return ExportedModel(avel_tf.export_run(run, folder, extends=exported))
+    """The run with the classes of `exported`, of which nothing is left but a copy."""
+    folder = tmp_path_factory.mktemp("extended")
+    base = shutil.copytree(exported, folder / "base" / "1")
+    mine = avel_tf.export_run(run, folder / "mine", extends=base)
+    shutil.rmtree(base)
+    return ExportedModel(mine)
 
 
 def test_classes_are_those_of_the_run_then_the_others(extended, exported) -> None:
@@ -75,19 +87,11 @@ def test_few_clips_add_to_the_base_and_many_replace_it(extended, exported, run, 
     np.testing.assert_allclose(found.sum(-1), 1.0, atol=1e-5)
 
 
-def test_it_stands_alone_without_the_base(run, exported, clips, tmp_path) -> None:
-    import shutil
-
-    base = tmp_path / "base" / "1"
-    shutil.copytree(exported, base)
-    folder = avel_tf.export_run(run, tmp_path / "mine", extends=base)
-    shutil.rmtree(base)
-    result = next(iter(avel_tf.load(folder).localize_directory(clips)))
+def test_it_stands_alone_without_the_base(extended, clips) -> None:
+    video = next(clips.glob("videos/test/*.mp4"))
+    result = avel_tf.load(extended.folder, engine=FLOAT32).localize(video)
     assert result.status == "ok"
-    assert {second.label for second in result.seconds} <= {
-        *ExportedModel(folder).labels.names,
-        "background",
-    }
+    assert {second.label for second in result.seconds} <= {*extended.labels.names, "background"}
 
 
 def test_features_of_other_backbones_are_refused(run, tmp_path) -> None:

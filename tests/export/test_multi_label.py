@@ -26,7 +26,7 @@ DECODING = Postprocessing(1.25, EventPostprocessor(), "validation", 9, (31 / 64,
 
 @pytest.fixture(scope="module")
 def head(extractor):
-    settings = ModelSettings(width=8, heads=2, lstm_units=4, head="multi_label")
+    settings = ModelSettings("audio_only", width=8, heads=2, lstm_units=4, head="multi_label")
     recipe = extractor.recipe
     return build(
         settings, visual_width=recipe.visual.width, audio_width=recipe.audio.width, classes=3

@@ -15,6 +15,7 @@ import tensorflow as tf
 from avel_tf.embeddings.hub_module import sha256_of_folder
 from avel_tf.export import saved_model
 from avel_tf.export.saved_model import export_saved_model
+from avel_tf.models import ModelSettings, build
 from avel_tf.training.run import Run, probabilities_of
 from tests.conftest import FRAMES_PER_SECOND
 
@@ -241,37 +242,41 @@ def test_without_the_extra_serving_the_user_is_warned(tmp_path, monkeypatch, cap
     assert "avel-tf[serving]" in caplog.text and not list(tmp_path.iterdir())
 
 
-def export(run_folder: Path, extractor, folder: Path) -> Path:
-    run = Run(run_folder)
-    return export_saved_model(
-        run.model(), extractor, folder, labels=run.labels, config_yaml=run.config_yaml
-    )
-
-
-@pytest.mark.slow
-def test_versions_count_up(run_folder, extractor, tmp_path):
-    for name in ("1", "9", "10", "notes", ".11.x.partial"):
-        (tmp_path / name).mkdir()
-    target = export(run_folder, extractor, tmp_path)
-    assert target == tmp_path / "11"
-    assert json.loads((target / "assets" / "manifest.json").read_text())["metrics"] is None
-    assert target.stat().st_mode & 0o777 == 0o755
-
-
 def test_the_first_version_is_one(exported):
     assert exported.name == "1"
     assert [path.name for path in exported.parent.iterdir()] == ["1"]
 
 
 @pytest.mark.slow
-def test_a_failed_export_leaves_nothing_behind(run_folder, extractor, tmp_path, monkeypatch):
-    (tmp_path / "1").mkdir()
+def test_versions_count_up_and_a_failed_one_leaves_nothing(
+    run_folder, extractor, tmp_path, monkeypatch
+):
+    run = Run(run_folder)
+    head = build(
+        ModelSettings("audio_only", width=8, heads=2),
+        visual_width=extractor.recipe.visual.width,
+        audio_width=extractor.recipe.audio.width,
+        classes=len(run.labels),
+    )
+    present = {"1", "9", "10", "notes", ".11.x.partial"}
+    for name in present:
+        (tmp_path / name).mkdir()
+
+    def export() -> Path:
+        return export_saved_model(
+            head, extractor, tmp_path, labels=run.labels, config_yaml=run.config_yaml
+        )
 
     def fail(folder: Path, **_: object) -> None:
         assert (folder / "saved_model.pb").is_file()
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(saved_model, "write_warmup_request", fail)
-    with pytest.raises(OSError, match="no space"):
-        export(run_folder, extractor, tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["1"]
+    with monkeypatch.context() as patch:
+        patch.setattr(saved_model, "write_warmup_request", fail)
+        with pytest.raises(OSError, match="no space"):
+            export()
+    assert {path.name for path in tmp_path.iterdir()} == present
+    target = export()
+    assert target == tmp_path / "11"
+    assert json.loads((target / "assets" / "manifest.json").read_text())["metrics"] is None
+    assert target.stat().st_mode & 0o777 == 0o755

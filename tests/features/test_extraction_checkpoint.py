@@ -16,10 +16,11 @@ import pytest
 
 from avel_tf.cli.main import main
 from avel_tf.datasets import load_dataset
+from avel_tf.engines.available import REFERENCE
 from avel_tf.features import extract
 from avel_tf.features.extract import extract_features
 from avel_tf.features.extraction_checkpoint import ATTEMPTS, ExtractionCheckpoint
-from avel_tf.features.feature_store import FeatureStoreError
+from avel_tf.features.feature_store import FeatureStore, FeatureStoreError
 from avel_tf.features.features import Features
 from avel_tf.utils.durable_files import JournalFile
 from avel_tf.video.decode_settings import DecodeSettings
@@ -35,10 +36,40 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+class Engine:
+    """Takes a mean and the first samples for features, instead of those of the backbones."""
+
+    batch_seconds = 10
+
+    def __init__(self, extractor) -> None:
+        self._recipe = extractor.recipe
+
+    def embed(self, stream):
+        for batch in stream.batches(self.batch_seconds):
+            means = batch.frames.mean(axis=(1, 2, 3, 4), dtype="float32")[:, None]
+            visual = means.repeat(self._recipe.visual.width, axis=1)
+            yield batch, visual, batch.waveform[:, : self._recipe.audio.width]
+
+
+def use_engine(engine: Engine, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(extract, "choose_engine", lambda *_: REFERENCE)
+    patch.setattr(extract, "make_engine", lambda *_: engine)
+
+
 @pytest.fixture
-def small_groups(monkeypatch):
+def small_groups(monkeypatch, extractor):
     """Three videos a group: 7, 3 and 4 videos make three, one and two."""
     monkeypatch.setattr(extract, "GROUP_VIDEOS", 3)
+    use_engine(Engine(extractor), monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def whole(clips, extractor, tmp_path_factory) -> Path:
+    """The features of an extraction that nothing has interrupted."""
+    folder = tmp_path_factory.mktemp("whole") / "features"
+    with pytest.MonkeyPatch.context() as patch:
+        use_engine(Engine(extractor), patch)
+        return extract_features(load_dataset(clips), extractor, folder).folder
 
 
 @pytest.fixture
@@ -63,31 +94,27 @@ def stopping_after(videos: int):
     return progress
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("stop", [1, 3, 5, 8, 14])
 def test_a_resumed_extraction_skips_finished_groups(
-    clips, extractor, tmp_path, small_groups, embedded, stop
+    clips, extractor, whole, tmp_path, small_groups, embedded, stop
 ):
     dataset = load_dataset(clips)
-    whole = extract_features(dataset, extractor, tmp_path / "whole").folder
-    assert embedded == [7, 3, 4]
-    embedded.clear()
     out = tmp_path / "features"
     with pytest.raises(KeyboardInterrupt):
         extract_features(dataset, extractor, out, progress=stopping_after(stop))
-    left = [path.name for path in tmp_path.iterdir() if path.name != "whole"]
+    assert embedded == [7, 3, 4][: len(embedded)]
+    left = [path.name for path in tmp_path.iterdir()]
     assert left == ([".features.resume"] if stop > 3 else [])
     embedded.clear()
     done = []
     extract_features(dataset, extractor, out, progress=lambda n, of: done.append(n))
     # Whole groups of three, three, one; three; three and one are kept.
-    kept = max(whole for whole in (0, 3, 6, 7, 10, 13) if whole < stop)
+    kept = max(videos for videos in (0, 3, 6, 7, 10, 13) if videos < stop)
     assert sum(embedded) == 14 - kept and done[-1] == 14
     assert contents(out) == contents(whole)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["features", "whole"]
+    assert [path.name for path in tmp_path.iterdir()] == ["features"]
 
 
-@pytest.mark.slow
 def test_another_plan_or_a_damaged_group_is_done_again(
     clips, extractor, tmp_path, small_groups, embedded
 ):
@@ -193,9 +220,8 @@ def test_a_file_on_which_runs_die_is_left_out(clips, extractor, tmp_path, deadly
     assert [path.name for path in tmp_path.iterdir()] == ["features"]
 
 
-def test_an_innocent_file_comes_out_with_the_same_bytes(clips, extractor, tmp_path, deadly):
+def test_an_innocent_file_comes_out_with_the_same_bytes(clips, extractor, whole, tmp_path, deadly):
     dataset = load_dataset(clips)
-    whole = extract_features(dataset, extractor, tmp_path / "whole").folder
     out = tmp_path / "features"
     deadly.name, deadly.times = str(dataset.split("train")[4].path), 1
     with pytest.raises(Exception, match="nobody expects this"):
@@ -250,8 +276,40 @@ def test_another_plan_forgets_what_files_did(tmp_path):
             raise RuntimeError
 
 
+def extract_words(data: Path, out: Path) -> list[str]:
+    return ["extract", str(data), *as_set(COMPACT_SETTINGS), "--out", str(out)]
+
+
+# A run for each line of input, in processes that share the import of TensorFlow.
+RUNS = """
+import os
+import sys
+import avel_tf.features.extract
+from avel_tf.cli.main import main
+
+for _ in sys.stdin:
+    pid = os.fork()
+    if not pid:
+        os._exit(main(sys.argv[1:]))
+    print(pid, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+"""
+
+
+def start_runs(code: str, words: list[str]) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-c", code + RUNS, *words],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        bufsize=1,
+    )
+
+
 @pytest.mark.slow
-def test_a_file_that_kills_the_process_is_left_out(clips, tmp_path):
+def test_a_file_that_kills_the_process_is_left_out(clips, tmp_path, capsys):
     data = tmp_path / "data"
     shutil.copytree(clips / "videos", data / "videos")
     table = (clips / "annotations.csv").read_text()
@@ -259,42 +317,13 @@ def test_a_file_that_kills_the_process_is_left_out(clips, tmp_path):
     poison = Path(name).with_name("is_killed.mp4")
     (data / "annotations.csv").write_text(table.replace(name, str(poison)))
     (data / name).rename(data / poison)
-    hook = tmp_path / "hook"
-    hook.mkdir()
-    (hook / "sitecustomize.py").write_text(POISON)
-    out = tmp_path / "features"
-    words = ["extract", str(data), *as_set(COMPACT_SETTINGS), "--out", str(out)]
-    command = [sys.executable, "-m", "avel_tf.cli", *words, "--set", "media.isolated=false"]
-    environment = {**os.environ, "PYTHONPATH": f"{hook}:{ROOT}"}
-    # Of their own, so that an engine has yet to be proven, for which the file is read as well.
-    environment["XDG_CACHE_HOME"] = str(tmp_path / "cache")
-    ends = []
-    for _ in range(3):
-        run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-        ends.append(run.returncode)
-    assert ends == [-signal.SIGKILL, -signal.SIGKILL, 2], run.stderr
-    assert run.stdout.count("skipped: ") == 1 and "the run died twice" in run.stdout
-
-
-@pytest.mark.slow
-def test_killed_it_goes_on(clips, tmp_path):
-    words = ["extract", str(clips), *as_set(COMPACT_SETTINGS), "--out"]
-    assert main([*words, str(tmp_path / "whole")]) == 0
-    out = tmp_path / "features"
-    run = subprocess.Popen(
-        [sys.executable, "-m", "avel_tf.cli", *words, str(out)],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    resume = tmp_path / ".features.resume"
-    wait_until(lambda: list(resume.glob("*.npz")), run)  # the training split is one group
-    run.kill()
-    assert run.wait() == -signal.SIGKILL and not out.exists()
-    assert main([*words, str(out)]) == 0
-    assert contents(out) == contents(tmp_path / "whole")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["features", "whole"]
+    words = [*extract_words(data, tmp_path / "features"), "--set", "media.isolated=false"]
+    printed, errors = start_runs(POISON, words).communicate("\n\n")
+    assert printed.split()[1::2] == [str(-signal.SIGKILL)] * 2, errors
+    # Were the file opened here, its features would be kept.
+    assert main(words) == 2
+    printed = capsys.readouterr().out
+    assert printed.count("skipped: ") == 1 and "the run died twice" in printed
 
 
 # A film takes its time, so that there is one in hand when the signal comes.
@@ -313,31 +342,31 @@ source._open_regular = slow
 
 
 @pytest.mark.slow
-def test_sigterm_blames_no_file(clips, tmp_path, caplog):
-    """It is how a cluster takes a machine back."""
-    hook = tmp_path / "hook"
-    hook.mkdir()
-    (hook / "sitecustomize.py").write_text(SLOW)
+def test_terminated_and_killed_it_goes_on(clips, store, tmp_path):
+    """SIGTERM blames no file: it is how a cluster takes a machine back."""
     out = tmp_path / "features"
-    words = ["extract", str(clips), *as_set(COMPACT_SETTINGS), "--out", str(out)]
-    run = subprocess.Popen(
-        [sys.executable, "-m", "avel_tf.cli", *words],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": f"{hook}:{ROOT}"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    words = extract_words(clips, out)
     log = tmp_path / ".features.resume" / ATTEMPTS
+    runs = start_runs(SLOW, words)
+
+    def end(file: bytes, number: signal.Signals) -> int:
+        """Ends a run when it has opened a file; returns its exit status."""
+        runs.stdin.write("\n")
+        pid = int(runs.stdout.readline())
+        wait_until(lambda: log.exists() and file in log.read_bytes(), runs)
+        os.kill(pid, number)
+        return int(runs.stdout.readline())
+
     # The tenth video belongs to the second split: the group of the first is kept.
-    wait_until(lambda: log.exists() and b"validation/1" in log.read_bytes(), run)
-    run.send_signal(signal.SIGTERM)
-    _, errors = run.communicate(timeout=600)
-    assert run.returncode == 130 and "Interrupted." in errors and "Traceback" not in errors
-    assert not out.exists()
+    terminated = end(b"validation/1", signal.SIGTERM)
     in_hand = {each["begin"] for each in map(json.loads, log.open()) if "begin" in each}
     in_hand -= {each["end"] for each in map(json.loads, log.open()) if "end" in each}
     assert in_hand  # or this would show nothing
-    assert main(words) == 0
-    assert "alone" not in caplog.text  # nobody was suspected
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["features", "hook"]
+    killed = end(b"test/1", signal.SIGKILL)
+    _, errors = runs.communicate()
+    assert (terminated, killed) == (130, -signal.SIGKILL), errors
+    assert errors.count("Interrupted.") == 1 and "Traceback" not in errors
+    assert "alone" not in errors  # nobody was suspected
+    assert not out.exists() and main(words) == 0
+    assert FeatureStore(out).digests == store.digests
+    assert [path.name for path in tmp_path.iterdir()] == ["features"]

@@ -273,7 +273,7 @@ def results(tmp_path_factory: pytest.TempPathFactory, clips: Path) -> Path:
     folder = tmp_path_factory.mktemp("zero") / "results"
     video = next(clips.glob("videos/test/*.mp4"))
     words = ["infer", str(video), "--classes", "dog, Violin, fiddle,Train", "--out", str(folder)]
-    assert main([*words, "--engine", "tensorflow", "--set", "engine.precision=float32"]) == 0
+    assert main([*words, "--engine", "openvino", "--set", "engine.precision=float32"]) == 0
     return folder
 
 
@@ -294,7 +294,7 @@ def test_other_classes_in_the_same_folder_are_refused(results, clips, capsys):
 
     video = next(clips.glob("videos/test/*.mp4"))
     words = ["infer", str(video), "--classes", "Cat", "--out", str(results)]
-    assert main([*words, "--engine", "tensorflow", "--set", "engine.precision=float32"]) == 1
+    assert main([*words, "--engine", "openvino", "--set", "engine.precision=float32"]) == 1
     assert "classes" in capsys.readouterr().err
 
 
