@@ -16,7 +16,12 @@ NOBODY = 65534
 HANGS = 600.0  # seconds
 
 
-def wait_until(condition: Callable[[], object], process: subprocess.Popen | None = None) -> None:
+def wait_until(
+    condition: Callable[[], object],
+    process: subprocess.Popen | None = None,
+    *,
+    every: float = 0.001,
+) -> None:
     """Waits for a state; fails if it never comes or the process that brings it ends."""
     end = time.monotonic() + HANGS
     while not condition():
@@ -24,7 +29,7 @@ def wait_until(condition: Callable[[], object], process: subprocess.Popen | None
             raise AssertionError(f"the process ended with {process.returncode} before its time")
         if time.monotonic() > end:
             raise AssertionError(f"the state did not come within {HANGS:.0f} s")
-        time.sleep(0.001)
+        time.sleep(every)
 
 
 def bfloat16_crashes() -> bool:

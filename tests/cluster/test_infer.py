@@ -2,21 +2,69 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from avel_tf.cli.main import main
+from avel_tf.cluster import infer
+from avel_tf.cluster.inputs import find_cluster_inputs
+from avel_tf.cluster.ray_session import Workers
 from avel_tf.events.result_shards import read_all_results
+from tests.cluster.fake_run import fake_run
 from tests.cluster.test_remote_files import s3  # noqa: F401
-from tests.conftest import COMPACT_SETTINGS, as_set
+from tests.conftest import EXACT_ENGINE, as_set
 
-pytest.importorskip("ray")
+ray = pytest.importorskip("ray")
 
-ENGINE = as_set(COMPACT_SETTINGS[-2:])
+ENGINE = as_set(EXACT_ENGINE)
 
 
+def test_each_input_is_labelled_once_by_a_worker(tmp_path, monkeypatch):
+    """A run with its journal and a worker in this process: calls of actors are made at once."""
+
+    class Actor:
+        def __init__(self, of: object) -> None:
+            self.of = of
+
+        def __getattr__(self, name: str) -> SimpleNamespace:
+            return SimpleNamespace(remote=getattr(self.of, name))
+
+    def remote(kind: type) -> SimpleNamespace:
+        made = SimpleNamespace(remote=lambda *given, **named: Actor(kind(*given, **named)))
+        return SimpleNamespace(options=lambda **_: made)
+
+    monkeypatch.setattr(ray, "get", lambda value: value)
+    monkeypatch.setattr(ray, "put", lambda value: value)
+    monkeypatch.setattr(ray, "remote", remote)
+    node = SimpleNamespace(get_node_id=lambda: "0" * 56)
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: node)
+    monkeypatch.setattr(infer, "ray_session", lambda _: contextlib.nullcontext(ray))
+    monkeypatch.setattr(infer, "workers_of", lambda *_: Workers(1, 1, 0))
+    monkeypatch.setattr(
+        infer, "map_blocks", lambda _, kind, work, blocks, workers: map(kind(work), blocks)
+    )
+    videos, log = tmp_path / "videos", tmp_path / "log"
+    videos.mkdir()
+    for number in range(20):
+        content = b"broken" if number == 7 else b"film %d" % number
+        (videos / f"{number:02d}.mp4").write_bytes(content)
+    run = fake_run(log, 0, ["cluster.block_files=8"])
+    for resumed in (0, 19):
+        summary = run(find_cluster_inputs([str(videos)]), tmp_path / "out", address="local")
+        assert summary.complete and summary.counts == {"ok": 19, "quarantined": 1}
+        assert summary.resumed == resumed
+        found = {os.path.basename(each.video): each for each in read_all_results(tmp_path / "out")}
+        assert sorted(found) == sorted(path.name for path in videos.iterdir())
+        assert found["07.mp4"].reason == "it is broken" and found["08.mp4"].status == "ok"
+        (videos / "03.mp4").write_bytes(b"another film")
+    assert log.read_text().count("03.mp4") == 2 and len(log.read_text().splitlines()) == 21
+
+
+@pytest.mark.slow
 def test_ray_gives_the_results_of_one_machine(clips, exported, tmp_path, capsys):
     """Files, folders and a list; results as without Ray; a second run has nothing to do."""
     folder = tmp_path / "videos"

@@ -13,16 +13,13 @@ import pytest
 
 from avel_tf.cli.main import main
 from avel_tf.models import load_model
-from tests.conftest import as_set
+from tests.conftest import QUICK_TRAINING, as_set
 from tests.processes import wait_until
 from tests.training.stores import records, write_store
 
 pytest.importorskip("ray")
 
-SETTINGS = as_set(
-    ["model.width=16", "model.heads=2", "model.lstm_units=8", "training.epochs=8"]
-    + ["training.batch_size=4"]
-)
+SETTINGS = as_set((*QUICK_TRAINING, "training.epochs=12"))
 
 
 def kill_in_training(history: Path) -> None:
@@ -42,9 +39,9 @@ def test_seeds_as_tasks_are_those_of_one_machine(
 ) -> None:
     store = write_store(
         tmp_path / "features",
-        train=records("train", 40),
-        validation=records("validation", 10),
-        test=records("test", 10),
+        train=records("train", 15),
+        validation=records("validation", 4),
+        test=records("test", 4),
     )
     words = ["train", str(store.folder), "--seeds", "2", *SETTINGS, "--out"]
     assert main([*words, str(tmp_path / "plain")]) == 0
