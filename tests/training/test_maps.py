@@ -10,7 +10,7 @@ import pytest
 
 from avel_tf.features.feature_store import FeatureStore
 from avel_tf.features.features import Features
-from avel_tf.models import ModelSettings, load_model
+from avel_tf.models import ModelSettings
 from avel_tf.training.fit import augmentation_for, fit
 from avel_tf.training.run import probabilities_of
 from avel_tf.training.settings import TrainingSettings
@@ -90,30 +90,6 @@ def test_only_the_place_that_sounds_tells_the_class(store, tmp_path):
     averaged = accuracy(store, tmp_path / "averaged", settings(spatial_attention=False))
     assert picked > 0.95
     assert averaged < 0.65  # half of it is chance
-
-
-@pytest.mark.slow
-def test_a_killed_run_goes_on_exactly(store, tmp_path):
-    short = {"batch_size": 50, "window_seconds": SECONDS}
-
-    def run(folder: Path, **options: object) -> list[np.ndarray]:
-        fit(
-            store, folder, model_settings=settings(),
-            training=TrainingSettings(epochs=2, **short), **options,
-        )  # fmt: skip
-        return load_model(folder / "model.keras").get_weights()
-
-    class Killed(Exception):
-        pass
-
-    def die(_: dict[str, float]) -> None:
-        raise Killed
-
-    whole = run(tmp_path / "whole")
-    with pytest.raises(Killed):
-        run(tmp_path / "cut", on_epoch=die)
-    for one, other in zip(run(tmp_path / "cut", resume=True), whole, strict=True):
-        np.testing.assert_array_equal(one, other)
 
 
 def test_every_place_has_the_noise_of_its_channel(store, tmp_path):

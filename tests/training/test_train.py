@@ -40,7 +40,13 @@ def same_weights(one: keras.Model, other: keras.Model) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("informative", "network"), [("audio", "avel"), ("visual", "visual_only")])
+@pytest.mark.parametrize(
+    ("informative", "network"),
+    [
+        ("audio", stores.TINY),
+        ("visual", replace(stores.TINY, name="visual_only", lstm_units=0)),
+    ],
+)
 def test_what_one_sense_tells_is_learned(tmp_path, informative, network):
     store = stores.write_store(
         tmp_path / "features",
@@ -51,7 +57,7 @@ def test_what_one_sense_tells_is_learned(tmp_path, informative, network):
     model = fit(
         store,
         tmp_path / "run",
-        model_settings=replace(stores.TINY, name=network),
+        model_settings=network,
         training=replace(QUICK, epochs=12, learning_rate=1e-2),
     )
     assert accuracy(model, store, "test") > 0.9
@@ -210,8 +216,7 @@ def test_one_event_for_clips_of_two_is_refused_before_training(splits, tmp_path)
 
 @pytest.mark.parametrize("epochs", [1, 4])
 def test_the_rate_rises_over_one_epoch_and_falls_to_zero(epochs):
-    settings = ModelSettings("audio_only", width=8, heads=2, lstm_units=4)
-    model = build(settings, visual_width=6, audio_width=5, classes=3)
+    model = build(stores.QUICKEST, visual_width=6, audio_width=5, classes=3)
     trained = compile_model(model, TrainingSettings(epochs=epochs, learning_rate=0.01), steps=10)
     schedule = trained.optimizer._learning_rate
     rates = [float(schedule(step)) for step in range(10 * epochs + 1)]
@@ -237,13 +242,23 @@ def test_weight_decay_leaves_biases_and_scales_alone():
 
 def test_one_step_in_all_still_learns():
     """A single step is no time to rise in: it is taken at the full rate."""
-    settings = ModelSettings("audio_only", width=8, heads=2, lstm_units=4)
-    model = build(settings, visual_width=6, audio_width=5, classes=3)
+    model = build(stores.QUICKEST, visual_width=6, audio_width=5, classes=3)
     trained = compile_model(model, TrainingSettings(epochs=1, learning_rate=0.01), steps=1)
     assert float(trained.optimizer._learning_rate(0)) == pytest.approx(0.01)
 
 
-def test_names_of_classes_with_scores_reach_the_clip_evidence(tmp_path):
+def test_names_of_classes_with_scores_reach_the_clip_evidence(tmp_path, monkeypatch):
+    """It is fitted before the training."""
+    fitted = []
+
+    class Enough(Exception):
+        pass
+
+    def no_training(model: keras.Model, *_: object) -> None:
+        fitted.append(model)
+        raise Enough
+
+    monkeypatch.setattr("avel_tf.training.fit.compile_model", no_training)
     recipe = replace(  # Clock is seen, but not heard
         stores.RECIPE,
         visual=replace(stores.RECIPE.visual, vocabulary="imagenet-1000", scores=(151, 409, 497)),
@@ -254,10 +269,9 @@ def test_names_of_classes_with_scores_reach_the_clip_evidence(tmp_path):
         for name, made, events, targets in stores.records("train", 8)
     ]
     store = stores.write_store(tmp_path / "features", recipe, train=records)
-    model = fit(
-        store, tmp_path / "run", model_settings=stores.TINY, training=replace(QUICK, epochs=1)
-    )
-    layer = model.get_layer("clip_evidence")
+    with pytest.raises(Enough):
+        fit(store, tmp_path / "run", model_settings=stores.TINY, training=QUICK)
+    layer = fitted[0].get_layer("clip_evidence")
     assert layer.score_widths == [3, 3]
     assert [stores.LABELS.names[each] for each in layer.names.classes] == ["Bark", "Church bell"]
     assert np.isfinite(np.asarray(layer.kernel)).all()

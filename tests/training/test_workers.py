@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from avel_tf.cli.main import main
 from avel_tf.features.feature_store import WHOLE, FeatureStore, Part
 from avel_tf.models import load_model
+from avel_tf.reports.training_figures import read_history
 from avel_tf.training.fit import MODEL, fit
 from avel_tf.training.local_workers import WORKER_LOST, free_ports
+from tests.conftest import QUICK_TRAINING, as_set
 from tests.processes import HANGS, wait_until
 from tests.training.stores import records, write_store
 from tests.training.worker import PLAIN, plain_training
@@ -25,18 +28,33 @@ from tests.training.worker import PLAIN, plain_training
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
-    """15 windows for training; none for validation, so the last epoch is kept."""
+    """16 windows for training; none for validation, so the last epoch is kept."""
     folder = tmp_path_factory.mktemp("store") / "features"
-    return write_store(folder, train=records("train", 15), test=records("test", 6))
+    return write_store(folder, train=records("train", 16), test=records("test", 6))
 
 
-def test_parts_make_up_a_split(store: FeatureStore) -> None:
+# An epoch is one step of all windows, so their order has no effect; the parts of three workers are
+# unequal.
+BATCH = 18
+
+
+@pytest.fixture(scope="module")
+def weights(store: FeatureStore, tmp_path_factory: pytest.TempPathFactory) -> list[np.ndarray]:
+    """What one process learns."""
+    folder = tmp_path_factory.mktemp("alone")
+    model = fit(store, folder, model_settings=PLAIN, training=plain_training(BATCH))
+    return model.get_weights()
+
+
+def test_parts_make_up_a_split(tmp_path: Path) -> None:
+    store = write_store(tmp_path / "features", train=records("train", 5))
+
     def ids(part: Part) -> list[bytes]:
         found = [record["id"] for record in store.dataset("train", part=part).as_numpy_iterator()]
         assert found == [each["id"] for each in store.seconds("train", part).as_numpy_iterator()]
         return found
 
-    for count in (2, 3, 20):
+    for count in (2, 6):
         parts = [ids(Part(index, count)) for index in range(count)]
         assert sorted(sum(parts, [])) == sorted(ids(WHOLE))
         assert max(map(len, parts)) - min(map(len, parts)) <= 1
@@ -53,12 +71,46 @@ def test_files_are_shared_where_there_are_enough(
     assert first == [0, 2, 3, 5, 6] and second == [1, 4, 7]
 
 
-def start(store: FeatureStore, folder: Path, count: int, batch_size: int) -> list[str]:
+class OnlyWorker:
+    """The only one of its workers, so that sums over all are its own numbers."""
+
+    index, count, is_chief, part = 0, 1, True, WHOLE
+
+    def add(self, tensors: Sequence) -> list[tf.Tensor]:
+        return [tf.convert_to_tensor(each) for each in tensors]
+
+    def from_chief(self, number: int) -> int:
+        return number
+
+    def broadcast(self, variables: Sequence) -> None:
+        pass
+
+    def checksums(self, variables: Sequence) -> list[int]:
+        return [0]
+
+
+def assert_learned(run: Path, expected: list[np.ndarray]) -> None:
+    """The weights of a run, and a loss that falls."""
+    for one, other in zip(load_model(run / MODEL).get_weights(), expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+    losses = [row["loss"] for row in read_history(run / "history.csv")]
+    assert losses == sorted(losses, reverse=True)
+
+
+def test_steps_of_workers_are_those_of_one_process(
+    store: FeatureStore, weights: list[np.ndarray], tmp_path: Path
+) -> None:
+    training = plain_training(BATCH)
+    fit(store, tmp_path, model_settings=PLAIN, training=training, workers=OnlyWorker())
+    assert_learned(tmp_path, weights)
+
+
+def start(store: FeatureStore, folder: Path, count: int) -> list[str]:
     """The digest that each worker prints."""
     addresses = ",".join(f"127.0.0.1:{port}" for port in free_ports(count))
     command = [sys.executable, "-m", "tests.training.worker", store.folder, folder, addresses]
     workers = [
-        subprocess.Popen([*command, str(index), str(batch_size)], stdout=subprocess.PIPE, text=True)
+        subprocess.Popen([*command, str(index), str(BATCH)], stdout=subprocess.PIPE, text=True)
         for index in range(count)
     ]
     printed = [worker.communicate()[0] for worker in workers]
@@ -66,22 +118,13 @@ def start(store: FeatureStore, folder: Path, count: int, batch_size: int) -> lis
     return [each.split()[-1] for each in printed]
 
 
-@pytest.mark.parametrize("count", [2, pytest.param(3, marks=pytest.mark.slow)])
-def test_workers_do_the_steps_of_one(store: FeatureStore, tmp_path: Path, count: int) -> None:
-    # An epoch is one step of all windows, so their order has no effect; the parts are unequal.
-    batch_size = 18
-    digests = start(store, tmp_path / "run", count, batch_size)
+@pytest.mark.slow
+def test_three_workers_do_the_steps_of_one(
+    store: FeatureStore, weights: list[np.ndarray], tmp_path: Path
+) -> None:
+    digests = start(store, tmp_path / "run", 3)
     assert len(set(digests)) == 1, "the workers have different weights"
-    alone = fit(
-        store, tmp_path / "alone", model_settings=PLAIN, training=plain_training(batch_size)
-    )
-    together = load_model(tmp_path / "run" / MODEL)
-    for one, other in zip(alone.get_weights(), together.get_weights(), strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-5)
-    rows = list(csv.DictReader((tmp_path / "run" / "history.csv").open()))
-    assert [float(row["loss"]) for row in rows] == sorted(
-        (float(row["loss"]) for row in rows), reverse=True
-    )
+    assert_learned(tmp_path / "run", weights)
 
 
 def variables(run: Path) -> list[np.ndarray]:
@@ -101,24 +144,21 @@ def workers_of(process: subprocess.Popen) -> dict[int, int]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("count", "killed"), [(2, [0, 1]), (3, [2])])
-def test_a_worker_that_is_killed_changes_nothing(
-    tmp_path: Path, count: int, killed: list[int]
-) -> None:
+def test_workers_that_are_killed_change_nothing(tmp_path: Path) -> None:
+    """First the chief, then the other one."""
     store = write_store(
         tmp_path / "features",
-        train=records("train", 40),
-        validation=records("validation", 10),
-        test=records("test", 10),
+        train=records("train", 15),
+        validation=records("validation", 4),
+        test=records("test", 4),
     )
-    settings = ["model.width=16", "model.heads=2", "model.lstm_units=8", "training.epochs=12"]
-    settings += ["training.batch_size=6"]
+    # Short epochs, and so many that the end is far when a worker is killed.
+    settings = as_set((*QUICK_TRAINING, "training.epochs=40"))
 
     def begin(name: str) -> subprocess.Popen:
-        command = ["train", store.folder, "--out", tmp_path / name, "--workers", f"local:{count}"]
+        command = ["train", store.folder, "--out", tmp_path / name, "--workers", "local:2"]
         return subprocess.Popen(
-            [sys.executable, "-m", "avel_tf.cli", *map(str, command)]
-            + [word for each in settings for word in ("--set", each)],
+            [sys.executable, "-m", "avel_tf.cli", *map(str, command), *settings],
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -126,8 +166,7 @@ def test_a_worker_that_is_killed_changes_nothing(
     assert begin("whole").wait(HANGS) == 0
     process = begin("killed")
     history = tmp_path / "killed" / "history.csv"
-    for number, index in enumerate(killed):
-        epochs = 2 + 4 * number
+    for index, epochs in enumerate((2, 6)):
         wait_until(
             lambda epochs=epochs: (
                 history.is_file() and len(history.read_text().splitlines()) > epochs
@@ -138,7 +177,7 @@ def test_a_worker_that_is_killed_changes_nothing(
         wait_until(lambda index=index: not workers_of(process).get(index), process)
     output, _ = process.communicate(timeout=HANGS)
     assert process.returncode == 0
-    for index in killed:
+    for index in range(2):
         assert f"Worker {index} was ended by signal 9. All are started again" in output
     for one, other in zip(
         variables(tmp_path / "whole"), variables(tmp_path / "killed"), strict=True
@@ -154,7 +193,8 @@ def test_a_worker_that_is_killed_changes_nothing(
 def test_the_others_end_and_say_so(store: FeatureStore, tmp_path: Path, killed: int) -> None:
     addresses = ",".join(f"127.0.0.1:{port}" for port in free_ports(2))
     command = ["train", str(store.folder), "--out", str(tmp_path / "run")]
-    command += ["--set", "training.epochs=2000", "--workers", addresses, "--index"]
+    command += as_set((*QUICK_TRAINING, "training.epochs=2000"))
+    command += ["--workers", addresses, "--index"]
     workers = [
         subprocess.Popen(
             [sys.executable, "-m", "avel_tf.cli", *command, str(index)],

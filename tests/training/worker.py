@@ -18,7 +18,7 @@ from avel_tf.training.workers import Workers
 
 # Nothing is random but the weights at the beginning and the order.
 PLAIN = ModelSettings(
-    "audio_only", width=8, heads=2, lstm_units=4, head="per_second", dropout=0, input_dropout=0
+    "audio_only", width=8, heads=2, lstm_units=0, head="per_second", dropout=0, input_dropout=0
 )
 
 
