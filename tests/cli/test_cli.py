@@ -13,7 +13,7 @@ import pytest
 
 from avel_tf import __version__
 from avel_tf.cli.main import COMMANDS, INTERRUPTED, main
-from tests.conftest import COMPACT_SETTINGS, as_set
+from tests.conftest import QUICK_TRAINING, as_set
 
 HEAVY = ("tensorflow", "keras", "cv2", "numpy", "av", "librosa", "matplotlib", "pydantic")
 ASK = f"""
@@ -165,10 +165,10 @@ def test_verbose_says_where_an_error_came_from(caplog, tmp_path):
 @pytest.mark.slow
 def test_control_c_while_training(store, tmp_path):
     """A real signal to a real process, in the middle of an epoch: 130, and no traceback."""
-    words = ["train", str(store.folder), "--out", str(tmp_path / "run"), "--model", "audio_only"]
-    settings = ("training.epochs=100000", "model.width=8", "model.heads=2", "model.lstm_units=4")
+    words = ["train", str(store.folder), "--out", str(tmp_path / "run")]
+    words += as_set((*QUICK_TRAINING, "training.epochs=100000"))
     process = subprocess.Popen(
-        [sys.executable, "-m", "avel_tf.cli", *words, *as_set(COMPACT_SETTINGS + settings)],
+        [sys.executable, "-m", "avel_tf.cli", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -16,15 +16,15 @@ from avel_tf.events.event_postprocessor import EventPostprocessor
 from avel_tf.events.postprocessing import Postprocessing
 from avel_tf.features.feature_store import FeatureStore, FeatureStoreWriter
 from avel_tf.features.features import Features
-from tests.conftest import COMPACT_SETTINGS, TINY_TRAINING, as_set
+from tests.conftest import QUICK_TRAINING, as_set
 
 
 @pytest.fixture(scope="module")
 def rival(store, tmp_path_factory) -> Path:
     """A run that hears only, on the same features."""
     folder = tmp_path_factory.mktemp("rival") / "run"
-    words = ["train", str(store.folder), "--out", str(folder), "--model", "audio_only"]
-    assert main([*words, *as_set((*COMPACT_SETTINGS, *TINY_TRAINING, "training.epochs=4"))]) == 0
+    words = ["train", str(store.folder), "--out", str(folder), *as_set(QUICK_TRAINING)]
+    assert main(words) == 0
     return folder
 
 
