@@ -67,14 +67,28 @@ class Served:
         return accepted["video"]
 
 
+# `avel` with the model process of tests/serving/fake_worker.py.
+WITH_FAKE_MODEL = """
+import functools, sys
+import avel_tf.serving.server as server
+from avel_tf.cli.main import main
+server.ServerOptions = functools.partial(server.ServerOptions, worker="tests.serving.fake_worker")
+sys.exit(main())
+"""
+
+
 @contextlib.contextmanager
-def serve(model: Path, folder: Path, **environment: str) -> Iterator[Served]:
-    """Start `avel serve` on a free port, and stop it at the end."""
+def serve(model: Path | None, folder: Path, **environment: str) -> Iterator[Served]:
+    """Start `avel serve` on a free port, and stop it at the end; without a model, a fake one."""
 
     def start(port: str) -> subprocess.Popen:
-        words = ["serve", "--model", str(model), "--data", str(folder), "--port", port]
+        if model is None:
+            command = ["-c", WITH_FAKE_MODEL, "serve"]
+        else:
+            command = ["-m", "avel_tf.cli", "serve", "--model", str(model)]
+        words = ["--data", str(folder), "--port", port, "--engine", "tensorflow"]
         process = subprocess.Popen(
-            [sys.executable, "-m", "avel_tf.cli", *words, "--engine", "tensorflow"],
+            [sys.executable, *command, *words],
             stdout=subprocess.PIPE,
             text=True,
             env={**os.environ, **environment},
@@ -208,18 +222,19 @@ NEW = "Clock"
 
 @pytest.fixture(scope="session")
 def trained(made_once: Callable[..., Path]) -> Path:
-    """A model that knows the classes `KNOWN` well."""
+    """A small model that knows the classes `KNOWN` well."""
     from avel_tf.cli.main import main
     from avel_tf.synthesis.dataset import SynthesisSettings, make_dataset
 
     settings = SynthesisSettings(
-        seconds=8, width=192, height=108, frame_rate=4.0, classes=KNOWN, object_height=(0.35, 0.6)
+        seconds=8, width=96, height=72, frame_rate=4.0, classes=KNOWN, object_height=(0.35, 0.6)
     )
-    words = as_set((*COMPACT_SETTINGS, "training.epochs=40", "training.batch_size=8"))
+    training = ("training.epochs=15", "training.batch_size=8", "model.width=32", "model.heads=2")
+    words = as_set((*COMPACT_SETTINGS, *training, "model.lstm_units=8"))
 
     def fill(folder: Path) -> None:
         clips, run = folder / "clips", folder / "run"
-        make_dataset(clips, train=45, validation=8, test=2, settings=settings, workers=1)
+        make_dataset(clips, train=20, validation=6, test=2, settings=settings, workers=1)
         assert main(["train", str(clips), "--out", str(run), *words]) == 0
         assert main(["export", str(run), "--out", str(folder / "demo")]) == 0
 
