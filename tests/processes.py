@@ -28,7 +28,7 @@ def wait_until(condition: Callable[[], object], process: subprocess.Popen | None
         if time.monotonic() > end:
             raise AssertionError(f"the state did not come within {HANGS:.0f} s")
         # A condition that asks a server takes processor time from those who bring the state.
-        time.sleep(min(0.05, max(0.001, 4 * (time.monotonic() - began))))
+        time.sleep(min(0.2, max(0.001, 4 * (time.monotonic() - began))))
 
 
 def bfloat16_crashes() -> bool:
