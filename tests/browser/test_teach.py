@@ -195,7 +195,9 @@ def test_a_new_class_is_taught_and_found(
     use.wait_for(timeout=600_000)
     assert NEW in page.locator(".outcome").inner_text()
     use.click()
-    page.get_by_text("is in use. Videos without corrections are labelled again.").wait_for(
+    # The text is also that of the live region, for a while.
+    messages = page.get_by_role("region", name="Messages")
+    messages.get_by_text("is in use. Videos without corrections are labelled again.").wait_for(
         timeout=600_000
     )
     wait_until(lambda: served.get(f"/videos/{other}")["model"].startswith("taught/"))
