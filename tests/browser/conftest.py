@@ -222,19 +222,18 @@ NEW = "Clock"
 
 @pytest.fixture(scope="session")
 def trained(made_once: Callable[..., Path]) -> Path:
-    """A small model that knows the classes `KNOWN` well."""
+    """A model that knows the classes `KNOWN` well."""
     from avel_tf.cli.main import main
     from avel_tf.synthesis.dataset import SynthesisSettings, make_dataset
 
     settings = SynthesisSettings(
-        seconds=8, width=96, height=72, frame_rate=4.0, classes=KNOWN, object_height=(0.35, 0.6)
+        seconds=8, width=192, height=108, frame_rate=4.0, classes=KNOWN, object_height=(0.35, 0.6)
     )
-    training = ("training.epochs=15", "training.batch_size=8", "model.width=32", "model.heads=2")
-    words = as_set((*COMPACT_SETTINGS, *training, "model.lstm_units=8"))
+    words = as_set((*COMPACT_SETTINGS, "training.epochs=40", "training.batch_size=8"))
 
     def fill(folder: Path) -> None:
         clips, run = folder / "clips", folder / "run"
-        make_dataset(clips, train=20, validation=6, test=2, settings=settings, workers=1)
+        make_dataset(clips, train=45, validation=8, test=2, settings=settings, workers=1)
         assert main(["train", str(clips), "--out", str(run), *words]) == 0
         assert main(["export", str(run), "--out", str(folder / "demo")]) == 0
 
