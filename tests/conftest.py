@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
+# Many tests start processes, which would compile this package again each time.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # Tests that import OpenVINO themselves must not send usage data, as `load_openvino` does not:
 # its telemetry forks the process, and the fork hangs where no network answers.
 sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import graphlib
 import re
 from collections.abc import Iterator
@@ -48,9 +49,15 @@ def module_name(path: Path) -> str:
 MODULES = {module_name(path): path for path in PACKAGE.rglob("*.py")}
 
 
+@functools.cache
+def nodes(path: Path) -> list[ast.AST]:
+    """All nodes of the syntax tree of a file."""
+    return list(ast.walk(ast.parse(path.read_text("utf-8"))))
+
+
 def imports(path: Path) -> Iterator[str]:
     """Modules of this package that a file imports, at its top or within functions."""
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name.startswith("avel_tf"))
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("avel_tf"):
@@ -108,8 +115,7 @@ def test_architecture_has_every_room() -> None:
 def test_docstrings_say_what_the_thing_is(folder: str) -> None:
     riddles = []
     for path in (ROOT / folder).rglob("*.py"):
-        tree = ast.parse(path.read_text("utf-8"))
-        for node in ast.walk(tree):
+        for node in nodes(path):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
                 first = (ast.get_docstring(node) or "").split("\n")[0]
                 if re.match(r"(What|Which|Where|How|Whether|Who)\b", first):

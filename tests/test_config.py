@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from annotated_types import Ge, Gt, Le, Lt
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import Field
 
@@ -45,6 +45,7 @@ def test_files_that_say_nothing(tmp_path, text):
     assert load_config(tmp_path / "empty.yaml") == Config()
 
 
+@settings(max_examples=25)  # PyYAML takes 20 ms each
 @given(
     epochs=st.integers(1, 999),
     rate=st.floats(1e-6, 1.0),
@@ -63,7 +64,6 @@ def test_what_it_writes_it_reads_again(tmp_path_factory, epochs, rate, module):
     path = tmp_path_factory.mktemp("config") / "config.yaml"
     path.write_text(config.to_yaml(), encoding="utf-8")
     assert load_config(path) == config
-    assert load_config(path).to_yaml() == config.to_yaml()
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in PIPELINES.glob("*.yaml")))
@@ -241,6 +241,7 @@ def test_every_setting_is_described(key, cls, name):
     assert metadata(field).keys() <= {"resource_only", "before"}
 
 
+@settings(max_examples=50)  # as above
 @given(data=st.data())
 def test_any_configuration_survives_yaml(data):
     values: dict[str, Any] = {}

@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.conftest import FLOAT32
-
 OLD = Path(__file__).parent / "data" / "version-0.1"
 # Other processors round differently.
 TOLERANCE = 1e-4
@@ -67,21 +65,6 @@ def test_an_old_store_is_read() -> None:
         assert np.isfinite(record["visual"]).all() and record["valid"].all()
 
 
-def test_an_old_model_gives_its_old_results() -> None:
-    from avel_tf.events.result import read_results
-    from avel_tf.inference.localizer import Localizer
-
-    localizer = Localizer(OLD / "model" / "1", engine=FLOAT32)
-    for expected in read_results(OLD / "results" / "results.jsonl"):
-        video = OLD / "clips" / Path(expected.video).relative_to("clips/videos")
-        found = localizer.localize(video)
-        assert found.status == expected.status and found.duration == expected.duration
-        assert [each.label for each in found.seconds] == [each.label for each in expected.seconds]
-        scores = [[each.score for each in result.seconds] for result in (found, expected)]
-        # Decoders of other versions differ in the last bits of a pixel.
-        np.testing.assert_allclose(*scores, atol=1e-3)
-
-
 def test_an_old_results_folder_converts_and_resumes(tmp_path: Path) -> None:
     from avel_tf.events.formats import write_formats
     from avel_tf.events.result import read_results
@@ -95,8 +78,11 @@ def test_an_old_results_folder_converts_and_resumes(tmp_path: Path) -> None:
         assert twin.read_bytes() == subtitles.read_bytes()
 
 
-def test_an_old_journal_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_old_model_and_journal_give_the_old_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from avel_tf.cli.main import main
+    from avel_tf.events.result import read_results
 
     results = tmp_path / "results"
     shutil.copytree(OLD / "results", results)
@@ -111,9 +97,15 @@ def test_an_old_journal_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     settings = ["--engine", "tensorflow", "--set", "engine.precision=float32"]
     # The copies have other times than the files that the journal saw, so all are done again.
     assert main(["infer", *videos, "--model", "model", "--out", "results", *settings]) == 0
-    lines = [json.loads(line) for line in (results / "results.jsonl").read_text().splitlines()]
-    assert [line["video"] for line in lines] == videos
-    assert [line["status"] for line in lines] == ["ok"] * 3
+    again = list(read_results(results / "results.jsonl"))
+    assert [each.video for each in again] == videos
+    for found, expected in zip(again, read_results(OLD / "results" / "results.jsonl"), strict=True):
+        assert (found.video, found.status) == (expected.video, "ok")
+        assert found.duration == expected.duration
+        assert [each.label for each in found.seconds] == [each.label for each in expected.seconds]
+        scores = [[each.score for each in result.seconds] for result in (found, expected)]
+        # Decoders of other versions differ in the last bits of a pixel.
+        np.testing.assert_allclose(*scores, atol=1e-3)
 
 
 @pytest.mark.slow

@@ -67,14 +67,28 @@ class Served:
         return accepted["video"]
 
 
+# `avel` with the model process of tests/serving/fake_worker.py.
+WITH_FAKE_MODEL = """
+import functools, sys
+import avel_tf.serving.server as server
+from avel_tf.cli.main import main
+server.ServerOptions = functools.partial(server.ServerOptions, worker="tests.serving.fake_worker")
+sys.exit(main())
+"""
+
+
 @contextlib.contextmanager
-def serve(model: Path, folder: Path, **environment: str) -> Iterator[Served]:
-    """Start `avel serve` on a free port, and stop it at the end."""
+def serve(model: Path | None, folder: Path, **environment: str) -> Iterator[Served]:
+    """Start `avel serve` on a free port, and stop it at the end; without a model, a fake one."""
 
     def start(port: str) -> subprocess.Popen:
-        words = ["serve", "--model", str(model), "--data", str(folder), "--port", port]
+        if model is None:
+            command = ["-c", WITH_FAKE_MODEL, "serve"]
+        else:
+            command = ["-m", "avel_tf.cli", "serve", "--model", str(model)]
+        words = ["--data", str(folder), "--port", port, "--engine", "tensorflow"]
         process = subprocess.Popen(
-            [sys.executable, "-m", "avel_tf.cli", *words, "--engine", "tensorflow"],
+            [sys.executable, *command, *words],
             stdout=subprocess.PIPE,
             text=True,
             env={**os.environ, **environment},

@@ -142,19 +142,18 @@ def test_a_refusal_is_explained(server: Served, open_page: Callable[..., Any], s
 
 
 @pytest.fixture
-def own_server(exported: Path, clips: Path, tmp_path: Path) -> Iterator[Served]:
-    """A server that a test may stop."""
-    (tmp_path / "clip.mp4").write_bytes((clips / "videos/train/00000.mp4").read_bytes())
-    with serve(exported, tmp_path) as served:
+def own_server(tmp_path: Path) -> Iterator[Served]:
+    """A server that a test may stop, with a fake model."""
+    with serve(None, tmp_path) as served:
         yield served
 
 
 @pytest.mark.slow
 def test_the_queue_survives_a_killed_server(
-    own_server: Served, minute: bytes, open_page: Callable[..., Any]
+    own_server: Served, open_page: Callable[..., Any]
 ) -> None:
     page = open_page(own_server.url)
-    upload(page, file_of("one.mp4", minute), file_of("two.mp4", minute))
+    upload(page, file_of("one.mp4", b"brief"), file_of("two.mp4", b"brief"))
     page.get_by_text("labelling", exact=False).first.wait_for()
     wait_until(lambda: len(own_server.get("/videos")["videos"]) == 2)
     own_server.process.kill()
@@ -168,11 +167,9 @@ def test_the_queue_survives_a_killed_server(
 
 
 @pytest.mark.slow
-def test_a_job_is_cancelled(
-    own_server: Served, minute: bytes, open_page: Callable[..., Any]
-) -> None:
+def test_a_job_is_cancelled(own_server: Served, open_page: Callable[..., Any]) -> None:
     page = open_page(own_server.url)
-    upload(page, *(file_of(f"{number}.mp4", minute) for number in range(4)))
+    upload(page, *(file_of(f"{number}.mp4", b"slow") for number in range(4)))
     page.get_by_role("button", name="Cancel 3.mp4").click()
     row = page.get_by_role("listitem").filter(has_text="3.mp4")
     row.get_by_text("cancelled").wait_for()
@@ -182,10 +179,8 @@ def test_a_job_is_cancelled(
 
 
 @pytest.mark.slow
-def test_a_token_is_asked_for(
-    exported: Path, tmp_path: Path, open_page: Callable[..., Any]
-) -> None:
-    with serve(exported, tmp_path, AVEL_TOKEN=TOKEN) as served:
+def test_a_token_is_asked_for(tmp_path: Path, open_page: Callable[..., Any]) -> None:
+    with serve(None, tmp_path, AVEL_TOKEN=TOKEN) as served:
         page = open_page(served.url)
         page.get_by_label("Token of the server").fill("wrong")
         page.get_by_role("button", name="Log in").click()

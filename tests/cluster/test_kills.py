@@ -17,6 +17,7 @@ import pytest
 
 from avel_tf.events.result import Result
 from avel_tf.events.result_shards import read_all_results
+from avel_tf.utils.process_folder import ProcessFolder
 from tests.processes import HANGS, wait_until
 
 pytest.importorskip("ray")
@@ -89,6 +90,7 @@ def start() -> Iterator[Callable[[], Machines]]:
         yield running
         for machines in started:
             machines.kill_head()
+        ProcessFolder("avel-worker-").close()  # removes those of the workers
 
 
 @pytest.fixture

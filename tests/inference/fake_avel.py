@@ -58,8 +58,8 @@ class FakePipeline:
         self,
         paths: Sequence[str],
         *,
-        on_open: Callable[[str], None],
-        should_stop: Callable[[], bool],
+        on_open: Callable[[str], None] = lambda path: None,
+        should_stop: Callable[[], bool] = lambda: False,
     ) -> Iterator[tuple[int, Result]]:
         def one(path: str) -> Result | None:
             if should_stop():

@@ -22,8 +22,10 @@ from tests.video.films import tone, write_film
 
 
 @pytest.fixture(scope="module")
-def localizer(exported) -> Localizer:
-    return Localizer(exported, engine=FLOAT32)
+def localizer(exported, engine) -> Localizer:
+    localizer = Localizer(exported, engine=FLOAT32)
+    localizer._pipeline._engine = engine
+    return localizer
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +76,9 @@ def test_seconds_are_what_the_signature_says_of_the_decoded_clip(localizer, clip
 
 
 @pytest.mark.slow
-def test_a_long_film_is_labelled_in_windows_to_its_end(exported, long_film, monkeypatch):
+def test_a_long_film_is_labelled_in_windows_to_its_end(
+    exported, long_film, monkeypatch, one_engine
+):
     lengths = []
     label = TensorFlowEngine.label
 
@@ -89,6 +93,7 @@ def test_a_long_film_is_labelled_in_windows_to_its_end(exported, long_film, monk
     assert lengths == [10, 10, 10, 10]  # from 0, 5, 10 and 15
 
 
+@pytest.mark.usefixtures("one_engine")
 def test_every_path_has_its_result_in_its_place(localizer, clips, long_film, tmp_path):
     """Whatever decodes beside it, and whatever batch it falls into."""
     videos = [str(path) for path in sorted(clips.glob("videos/**/*.mp4"))[:4]]
@@ -128,12 +133,13 @@ def test_every_path_has_its_result_in_its_place(localizer, clips, long_film, tmp
         )
 
 
-def test_results_come_while_later_files_wait(exported, clips):
+def test_results_come_while_later_files_wait(exported, clips, one_engine):
     """A folder of any size, and memory for a few."""
     localizer = Localizer(
         exported,
         inference=InferenceSettings(batch_clips=1),
         data=DataSettings(workers=1),
+        engine=FLOAT32,
     )
     videos = [str(path) for path in sorted(clips.glob("videos/**/*.mp4"))]
     opened = []
@@ -213,7 +219,7 @@ def test_a_damaged_model(exported, clips, tmp_path, file, content):
     else:
         (folder / file).write_bytes(content)
     with pytest.raises(ModelError, match=f"{folder} is not a model that avel export wrote"):
-        avel_tf.load(folder).localize(next(clips.glob("videos/**/*.mp4")))
+        avel_tf.load(folder, engine=FLOAT32).localize(next(clips.glob("videos/**/*.mp4")))
 
 
 def test_a_saved_model_of_another_kind(exported, clips, tmp_path):
@@ -222,4 +228,4 @@ def test_a_saved_model_of_another_kind(exported, clips, tmp_path):
     tf.saved_model.save(tf.Module(), str(tmp_path / "1"))
     shutil.copytree(exported / "assets", tmp_path / "1" / "assets", dirs_exist_ok=True)
     with pytest.raises(ModelError, match="no signature serving_default, embed, from_features"):
-        avel_tf.load(tmp_path / "1").localize(next(clips.glob("videos/**/*.mp4")))
+        avel_tf.load(tmp_path / "1", engine=FLOAT32).localize(next(clips.glob("videos/**/*.mp4")))

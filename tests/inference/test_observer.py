@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from avel_tf.inference.inputs import find_inputs
 from avel_tf.inference.pipeline import InferencePipeline
+from tests.conftest import FLOAT32
 
 
 class Recorder:
@@ -21,9 +23,10 @@ class Recorder:
         self.probabilities[index] = probabilities
 
 
+@pytest.mark.usefixtures("one_engine")
 def test_an_observer_receives_what_made_the_result(clips: Path, exported: Path) -> None:
     paths = find_inputs([str(clips)])[:3]
-    recorder, pipeline = Recorder(), InferencePipeline(exported)
+    recorder, pipeline = Recorder(), InferencePipeline(exported, engine=FLOAT32)
     results = dict(pipeline.label_files(paths, observer=recorder))
     assert sorted(results) == sorted(recorder.probabilities) == [0, 1, 2]
     for index, result in results.items():
@@ -44,9 +47,10 @@ def test_an_observer_receives_what_made_the_result(clips: Path, exported: Path) 
         np.testing.assert_allclose(again, probabilities, atol=1e-4)
 
 
+@pytest.mark.usefixtures("one_engine")
 def test_results_are_the_same_without_an_observer(clips: Path, exported: Path) -> None:
     paths = find_inputs([str(clips)])[:1]
-    pipeline = InferencePipeline(exported)
+    pipeline = InferencePipeline(exported, engine=FLOAT32)
     assert dict(pipeline.label_files(paths)) == dict(
         pipeline.label_files(paths, observer=Recorder())
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import io
 import json
 import os
 import random
@@ -9,18 +12,21 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import pytest
 
+from avel_tf.cli.main import main
 from avel_tf.events.result import read_results
-from tests.inference.fake_avel import make_model
+from avel_tf.utils import durable_files
+from tests.inference.fake_avel import FakePipeline, make_model
 from tests.processes import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = 40
 # `make fuzz` sets it to 50.
-KILLS = int(os.environ.get("AVEL_KILLS", "12"))
+KILLS = int(os.environ.get("AVEL_KILLS", "8"))
 ODD_NAMES = (b"\xff\xfe.mp4", b"line\nbreak.mp4", b"-rf.mp4", b"%03d.mp4", "ä\u202e😀.mp4".encode())
 OUTPUTS = ("results.jsonl", "results.csv")
 
@@ -43,9 +49,12 @@ def videos(tmp_path: Path) -> Path:
     return folder
 
 
+def words(videos: Path, model: Path, out: Path, *more: str) -> list[str]:
+    return ["infer", str(videos), "--model", str(model), "--out", str(out), *more]
+
+
 def start(videos: Path, model: Path, out: Path, *more: str, seconds: float = 0.0, **options):
-    command = [sys.executable, "-m", "tests.inference.fake_avel", "infer", str(videos)]
-    command += ["--model", str(model), "--out", str(out), *more]
+    command = [sys.executable, "-m", "tests.inference.fake_avel", *words(videos, model, out, *more)]
     environment = {**os.environ, "FAKE_SECONDS": str(seconds), "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
         command,
@@ -59,10 +68,24 @@ def start(videos: Path, model: Path, out: Path, *more: str, seconds: float = 0.0
     )
 
 
-def infer(videos: Path, model: Path, out: Path, *more: str, seconds: float = 0.0, **options):
-    process = start(videos, model, out, *more, seconds=seconds, **options)
+def run_child(videos: Path, model: Path, out: Path, *more: str, **options):
+    """A run that may kill its process, or changes it."""
+    process = start(videos, model, out, *more, **options)
     output, errors = process.communicate(timeout=600)
     return process.returncode, output, errors
+
+
+def infer(videos: Path, model: Path, out: Path, *more: str) -> tuple[int, str, str]:
+    """A run in this process, because the start of another one takes far longer."""
+    output, errors = io.StringIO(), io.StringIO()
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(output),
+        contextlib.redirect_stderr(errors),
+    ):
+        patch.setattr("avel_tf.inference.batch.InferencePipeline", FakePipeline)
+        code = main(words(videos, model, out, *more))
+    return code, output.getvalue(), errors.getvalue()
 
 
 def outputs(out: Path) -> dict[str, bytes]:
@@ -150,7 +173,7 @@ def test_only_a_file_that_kills_the_process_twice_is_quarantined(videos, model, 
     out = tmp_path / "out"
     codes = []
     while not codes or codes[-1] == -signal.SIGKILL:
-        codes.append(infer(videos, model, out, "--set", "data.workers=2", seconds=0.002)[0])
+        codes.append(run_child(videos, model, out, "--set", "data.workers=2", seconds=0.002)[0])
         assert len(codes) < 6
     assert codes == [-signal.SIGKILL] * 4 + [2]
     by_name = {os.path.basename(each.video): each for each in read_results(out / "results.jsonl")}
@@ -161,7 +184,7 @@ def test_only_a_file_that_kills_the_process_twice_is_quarantined(videos, model, 
     assert not any("died" in (each.reason or "") for each in others)
     # Once it is mended, it is done as any other.
     (videos / "10.mp4").write_bytes(b"a film after all")
-    assert infer(videos, model, out)[0] == 2
+    assert run_child(videos, model, out)[0] == 2
     mended = {os.path.basename(each.video): each for each in read_results(out / "results.jsonl")}
     assert mended["10.mp4"].status == "ok" and mended["20.mp4"] == by_name["20.mp4"]
 
@@ -171,8 +194,8 @@ def test_an_unexpected_error_ends_a_run_and_the_next_one_goes_on(videos, model, 
     (videos / "10.mp4").write_bytes(b"cursed")
     out = tmp_path / "out"
     for _ in range(2):
-        code, _, errors = infer(videos, model, out, "--set", "data.workers=1")
-        assert code == 1 and "nobody expects this" in errors
+        with pytest.raises(RuntimeError, match="nobody expects this"):
+            infer(videos, model, out, "--set", "data.workers=1")
     assert infer(videos, model, out)[0] == 2
     (cursed,) = [
         each for each in read_results(out / "results.jsonl") if each.video.endswith("10.mp4")
@@ -286,7 +309,7 @@ def test_no_room_is_one_sentence_and_nothing_half_written(videos, model, tmp_pat
     hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
     # Twice, with little more room the second time: no file may be blamed for it.
     for room in (3_001, 3_333, 4_005):
-        code, _, errors = infer(
+        code, _, errors = run_child(
             videos,
             model,
             out,
@@ -308,21 +331,16 @@ def test_no_room_for_the_results_keeps_the_ledger(videos, model, tmp_path):
     infer(videos, model, out)
     before = outputs(out)
     (out / "results.jsonl").write_bytes(b"an older one\n")
-    script = (
-        "import errno, os, runpy, sys\n"
-        "import avel_tf.utils.durable_files as atomic\n"
-        "def full(*_): raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))\n"
-        "atomic.os = type('os', (), {**vars(os), 'replace': staticmethod(full)})\n"
-        "sys.argv = ['avel', *sys.argv[1:]]\n"
-        "runpy.run_module('tests.inference.fake_avel', run_name='__main__')\n"
-    )
-    command = [sys.executable, "-c", script, "infer", str(videos)]
-    command += ["--model", str(model), "--out", str(out)]
-    ended = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, errors="replace", timeout=600
-    )
-    assert ended.returncode == 1
-    assert "The results cannot be written" in ended.stderr and "No space left" in ended.stderr
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.MonkeyPatch.context() as patch:
+        without = types.SimpleNamespace(**{**vars(os), "replace": full})
+        patch.setattr(durable_files, "os", without)
+        code, _, errors = infer(videos, model, out)
+    assert code == 1
+    assert "The results cannot be written" in errors and "No space left" in errors
     assert (out / "results.jsonl").read_bytes() == b"an older one\n"
     assert not list(out.rglob(".writing-*"))
     assert infer(videos, model, out)[0] == 2

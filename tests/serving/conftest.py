@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving.running import Running, fake_options, running
+import avel_tf
+from tests.conftest import FLOAT32
+from tests.serving.running import Running, fake_options, real_options, running
 
 
 @pytest.fixture(scope="session")
@@ -15,6 +17,24 @@ def fake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A server with the fake model; tests leave it running."""
     with running(fake_options(tmp_path_factory.mktemp("fake"))) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def real(
+    exported: Path, clips: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Running]:
+    """A server with a small trained model, whose folder of videos is a data set.
+
+    Tests correct and label its videos, so each begins with those that are there.
+    """
+    with running(real_options(exported, clips, tmp_path_factory.mktemp("state"))) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def localizer(exported: Path) -> avel_tf.Localizer:
+    """The model of `real` in this process."""
+    return avel_tf.load(exported, engine=FLOAT32)
 
 
 @pytest.fixture

@@ -93,3 +93,20 @@ def real_options(model: Path, data: Path, state: Path) -> ServerOptions:
     """Options of a server with an exported model, whose numbers are those of TensorFlow."""
     spec = ModelSpec(str(model), config=replace(Config(), engine=FLOAT32))
     return ServerOptions(data, state, spec)
+
+
+def videos_of(server: Running) -> list[dict[str, Any]]:
+    """All videos of a server by name."""
+    return sorted(server.get("/api/v1/videos")["videos"], key=lambda video: video["name"])
+
+
+def label_all(server: Running) -> list[dict[str, Any]]:
+    """Labels the files of the server's folder that are not labelled yet; returns all videos."""
+    known = {video["name"] for video in videos_of(server)}
+    jobs = [
+        server.client.post("/api/v1/videos", json={"path": each["path"]}).json()["job"]
+        for each in server.get("/api/v1/folder")["files"]
+        if each["path"] not in known
+    ]
+    assert {server.wait(job)["state"] for job in jobs} <= {"done"}
+    return videos_of(server)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -12,20 +12,11 @@ import tensorflow as tf
 
 import avel_tf
 from avel_tf.datasets.load import load_dataset
-from tests.conftest import FLOAT32, FRAMES_PER_SECOND
-from tests.serving.running import Running, real_options, running
+from tests.conftest import FRAMES_PER_SECOND
+from tests.serving.running import Running
 
 CONFIG = """<View><Labels name="kind" toName="sound"><Label value="Bark"/></Labels>
 <Audio name="sound" value="$film"/><Video name="video" value="$film" sync="sound"/></View>"""
-
-
-@pytest.fixture(scope="module")
-def real(
-    exported: Path, clips: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Running]:
-    """A server with a small trained model, whose folder of videos is a data set."""
-    with running(real_options(exported, clips, tmp_path_factory.mktemp("state"))) as server:
-        yield server
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +35,13 @@ def features(given: dict, exported: Path) -> dict[str, np.ndarray]:
     return {name: found[name].numpy() for name in ("visual", "audio")}
 
 
+@functools.cache
+def signatures(exported: Path):
+    return tf.saved_model.load(str(exported)).signatures
+
+
 def signature(exported: Path, name: str):
-    return tf.saved_model.load(str(exported)).signatures[name]
+    return signatures(exported)[name]
 
 
 def tensors(arrays: dict[str, np.ndarray]) -> dict[str, tf.Tensor]:
@@ -169,13 +165,13 @@ def test_damaged_kserve_requests(real: Running, headers: dict, body: bytes) -> N
     assert "does not follow the protocol" in answer.json()["error"]["message"]
 
 
-def test_label_studio_predictions(real: Running, clips: Path, exported: Path) -> None:
+def test_label_studio_predictions(real: Running, clips: Path, localizer: avel_tf.Localizer) -> None:
     assert real.get("/health")["status"] == "UP"
     body = {"project": "1.1700000", "schema": CONFIG, "hostname": "http://ls", "access_token": "x"}
     version = real.client.post("/setup", json=body).json()["model_version"]
-    assert version == avel_tf.load(exported).name
+    assert version == localizer.name
     name = real.get("/api/v1/folder")["files"][0]["path"]
-    expected = avel_tf.load(exported, engine=FLOAT32).localize(clips / name)
+    expected = localizer.localize(clips / name)
     for value in (name, f"/data/local-files/?d={name}"):
         body = {
             "tasks": [{"id": 1, "data": {"film": value}}],

@@ -1,9 +1,8 @@
-"""The whole way with a real model: curves, evidence, formats, predictions, metrics."""
+"""The whole way with a real model: curves, evidence, formats, predictions, search, review."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,23 +10,9 @@ import numpy as np
 import pytest
 
 import avel_tf
+from avel_tf.serving.review import FEWEST_JUDGEMENTS
 from avel_tf.video.decode import decode_clip
-from tests.conftest import FLOAT32
-from tests.serving.running import Running, real_options, running
-
-
-@pytest.fixture(scope="module")
-def clip(clips: Path) -> Path:
-    return sorted((clips / "videos").glob("*.mp4") or clips.rglob("*.mp4"))[0]
-
-
-@pytest.fixture(scope="module")
-def real(
-    exported: Path, clips: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Running]:
-    """A server with a small trained model, whose folder of videos is a data set."""
-    with running(real_options(exported, clips, tmp_path_factory.mktemp("state"))) as server:
-        yield server
+from tests.serving.running import Running, label_all
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +26,9 @@ def video(real: Running, clips: Path) -> dict:
 
 
 def test_the_result_is_that_of_the_library(
-    real: Running, video: dict, exported: Path, clips: Path
+    real: Running, video: dict, localizer: avel_tf.Localizer, clips: Path
 ) -> None:
-    expected = avel_tf.load(exported, engine=FLOAT32).localize(clips / video["name"])
+    expected = localizer.localize(clips / video["name"])
     answer = real.client.get(f"/api/v1/videos/{video['id']}/results")
     result = avel_tf.Result.from_json(answer.text)
     assert result == replace(expected, video=video["name"])
@@ -197,9 +182,64 @@ def test_metrics_are_read_by_prometheus(real: Running, video: dict) -> None:
     assert ("avel_requests_total", "GET", "/api/v1/videos/{video}", "200") in samples
 
 
-def test_what_the_page_learns_about_the_server(real: Running, exported: Path) -> None:
+def test_what_the_page_learns_about_the_server(real: Running, localizer: avel_tf.Localizer) -> None:
     info = real.get("/api/v1/info")
-    assert info["labels"] == info["all_labels"] == list(avel_tf.load(exported).labels.names)
+    assert info["labels"] == info["all_labels"] == list(localizer.labels)
     assert info["version"] == avel_tf.__version__ and info["ready"] and info["evidence"]
     assert info["limits"]["upload_bytes"] == real.server.settings.max_upload_bytes
     assert real.get("/v2/health/live") and real.get("/v2/health/ready")
+
+
+def test_a_second_finds_itself_in_a_copy(real: Running) -> None:
+    example = label_all(real)[0]
+    body = {"video": example["id"], "second": 1, "limit": 5}
+    matches = real.client.post("/api/v1/search", json=body).json()["matches"]
+    similar = [each["similarity"] for each in matches]
+    assert len(matches) == 5 and similar == sorted(similar, reverse=True)
+    assert all(-1 <= each <= 1.0001 for each in similar)
+    assert not any(e["video"] == example["id"] and abs(e["start"] - 1) <= 1 for e in matches)
+    path = real.server.data / example["name"]
+    copied = real.upload("copy.mp4", path.read_bytes())
+    assert real.wait(copied["job"])["state"] == "done"
+    best = real.client.post("/api/v1/search", json=body).json()["matches"][0]
+    assert (best["video"], best["start"]) == (copied["video"], 1.0)
+    assert best["similarity"] == pytest.approx(1.0, abs=1e-4)
+    assert real.client.delete(f"/api/v1/videos/{copied['video']}").status_code == 204
+    body["second"] = 99
+    assert real.client.post("/api/v1/search", json=body).status_code == 404
+
+
+def test_review_proposes_a_threshold_and_writes_it(real: Running) -> None:
+    label_all(real)
+    queue = real.get("/api/v1/review?limit=1000")
+    events = [each for each in queue["events"] if each["status"] == "predicted"]
+    assert queue["total"] == len(events) > 0
+    doubt = [abs(each["score"] - 0.5) for each in events]
+    assert doubt == sorted(doubt)
+    label = max({each["label"] for each in events}, key=[e["label"] for e in events].count)
+    chosen = real.get(f"/api/v1/review?order=random&label={label}")["events"]
+    assert {each["label"] for each in chosen} == {label}
+    for each in chosen:
+        path = f"/api/v1/videos/{each['video']}/annotations/{each['id']}"
+        status = (
+            "accepted" if each["score"] >= np.median([e["score"] for e in chosen]) else "rejected"
+        )
+        assert real.client.patch(path, json={"status": status}).status_code == 200
+    # Any precision up to the share of accepted events is reached at some score.
+    curve = real.get(f"/api/v1/review/curve?label={label}&precision=0.1")
+    assert curve["reviewed"] == len(chosen) >= curve["accepted"] > 0
+    if len(chosen) < FEWEST_JUDGEMENTS:
+        assert curve["threshold"] is None and curve["curve"] == []
+        body = {"label": label, "precision": 0.1}
+        assert real.client.post("/api/v1/review/threshold", json=body).status_code == 409
+        return
+    points = [(p["low"], p["precision"], p["high"]) for p in curve["curve"]]
+    assert all(low <= middle <= high for low, middle, high in points)
+    answer = real.client.post("/api/v1/review/threshold", json={"label": label, "precision": 0.1})
+    assert answer.status_code == 201, answer.text
+    made = answer.json()
+    assert made["threshold"] == curve["threshold"]
+    folder = real.server.models.folder / made["model"].rpartition("/")[2]
+    model = avel_tf.ExportedModel(folder)
+    model.check()
+    assert model.postprocessing.events.min_scores[label] == made["threshold"]

@@ -12,35 +12,23 @@ from hypothesis import strategies as st
 
 import avel_tf
 from avel_tf.serving.annotations import Annotation
-from avel_tf.serving.review import FEWEST_JUDGEMENTS, fit_precision, judgements, review_order
+from avel_tf.serving.review import fit_precision, judgements, review_order
 from avel_tf.serving.teaching import held_out, seen_spans, taught_classes
 from tests.conftest import FLOAT32
-from tests.serving.running import Running, real_options, running
+from tests.serving.running import Running, label_all, real_options, running, videos_of
 
 
-@pytest.fixture(scope="module")
-def real(
-    exported: Path, clips: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Running]:
-    """A server with a small trained model, and all clips of its data set labelled."""
-    with running(real_options(exported, clips, tmp_path_factory.mktemp("state"))) as server:
-        files = server.get("/api/v1/folder")["files"]
-        jobs = [
-            server.client.post("/api/v1/videos", json={"path": each["path"]}).json()["job"]
-            for each in files
-        ]
-        assert {server.wait(job)["state"] for job in jobs} == {"done"}
+@pytest.fixture
+def real(exported: Path, clips: Path, tmp_path: Path) -> Iterator[Running]:
+    """A server whose videos have no corrections."""
+    with running(real_options(exported, clips, tmp_path / "state")) as server:
         yield server
-
-
-def videos(real: Running) -> list[dict]:
-    return sorted(real.get("/api/v1/videos")["videos"], key=lambda video: video["name"])
 
 
 @pytest.mark.slow
 def test_corrections_teach_a_class_that_is_then_found(real: Running, exported: Path) -> None:
+    known = label_all(real)
     assert real.wait(train(real))["error"].startswith("No video has corrections yet")
-    known = videos(real)
     for video in known[:7]:
         path = f"/api/v1/videos/{video['id']}/annotations"
         body = {"label": "Siren", "start": 1, "end": 3, "author": "me"}
@@ -74,7 +62,7 @@ def test_corrections_teach_a_class_that_is_then_found(real: Running, exported: P
     assert len(jobs) == len(known) - 7 and {each["state"] for each in jobs} == {"done"}
     info = real.get("/api/v1/info")
     assert info["model"] == "taught/1" and "Siren" in info["labels"]
-    again = [video for video in videos(real) if not video["corrected"]]
+    again = [video for video in videos_of(real) if not video["corrected"]]
     assert {video["model"] for video in again} == {"taught/1"}
     taught = avel_tf.load(real.server.folder / "models" / "taught" / "1", engine=FLOAT32)
     expected = taught.localize(real.server.data / again[0]["name"])
@@ -110,60 +98,6 @@ def test_the_active_model_is_used_after_a_restart(
         assert server.client.post("/api/v1/models/active", json=choice).status_code == 202
     with running(options) as server:
         assert server.get("/api/v1/info")["model"] == "taught/1"
-
-
-def test_review_proposes_a_threshold_and_writes_it(real: Running) -> None:
-    queue = real.get("/api/v1/review?limit=1000")
-    events = [each for each in queue["events"] if each["status"] == "predicted"]
-    assert queue["total"] == len(events) > 0
-    doubt = [abs(each["score"] - 0.5) for each in events]
-    assert doubt == sorted(doubt)
-    label = max({each["label"] for each in events}, key=[e["label"] for e in events].count)
-    chosen = real.get(f"/api/v1/review?order=random&label={label}")["events"]
-    assert {each["label"] for each in chosen} == {label}
-    for each in chosen:
-        path = f"/api/v1/videos/{each['video']}/annotations/{each['id']}"
-        status = (
-            "accepted" if each["score"] >= np.median([e["score"] for e in chosen]) else "rejected"
-        )
-        assert real.client.patch(path, json={"status": status}).status_code == 200
-    # Any precision up to the share of accepted events is reached at some score.
-    curve = real.get(f"/api/v1/review/curve?label={label}&precision=0.1")
-    assert curve["reviewed"] == len(chosen) >= curve["accepted"] > 0
-    if len(chosen) < FEWEST_JUDGEMENTS:
-        assert curve["threshold"] is None and curve["curve"] == []
-        body = {"label": label, "precision": 0.1}
-        assert real.client.post("/api/v1/review/threshold", json=body).status_code == 409
-        return
-    points = [(p["low"], p["precision"], p["high"]) for p in curve["curve"]]
-    assert all(low <= middle <= high for low, middle, high in points)
-    answer = real.client.post("/api/v1/review/threshold", json={"label": label, "precision": 0.1})
-    assert answer.status_code == 201, answer.text
-    made = answer.json()
-    assert made["threshold"] == curve["threshold"]
-    folder = real.server.models.folder / made["model"].rpartition("/")[2]
-    model = avel_tf.ExportedModel(folder)
-    model.check()
-    assert model.postprocessing.events.min_scores[label] == made["threshold"]
-
-
-def test_a_second_finds_itself_in_a_copy(real: Running) -> None:
-    example = videos(real)[0]
-    body = {"video": example["id"], "second": 1, "limit": 5}
-    matches = real.client.post("/api/v1/search", json=body).json()["matches"]
-    similar = [each["similarity"] for each in matches]
-    assert len(matches) == 5 and similar == sorted(similar, reverse=True)
-    assert all(-1 <= each <= 1.0001 for each in similar)
-    assert not any(e["video"] == example["id"] and abs(e["start"] - 1) <= 1 for e in matches)
-    path = real.server.data / example["name"]
-    copied = real.upload("copy.mp4", path.read_bytes())
-    assert real.wait(copied["job"])["state"] == "done"
-    best = real.client.post("/api/v1/search", json=body).json()["matches"][0]
-    assert (best["video"], best["start"]) == (copied["video"], 1.0)
-    assert best["similarity"] == pytest.approx(1.0, abs=1e-4)
-    assert real.client.delete(f"/api/v1/videos/{copied['video']}").status_code == 204
-    body["second"] = 99
-    assert real.client.post("/api/v1/search", json=body).status_code == 404
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=5, max_size=40))

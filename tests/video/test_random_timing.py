@@ -64,7 +64,7 @@ def clips(draw: st.DrawFn) -> tuple[str, Coded]:
     block=1,
     copied=False,
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(drawn=clips(), rate=st.integers(1, 4), block=st.integers(1, 4), copied=st.booleans())
 def test_a_player_shows_and_plays_the_same(
     drawn: tuple[str, Coded], rate: int, block: int, copied: bool
