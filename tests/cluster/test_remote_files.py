@@ -147,6 +147,13 @@ def _with_precondition(upload: Callable) -> Callable:
     return checked
 
 
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    """Address of a bucket of S3 with `OBJECTS`."""
+    with s3_bucket() as address:
+        yield address
+
+
 @pytest.fixture(scope="module", params=[s3_bucket, gs_bucket], ids=["s3", "gs"])
 def bucket(request) -> Iterator[str]:
     """Address of a bucket with `OBJECTS`."""
@@ -199,7 +206,7 @@ def test_remote_inputs_are_downloaded_when_they_are_read(web, tmp_path):
     inputs = DownloadedInputs(names, str(tmp_path), settings=QUICK, most_bytes=10**9)
     assert Path(inputs[0]).read_bytes() == Path(inputs[0]).read_bytes() == VIDEO
     assert inputs[1:2] == ["/local.mp4"] and not Path(inputs[2]).exists()
-    assert len(inputs) == 4 and Handler.seen == {"ok": 1}
+    assert len(inputs) == 4 and (Handler.seen["ok"], Handler.seen["flaky"]) == (1, 0)
 
 
 def test_a_prefix_of_a_bucket_names_its_videos(bucket, tmp_path):
