@@ -43,6 +43,7 @@ def minute(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return path.read_bytes()
 
 
+@pytest.mark.slow
 def test_an_upload_counts_its_seconds(
     server: Served, minute: bytes, open_page: Callable[..., Any]
 ) -> None:

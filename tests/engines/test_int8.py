@@ -182,6 +182,7 @@ def test_auto_does_not_quantize_for_few_files(graphs, tmp_path, files, with_vnni
     assert choose_engine(graphs, auto, list, files) == FLOAT32
 
 
+@pytest.mark.slow
 def test_what_users_get(exported, clips, cache, tmp_path, capsys, monkeypatch):
     """The network's digest is in the setup of the run, so networks are not mixed."""
     folder = tmp_path / "results"

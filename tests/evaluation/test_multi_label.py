@@ -196,7 +196,7 @@ def test_thresholds_have_the_best_f1_of_their_class() -> None:
 
 
 def test_the_fitted_temperature_undoes_a_given_one() -> None:
-    truth, found = split(7, clips=80)
+    truth, found = split(7, clips=40)
     sharp = {name: with_temperature(one, 1 / 3, multi_label=True) for name, one in found.items()}
 
     def fitted(probabilities: dict[str, np.ndarray]) -> Postprocessing:

@@ -363,6 +363,7 @@ def test_a_real_dog_barks(shared: Path):
     assert "Bark" in {second.label for second in result.seconds}
 
 
+@pytest.mark.slow
 def test_it_is_evaluated_on_the_classes_of_the_data(clips):
     """The drawn clips have classes of the table, so their labels select these."""
     names = load_dataset(clips).labels.names

@@ -220,6 +220,7 @@ def _free_port() -> int:
         return listening.getsockname()[1]
 
 
+@pytest.mark.slow
 def test_jobs_and_corrections_survive_kill_9_of_the_server(folder: Path) -> None:
     port = _free_port()
     process = _start(folder, port)

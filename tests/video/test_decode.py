@@ -175,8 +175,8 @@ def test_pitch_and_level(rate: int, layout: str, channels: int, tmp_path: Path) 
     )
     clip = decode_clip(path, size=SIZE)
     middle = clip.waveform[8000:40_000]
-    pitch = librosa.yin(middle, fmin=200, fmax=800, sr=SAMPLE_RATE)
-    assert np.median(pitch) == pytest.approx(440, rel=0.01)
+    loudest = np.abs(np.fft.rfft(middle)).argmax()  # of two seconds, in steps of half a hertz
+    assert loudest * SAMPLE_RATE / len(middle) == 440
     # The same tone in every channel keeps its level, whatever the layout.
     assert np.abs(middle).max() == pytest.approx(0.5, rel=0.02)
 
