@@ -56,6 +56,7 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--minutes", type=float, default=80.0, help="of the clock, in all")
     parser.add_argument("--threads", type=int, default=2, help="of the processor")
+    parser.add_argument("--batch", type=int, default=BATCH, help="views in a step")
     options = parser.parse_args()
     options.run.mkdir(parents=True, exist_ok=True)
     tf.config.threading.set_intra_op_parallelism_threads(options.threads)
@@ -76,7 +77,7 @@ def main() -> None:
     while not finished:
         progress = seconds / (60 * options.minutes)
         rng = np.random.default_rng([11, step])
-        batch = views.draw(rng, BATCH)
+        batch = views.draw(rng, options.batch)
         size = FULL if progress >= FULL_FROM else SMALL
         rate = RATE * min(1.0, (step + 1) / WARMUP_STEPS) * 0.5 * (1 + math.cos(math.pi * progress))
         losses = student.learn(
@@ -93,7 +94,7 @@ def main() -> None:
             views.look_again()
             saved, sums = now, np.zeros(len(MEASURES) + 1)
     if seconds >= 60 * options.minutes:
-        student.settle(views)
+        student.settle(views, options.batch)
         state.save_weights(options.run / "weights.npz")
 
 
@@ -207,10 +208,14 @@ class Student:
             average.assign(keep * average + (1 - keep) * tf.cast(variable, average.dtype))
         return tf.stack([cosine, squared, score, label])
 
-    def settle(self, views: Views) -> None:
+    def settle(self, views: Views, count: int) -> None:
         """Take the statistics of batch normalisation anew, of views as they are at full size.
 
         What was averaged is of mixtures in changing light, and most of it of small pictures.
+
+        Args:
+            views: The views.
+            count: Views in a batch.
 
         Reference:
             Wu and Johnson 2021, Rethinking "Batch" in BatchNorm.
@@ -219,7 +224,7 @@ class Student:
             variable.assign(average)
         forward = tf.function(lambda pictures: self.trunk(pictures, training=True))
         for number in range(SETTLING_BATCHES):
-            pictures = views.draw(np.random.default_rng([13, number]), BATCH)[0]
+            pictures = views.draw(np.random.default_rng([13, number]), count)[0]
             forward(tf.cast(pictures, tf.float32) / 255.0)
         for average, variable in zip(self.averages, self.trunk.variables, strict=True):
             average.assign(tf.cast(variable, average.dtype))

@@ -73,7 +73,7 @@ def test_a_run_that_was_ended_goes_on(views, tmp_path):
     for _ in range(2):
         command = [sys.executable, "-m", "pipelines.distill.visual", str(views), str(run)]
         done = subprocess.run(
-            [*command, "--minutes", str(minutes), "--threads", "1"],
+            [*command, "--minutes", str(minutes), "--threads", "1", "--batch", "4"],
             cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
             timeout=600,
         )  # fmt: skip
