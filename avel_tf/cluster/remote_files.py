@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import time
@@ -56,7 +55,7 @@ def stamp_of(address: str, *, follow_links: bool = False) -> Stamp:
 class DownloadedInputs(Sequence[str]):
     """Paths of inputs, of which the remote ones are downloaded when they are read.
 
-    An input that cannot be downloaded has a path at which there is no file.
+    An input that cannot be downloaded has a path at which there is no file, and is logged.
 
     Args:
         names: Paths and addresses.
@@ -90,8 +89,10 @@ class DownloadedInputs(Sequence[str]):
             return name
         path = Path(self._folder, f"{index}{os.path.splitext(name)[1]}")
         if not path.exists():
-            with contextlib.suppress(DownloadError):
+            try:
                 download(name, path, settings=self._settings, most_bytes=self._most_bytes)
+            except DownloadError as error:
+                logger.warning("%s: %s", name, error)
         return str(path)
 
 

@@ -201,11 +201,12 @@ def test_an_object_above_the_limit_is_not_downloaded(web, tmp_path):
     assert Handler.seen["ok"] == 0
 
 
-def test_remote_inputs_are_downloaded_when_they_are_read(web, tmp_path):
+def test_remote_inputs_are_downloaded_when_they_are_read(web, tmp_path, caplog):
     names = [f"{web}/ok.mp4", "/local.mp4", f"{web}/missing.mp4", f"{web}/flaky.mp4"]
     inputs = DownloadedInputs(names, str(tmp_path), settings=QUICK, most_bytes=10**9)
     assert Path(inputs[0]).read_bytes() == Path(inputs[0]).read_bytes() == VIDEO
     assert inputs[1:2] == ["/local.mp4"] and not Path(inputs[2]).exists()
+    assert f"{web}/missing.mp4" in caplog.text
     assert len(inputs) == 4 and (Handler.seen["ok"], Handler.seen["flaky"]) == (1, 0)
 
 
