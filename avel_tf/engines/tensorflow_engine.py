@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from avel_tf.engines.engine import BatchSource, Graphs
 from avel_tf.engines.reuse import means
+from avel_tf.utils.tf_data import without_autotune
 from avel_tf.video.clip import SAMPLE_RATE
 from avel_tf.video.decode_request import BLOCK_SECONDS
 from avel_tf.video.segment_loader import SegmentBatch, segments_per_batch
@@ -89,7 +90,9 @@ class TensorFlowEngine:
                     yield images, batch.waveform
 
         # `tf.data` copies the next batch to the device at the same time.
-        dataset = tf.data.Dataset.from_generator(read, output_signature=self._specs)
+        dataset = without_autotune(
+            tf.data.Dataset.from_generator(read, output_signature=self._specs)
+        )
         if self.device:
             dataset = dataset.apply(tf.data.experimental.prefetch_to_device(self.device, 2))
         else:

@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from avel_tf.features.feature_store import WHOLE, FeatureStore, FeatureStoreError, Part
+from avel_tf.utils.tf_data import without_autotune
 
 
 class Batch(NamedTuple):
@@ -168,6 +169,7 @@ class Examples:
             inputs = {"visual": batch.visual, "audio": batch.audio, "valid": batch.valid}
             return inputs, batch.targets, tf.cast(batch.valid, tf.float32)
 
+        numbers = without_autotune(numbers)
         return numbers.map(gather, num_parallel_calls=2, deterministic=True).prefetch(2)
 
 

@@ -22,6 +22,7 @@ from avel_tf.events.labels import Labels
 from avel_tf.features.features import Features
 from avel_tf.features.record import decode_record, decode_seconds, encode_record
 from avel_tf.features.settings import known_dtype
+from avel_tf.utils.tf_data import without_autotune
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -166,7 +167,7 @@ class FeatureStore:
         )
         return self._without_leaks(
             self._records(split, part).map(
-                decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+                decode, num_parallel_calls=len(os.sched_getaffinity(0)), deterministic=True
             )
         )
 
@@ -179,7 +180,7 @@ class FeatureStore:
         decode = functools.partial(decode_seconds, labels=self.labels.names)
         return self._without_leaks(
             self._records(split, part).map(
-                decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+                decode, num_parallel_calls=len(os.sched_getaffinity(0)), deterministic=True
             )
         )
 
@@ -201,7 +202,7 @@ class FeatureStore:
         if whole_files:
             files = files[part.index :: part.count]
         # The writer distributes records to the shards in turn.
-        records = tf.data.Dataset.from_tensor_slices(files).interleave(
+        records = without_autotune(tf.data.Dataset.from_tensor_slices(files)).interleave(
             tf.data.TFRecordDataset, cycle_length=len(files)
         )
         return records if whole_files else records.shard(part.count, part.index)

@@ -173,6 +173,18 @@ def test_a_resumed_order_is_the_tail_of_the_whole(first):
     assert orders(examples, first=first) == orders(examples)[3 * first :]
 
 
+def test_nothing_delays_the_end_of_an_iterator(store):
+    """TensorFlow's tuner does, by up to a minute; see `without_autotune`."""
+    examples = numbered(10)
+    for dataset in (
+        examples.batches(4, seed=1, first_epoch=0, epochs=1),
+        examples.in_order(4),
+        store.dataset("train"),
+        store.seconds("train"),
+    ):
+        assert dataset.options().autotune.enabled is False
+
+
 def test_in_order_gives_each_example_once():
     found = [
         (inputs["audio"][:, 0, 0].astype(int).tolist(), weights)
