@@ -106,6 +106,8 @@ def in_place_of(reference, monkeypatch):
 
     monkeypatch.setattr(selection, "load_engine", make)
     monkeypatch.setattr(available, "computes_in_bfloat16", lambda: True)
+    monkeypatch.setattr(available, "computes_in_int8", lambda: True)
+    monkeypatch.setattr(available, "_has_nncf", lambda: True)
     monkeypatch.setattr(available, "_has_gpu", lambda: False)
     return engines
 
