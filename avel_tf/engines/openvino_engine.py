@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from avel_tf.embeddings.recipe import Recipe
+from avel_tf.engines.available import computes_in_bfloat16
 from avel_tf.engines.engine import BatchSource, Graphs, LoadedGraphs
 from avel_tf.engines.network_files import WEIGHT, with_batch
 from avel_tf.engines.openvino_process import OpenVinoProcess
@@ -35,9 +36,10 @@ IMAGES = 10
 # Names of the converted networks and their files: both backbones in one or each by itself, and the
 # localizer. Caches of older versions have a `label` without `valid`.
 EMBED, FRAMES, AUDIO, LABEL = "embed", "embed-frames", "embed-audio", "label-valid"
-# Backbones whose convolutions are quantized; the rest of that network is in float32.
+# Backbones whose convolutions are quantized; the rest of that network is in bfloat16, or in float32
+# on processors that do not compute in bfloat16.
 QUANTIZED = "embed-int8"
-_PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
+_PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
 
 
 class _Network(NamedTuple):
@@ -103,7 +105,8 @@ class OpenVinoEngine:
     Args:
         graphs: The graphs.
         precision: `float32`, `bfloat16`, or `int8` if the cache has a quantized network
-            (`avel_tf.engines.quantization`).
+            (`avel_tf.engines.quantization`), whose other layers are in bfloat16 where the processor
+            computes in it.
         batch_pictures: Most images in one call; None uses the default.
         cache: Cache folder of compiled networks.
 
@@ -142,6 +145,8 @@ class OpenVinoEngine:
         self._cache = network_folder(graphs, cache)
         self._compiled = self._cache / "compiled"
         self._compiled.mkdir(parents=True, exist_ok=True)
+        if precision == "int8":  # what is not quantized
+            precision = "bfloat16" if computes_in_bfloat16() else "float32"
         self._properties = {
             "PERFORMANCE_HINT": "THROUGHPUT",
             "INFERENCE_PRECISION_HINT": _PRECISIONS[precision],

@@ -25,7 +25,7 @@ from avel_tf.engines.engine import backbone_graphs
 from avel_tf.engines.int8_proof import Int8Finding, compare, findings, smallest_cosine
 from avel_tf.engines.quantization import find_quantized, later_clips
 from avel_tf.engines.sample import SampleFiles, sample_clips
-from avel_tf.engines.selection import choose_engine, make_engine
+from avel_tf.engines.selection import MIN_COSINE, choose_engine, make_engine
 from avel_tf.engines.settings import EngineSettings
 from avel_tf.events.result import Result
 from avel_tf.inference.pipeline import InferencePipeline
@@ -98,7 +98,7 @@ def keep_finding(monkeypatch, **values) -> None:
 
 
 def test_labels_of_the_quantized_network(graphs, settings, none_left, videos):
-    """It computes other embeddings than float32, which are near, and the same audio."""
+    """It computes other embeddings than float32, which are near; audio is never in int8."""
     choice = choose_engine(graphs, settings, list, none_left)
     clips = sample_clips(videos, graphs.recipe, MEDIA)
     quantized, exact = (make_engine(each, graphs, settings) for each in (choice, FLOAT32))
@@ -109,7 +109,7 @@ def test_labels_of_the_quantized_network(graphs, settings, none_left, videos):
             engine.embed_seconds(*arrays) for engine in (quantized, exact)
         )
         assert smallest_cosine(right, visual) > 0.9 and np.abs(right - visual).max() > 1e-4
-        np.testing.assert_allclose(audio, sounds, atol=1e-4)
+        assert smallest_cosine(sounds, audio) > MIN_COSINE
 
 
 def test_it_is_made_once_and_kept(graphs, settings, files, none_left, monkeypatch, caplog):
