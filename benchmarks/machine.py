@@ -56,6 +56,13 @@ def precisions() -> tuple[str, ...]:
     return ("bfloat16", "float32") if computes_in_bfloat16() else ("float32",)
 
 
+def computes_in_int8() -> bool:
+    """Return True if avel-tf offers int8 here, which also needs the package that quantizes."""
+    from avel_tf.engines.available import computes_in_int8, version
+
+    return computes_in_int8() and version("nncf") is not None
+
+
 def instruction_set(flags: Iterable[str], precision: str) -> str:
     """Name of the best instruction set of a processor for products of a precision.
 

@@ -102,6 +102,7 @@ def contests(
     peer_settings: dict[str, Any],
     precisions: Sequence[str],
     *,
+    int8: bool = False,
     large: bool = True,
 ) -> Iterator[Contest]:
     """All contests of these kinds, in order of measurement.
@@ -113,6 +114,7 @@ def contests(
         cores: Number of available cores.
         peer_settings: Best settings of the peer.
         precisions: What the engines compute in on this machine, fastest first.
+        int8: Whether the processor has instructions for int8, in which pipelines then run as well.
         large: Whether there are networks of ResNet-152 and VGGish to compare the compact ones with.
     """
     peer = _peer(peer_settings)
@@ -134,7 +136,9 @@ def contests(
     if "pipeline" in kinds:
         # F is the outer loop, because workers of one F are not needed for the other.
         for rate, height in PIPELINES:
-            yield _pipeline(clips, height, rate, amounts, peer, peer_settings, fastest)
+            engines = [(engine, fastest) for engine in ENGINES]
+            engines += [("openvino", "int8")] * int8
+            yield _pipeline(clips, height, rate, amounts, peer, peer_settings, engines)
     if "compact" in kinds:
         yield from _compact(clips, amounts, fastest, large)
     if "command" in kinds:
@@ -198,7 +202,9 @@ def _bare(amounts: Amounts, precisions: Sequence[str]) -> Iterator[Contest]:
 def _embed(
     rate: int, amounts: Amounts, peer: tuple[str, ...], precisions: Sequence[str]
 ) -> Contest:
-    request = {"case": "embed", "images": amounts.images}
+    # Whole calls, as for files of ten seconds: what is left takes twice the time for each image.
+    images = 10 * round(amounts.images / 10) if rate == 1 else amounts.images
+    request = {"case": "embed", "images": images}
     cases = [
         Case(ours(*engine), "images", ("ours.py", *engine, str(rate)), request)
         for engine in itertools.product(ENGINES, precisions if rate == 1 else precisions[:1])
@@ -248,14 +254,15 @@ def _pipeline(
     amounts: Amounts,
     peer: tuple[str, ...],
     peer_settings: dict[str, Any],
-    precision: str,
+    engines: Sequence[tuple[str, str]],
 ) -> Contest:
+    """mp4 to labels. Neither ours nor the peer's int8 is asked what labels it changes."""
     fast = clips(height, amounts.clips[rate])
     slow = clips(height, amounts.slow_clips[rate])
     request = {"case": "pipeline", "paths": fast}
     cases = [
         Case(ours(engine, precision), "clips", ("ours.py", engine, precision, str(rate)), request)
-        for engine in ENGINES
+        for engine, precision in engines
     ]
     about = " ".join(["PyTorch", *(str(peer_settings[k]) for k in ABOUT if k in peer_settings)])
     cases.append(Case(about, "clips", peer, {**request, "rate": rate}, peer=True))

@@ -27,7 +27,7 @@ from typing import Any
 
 import plan
 from clips import make_clips
-from machine import describe, precisions
+from machine import computes_in_int8, describe, precisions
 from plan import Case, Contest
 from report import markdown, row_of, summarize
 from worker import Worker
@@ -83,7 +83,9 @@ def main() -> None:
         results["peer"] = tune(options, scratch, clips, amounts) if tuned else NO_TUNING
         contests = list(
             plan.contests(
-                kinds, clips, amounts, CORES, results["peer"]["best"], precisions(), large=large
+                *(kinds, clips, amounts, CORES, results["peer"]["best"], precisions()),
+                int8="openvino" in installed and computes_in_int8(),
+                large=large,
             )
         )
         for place, contest in enumerate(contests):

@@ -86,16 +86,17 @@ def test_later_rounds_are_left_out_when_time_is_short(monkeypatch):
     assert len(measure(contest, Answers(), 3, set(), seconds=1_000.0)["a"]["rates"]) == 3
 
 
+@pytest.mark.parametrize("int8", [False, True])
 @pytest.mark.parametrize("precisions", [("float32",), ("bfloat16", "float32")])
-def test_cases_compute_only_in_the_precisions_of_the_machine(monkeypatch, precisions):
+def test_cases_compute_only_in_the_precisions_of_the_machine(monkeypatch, precisions, int8):
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     from plan import FULL, KINDS, contests
 
     def clips(height, count):
         return [f"{height}/{number}.mp4" for number in range(count)]
 
-    planned = list(contests(KINDS, clips, FULL, 2, {}, precisions))
-    # int8 is in products of matrices only, which show what quantization could give.
+    planned = list(contests(KINDS, clips, FULL, 2, {}, precisions, int8=int8))
+    # Products of matrices in int8 are on every machine: they show what quantization could give.
     words = {
         word
         for contest in planned
@@ -103,7 +104,7 @@ def test_cases_compute_only_in_the_precisions_of_the_machine(monkeypatch, precis
         if not case.peer and contest.kind != "matmul"
         for word in (*case.worker, case.request.get("precision"))
     }
-    assert words & {"float32", "bfloat16", "int8"} == set(precisions)
+    assert words & {"float32", "bfloat16", "int8"} == {*precisions, *["int8"] * int8}
 
 
 def test_slower_processors_get_less_work(monkeypatch):
