@@ -161,19 +161,32 @@ def _embed_groups(
     for name, group in _embedded(ray, work, groups):
         keep(name, group)
         found.add(name)
-    for name, paths in groups.items():
-        if name not in found:
-            logger.warning("A worker failed; the videos of %s are tried one by one.", name)
-            keep(name, _one_by_one(ray, work, paths))
+    # The largest first, because the video of a group of one may crash each worker, though the
+    # workers are sound.
+    for name in sorted(groups.keys() - found, key=lambda name: (-len(groups[name]), name)):
+        logger.warning("A worker failed; the videos of %s are tried one by one.", name)
+        keep(name, _one_by_one(ray, work, groups[name], worked=bool(found)))
+        found.add(name)
 
 
-def _one_by_one(ray: Any, work: EmbedWork, paths: list[Path]) -> Group:
+def _one_by_one(ray: Any, work: EmbedWork, paths: list[Path], *, worked: bool) -> Group:
+    """Embed each video alone; one with which two workers die is skipped.
+
+    Args:
+        ray: The module, in a session.
+        work: The run.
+        paths: The videos.
+        worked: True if workers have embedded others.
+
+    Raises:
+        ClusterError: Workers have embedded none, neither of these nor of others.
+    """
     done: dict[str, Group] = {}
     for _ in range(MOST_DEATHS):
         left = {str(place): [path] for place, path in enumerate(paths) if str(place) not in done}
         if left:
             done |= dict(_embedded(ray, work, left))
-    if not done:
+    if not done and not worked:
         raise ClusterError(
             f"The workers could embed none of {len(paths)} videos, so the cause is not one of "
             "them. The log of Ray has it."
