@@ -53,6 +53,11 @@ def input_folder(text: str) -> Path:
     raise ArgumentTypeError(f"there is no folder {text}.{hint}")
 
 
+def input_folder_or_bucket(text: str) -> Path | str:
+    """A folder to read, which must exist, or the address of a bucket."""
+    return text if is_remote(text) else input_folder(local_path(text))
+
+
 def model_folder(text: str) -> Path | str:
     """A run or an exported model, which must exist, or `pretrained`."""
     return text if text == "pretrained" and not os.path.isdir(text) else input_folder(text)

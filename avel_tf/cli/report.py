@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from avel_tf.cli.common import add_config_arguments, config_of
-from avel_tf.cli.paths import input_folder
+from avel_tf.cli.paths import input_folder, input_folder_or_bucket, output_folder
 
 DEFAULT_THUMBNAILS = 200
 
@@ -15,13 +15,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.add_argument(
         "folder",
-        type=input_folder,
+        type=input_folder_or_bucket,
         metavar="RESULTS|RUN",
-        help="a folder of avel infer or avel train",
+        help="a folder of avel infer or avel train, or a bucket s3:// or gs:// with results",
     )
     parser.add_argument(
         "--compare",
-        type=input_folder,
+        type=input_folder_or_bucket,
         metavar="RESULTS",
         help="other results of the same videos to compare RESULTS with",
     )
@@ -47,14 +47,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="RUN",
         help="other training runs to compare RUN with, as in an ablation",
     )
+    parser.add_argument(
+        "--out",
+        type=output_folder,
+        metavar="DIR",
+        help="folder of the page (default: the folder of the results or the run)",
+    )
     add_config_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write index.html or comparison.html into a results folder, or report.html into a run."""
+    """Write index.html or comparison.html about results, or report.html about a run."""
     from avel_tf.events.result_shards import has_results
 
     config = config_of(options)
+
+    def page_named(name: str) -> Path | None:
+        return None if options.out is None else options.out / name
+
     if has_results(options.folder):
         if options.beside:
             raise ValueError(
@@ -69,12 +79,14 @@ def run(options: argparse.Namespace) -> int:
         if options.compare:
             from avel_tf.reports.results_comparison import write_results_comparison
 
-            page = write_results_comparison(options.folder, options.compare, **common)
+            page = write_results_comparison(
+                options.folder, options.compare, out=page_named("comparison.html"), **common
+            )
         else:
             from avel_tf.reports.results_report import write_results_report
 
-            page = write_results_report(options.folder, **common)
-    elif (options.folder / "metrics.json").is_file():
+            page = write_results_report(options.folder, out=page_named("index.html"), **common)
+    elif Path(options.folder, "metrics.json").is_file():
         if options.compare or options.annotations:
             raise ValueError(
                 "--compare and --annotations are for results; --beside compares training runs. "
@@ -82,7 +94,9 @@ def run(options: argparse.Namespace) -> int:
             )
         from avel_tf.reports.training_report import write_training_report
 
-        page = write_training_report(options.folder, beside=options.beside)
+        page = write_training_report(
+            options.folder, beside=options.beside, out=page_named("report.html")
+        )
     else:
         raise ValueError(
             f"{options.folder} contains neither results.jsonl (avel infer) nor metrics.json "

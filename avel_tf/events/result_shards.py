@@ -99,9 +99,9 @@ def has_shards(folder: str | Path) -> bool:
     return entry_name(0).partition("/")[2] in open_storage(folder).names(MANIFEST)
 
 
-def has_results(folder: Path) -> bool:
-    """Return True if a folder holds results, as a file or in shards."""
-    return (folder / RESULTS).is_file() or has_shards(folder)
+def has_results(folder: str | Path) -> bool:
+    """Return True if a folder or a bucket holds results, as a file or in shards."""
+    return (Path(folder) / RESULTS).is_file() or has_shards(folder)
 
 
 def read_all_results(results: str | Path) -> Iterator[Result]:

@@ -24,6 +24,7 @@ from avel_tf.reports.results_report import (
     Reference,
     Summary,
     absolute_reference,
+    page_path,
     require_results,
     write_page,
 )
@@ -40,8 +41,8 @@ Pair = tuple[Result | None, Result | None]
 
 
 def write_results_comparison(
-    ours: Path,
-    theirs: Path,
+    ours: str | Path,
+    theirs: str | Path,
     *,
     out: Path | None = None,
     reference: Reference | None = None,
@@ -55,9 +56,9 @@ def write_results_comparison(
     other has one of the same class with an intersection over union of at least 0.5.
 
     Args:
-        ours: Results folder A.
-        theirs: Results folder B.
-        out: The page to write; `comparison.html` in A when None.
+        ours: Results A: a folder, or a bucket with shards.
+        theirs: Results B.
+        out: The page to write; `comparison.html` in A when None, where that is no bucket.
         reference: Annotated events, as of `write_results_report`.
         thumbnails, media: As of `write_results_report`; half of the thumbnails for each.
 
@@ -66,14 +67,16 @@ def write_results_comparison(
 
     Raises:
         ValueError: If a folder has no results or invalid ones, the folders have no video in common,
-            or `reference` has none of the videos.
+            or `reference` has none of the videos, or A is a bucket and `out` is None.
 
     Example:
         >>> write_results_comparison(Path("before"), Path("after"))
         PosixPath('before/comparison.html')
     """
-    folders = require_results(ours), require_results(theirs)
-    page = Path(out) if out is not None else folders[0] / "comparison.html"
+    folders = ours, theirs
+    for folder in folders:
+        require_results(folder)
+    page = page_path(ours, "comparison.html") if out is None else Path(out)
     truths = absolute_reference(reference, page.parent)
     made = [
         make_thumbnails(read_all_results(each), thumbnails // 2, page.parent, media)
@@ -268,9 +271,9 @@ def _counts(
     return [*accuracy, *f1]
 
 
-def _names(ours: Path, theirs: Path) -> tuple[str, str]:
+def _names(ours: str | Path, theirs: str | Path) -> tuple[str, str]:
     """Names of two folders: their last parts, as many as distinguish them."""
-    one, other = (os.path.abspath(each).split(os.sep) for each in (ours, theirs))
+    one, other = (absolute(os.fspath(each), Path()).split("/") for each in (ours, theirs))
     for parts in range(1, max(len(one), len(other)) + 1):
         names = "/".join(one[-parts:]), "/".join(other[-parts:])
         if names[0] != names[1]:
@@ -278,7 +281,7 @@ def _names(ours: Path, theirs: Path) -> tuple[str, str]:
     return "A", "B"
 
 
-def _pairs(ours: Path, theirs: Path, page_folder: Path) -> Iterator[Pair]:
+def _pairs(ours: str | Path, theirs: str | Path, page_folder: Path) -> Iterator[Pair]:
     """Results of each video, read one by one: in the order of A, then those of B alone."""
 
     def path_key(video: str) -> str:

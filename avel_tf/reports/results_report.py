@@ -20,6 +20,7 @@ from avel_tf.reports.thumbnails import Thumbnails, make_thumbnails
 from avel_tf.reports.video_names import absolute
 from avel_tf.reports.video_view import VideoView
 from avel_tf.utils.durable_files import atomic_text
+from avel_tf.utils.storage import is_remote
 from avel_tf.utils.text import printable
 from avel_tf.video.decode import DecodeSettings
 
@@ -32,7 +33,7 @@ Reference = Mapping[str, Sequence[tuple[str, float, float]]]
 
 
 def write_results_report(
-    folder: Path,
+    folder: str | Path,
     *,
     out: Path | None = None,
     reference: Reference | None = None,
@@ -43,9 +44,10 @@ def write_results_report(
     """Write `index.html` for a folder of results.
 
     Args:
-        folder: RESULTS, with its `results.jsonl` or shards, which are read line by line.
-        out: The page to write; `index.html` in the folder when None. The players point from
-            there to the videos.
+        folder: RESULTS, with its `results.jsonl` or shards, which are read line by line; or a
+            bucket with shards.
+        out: The page to write; `index.html` in the folder when None, where that is no bucket. The
+            players point from there to the videos.
         reference: Annotated events of each video as (label, start, end), in seconds. Keys are paths
             as in the results, or absolute. An empty list means a video of background only. Videos
             without an entry are shown without annotations.
@@ -58,14 +60,14 @@ def write_results_report(
 
     Raises:
         ValueError: If there are no results, or a line is invalid, or if `reference` has none of
-            the videos.
+            the videos, or if `folder` is a bucket and `out` is None.
 
     Example:
         >>> write_results_report(Path("RESULTS"), reference={"dog.mp4": [("Bark", 2, 7)]})
         PosixPath('RESULTS/index.html')
     """
-    folder = require_results(folder)
-    page = Path(out) if out is not None else folder / "index.html"
+    require_results(folder)
+    page = page_path(folder, "index.html") if out is None else Path(out)
     truths = absolute_reference(reference, page.parent)
     made = make_thumbnails(read_all_results(folder), thumbnails, page.parent, media)
     summary, data = Summary(), ListData(page.parent, ("predicted", "annotated"), (made.images,))
@@ -94,25 +96,35 @@ def write_results_report(
         summary,
         plain=plain,
         thumbnails=made,
-        record=RESULTS if (folder / RESULTS).is_file() else SHARDS,
+        record=RESULTS if (Path(folder) / RESULTS).is_file() else SHARDS,
         total=summary.statuses.total(),
     )
     return page
 
 
-def require_results(folder: str | Path) -> Path:
-    """The path of a folder that has results.
+def require_results(folder: str | Path) -> None:
+    """Check that a folder or a bucket has results.
 
     Raises:
         ValueError: It has none.
     """
-    folder = Path(folder)
     if not has_results(folder):
+        where = "shards of results" if is_remote(str(folder)) else RESULTS
         raise ValueError(
-            f"{folder} has no results.jsonl. "
-            f"avel infer PATH --model SAVED_MODEL --out {folder} writes it."
+            f"{folder} has no {where}. avel infer PATH --model SAVED_MODEL --out {folder} writes "
+            "them."
         )
-    return folder
+
+
+def page_path(folder: str | Path, name: str) -> Path:
+    """Path of a page in a results folder.
+
+    Raises:
+        ValueError: The results are in a bucket.
+    """
+    if is_remote(str(folder)):
+        raise ValueError(f"{folder} is a bucket; expected a folder for the page. Give --out DIR.")
+    return Path(folder) / name
 
 
 def absolute_reference(

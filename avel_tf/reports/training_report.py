@@ -55,12 +55,15 @@ EXPLAINED = {
 MOST_SKIPPED = 200
 
 
-def write_training_report(run_folder: Path, *, beside: Sequence[Path] = ()) -> Path:
+def write_training_report(
+    run_folder: Path, *, beside: Sequence[Path] = (), out: Path | None = None
+) -> Path:
     """Write `report.html` about a training run, of one seed or of several.
 
     Args:
         run_folder: RUN, as `avel train` leaves it.
         beside: Run folders to compare with, as in an ablation.
+        out: The page to write; `report.html` in the run when None.
 
     Returns:
         The page.
@@ -87,7 +90,7 @@ def write_training_report(run_folder: Path, *, beside: Sequence[Path] = ()) -> P
     path = folder / PREDICTIONS
     outcomes = read_predictions(path, labels) if path.is_file() else []
     calibration = metrics.get("calibration")
-    page = folder / "report.html"
+    page = folder / "report.html" if out is None else Path(out)
     html = render_page(
         "training.html",
         name=folder.resolve().name,

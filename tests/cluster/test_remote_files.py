@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from avel_tf.cli.main import main
 from avel_tf.cluster.inputs import blocks_of, find_cluster_inputs, read_manifest
 from avel_tf.cluster.remote_files import DownloadedInputs, DownloadError, download, stamp_of
 from avel_tf.cluster.result_store import ResultStore
@@ -243,6 +244,26 @@ def test_results_in_a_bucket_have_one_writer(bucket):
         first.commit([line("b.mp4")])
     second.commit([line("c.mp4")])
     assert [result.video for result in read_all_results(out)] == ["a.mp4", "c.mp4"]
+
+
+def test_results_in_a_bucket_have_a_report(bucket, tmp_path, capsys):
+    paths = [f"{bucket}/reported/{name}" for name in "ab"]
+    for path in paths:
+        store = ResultStore(open_storage(path))
+        store.begin({"model": "demo/1"})
+        store.commit([line(f"{bucket}/a/1.mp4"), line("https://host/b/2.mp4")])
+    page = tmp_path / "pages" / "index.html"
+    assert main(["report", paths[0], "--out", str(page.parent)]) == 0
+    text = page.read_text()
+    assert "1.mp4" in text and f"{bucket}/a" in text and "2.mp4" in text
+    assert str(Path.cwd()) not in text and text.count('"url":null') == 2
+    assert main(["report", paths[0], "--compare", paths[1], "--out", str(page.parent)]) == 0
+    assert "reported/" not in text and page.with_name("comparison.html").is_file()
+    capsys.readouterr()
+    assert main(["report", paths[0]]) == 1
+    assert "is a bucket" in (said := capsys.readouterr().err) and "--out" in said
+    assert main(["report", f"{bucket}/nowhere", "--out", str(page.parent)]) == 1
+    assert f"{bucket}/nowhere" in capsys.readouterr().err
 
 
 def test_lists_of_inputs_are_text_or_parquet(tmp_path):
