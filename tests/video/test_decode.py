@@ -10,11 +10,11 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-import librosa
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.signal import resample_poly
 
 from avel_tf.video.clip import SAMPLE_RATE, Clip
 from avel_tf.video.decode_settings import DecodeSettings
@@ -181,7 +181,7 @@ def test_pitch_and_level(rate: int, layout: str, channels: int, tmp_path: Path) 
     assert np.abs(middle).max() == pytest.approx(0.5, rel=0.02)
 
 
-def test_resampling_agrees_with_librosa(tmp_path: Path) -> None:
+def test_resampling_agrees_with_scipy(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     stereo = rng.uniform(-0.3, 0.3, (2, 3 * 44_100)).astype(np.float32)
     path = write_film(
@@ -193,7 +193,7 @@ def test_resampling_agrees_with_librosa(tmp_path: Path) -> None:
         audio_codec="flac",
     )
     ours = decode_clip(path, size=SIZE).waveform
-    theirs = librosa.resample(librosa.to_mono(stereo), orig_sr=44_100, target_sr=SAMPLE_RATE)
+    theirs = resample_poly(stereo.mean(0), SAMPLE_RATE // 100, 441)
     # The filters differ near 8 kHz; below 6 kHz the two must be one and the same.
     low = np.fft.rfftfreq(len(ours), 1 / SAMPLE_RATE) < 6000
     a, b = (np.fft.irfft(np.fft.rfft(x[: len(ours)]) * low) for x in (ours, theirs))
