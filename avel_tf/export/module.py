@@ -43,6 +43,19 @@ class LocalizerModule:
     ) -> None:
         self.extractor = extractor
         self.head = head
+        recipe = extractor.recipe
+        # Traced once for all signatures, which takes as long as everything else of an export.
+        self._logits = tf.function(
+            lambda visual, audio, valid: head(
+                {"visual": visual, "audio": audio, "valid": valid}, training=False
+            ),
+            input_signature=[
+                tf.TensorSpec([None, None, recipe.visual.width], tf.float32),
+                tf.TensorSpec([None, None, recipe.audio.width], tf.float32),
+                tf.TensorSpec([None, None], tf.bool),
+            ],
+            autograph=False,
+        )
         self.sharpness = 1.0 / temperature
         self.multi_label = is_multi_label(head)
         classes = head.output.shape[-1] - 1
@@ -210,8 +223,7 @@ class LocalizerModule:
         return tf.where(finite[..., None], self.extractor.embed_audio(waveform), np.nan)
 
     def _label(self, visual: tf.Tensor, audio: tf.Tensor, valid: tf.Tensor) -> dict[str, tf.Tensor]:
-        inputs = {"visual": visual, "audio": audio, "valid": valid}
-        logits = self.head(inputs, training=False)  # [B, T, C+1]
+        logits = self._logits(visual, audio, valid)  # [B, T, C+1]
         probabilities = probabilities_from(
             logits * self.sharpness, multi_label=self.multi_label
         )  # [B, T, C+1]

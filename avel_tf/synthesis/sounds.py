@@ -7,6 +7,7 @@ and the times at which its parts begin (a strike, a bark, a pluck), to which the
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -262,17 +263,26 @@ def harmonics(frequency: Samples, count: int, *, tilt: float) -> Samples:
     turn = np.exp(2j * np.pi * np.cumsum(frequency) / SAMPLE_RATE)
     tone = np.zeros(frequency.size)
     wave = np.ones(frequency.size, complex)
+    highest = 0.48 * SAMPLE_RATE  # above it would fold back
+    top = frequency.max(initial=0.0)
     for number in range(1, count + 1):
-        wave = wave * turn
-        audible = np.asarray(number * frequency < 0.48 * SAMPLE_RATE)  # above it would fold back
-        tone += tilt ** (number - 1) * wave.imag * audible
+        wave *= turn
+        part = tilt ** (number - 1) * wave.imag
+        if number * top >= highest:
+            part *= number * frequency < highest
+        tone += part
     return tone
 
 
 def band(samples: Samples, low: float, high: float) -> Samples:
     """Return what lies between two frequencies in Hz."""
-    sections = butter(2, [low, high], "band", fs=SAMPLE_RATE, output="sos")
-    return np.asarray(sosfilt(sections, samples))
+    return np.asarray(sosfilt(_band_filter(low, high), samples))
+
+
+@lru_cache(maxsize=256)
+def _band_filter(low: float, high: float) -> Samples:
+    """Second-order sections; their design takes longer than filtering the sound of a part."""
+    return np.asarray(butter(2, [low, high], "band", fs=SAMPLE_RATE, output="sos"))
 
 
 def place_parts(onsets: tuple[float, ...], parts: list[Samples], seconds: int) -> Sound:
