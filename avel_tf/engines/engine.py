@@ -35,6 +35,10 @@ class EngineCrashed(Exception):
         self.fault = fault
 
 
+class EngineFailed(RuntimeError):
+    """The library of an engine cannot compile or run a network; its process goes on."""
+
+
 class BatchSource(Protocol):
     """Interface of a `SegmentLoader` that engines need."""
 

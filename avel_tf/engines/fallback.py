@@ -1,4 +1,4 @@
-"""Loading of an engine, and its replacement when its process crashes."""
+"""Loading of an engine, and its replacement when it crashes or fails."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from avel_tf.engines.available import (
     engines_for,
 )
 from avel_tf.engines.crashes import record_crash
-from avel_tf.engines.engine import BatchSource, Engine, EngineCrashed, Graphs
+from avel_tf.engines.engine import BatchSource, Engine, EngineCrashed, EngineFailed, Graphs
 from avel_tf.engines.quantization import find_quantized
 from avel_tf.engines.settings import AUTO, EngineSettings
 from avel_tf.utils.lazy_imports import load_tensorflow
@@ -67,11 +67,11 @@ def _require_network(choice: EngineChoice, graphs: Graphs, settings: EngineSetti
 
 
 class FallbackEngine:
-    """Engine that is replaced by the next one when its process crashes.
+    """Engine that is replaced by the next one when its process crashes or its library fails.
 
-    The batches that the crashed engine had not finished are computed again by the next one. That is
-    the next engine in float32: others would have to be verified first. If the settings demand one
-    engine and precision, there is no other.
+    The batches that it had not finished are computed again by the next one. That is the next engine
+    in float32: others would have to be verified first. If the settings demand one engine and
+    precision, there is no other.
 
     Args:
         choice: The first engine.
@@ -83,7 +83,7 @@ class FallbackEngine:
         choice: The engine in use.
 
     Raises:
-        EngineUnavailableError: An engine crashed that must not be replaced. All methods raise it.
+        EngineUnavailableError: An engine ended that must not be replaced. All methods raise it.
     """
 
     def __init__(
@@ -120,8 +120,8 @@ class FallbackEngine:
                         source.unfinished.popleft()
                         yield batch, visual, audio
                     return
-                except EngineCrashed as crash:
-                    self._replace(engine, crash)
+                except (EngineCrashed, EngineFailed) as error:
+                    self._replace(engine, error)
 
     def embed_seconds(
         self, frames: np.ndarray, waveform: np.ndarray
@@ -138,32 +138,35 @@ class FallbackEngine:
             engine = self._engine
             try:
                 return function(engine)
-            except EngineCrashed as crash:
-                self._replace(engine, crash)
+            except (EngineCrashed, EngineFailed) as error:
+                self._replace(engine, error)
 
-    def _replace(self, engine: Engine, crash: EngineCrashed) -> None:
+    def _replace(self, engine: Engine, error: EngineCrashed | EngineFailed) -> None:
         with self._lock:
             if engine is self._engine:  # else another thread has replaced it
-                self._set_next(crash)
+                self._set_next(error)
                 self._engine = self._load()
 
     def _load(self) -> Engine:
         while True:
             try:
                 return load_engine(self.choice, self._graphs, self._settings)
-            except EngineCrashed as crash:
-                self._set_next(crash)
+            except (EngineCrashed, EngineFailed) as error:
+                self._set_next(error)
 
-    def _set_next(self, crash: EngineCrashed) -> None:
+    def _set_next(self, error: EngineCrashed | EngineFailed) -> None:
         """Record a crash and let the next choice be the present one."""
-        crashed = self.choice
-        record_crash(crashed, crash, self._graphs, self._settings)
-        self._failed.append(crashed)
+        stopped, reason = self.choice, " ".join(str(error).split())
+        what = "failed"
+        if isinstance(error, EngineCrashed):
+            what = "crashed"
+            record_crash(stopped, error, self._graphs, self._settings)
+        self._failed.append(stopped)
         if AUTO not in (self._settings.name, self._settings.precision):
             raise EngineUnavailableError(
-                f"The engine {crashed.description} crashed ({crash}). No media file is the cause. "
+                f"The engine {stopped.description} {what} ({reason}). No media file is the cause. "
                 "Choose --engine auto, which takes another engine in this case."
-            ) from crash
+            ) from error
         settings = self._settings
         if settings.precision == INT8:
             settings = replace(settings, precision=AUTO)
@@ -172,8 +175,8 @@ class FallbackEngine:
             each for each in others if each.precision == "float32" and each not in self._failed
         )
         logger.warning(
-            "The engine %s crashed (%s); %s replaces it. No media file is the cause.",
-            *(crashed.description, crash, self.choice.description),
+            "The engine %s %s (%s); %s replaces it. No media file is the cause.",
+            *(stopped.description, what, reason, self.choice.description),
         )
 
 

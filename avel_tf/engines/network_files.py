@@ -106,7 +106,8 @@ def with_batch(xml: Path, batch: int) -> Path:
     target = xml.with_stem(f"{xml.stem}-{batch}")
     if not target.is_file():
         tree = ElementTree.parse(xml)
-        for layer in tree.getroot().iter("layer"):
+        # Not those of the bodies of loops, which are further down.
+        for layer in tree.getroot().iterfind("layers/layer"):
             if layer.get("type") == "Parameter" and (data := layer.find("data")) is not None:
                 _, *others = str(data.get("shape")).split(",")
                 data.set("shape", ",".join([str(batch), *others]))

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from avel_tf.engines.engine import EngineCrashed
+from avel_tf.engines.engine import EngineCrashed, EngineFailed
 from avel_tf.engines.openvino_worker import MESSAGE_BYTES, aligned
 from avel_tf.utils.child_process import ChildProcess
 
@@ -104,7 +104,7 @@ class OpenVinoProcess:
 
         Raises:
             EngineCrashed: The process has ended.
-            RuntimeError: OpenVINO cannot read or compile the network.
+            EngineFailed: OpenVINO cannot read or compile the network.
         """
         number = next(self._numbers)
         message = {"path": str(path.resolve()), "properties": properties}
@@ -116,7 +116,7 @@ class OpenVinoProcess:
 
         Raises:
             EngineCrashed: The process has ended.
-            RuntimeError: The network cannot be quantized.
+            EngineFailed: The network cannot be quantized.
         """
         paths = {"path": path, "sample": sample, "to": to}
         message = {name: str(each.resolve()) for name, each in paths.items()}
@@ -188,7 +188,7 @@ class OpenVinoProcess:
             with self._lock:
                 self._idle.append(slot)
         if "error" in answer:
-            future.set_exception(RuntimeError(f"OpenVINO failed: {answer['error']}"))
+            future.set_exception(EngineFailed(f"OpenVINO failed: {answer['error']}"))
         else:
             future.set_result(value)
 

@@ -19,7 +19,7 @@ from avel_tf.cli.doctor import run as doctor
 from avel_tf.cli.main import main
 from avel_tf.engines.available import REFERENCE, EngineChoice, EngineUnavailableError
 from avel_tf.engines.crashes import recorded_crashes
-from avel_tf.engines.engine import EngineCrashed, backbone_graphs
+from avel_tf.engines.engine import EngineCrashed, EngineFailed, backbone_graphs
 from avel_tf.engines.fallback import _RepeatableSource
 from avel_tf.engines.openvino_process import WORKER, OpenVinoProcess
 from avel_tf.engines.selection import choose_engine, make_engine
@@ -86,6 +86,26 @@ def assert_embedded(parts: list, expected: tuple[np.ndarray, np.ndarray]) -> Non
 def forget(settings: EngineSettings) -> None:
     for crash in recorded_crashes(settings):
         crash.path.unlink()
+
+
+def test_a_network_that_cannot_be_compiled_is_replaced(
+    graphs, compiled, expected, caplog, monkeypatch
+):
+    engine = make_engine(OPENVINO, graphs, compiled)
+    compiles = OpenVinoProcess.compile
+
+    def refuse(process, path, properties):
+        if not path.stem.endswith("-1"):
+            return compiles(process, path, properties)
+        raise EngineFailed("OpenVINO failed: Check 'shapes'\n failed")
+
+    monkeypatch.setattr(OpenVinoProcess, "compile", refuse)  # 23 segments need single ones
+    with caplog.at_level(logging.WARNING):
+        parts = list(engine.embed(MadeStream(NUMBERS)))
+    assert_embedded(parts, expected)
+    (line,) = our_lines(caplog)
+    assert "openvino float32 failed (OpenVINO failed: Check 'shapes' failed); tensorflow" in line
+    assert not list(recorded_crashes(compiled, graphs))
 
 
 @pytest.mark.parametrize("deed", ["SIGKILL", "SIGSEGV"])

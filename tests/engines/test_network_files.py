@@ -81,3 +81,20 @@ def test_a_batch_size_is_fixed_in_the_file(links, tmp_path, monkeypatch):
     assert list(network.input(0).shape) == [4, 3]
     np.testing.assert_array_equal(network(np.ones([4, 3], np.float32))[0], 2.0)
     assert openvino.Core().read_model(tmp_path / "a.xml").input(0).partial_shape[0].is_dynamic
+
+
+def test_bodies_of_loops_keep_their_shapes(tmp_path):
+    """A loop over rows, whose body has a parameter of its own, as in YAMNet's audio network."""
+    row = opset13.parameter([1, 8], np.float32)
+    folded = opset13.reshape(row, opset13.constant([4, 2]), special_zero=False)
+    total = opset13.result(opset13.reduce_sum(folded, np.array([0]), keep_dims=True))
+    x = opset13.parameter([-1, 8], np.float32, name="x")
+    loop = opset13.tensor_iterator()
+    loop.set_body(openvino.Model([total], [row]))
+    loop.set_sliced_input(row, x.output(0), 0, 1, 1, -1, 0)
+    sums = loop.get_concatenated_slices(total.output(0), 0, 1, 1, -1, 0)
+    model = openvino.Model([opset13.result(sums)], [x])
+    openvino.save_model(model, tmp_path / "a.xml", compress_to_fp16=False)
+    rows = np.arange(24, dtype=np.float32).reshape(3, 8)
+    network = openvino.Core().compile_model(with_batch(tmp_path / "a.xml", 3), "CPU")
+    np.testing.assert_allclose(network(rows)[0], rows.reshape(3, 4, 2).sum(1))
