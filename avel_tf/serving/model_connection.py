@@ -117,6 +117,8 @@ class ModelConnection:
         try:
             await self._loop.run_in_executor(self._sender, self._connection.send, message)
         except (OSError, RuntimeError):  # RuntimeError: the executor is shut down
+            # Or the second attempt would be sent to this process, too, and fail by the same death.
+            await self.ended.wait()
             raise ModelDied from None
 
     def _read(self) -> None:

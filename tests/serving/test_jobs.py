@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unittest.mock import AsyncMock
@@ -15,7 +17,7 @@ import httpx
 import numpy as np
 import pytest
 
-from avel_tf.serving.model_connection import ModelDied, ModelUnavailable
+from avel_tf.serving.model_connection import ModelConnection, ModelDied, ModelUnavailable
 from avel_tf.serving.model_process import ModelProcess
 from avel_tf.serving.model_worker import ModelSpec
 from tests.processes import wait_until
@@ -135,6 +137,30 @@ def test_kill_9_of_the_model_process(fake: Running) -> None:
     wait_until(lambda: fake.get(f"/api/v1/jobs/{accepted['job']}")["done"] > 1)
     fake.client.delete(f"/api/v1/jobs/{accepted['job']}")
     assert fake.wait(accepted["job"])["state"] == "cancelled"
+
+
+def test_a_death_counts_once_for_a_request(fake: Running, monkeypatch) -> None:
+    """Both attempts may reach the process before its death is known to the server."""
+    stop = ModelConnection._stop
+
+    def stop_later(connection: ModelConnection) -> None:
+        known.wait(60)
+        stop(connection)
+
+    known = threading.Event()
+    monkeypatch.setattr(ModelConnection, "_stop", stop_later)
+    restarts, pid = fake.server.model.restarts, fake.server.model.pid
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: "Z" in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2])
+    frames = np.ones((1, 1, 4, 4, 3), np.uint8)
+    with ThreadPoolExecutor(1) as thread:
+        answer = thread.submit(
+            fake.call, fake.server.model.embed(frames, np.zeros((1, 16_000), np.float32))
+        )
+        time.sleep(0.2)  # enough for two attempts; fewer prove nothing, but fail nothing
+        known.set()
+        assert answer.result()[0].tolist() == [[1.0, 1.0, 1.0]]
+    assert fake.server.model.restarts == restarts + 1
 
 
 def test_a_prediction_that_kills_the_model_fails_alone(fake: Running) -> None:
