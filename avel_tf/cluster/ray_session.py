@@ -83,6 +83,9 @@ def ray_session(address: str) -> Iterator[ModuleType]:
             # Ray's files stay behind. A socket's path has at most 107 bytes, so TMPDIR may be too
             # long for it.
             scratch = ProcessFolder("avel-ray-", _SHORT_FOLDER)
+            # Ray lowers the priority of workers below that of its own processes, which takes 4 % of
+            # the rate of a machine (docs/scale.md).
+            os.environ.setdefault("RAY_worker_niceness", "0")
             options |= {
                 "num_cpus": len(os.sched_getaffinity(0)),
                 "include_dashboard": False,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -128,9 +129,14 @@ class LabelWorker:
         """Record an attempt; see `ClusterJournal.attempt`."""
         return self._ray.get(self._journal.attempt.remote(index, stamp, alone=alone))
 
-    def record(self, index: int, result: Result) -> None:
-        """Record a result; see `ClusterJournal.record`."""
-        self._ray.get(self._journal.record.remote(index, result.status, result.to_json()))
+    def record(self, index: int, result: Result) -> Callable[[], None]:
+        """Send a result to the journal; see `ClusterJournal.record`.
+
+        Returns:
+            Function that waits until it is recorded.
+        """
+        sent = self._journal.record.remote(index, result.status, result.to_json())
+        return partial(self._ray.get, sent)
 
     @property
     def config(self) -> Config:
@@ -162,12 +168,25 @@ class _OpenFiles:
             results = pipeline.label_files(
                 list(self.indices), on_open=self.open, should_stop=lambda: self.stop
             )
-            for _, result in results:
-                index = self.indices[result.video]
-                self.worker.record(index, self._renamed(result))
-                self.in_hand.discard(index)
-                if is_remote(self.names[index]):
-                    Path(self.paths[index]).unlink(missing_ok=True)
+            # The journal records a result while the next one is computed.
+            sent: tuple[int, Callable[[], None]] | None = None
+            try:
+                for _, result in results:
+                    index = self.indices[result.video]
+                    self._finish(sent)
+                    sent = index, self.worker.record(index, self._renamed(result))
+            finally:
+                self._finish(sent)
+
+    def _finish(self, sent: tuple[int, Callable[[], None]] | None) -> None:
+        """Wait until the result of an input, if there is one, is recorded."""
+        if sent is None:
+            return
+        index, recorded = sent
+        recorded()
+        self.in_hand.discard(index)
+        if is_remote(self.names[index]):
+            Path(self.paths[index]).unlink(missing_ok=True)
 
     def open(self, path: str) -> None:
         """Download an input where it is remote, and record the attempt to open it."""
