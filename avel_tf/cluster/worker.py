@@ -129,7 +129,7 @@ class LabelWorker:
         """Record an attempt; see `ClusterJournal.attempt`."""
         return self._ray.get(self._journal.attempt.remote(index, stamp, alone=alone))
 
-    def record(self, index: int, result: Result) -> Callable[[], None]:
+    def record(self, index: int, result: Result) -> Callable[[], object]:
         """Send a result to the journal; see `ClusterJournal.record`.
 
         Returns:
@@ -169,7 +169,7 @@ class _OpenFiles:
                 list(self.indices), on_open=self.open, should_stop=lambda: self.stop
             )
             # The journal records a result while the next one is computed.
-            sent: tuple[int, Callable[[], None]] | None = None
+            sent: tuple[int, Callable[[], object]] | None = None
             try:
                 for _, result in results:
                     index = self.indices[result.video]
@@ -178,7 +178,7 @@ class _OpenFiles:
             finally:
                 self._finish(sent)
 
-    def _finish(self, sent: tuple[int, Callable[[], None]] | None) -> None:
+    def _finish(self, sent: tuple[int, Callable[[], object]] | None) -> None:
         """Wait until the result of an input, if there is one, is recorded."""
         if sent is None:
             return
