@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=output_folder,
         metavar="DIR",
-        help="folder of the page (default: the folder of the results or the run)",
+        help="folder of the page (default: that of the results or the run; required for a bucket)",
     )
     add_config_arguments(parser)
 
