@@ -108,7 +108,7 @@ def _quantize(
             "files to calibrate one on. Run avel infer on some files with this setting first, or "
             "choose another precision."
         )
-    logger.info("Quantizing the visual backbone; this is done once.")
+    logger.info("Quantizing the backbones; this is done once.")
     try:
         return quantize(graphs, settings, files)
     except (EngineCrashed, RuntimeError, ValueError) as error:
@@ -116,11 +116,11 @@ def _quantize(
             record_crash(candidate, error, graphs, settings)
         if AUTO not in (settings.name, settings.precision):
             raise EngineUnavailableError(
-                f"The visual backbone cannot be quantized ({error}). No media file is the cause. "
+                f"The backbones cannot be quantized ({error}). No media file is the cause. "
                 "Choose another engine.precision."
             ) from error
         logger.warning(
-            "The engine openvino int8 is not used: the visual backbone cannot be quantized (%s). "
+            "The engine openvino int8 is not used: the backbones cannot be quantized (%s). "
             "No media file is the cause.",
             error,
         )

@@ -38,7 +38,7 @@ class Int8Finding:
         reference: Description of the engine in float32.
         segments: Number of segments.
         flips: Number of those whose most probable label differs; None for backbones alone.
-        cosine: Smallest cosine between visual embeddings.
+        cosine: Smallest cosine between embeddings, visual or audio.
         labelled: Number of segments whose right label is known.
         right: Of these, the number that float32 and int8 label right.
         date: Day as `YYYY-MM-DD`.
@@ -71,7 +71,7 @@ class Int8Finding:
         if self.flips is None:
             return (
                 f"without a localizer there are no labels to compare; the smallest cosine of "
-                f"{self.segments} visual embeddings to {self.reference} is {self.cosine:.3f}"
+                f"{self.segments} segments' embeddings to {self.reference} is {self.cosine:.3f}"
             )
         text = (
             f"{self.flips} of {self.segments} labels differ from {self.reference} "
@@ -121,7 +121,8 @@ def compare(
         if not clip.valid.any():
             continue
         segments += int(clip.valid.sum())
-        cosine = min(cosine, smallest_cosine(expected[clip.valid], seen[clip.valid]))
+        for exact, quantized in zip(expected, seen, strict=True):  # visual, then audio
+            cosine = min(cosine, smallest_cosine(exact[clip.valid], quantized[clip.valid]))
         if float32 is not None and int8 is not None:
             flips += int((float32 != int8)[clip.valid].sum())
             if targets is not None:
@@ -182,8 +183,10 @@ def _read(path: Path) -> Int8Finding | None:
         return None  # missing or damaged: the comparison is made again
 
 
-def _outputs(engine: Engine, clip: Clip, *, label: bool) -> tuple[np.ndarray, np.ndarray | None]:
-    """Visual embeddings [T, Dv] and labels [T] of a clip."""
+def _outputs(
+    engine: Engine, clip: Clip, *, label: bool
+) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray | None]:
+    """Embeddings, visual [T, Dv] and audio [T, Da], and labels [T] of a clip."""
     waveform = clip.waveform.reshape(clip.seconds, -1)
     parts = [
         engine.embed_seconds(clip.frames[first:last], waveform[first:last])
@@ -192,8 +195,9 @@ def _outputs(engine: Engine, clip: Clip, *, label: bool) -> tuple[np.ndarray, np
     ]
     visual, audio = (np.concatenate(column) for column in zip(*parts, strict=True))
     if not label:
-        return visual, None
-    return visual, engine.label(visual[None], audio[None], clip.valid[None])[0].argmax(-1)
+        return (visual, audio), None
+    labels = engine.label(visual[None], audio[None], clip.valid[None])[0].argmax(-1)
+    return (visual, audio), labels
 
 
 def smallest_cosine(expected: np.ndarray, found: np.ndarray) -> float:

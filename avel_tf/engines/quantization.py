@@ -57,7 +57,7 @@ def find_quantized(graphs: Graphs, settings: EngineSettings) -> QuantizedNetwork
 
 
 def quantize(graphs: Graphs, settings: EngineSettings, files: SampleFiles) -> QuantizedNetwork:
-    """Quantize the visual backbone of some graphs, unless the cache has it already.
+    """Quantize the backbones of some graphs, unless the cache has it already.
 
     The network is kept, so all runs with these graphs use the same one, whatever their files. It is
     made in a child process of its own.

@@ -12,15 +12,16 @@ import numpy as np
 from avel_tf.utils.lazy_imports import load_openvino
 
 # Operations with weights, which are nearly all of the time of a network.
-_LAYERS = ("Convolution", "GroupConvolution", "MatMul")
+_CONVOLUTIONS = ("Convolution", "GroupConvolution")
+_LAYERS = (*_CONVOLUTIONS, "MatMul")
 
 
 def quantize(core: Any, path: Path, sample: Path, to: Path) -> dict[str, int]:
-    """Quantize the visual backbone of a network after training, by NNCF.
+    """Quantize the convolutions of the backbones after training, by NNCF.
 
-    The audio network stays in float, with its log-mel spectrogram: quantized, its embeddings have
-    little in common with those in float, and it takes a small part of the time. Dense layers stay
-    in float, too: they compute class scores in even less time (docs/design/engines.md).
+    What stays in float changes embeddings much when it is quantized, and takes little of the time
+    (docs/design/engines.md): the log-mel spectrogram, the first convolution on it, and all dense
+    layers, some of which compute class scores.
 
     Args:
         core: OpenVINO's core.
@@ -49,7 +50,7 @@ def quantize(core: Any, path: Path, sample: Path, to: Path) -> dict[str, int]:
     kept = _kept_in_float(model)
     quantized = [node for node in layers if node.get_friendly_name() not in kept]
     if not quantized:
-        raise ValueError("its visual backbone has no convolution")
+        raise ValueError("its backbones have no convolution")
     with np.load(sample, allow_pickle=False) as arrays:
         frames, waveform = arrays["frames"], arrays["waveform"]
     calls = [(frames[i : i + 1], waveform[i : i + 1]) for i in range(len(frames))]
@@ -66,18 +67,22 @@ def quantize(core: Any, path: Path, sample: Path, to: Path) -> dict[str, int]:
 
 
 def _kept_in_float(model: Any) -> set[str]:
-    """Names of the operations that depend on audio, and of dense layers."""
-    dependent: set[str] = set()
+    """Names of dense layers, and of what depends on audio but for convolutions after the first."""
+    dependent: list[Any] = []
+    names: set[str] = set()
     for node in model.get_ordered_ops():
         sources = (each.get_source_output().get_node() for each in node.inputs())
-        if _is_audio(node) or _any_in(sources, dependent):
-            dependent.add(node.get_friendly_name())
+        if _is_audio(node) or _any_in(sources, names):
+            dependent.append(node)
+            names.add(node.get_friendly_name())
+    convolutions = [node for node in dependent if node.get_type_name() in _CONVOLUTIONS]
+    names -= {node.get_friendly_name() for node in convolutions[1:]}
     skipped = ("Parameter", "Result", "Constant")
     return {
         node.get_friendly_name()
         for node in model.get_ops()
         if node.get_type_name() not in skipped
-        and (node.get_type_name() == "MatMul" or node.get_friendly_name() in dependent)
+        and (node.get_type_name() == "MatMul" or node.get_friendly_name() in names)
     }
 
 

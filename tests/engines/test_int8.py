@@ -23,9 +23,10 @@ from avel_tf.engines.available import EngineChoice, EngineUnavailableError, engi
 from avel_tf.engines.crashes import recorded_crashes
 from avel_tf.engines.engine import backbone_graphs
 from avel_tf.engines.int8_proof import Int8Finding, compare, findings, smallest_cosine
+from avel_tf.engines.openvino_engine import network_folder
 from avel_tf.engines.quantization import find_quantized, later_clips
 from avel_tf.engines.sample import SampleFiles, sample_clips
-from avel_tf.engines.selection import MIN_COSINE, choose_engine, make_engine
+from avel_tf.engines.selection import choose_engine, make_engine
 from avel_tf.engines.settings import EngineSettings
 from avel_tf.events.result import Result
 from avel_tf.inference.pipeline import InferencePipeline
@@ -98,7 +99,7 @@ def keep_finding(monkeypatch, **values) -> None:
 
 
 def test_labels_of_the_quantized_network(graphs, settings, none_left, videos):
-    """It computes other embeddings than float32, which are near; audio is never in int8."""
+    """It computes other embeddings than float32, which are near."""
     choice = choose_engine(graphs, settings, list, none_left)
     clips = sample_clips(videos, graphs.recipe, MEDIA)
     quantized, exact = (make_engine(each, graphs, settings) for each in (choice, FLOAT32))
@@ -109,7 +110,28 @@ def test_labels_of_the_quantized_network(graphs, settings, none_left, videos):
             engine.embed_seconds(*arrays) for engine in (quantized, exact)
         )
         assert smallest_cosine(right, visual) > 0.9 and np.abs(right - visual).max() > 1e-4
-        assert smallest_cosine(sounds, audio) > MIN_COSINE
+        assert smallest_cosine(sounds, audio) > 0.9 and np.abs(sounds - audio).max() > 1e-4
+
+
+def test_what_stays_in_float(graphs, settings):
+    """The spectrogram, the first convolution on it, and dense layers."""
+    openvino = pytest.importorskip("openvino")
+    folder = network_folder(graphs, available.cache_folder(settings))
+    nodes = openvino.Core().read_model(folder / "embed-int8.xml").get_ordered_ops()
+    audio: list[str] = []
+    convolutions = []
+    for node in nodes:
+        sources = [each.get_source_output().get_node() for each in node.inputs()]
+        kind = node.get_type_name()
+        if kind == "Parameter" and len(node.get_output_partial_shape(0)) == 2:
+            audio.append(node.get_friendly_name())
+        elif any(source.get_friendly_name() in audio for source in sources):
+            audio.append(node.get_friendly_name())
+            assert convolutions or kind != "FakeQuantize"
+            if kind in ("Convolution", "GroupConvolution"):
+                convolutions.append("FakeQuantize" in [each.get_type_name() for each in sources])
+        assert kind != "MatMul" or "FakeQuantize" not in [each.get_type_name() for each in sources]
+    assert convolutions[0] is False and len(convolutions) > 1 and all(convolutions[1:])
 
 
 def test_it_is_made_once_and_kept(graphs, settings, files, none_left, monkeypatch, caplog):
