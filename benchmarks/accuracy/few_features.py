@@ -2,6 +2,7 @@
 
     python benchmarks/accuracy/few_features.py ../shared --out few.npz
     python benchmarks/accuracy/few_features.py ../shared --ave --out few_ave.npz
+    python benchmarks/accuracy/few_features.py ../shared --ave --videos few_videos
 
 A clip is one image and one recording: ten crops of the image, and ten seconds of the recording,
 repeated if it is shorter. No image or recording is in two clips. As in AVE, 35.6 % of the clips
@@ -14,6 +15,9 @@ With `--ave`, image and sound of a clip are of the same class of AVE, the backbo
 need no hub, with class scores, and no image is of ImageNet, on which the image network was trained.
 Crops are small and another recording is mixed in, so that such clips are about as hard as real
 ones.
+
+With `--videos`, the clips are written as a data set for `avel train`. With `--ave`, one clip of
+each class is then for validation instead of for the test.
 """
 
 import argparse
@@ -32,8 +36,9 @@ from PIL import Image
 from avel_tf.embeddings import load_audio, load_visual
 from avel_tf.embeddings.recipe import AudioRecipe, Recipe, VisualRecipe
 from avel_tf.events.labels import AVE_CLASSES
+from avel_tf.synthesis.writer import write_video
 
-CLASSES, SECONDS, RATE = 80, 10, 16_000
+CLASSES, SECONDS, RATE, FRAME_RATE = 80, 10, 16_000, 4
 TRAIN, VALIDATION, TEST = 4, 1, 6
 AVE_TRAIN, AVE_TEST = 3, 5
 # As in AVE: 66 % of clips are one event from end to end, and 17.8 % of the seconds are background.
@@ -49,12 +54,16 @@ parser.add_argument("shared", type=Path, help="the folder of the corpora and bac
 parser.add_argument("--ave", action="store_true", help="classes of AVE, as above")
 parser.add_argument("--train", type=int, default=AVE_TRAIN, help="training clips, with --ave")
 parser.add_argument("--test", type=int, default=AVE_TEST, help="test clips, with --ave")
-parser.add_argument("--out", type=Path, required=True)
+to = parser.add_mutually_exclusive_group(required=True)
+to.add_argument("--out", type=Path, help="the .npz of features")
+to.add_argument("--videos", type=Path, help="the folder of clips")
 parser.add_argument("--seed", type=int, default=0)
 options = parser.parse_args()
 
 generator = np.random.default_rng(options.seed)
-if options.ave:
+if options.videos:  # images and sounds take the place of their embeddings
+    visual, audio = np.asarray, lambda waveform: waveform.reshape(-1, RATE)
+elif options.ave:
     visual, audio = (
         load_visual("efficientnet-lite2", scores=True),
         load_audio("audioset-distilled", scores=True),
@@ -68,6 +77,8 @@ side, sides, mixed = (260, AVE_CROPS, AVE_MIXED) if options.ave else (224, CROPS
 train, validation, test = (
     (options.train, 0, options.test) if options.ave else (TRAIN, VALIDATION, TEST)
 )
+if options.videos and options.ave:
+    validation, test = 1, test - 1
 each = train + validation + test
 images = zipfile.ZipFile(options.shared / "corpora/images.zip")
 sounds = zipfile.ZipFile(options.shared / "corpora/audio.zip")
@@ -188,10 +199,24 @@ for number, key in enumerate(chosen):
         split = "train" if place < train else "validation"
         columns["split"].append(split if place < train + validation else "test")
     columns["names"].append(key[1] if options.ave else f"{number} {key[1]} with {source[1]}")
-recipe = Recipe(
-    VisualRecipe("visual", "", 1, side, visual.width, vocabulary=visual.vocabulary),
-    AudioRecipe("audio", "", RATE, "none", audio.width, vocabulary=audio.vocabulary),
-)
-np.savez(options.out, recipe=json.dumps(recipe.to_dict()), **columns)
+if options.videos:
+    rows = []
+    for number, split in enumerate(columns["split"]):
+        name, targets = f"videos/{split}/{number:05d}.mp4", columns["targets"][number]
+        (options.videos / name).parent.mkdir(parents=True, exist_ok=True)
+        frames = np.repeat(columns["visual"][number], FRAME_RATE, axis=0)
+        sound = columns["audio"][number].ravel()
+        write_video(options.videos / name, frames, sound, frame_rate=FRAME_RATE, crf=18)
+        heard_and_seen = np.flatnonzero(targets < len(chosen))
+        label = columns["names"][targets.min()]
+        rows.append((name, split, heard_and_seen[0], heard_and_seen[-1] + 1, label))
+    with open(options.videos / "annotations.csv", "w", newline="") as file:
+        csv.writer(file).writerows([("video", "split", "start", "end", "label"), *rows])
+else:
+    recipe = Recipe(
+        VisualRecipe("visual", "", 1, side, visual.width, vocabulary=visual.vocabulary),
+        AudioRecipe("audio", "", RATE, "none", audio.width, vocabulary=audio.vocabulary),
+    )
+    np.savez(options.out, recipe=json.dumps(recipe.to_dict()), **columns)
 background = np.mean(np.array(columns["targets"]) == len(chosen))
 print(f"{len(chosen)} classes, {len(columns['split'])} clips, {100 * background:.1f} % background")
