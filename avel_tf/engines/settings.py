@@ -22,7 +22,7 @@ class EngineSettings(Settings, section="engine"):
     precision: Literal["auto", "float32", "bfloat16", "float16", "int8"] = Field(
         default=AUTO,
         description="`bfloat16` needs a processor that computes in it, `float16` a GPU. `int8` "
-        "quantizes the visual backbone, calibrated on the first files that are processed with it. "
+        "quantizes the backbones, calibrated on the first files that are processed with it. "
         "The localizer after the backbones is computed in float32.",
     )
     batch_pictures: int | None = Field(
