@@ -29,11 +29,13 @@ HEAD_KILLS = int(os.environ.get("AVEL_KILLS", "2"))
 QUICK = ("cluster.commit_seconds=1", "cluster.block_files=8", "cluster.cpus_per_worker=1")
 # Files that two workers have open, or whose result is on its way, when all processes die.
 LOST = 4
-# A driver waits for a minute for a head that is gone; Ray reads it from the environment.
+# Ray reads these from the environment. A driver would wait for a minute for a head that is gone, and
+# workers of a lower priority for other programs of a busy machine.
 ENVIRONMENT = {
     "PYTHONPATH": str(ROOT),
     "RAY_AUTH_MODE": "disabled",
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_niceness": "0",
     "RAY_gcs_rpc_server_reconnect_timeout_s": "3",
     "RAY_raylet_client_num_connect_attempts": "3",
 }
