@@ -29,8 +29,8 @@ HEAD_KILLS = int(os.environ.get("AVEL_KILLS", "2"))
 QUICK = ("cluster.commit_seconds=1", "cluster.block_files=8", "cluster.cpus_per_worker=1")
 # Files that two workers have open, or whose result is on its way, when all processes die.
 LOST = 4
-# Ray reads these from the environment. A driver would wait for a minute for a head that is gone, and
-# workers of a lower priority for other programs of a busy machine.
+# Ray reads these from the environment. A driver would wait for a minute for a head that is gone.
+# Workers of a lower priority, Ray's default, would wait for other programs of a busy machine.
 ENVIRONMENT = {
     "PYTHONPATH": str(ROOT),
     "RAY_AUTH_MODE": "disabled",
