@@ -31,6 +31,7 @@ from avel_tf.engines.settings import EngineSettings
 from avel_tf.events.result import Result
 from avel_tf.inference.pipeline import InferencePipeline
 from avel_tf.utils.child_process import ChildProcess
+from avel_tf.utils.lazy_imports import load_openvino
 from avel_tf.video.decode_settings import DecodeSettings
 from tests.logs import our_lines
 
@@ -115,9 +116,8 @@ def test_labels_of_the_quantized_network(graphs, settings, none_left, videos):
 
 def test_what_stays_in_float(graphs, settings):
     """The spectrogram, the first convolution on it, and dense layers."""
-    openvino = pytest.importorskip("openvino")
     folder = network_folder(graphs, available.cache_folder(settings))
-    nodes = openvino.Core().read_model(folder / "embed-int8.xml").get_ordered_ops()
+    nodes = load_openvino().Core().read_model(folder / "embed-int8.xml").get_ordered_ops()
     audio: list[str] = []
     convolutions = []
     for node in nodes:
