@@ -78,14 +78,16 @@ def _ratio(results: Results, contest: str) -> str:
 
 
 def _bound(results: Results, contest: str) -> str:
-    """Share of the lowest bound that our fastest row reaches."""
+    """Share of the lowest bound that the fastest row with a bound of its own reaches."""
     found = [
         row
         for row in results["rooflines"]
         if row["contest"] == contest and row["label"].startswith("avel-tf")
     ]
     fastest = max(found, key=lambda row: row["clips/s"], default=None)
-    return format(fastest["of the lowest"], ".0%") if fastest else ""
+    if fastest is None:
+        return ""
+    return f"{fastest['of the lowest']:.0%} ({fastest['label'].removeprefix('avel-tf, ')})"
 
 
 if __name__ == "__main__":
