@@ -165,7 +165,6 @@ def load_pipeline(spec: ModelSpec) -> InferencePipeline:
     """
     from avel_tf.engines.reuse import differing_frames
     from avel_tf.inference.batch import open_exported, pipeline_of
-    from avel_tf.serving.analysis import spectrogram
 
     config = spec.config
     model = open_exported(
@@ -180,7 +179,6 @@ def load_pipeline(spec: ModelSpec) -> InferencePipeline:
     waveform = np.zeros((seconds, audio.sample_rate), np.float32)
     features = pipeline.embed_seconds(frames, waveform)
     pipeline.label_features(features[0][None], features[1][None], np.ones((1, seconds), bool))
-    spectrogram(waveform[:1])
     return pipeline
 
 

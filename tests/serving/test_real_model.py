@@ -77,11 +77,19 @@ def test_a_tone_is_drawn_at_its_frequency() -> None:
     from avel_tf.serving.analysis import MEL_BANDS, spectrogram
 
     time = np.arange(16_000, dtype=np.float32) / 16_000
-    centres = librosa.mel_frequencies(MEL_BANDS + 2, fmin=60, fmax=7_600)[1:-1]
+    centres = librosa.mel_frequencies(MEL_BANDS + 2, fmin=60, fmax=7_600, htk=True)[1:-1]
     for band in (20, 50):
         tone = np.sin(2 * np.pi * centres[band] * time, dtype=np.float32)[None]
         columns = spectrogram(tone)[2:-2].astype(int)  # [16, 64]
         assert (abs(columns.argmax(1) - band) <= 1).all() and columns.max() > 200
+    noise = np.random.default_rng(0).normal(0, 0.1, 32_000).astype(np.float32)
+    power = librosa.feature.melspectrogram(
+        y=np.pad(noise, (56, 512)), sr=16_000, n_fft=512, hop_length=400, center=False, n_mels=64,
+        fmin=60, fmax=7_600, htk=True, norm=None,
+    )[:, :80].reshape(64, 40, 2).mean(2)  # fmt: skip
+    decibels = 10 * np.log10(power.T / 128**2)
+    drawn = spectrogram(noise.reshape(2, 16_000))
+    assert abs(drawn - np.clip((decibels + 75) / 75 * 255, 0, 255)).max() < 1
     assert spectrogram(np.zeros((2, 16_000), np.float32)).shape == (40, MEL_BANDS)
     assert not spectrogram(np.zeros((2, 16_000), np.float32)).any()
 
