@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -55,6 +56,11 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("patient")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def pytest_collection_finish() -> None:
+    """Leave modules and tests, which live as long as the process, out of searches for garbage."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

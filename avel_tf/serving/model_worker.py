@@ -21,6 +21,7 @@ import numpy as np
 from avel_tf.config import Config
 from avel_tf.serving.errors import DISK_FULL, is_disk_full
 from avel_tf.serving.micro_batcher import MicroBatcher, Request
+from avel_tf.utils import lazy_imports
 from avel_tf.video.decode_request import BLOCK_SECONDS
 
 if TYPE_CHECKING:
@@ -188,6 +189,7 @@ def main(load: Callable[[ModelSpec], InferencePipeline] = load_pipeline) -> None
     Args:
         load: Loads the model.
     """
+    lazy_imports.is_command = True
     connection = Connection(int(sys.argv[-1]))
     try:
         spec: ModelSpec = connection.recv()

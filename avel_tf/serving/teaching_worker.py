@@ -26,6 +26,7 @@ from avel_tf.serving.teaching import (
     taught_classes,
     write_store,
 )
+from avel_tf.utils import lazy_imports
 
 # Background from other videos, in stretches; more would outweigh a few corrections.
 _MOST_OTHERS = 50
@@ -125,6 +126,7 @@ def teach(request: Request, report: Report) -> dict[str, Any]:
 
 def main() -> None:
     """Run the request whose file is the last argument of the command line."""
+    lazy_imports.is_command = True
     request = Request.load(Path(sys.argv[-1]))
     output = sys.stdout
     # Libraries that print do not disturb the lines of JSON.

@@ -12,10 +12,11 @@ import pytest
 def test_commands_import_keras_without_its_optional_libraries(is_command):
     """Other programs may need the parts of Keras that use them."""
     code = (
-        "import sys\n"
+        "import gc, sys\n"
         "from avel_tf.utils import lazy_imports\n"
         f"lazy_imports.is_command = {is_command}\n"
         "lazy_imports.load_tensorflow()\n"
+        "assert gc.isenabled()\n"
         f"assert ('sklearn' in sys.modules) is not {is_command}\n"
         "import sklearn, matplotlib, keras.wrappers\n"
         "assert sklearn.__version__ and matplotlib.__version__\n"
