@@ -59,8 +59,12 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
 def pytest_collection_finish() -> None:
-    """Leave modules and tests, which live as long as the process, out of searches for garbage."""
+    """Leave modules and tests, which live as long as the process, out of searches for garbage.
+
+    Those of the rest, which is mostly graphs of TensorFlow, are rarer than Python's default, too.
+    """
     gc.freeze()
+    gc.set_threshold(10_000, 10, 10)
 
 
 @pytest.fixture(scope="session")
