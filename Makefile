@@ -19,10 +19,10 @@ PYTEST := $(VENV)/bin/python -m pytest --numprocesses auto --dist loadfile
 test: $(INSTALLED)
 	$(PYTEST) -m "not slow"
 
-# Everything: then kill matrices, trainings, distillation and whole commands, too. One process more
+# Everything: then kill matrices, trainings, distillation and whole commands, too. Two processes more
 # than processors, because many of these tests wait for processes that they kill or start.
 test-all: test
-	$(PYTEST) --numprocesses $$(($$(nproc) + 1)) -m slow
+	$(PYTEST) --numprocesses $$(($$(nproc) + 2)) -m slow
 
 # The long sets of what runs in short in `make test-all`: damaged files, and runs killed at any moment.
 fuzz: $(INSTALLED)

@@ -12,6 +12,8 @@ import pytest
 from tests.browser.conftest import Served, event_of, timeline_box, wait_for
 from tests.processes import wait_until
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 4.0  # of the clip
 # Where rows of the timeline begin: the axis, and the lanes of events below it.
 AXIS_Y, FIRST_LANE_Y, LANE = 10, 42, 24

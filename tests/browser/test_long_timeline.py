@@ -11,6 +11,8 @@ import pytest
 
 from tests.browser.conftest import Served, wait_for
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 3600
 EVENTS = 10_000
 LABELS = [f"Class {number}" for number in range(20)]

@@ -9,6 +9,8 @@ import pytest
 
 from tests.browser.conftest import AXE, PHONE, Served, wait_for
 
+pytestmark = pytest.mark.slow
+
 VIEWS = ("", "videos/{video}", "review", "teach", "search/{video}/1")
 DESKTOP_LIGHT: dict[str, Any] = {}
 DARK: dict[str, Any] = {"color_scheme": "dark"}

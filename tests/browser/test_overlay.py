@@ -13,6 +13,8 @@ from avel_tf.reports.overlay import write_overlay
 from tests.processes import wait_until
 from tests.video.films import tone, write_film
 
+pytestmark = pytest.mark.slow
+
 PAGE = '<video src="out.mp4" muted autoplay></video>'
 STATE = """() => { const v = document.querySelector("video"); return {
     time: v.currentTime, width: v.videoWidth, height: v.videoHeight, duration: v.duration,

@@ -16,6 +16,8 @@ from avel_tf.reports.results_report import write_results_report
 from tests.browser.conftest import PHONE
 from tests.browser.test_looks import problems
 
+pytestmark = pytest.mark.slow
+
 EVIL = "</script><img src=x onerror=alert(1)>\u202e😀"
 NAMES = ("Bark", "Clock", EVIL)
 

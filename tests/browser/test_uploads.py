@@ -12,6 +12,8 @@ import pytest
 from tests.browser.conftest import Served, serve, wait_for
 from tests.processes import wait_until
 
+pytestmark = pytest.mark.slow
+
 # Records each text of the list of videos.
 RECORD = """
 window.texts = [];
@@ -43,7 +45,6 @@ def minute(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return path.read_bytes()
 
 
-@pytest.mark.slow
 def test_an_upload_counts_its_seconds(
     server: Served, minute: bytes, open_page: Callable[..., Any]
 ) -> None:
@@ -149,7 +150,6 @@ def own_server(tmp_path: Path) -> Iterator[Served]:
         yield served
 
 
-@pytest.mark.slow
 def test_the_queue_survives_a_killed_server(
     own_server: Served, open_page: Callable[..., Any]
 ) -> None:
@@ -167,7 +167,6 @@ def test_the_queue_survives_a_killed_server(
     page.get_by_role("heading", name="two.mp4").wait_for()
 
 
-@pytest.mark.slow
 def test_a_job_is_cancelled(own_server: Served, open_page: Callable[..., Any]) -> None:
     page = open_page(own_server.url)
     upload(page, *(file_of(f"{number}.mp4", b"slow") for number in range(4)))
@@ -179,7 +178,6 @@ def test_a_job_is_cancelled(own_server: Served, open_page: Callable[..., Any]) -
     ] == "cancelled"
 
 
-@pytest.mark.slow
 def test_a_token_is_asked_for(tmp_path: Path, open_page: Callable[..., Any]) -> None:
     with serve(None, tmp_path, AVEL_TOKEN=TOKEN) as served:
         page = open_page(served.url)

@@ -134,6 +134,7 @@ def test_the_same_annotations_keep_features_and_run(data, finished, tmp_path):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "said"), [LABELS[0], pytest.param(*LABELS[1], marks=pytest.mark.slow)]
 )

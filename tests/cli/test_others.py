@@ -179,6 +179,7 @@ def test_audit_of_a_good_and_of_a_spoiled_data_set(clips, tmp_path, capsys):
     assert Path(first).name not in good and Path(first).name in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_report_finds_out_what_a_folder_is(run_folder, clips, exported, tmp_path, capsys):
     run = tmp_path / "run"
     shutil.copytree(run_folder, run)

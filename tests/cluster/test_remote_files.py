@@ -184,7 +184,7 @@ def test_a_failing_server_is_asked_again(web, tmp_path):
     [
         ("missing", "no such object", 0),
         ("truncated", "", 2),
-        ("slow", "longer than cluster.download_seconds", 2),
+        pytest.param("slow", "longer than cluster.download_seconds", 2, marks=pytest.mark.slow),
         ("error", "503", 2),
     ],
 )

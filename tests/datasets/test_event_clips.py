@@ -90,10 +90,16 @@ def numbered_film(path, **fields):
         ("film.mkv", {}, 0.0),
         ("film.mkv", {}, 0.5),
         # These are never copied, whatever the tolerance.
-        ("film.avi", {"video_codec": "mpeg4", "audio_codec": "libmp3lame"}, 0.5),
         ("film.ts", {}, 0.5),
-        ("film.flv", {}, 0.5),
-        ("film.mpg", {"video_codec": "mpeg2video", "audio_codec": "mp2"}, 0.5),
+        pytest.param(
+            *("film.avi", {"video_codec": "mpeg4", "audio_codec": "libmp3lame"}, 0.5),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param("film.flv", {}, 0.5, marks=pytest.mark.slow),
+        pytest.param(
+            *("film.mpg", {"video_codec": "mpeg2video", "audio_codec": "mp2"}, 0.5),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_picture_and_sound_of_a_clip_are_those_of_its_times(name, fields, tolerance, tmp_path):

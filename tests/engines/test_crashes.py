@@ -140,6 +140,7 @@ def test_a_crash_in_the_middle_changes_no_result(
     forget(compiled)
 
 
+@pytest.mark.slow
 def test_doctor_shows_what_crashed(graphs, tmp_path, killed_at, monkeypatch, capsys):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     settings = EngineSettings(**AUTO)
@@ -151,6 +152,7 @@ def test_doctor_shows_what_crashed(graphs, tmp_path, killed_at, monkeypatch, cap
     assert f"openvino float32 crashed (SIGILL, {crash.date})" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_crash_at_the_compilation(graphs, settings, expected, killed_at):
     killed_at("compile", "SIGFPE")
     engine = make_engine(OPENVINO, graphs, settings)
@@ -158,6 +160,7 @@ def test_a_crash_at_the_compilation(graphs, settings, expected, killed_at):
     assert engine.choice == REFERENCE
 
 
+@pytest.mark.slow
 def test_a_crash_at_the_verification(exported, clips, tmp_path, killed_at, caplog, monkeypatch):
     from avel_tf.engines.sample import sample_clips
     from avel_tf.inference.pipeline import InferencePipeline

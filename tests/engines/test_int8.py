@@ -99,6 +99,7 @@ def keep_finding(monkeypatch, **values) -> None:
     monkeypatch.setattr(int8, "find_finding", lambda graphs, network, settings: finding(**values))
 
 
+@pytest.mark.slow
 def test_labels_of_the_quantized_network(graphs, settings, none_left, videos):
     """It computes other embeddings than float32, which are near."""
     choice = choose_engine(graphs, settings, list, none_left)
@@ -114,6 +115,7 @@ def test_labels_of_the_quantized_network(graphs, settings, none_left, videos):
         assert smallest_cosine(sounds, audio) > 0.9 and np.abs(sounds - audio).max() > 1e-4
 
 
+@pytest.mark.slow
 def test_what_stays_in_float(graphs, settings):
     """The spectrogram, the first convolution on it, and dense layers."""
     folder = network_folder(graphs, available.cache_folder(settings))
@@ -134,6 +136,7 @@ def test_what_stays_in_float(graphs, settings):
     assert convolutions[0] is False and len(convolutions) > 1 and all(convolutions[1:])
 
 
+@pytest.mark.slow
 def test_it_is_made_once_and_kept(graphs, settings, files, none_left, monkeypatch, caplog):
     """Later runs use the same one, whatever their files, and what was found about it."""
     monkeypatch.setattr(int8, "quantize", lambda *_: pytest.fail("quantized again"))
@@ -151,6 +154,7 @@ def test_it_is_made_once_and_kept(graphs, settings, files, none_left, monkeypatc
     assert find_quantized(replace(graphs, key="others"), settings) is None
 
 
+@pytest.mark.slow
 def test_auto_takes_what_is_proven(graphs, settings, none_left, with_vnni, monkeypatch, caplog):
     auto = replace(settings, precision="auto")
     network = find_quantized(graphs, settings).choice
@@ -166,6 +170,7 @@ def test_auto_takes_what_is_proven(graphs, settings, none_left, with_vnni, monke
     assert not our_lines(caplog)
 
 
+@pytest.mark.slow
 def test_auto_refuses_what_changes_labels(
     graphs, settings, files, with_vnni, monkeypatch, caplog, tmp_path
 ):
@@ -231,6 +236,7 @@ def test_what_users_get(exported, clips, cache, tmp_path, capsys, monkeypatch):
     assert "is not proven (" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("deed", ["SIGILL", "SIGKILL"])
 def test_a_crash_while_quantizing(graphs, files, tmp_path, monkeypatch, caplog, deed):
     send = ChildProcess.send
@@ -308,6 +314,7 @@ def test_features_tell_their_precision(clips, extractor, tmp_path, monkeypatch, 
     assert again.precision == FeatureStore(tmp_path / "features").precision == "float32"
 
 
+@pytest.mark.slow
 def test_the_comparison_counts_right_labels(graphs, settings, videos):
     """An engine beside itself changes nothing; right labels are those of the caller."""
     engine = make_engine(FLOAT32, graphs, settings)

@@ -39,7 +39,9 @@ from tests.video.films import write_film
 
 OLD = Path(__file__).resolve().parents[1] / "data" / "version-0.1"
 RATE = 2
-both_engines = pytest.mark.parametrize("name", ["tensorflow", "openvino"])
+both_engines = pytest.mark.parametrize(
+    "name", [pytest.param("tensorflow", marks=pytest.mark.slow), "openvino"]
+)
 
 
 class RepeatedFrames(MadeStream):

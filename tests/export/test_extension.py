@@ -61,6 +61,7 @@ def extended(run: Run, exported: Path, tmp_path_factory: pytest.TempPathFactory)
     return ExportedModel(mine)
 
 
+@pytest.mark.slow
 def test_classes_are_those_of_the_run_then_the_others(extended, exported) -> None:
     assert extended.labels.names == ("Bark", "Siren", "Church bell", "Helicopter")
     origin = extended.manifest[EXTENDS]
@@ -69,6 +70,7 @@ def test_classes_are_those_of_the_run_then_the_others(extended, exported) -> Non
     extended.check()
 
 
+@pytest.mark.slow
 def test_few_clips_add_to_the_base_and_many_replace_it(extended, exported, run, store) -> None:
     row = next(iter(store.dataset("test").as_numpy_iterator()))
     inputs = [row["visual"][None], row["audio"][None], row["valid"][None]]
@@ -87,6 +89,7 @@ def test_few_clips_add_to_the_base_and_many_replace_it(extended, exported, run, 
     np.testing.assert_allclose(found.sum(-1), 1.0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_it_stands_alone_without_the_base(extended, clips) -> None:
     video = next(clips.glob("videos/test/*.mp4"))
     result = avel_tf.load(extended.folder, engine=FLOAT32).localize(video)

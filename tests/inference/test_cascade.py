@@ -129,6 +129,7 @@ def test_the_large_model_embeds_what_is_chosen(
                 assert second.label == "background"
 
 
+@pytest.mark.slow
 def test_a_result_depends_on_its_file_alone(localizer, videos, middle):
     together = list(screened(localizer, middle, 1).localize(videos))
     reverse = list(screened(localizer, middle, 1, workers=1).localize(videos[::-1]))
@@ -206,6 +207,7 @@ def test_the_fit_keeps_the_labels_that_are_asked_for(localizer, videos, alone):
     assert np.mean([a == b for a, b in pairs]) == pytest.approx(fit.best.equal)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_engine")
 def test_the_command_writes_settings_for_the_next_one(exported, clips, tmp_path, capsys):
     out = tmp_path / "screen.yaml"

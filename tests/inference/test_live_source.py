@@ -68,6 +68,7 @@ def source(url: str, reconnects: int | None, **options) -> LiveSource:
     return LiveSource(request, lambda: False, reconnects)
 
 
+@pytest.mark.slow
 def test_a_stream_that_comes_back_goes_on_by_the_clock(transport, caplog):
     camera = Camera(transport, SECONDS + 3.0)  # the film is sent at once, so it is 3 s late
     live = source(camera.url, 40)

@@ -118,6 +118,7 @@ def test_a_file_that_grows_is_labelled_once_as_a_whole(inbox, model, tmp_path):
     assert [each["stamp"][0] for each in stamps if "result" in each] == [48]
 
 
+@pytest.mark.slow
 def test_a_file_removed_before_its_turn_gets_no_result(inbox, model, tmp_path):
     out = tmp_path / "out"
     names = [f"{number}.mp4" for number in range(6)]

@@ -124,6 +124,7 @@ def test_results_take_the_corrections(fake: Running, path: str) -> None:
         assert ("Meow" in answer.text) == corrected
 
 
+@pytest.mark.slow
 def test_avel_train_reads_the_file(folder: Path) -> None:
     with running(fake_options(folder)) as server:
         for name in ("a.mp4", "b.mp4"):

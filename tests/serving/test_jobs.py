@@ -70,6 +70,7 @@ def test_a_crash_of_the_model_costs_one_retry(fake: Running) -> None:
     assert fake.server.model.restarts == restarts + 1
 
 
+@pytest.mark.slow
 def test_a_file_that_kills_the_model_takes_nothing_along(fake: Running) -> None:
     restarts = fake.server.model.restarts
     with ThreadPoolExecutor(8) as threads:
@@ -129,6 +130,7 @@ def test_a_prediction_beside_a_poisonous_file_is_not_blamed() -> None:
     asyncio.run(both())
 
 
+@pytest.mark.slow
 def test_kill_9_of_the_model_process(fake: Running) -> None:
     accepted = fake.upload("slow.mp4", b"slow")
     wait_until(lambda: fake.get(f"/api/v1/jobs/{accepted['job']}")["done"] > 1)
@@ -202,6 +204,7 @@ def test_a_model_that_cannot_be_loaded_is_named(folder: Path) -> None:
         assert server.wait(server.upload("a.mp4", b"fine")["job"])["state"] == "done"
 
 
+@pytest.mark.slow
 def test_another_model_takes_over(folder: Path) -> None:
     from avel_tf.serving.model_worker import ModelSpec
 

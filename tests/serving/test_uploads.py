@@ -134,6 +134,7 @@ def test_other_bodies_are_limited_too(small: Running) -> None:
         assert answer.status_code == 413, answer.text
 
 
+@pytest.mark.slow
 def test_a_client_that_stops_sending_is_given_up(small: Running) -> None:
     def stalls() -> Iterator[bytes]:
         yield HEAD + b"part"
@@ -156,6 +157,7 @@ def test_a_client_that_leaves_leaves_nothing_behind(small: Running) -> None:
     assert not left(small)
 
 
+@pytest.mark.slow
 def test_many_uploads_at_once(fake: Running) -> None:
     def upload(number: int) -> tuple[str, bytes]:
         content = b"fine %d " % number + bytes(200_000)
@@ -307,6 +309,7 @@ def test_a_file_that_became_a_link_is_not_served(small: Running) -> None:
     assert small.client.get(f"/api/v1/videos/{accepted['video']}/media").status_code == 403
 
 
+@pytest.mark.slow
 def test_uploads_are_removed_after_their_time(folder: Path) -> None:
     with running(fake_options(folder)) as server:
         old, corrected, new = (server.upload(f"{n}.mp4", b"fine") for n in range(3))

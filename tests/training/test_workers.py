@@ -97,6 +97,7 @@ def assert_learned(run: Path, expected: list[np.ndarray]) -> None:
     assert losses == sorted(losses, reverse=True)
 
 
+@pytest.mark.slow
 def test_steps_of_workers_are_those_of_one_process(
     store: FeatureStore, weights: list[np.ndarray], tmp_path: Path
 ) -> None:

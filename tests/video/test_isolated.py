@@ -275,6 +275,7 @@ def test_a_poisonous_header_costs_its_file_alone(poisoned: Path, decoder: OwnDec
         assert decoder.probe(poisoned / "good.mp4", DecodeSettings()).duration == 3.0
 
 
+@pytest.mark.slow
 def test_a_poisonous_film_costs_itself_alone(poisoned: Path, decoder: OwnDecoder) -> None:
     good = decoder.decode_clip(poisoned / "good.mp4", size=SIZE)
     for kind, words in DEEDS.items():
@@ -368,6 +369,7 @@ def test_children_that_cannot_start(
         decoder.decode_clip(film)
 
 
+@pytest.mark.slow
 def test_nothing_is_left_behind(film: Path, long_film: Path) -> None:
     """Descriptors, shared memory and processes, after children that ended well and badly."""
     gc.collect()  # errors that earlier tests have caught may still hold descriptors

@@ -60,7 +60,7 @@ def test_each_kind_of_file(folder) -> None:
     }
 
 
-@pytest.mark.parametrize("quick", [True, False])
+@pytest.mark.parametrize("quick", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_a_file_that_crashes_its_reader_costs_itself_alone(
     quick, folder, tmp_path, monkeypatch, capsys
 ) -> None:
