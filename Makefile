@@ -17,7 +17,7 @@ PYTEST := $(VENV)/bin/python -m pytest --numprocesses auto --dist loadfile
 
 # What a change is likely to break.
 test: $(INSTALLED)
-	$(PYTEST) -m "not slow"
+	$(PYTEST) --no-loadscope-reorder -m "not slow"
 
 # Everything: then kill matrices, trainings, distillation and whole commands, too. Two processes more
 # than processors, because many of these tests wait for processes that they kill or start.

@@ -58,6 +58,17 @@ hypothesis.settings.load_profile("patient")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
+@pytest.hookimpl(trylast=True)  # of the tests that were chosen
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order files so that no process waits for another one to make what they share.
+
+    The first file makes it, and files that do not need it follow.
+    """
+    needs = {item.path for item in items if "run_folder" in getattr(item, "fixturenames", ())}
+    first = min(needs, default=None)
+    items.sort(key=lambda item: (item.path != first, item.path in needs))
+
+
 def pytest_collection_finish() -> None:
     """Leave modules and tests, which live as long as the process, out of searches for garbage.
 

@@ -152,6 +152,7 @@ class EventSender:
         traceback: TracebackType | None,
     ) -> None:
         self._stopped.set()
+        self._draining.set()  # ends the pause between two looks at the journal
         # The thread is a daemon: an answer that does not come must not keep the process.
         self._thread.join(self._settings.timeout_seconds)
         if not self._thread.is_alive():
@@ -203,7 +204,7 @@ class EventSender:
             self._write_position()
             if ending:
                 return
-            self._stopped.wait(_POLL_SECONDS)
+            self._draining.wait(_POLL_SECONDS)
 
     def _lines(self) -> Iterator[tuple[int, list[dict[str, Any]]]]:
         """Length and payloads of each complete line from the position on."""

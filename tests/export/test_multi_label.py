@@ -70,6 +70,7 @@ def test_the_graph_and_the_scores_give_the_same_labels(exported, head, extractor
     assert {0, 2} <= sets  # seconds of none and of several
 
 
+@pytest.mark.slow
 def test_results_hold_every_label(exported, tmp_path) -> None:
     film = write_film(tmp_path / "film.mp4", seconds=4, rate=8, sound=tone(4, 48_000))
     result = Localizer(exported, engine=FLOAT32).localize(film)

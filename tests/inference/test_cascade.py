@@ -90,6 +90,7 @@ def test_a_margin_of_one_gives_the_results_of_the_large_model(localizer, videos,
     ]
 
 
+@pytest.mark.slow
 def test_a_margin_of_zero_makes_everything_background(localizer, videos, alone, backgrounds):
     found = list(screened(localizer, margin=0.0).localize(videos))
     for result, other in zip(found, alone, strict=True):
@@ -165,6 +166,7 @@ def test_results_are_those_that_the_fit_computes_from_features(localizer, videos
     np.testing.assert_allclose(found.probabilities, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_file_that_changes_after_its_screening_is_labelled_by_the_large_model(
     localizer, videos, alone, monkeypatch
 ):
@@ -237,6 +239,7 @@ def test_the_command_writes_settings_for_the_next_one(exported, clips, tmp_path,
     assert "screen 'tiny/1', now None" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_engine")
 def test_a_run_without_a_screen_has_no_settings_of_one(exported, clips, tmp_path):
     video = str(sorted(clips.glob("videos/**/*.mp4"))[0])

@@ -69,8 +69,8 @@ def test_a_plain_model_of_our_layers_is_fitted_and_loaded(tmp_path: Path) -> Non
 
 SEGMENT_LOSSES = [
     avel_tf.losses.SegmentCrossEntropy(),
-    avel_tf.losses.SegmentBinaryCrossEntropy(),
-    avel_tf.losses.MultipleInstanceCrossEntropy(CLASSES),
+    pytest.param(avel_tf.losses.SegmentBinaryCrossEntropy(), marks=pytest.mark.slow),
+    pytest.param(avel_tf.losses.MultipleInstanceCrossEntropy(CLASSES), marks=pytest.mark.slow),
     avel_tf.losses.MultipleInstanceBinaryCrossEntropy(CLASSES),
 ]
 METRICS = [getattr(avel_tf.metrics, name) for name in avel_tf.metrics.__all__]

@@ -8,7 +8,8 @@ import sys
 import pytest
 
 
-@pytest.mark.parametrize("is_command", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("is_command", [True, False])
 def test_commands_import_keras_without_its_optional_libraries(is_command):
     """Other programs may need the parts of Keras that use them."""
     code = (
