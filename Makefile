@@ -15,7 +15,7 @@ demo: $(INSTALLED)
 # A process for each processor; files are kept whole, so that what they share is made once.
 PYTEST := $(VENV)/bin/python -m pytest --numprocesses auto --dist loadfile
 
-# What a change is likely to break.
+# What a change is likely to break, in the order of tests/conftest.py.
 test: $(INSTALLED)
 	$(PYTEST) --no-loadscope-reorder -m "not slow"
 
