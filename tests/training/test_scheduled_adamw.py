@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from avel_tf.training.fit import ScheduledAdamW
+from avel_tf.training.scheduled_adamw import ScheduledAdamW
 
 RATES = keras.optimizers.schedules.CosineDecay(0.0, 8, warmup_target=0.1, warmup_steps=2)
 
