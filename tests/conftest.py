@@ -72,7 +72,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_collection_finish() -> None:
     """Leave modules and tests, which live as long as the process, out of searches for garbage.
 
-    Those of the rest, which is mostly graphs of TensorFlow, are rarer than Python's default, too.
+    Other objects, mostly graphs of TensorFlow, are searched more rarely than by default, too.
     """
     gc.freeze()
     gc.set_threshold(10_000, 10, 10)

@@ -10,8 +10,8 @@ import keras
 class ScheduledAdamW(keras.optimizers.AdamW):
     """AdamW that evaluates the schedule of its learning rate once per step.
 
-    That of Keras does so for each weight that decays. The updates are the same, and the first step
-    of a localizer, in which the graph is built, takes a sixth less of processor time.
+    That of Keras does so for each weight that decays. The updates are the same to the bit, and the
+    graph of a step, which is built at the start of each training, is smaller.
     """
 
     _rate_of_step: Any = None

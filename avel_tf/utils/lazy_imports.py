@@ -14,7 +14,8 @@ from types import ModuleType
 # Libraries that Keras imports at its start for wrappers and plots, if they are installed. That
 # takes as long as TensorFlow itself, and the commands of avel use neither.
 OPTIONAL_IN_KERAS = ("sklearn", "matplotlib")
-# True in the process of a command. Other programs may need those parts of Keras.
+# True in the process of a command and in those of the server. Other programs may need those parts
+# of Keras.
 is_command = False
 
 
@@ -23,8 +24,7 @@ def load_tensorflow() -> None:
 
     They are about missing GPUs and rounding, and would precede the output of every command. In the
     process of a command, Keras is imported without the libraries that it can do without, and what
-    has been imported is left out of later searches for garbage, which take a tenth of the
-    processor time of a short training otherwise.
+    has been imported, 300,000 objects, is left out of later searches for garbage.
     """
     if "tensorflow" in sys.modules:
         return
