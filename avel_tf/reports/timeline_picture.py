@@ -20,7 +20,8 @@ from avel_tf.video.decode import DecodeSettings, decode_clip
 # One frame per second. More would be illegible at the width of a page.
 MAX_SECONDS = 15
 _PICTURE_HEIGHT, _PICTURE_WIDTH = 180, 240
-_MEL_BANDS = 64
+_FFT, _HOP, _MEL_BANDS = 512, 160, 64  # samples, samples, bands
+_QUIETEST = 1e-7  # power relative to the loudest place: -70 dB
 # Brightness of places without attention.
 _DARKEST = 0.2
 _RIGHT, _WRONG = PALETTE[2], PALETTE[4]
@@ -37,7 +38,7 @@ def write_timeline_picture(
     """Draw the first seconds of a labelled video.
 
     From top to bottom: the middle frame of each second with its predicted label; the log-mel
-    spectrogram (librosa) on the same time axis; the predicted events; and, if given, the
+    spectrogram on the same time axis; the predicted events; and, if given, the
     annotated events.
 
     Args:
@@ -159,12 +160,16 @@ def _with_banner(picture: np.ndarray, label: str) -> np.ndarray:
 
 
 def _draw_sound(axis: Any, waveform: np.ndarray) -> None:
-    import librosa
+    # The rest of librosa takes two seconds to import.
+    import librosa.filters
+    from scipy.signal import ShortTimeFFT
+    from scipy.signal.windows import hann
 
-    power = librosa.feature.melspectrogram(
-        y=waveform, sr=SAMPLE_RATE, n_fft=512, hop_length=160, n_mels=_MEL_BANDS, fmax=8_000
-    )  # [bands, frames]
-    decibels = librosa.power_to_db(power, ref=np.max, top_db=70)
+    transform = ShortTimeFFT(hann(_FFT, sym=False), hop=_HOP, fs=SAMPLE_RATE)
+    spectrum = transform.spectrogram(waveform, p0=0, p1=len(waveform) // _HOP)
+    power = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=_FFT, n_mels=_MEL_BANDS) @ spectrum
+    loudest = power.max() or 1.0  # [bands, frames]
+    decibels = 10 * np.log10(np.maximum(power / loudest, _QUIETEST))
     axis.imshow(
         decibels,
         origin="lower",

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import butter, lfilter, sosfilt
+from scipy.signal import butter, sosfilt
 
 SAMPLE_RATE = 16_000  # hertz, the rate of the audio embeddings
 
@@ -115,15 +115,16 @@ def acoustic_guitar(rng: np.random.Generator, seconds: int) -> Sound:
     onsets = _onsets(rng, seconds, every=rng.uniform(0.2, 0.3), jitter=0.01)
 
     def pluck(note: int) -> Samples:
-        period = SAMPLE_RATE / (440 * 2 ** ((note - 69) / 12))
-        delay = int(period)
-        burst = np.zeros(int(1.4 * SAMPLE_RATE))
-        burst[:delay] = rng.uniform(-1, 1, delay)
+        period = int(SAMPLE_RATE / (440 * 2 ** ((note - 69) / 12)))
         loss = 0.996
-        feedback = np.zeros(delay + 2)
-        feedback[0] = 1.0
-        feedback[delay:] = -loss / 2, -loss / 2
-        return lfilter([1.0], feedback, burst)
+        string = np.zeros(period + 1 + int(1.4 * SAMPLE_RATE))  # after a silent period
+        string[period + 1 : 2 * period + 1] = rng.uniform(-1, 1, period)
+        # A period at a time: a sample depends on two of the period before it only.
+        for start in range(2 * period + 1, string.size, period):
+            last = string[start - period - 1 : min(start, string.size - period)]
+            np.add(last[1:], last[:-1], out=string[start : start + period])
+            string[start : start + period] *= loss / 2
+        return string[period + 1 :]
 
     strings = []
     for count in range(len(onsets)):
@@ -198,6 +199,12 @@ def accordion(rng: np.random.Generator, seconds: int) -> Sound:
     onsets = steady_onsets(seconds, beat)
     length = int(beat * SAMPLE_RATE)
     swell = np.minimum(1, np.minimum(np.arange(length), np.arange(length)[::-1]) / 500)
+
+    @lru_cache
+    def reeds(tone: float) -> Samples:
+        pair = (np.full(length, tone * detune) for detune in (0.9965, 1.0035))
+        return np.asarray(sum(harmonics(reed, 16, tilt=0.85) for reed in pair))
+
     notes = []
     step = int(rng.integers(len(scale)))
     for count in range(len(onsets)):
@@ -205,8 +212,7 @@ def accordion(rng: np.random.Generator, seconds: int) -> Sound:
         note = np.zeros(length)
         for tone, gain in ((2 * root * scale[step], 1.0), (root * (1.5, 1.26)[count % 2], 0.5),
                            (root, 0.5)):  # fmt: skip
-            for detune in (0.9965, 1.0035):
-                note += gain * harmonics(np.full(length, tone * detune), 16, tilt=0.85)
+            note += gain * reeds(tone)
         notes.append(note * swell)
     return place_parts(onsets, notes, seconds)
 
@@ -260,17 +266,21 @@ def steady_onsets(seconds: int, step: float) -> tuple[float, ...]:
 
 def harmonics(frequency: Samples, count: int, *, tilt: float) -> Samples:
     """Return `count` harmonics of a gliding `frequency` `[n]`, each `tilt` times the last."""
-    turn = np.exp(2j * np.pi * np.cumsum(frequency) / SAMPLE_RATE)
-    tone = np.zeros(frequency.size)
-    wave = np.ones(frequency.size, complex)
+    turn = 2 * np.pi * np.cumsum(frequency) / SAMPLE_RATE
+    # sin(k x) = 2 cos(x) sin((k - 1) x) - sin((k - 2) x)
+    twice_cosine = 2 * np.cos(turn)
+    before, wave, buffer = np.zeros(turn.size), np.sin(turn), np.zeros(turn.size)
+    tone = np.zeros(turn.size)
     highest = 0.48 * SAMPLE_RATE  # above it would fold back
     top = frequency.max(initial=0.0)
     for number in range(1, count + 1):
-        wave *= turn
-        part = tilt ** (number - 1) * wave.imag
+        np.multiply(wave, tilt ** (number - 1), out=buffer)
         if number * top >= highest:
-            part *= number * frequency < highest
-        tone += part
+            buffer *= number * frequency < highest
+        tone += buffer
+        np.multiply(twice_cosine, wave, out=buffer)
+        buffer -= before
+        before, wave, buffer = wave, buffer, before
     return tone
 
 
