@@ -36,6 +36,11 @@ def wait_until(
         time.sleep(max(every, min(0.2, 4 * (time.monotonic() - began))))
 
 
+def shared_memory() -> set[str]:
+    """Returns the names of shared memory, without the semaphores of scikit-learn elsewhere."""
+    return {name for name in os.listdir("/dev/shm") if not name.startswith("sem.loky-")}
+
+
 def bfloat16_crashes() -> bool:
     """Returns True if TensorFlow cannot compute in bfloat16 because oneDNN is limited.
 

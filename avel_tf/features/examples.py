@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from avel_tf.features.feature_store import WHOLE, FeatureStore, FeatureStoreError, Part
-from avel_tf.utils.tf_data import without_autotune
+from avel_tf.utils.tf_data import awaited_at_exit, without_autotune
 
 
 class Batch(NamedTuple):
@@ -149,6 +149,7 @@ class Examples:
         columns = (self.visual, self.audio, self.valid, self.targets)
         types = [tf.as_dtype(column.dtype) for column in columns]
 
+        @awaited_at_exit
         def pick(rows: np.ndarray) -> tuple[np.ndarray, ...]:
             return tuple(column[rows] for column in columns)  # [B, T, ...]
 

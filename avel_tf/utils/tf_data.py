@@ -1,8 +1,24 @@
-"""Options of `tf.data` pipelines."""
+"""Options of `tf.data` pipelines, and Python functions in them."""
 
 from __future__ import annotations
 
+import atexit
+import functools
+import threading
+import time
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
 import tensorflow as tf
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# Seconds without a call after which the buffers of a pipeline that nobody reads count as full.
+_IDLE = 0.2
+_lock = threading.Lock()
+_running = 0
+_last_end = -_IDLE
 
 
 def without_autotune(dataset: tf.data.Dataset) -> tf.data.Dataset:
@@ -19,3 +35,35 @@ def without_autotune(dataset: tf.data.Dataset) -> tf.data.Dataset:
     options = tf.data.Options()
     options.autotune.enabled = False
     return dataset.with_options(options)
+
+
+def awaited_at_exit(function: Callable[P, R]) -> Callable[P, R]:
+    """Let the process end only when the calls of a `tf.numpy_function` have ended.
+
+    While Python ends, it ends every other thread that is about to run Python code. If a pipeline
+    made the call, the call then never returns, and TensorFlow waits for it in the destructor of the
+    iterator. This happened to trainings that were interrupted.
+
+    Reference:
+        https://docs.python.org/3.11/c-api/init.html#c.PyGILState_Ensure (the warning).
+    """
+
+    @functools.wraps(function)
+    def counted(*arguments: P.args, **keywords: P.kwargs) -> R:
+        global _running, _last_end
+        with _lock:
+            _running += 1
+        try:
+            return function(*arguments, **keywords)
+        finally:
+            with _lock:
+                _running -= 1
+                _last_end = time.monotonic()
+
+    return counted
+
+
+@atexit.register
+def _wait_until_idle() -> None:
+    while _running or time.monotonic() - _last_end < _IDLE:
+        time.sleep(0.01)

@@ -28,7 +28,7 @@ from avel_tf.events.result import Result
 from avel_tf.utils.child_process import ChildProcess
 from tests.engines.streams import MadeStream
 from tests.logs import our_lines
-from tests.processes import wait_until
+from tests.processes import shared_memory, wait_until
 from tests.video.hostile import decoder_pids
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -294,7 +294,7 @@ def test_infer_survives_the_crash_of_its_engine(exported, clips, tmp_path, monke
     videos = clips / "videos"
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert main(words(videos, exported, tmp_path / "whole")) == 0
-    before = set(os.listdir("/dev/shm"))
+    before = shared_memory()
 
     crashed = infer(videos, exported, tmp_path / "crashed")
     journal = tmp_path / "crashed" / "ledger.jsonl"
@@ -323,7 +323,7 @@ def test_infer_survives_the_crash_of_its_engine(exported, clips, tmp_path, monke
     killed.kill()
     killed.wait()
     wait_until(lambda: not Path(f"/proc/{pid}").exists() or _is_zombie(pid))
-    assert set(os.listdir("/dev/shm")) <= before
+    assert shared_memory() <= before
 
 
 def _is_zombie(pid: int) -> bool:

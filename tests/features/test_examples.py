@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from avel_tf.features.examples import Examples, load_examples
 from avel_tf.features.feature_store import FeatureStore, FeatureStoreError, FeatureStoreWriter
 from avel_tf.features.features import Features
 from tests.features.test_feature_store import LABELS, recipe_of, record
+from tests.processes import HANGS
 
 
 def store_of(
@@ -192,3 +195,30 @@ def test_in_order_gives_each_example_once():
     ]
     assert [numbers for numbers, _ in found] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
     np.testing.assert_array_equal(np.concatenate([w for _, w in found]), numbered(10).valid)
+
+
+# Deleted by the search for garbage at the end of Python, as after an interrupted training.
+ENDS_IN_A_BATCH = """
+import gc, time
+import numpy as np
+from avel_tf.features.examples import Examples
+class Slow(np.ndarray):
+    def __getitem__(self, rows):
+        time.sleep(0.3)
+        return np.asarray(self)[rows]
+class Cycle:
+    pass
+features = np.zeros((64, 10, 4), np.float32)
+examples = Examples(
+    features.view(Slow), features, np.ones((64, 10), bool), np.zeros((64, 10), np.int64)
+)
+gc.disable()
+cycle = Cycle()
+cycle.itself, cycle.batches = cycle, iter(examples.in_order(4))
+next(cycle.batches)
+del cycle
+"""
+
+
+def test_a_process_ends_while_a_batch_is_read():
+    subprocess.run([sys.executable, "-c", ENDS_IN_A_BATCH], check=True, timeout=HANGS)

@@ -23,6 +23,7 @@ from avel_tf.video.errors import MediaError
 from avel_tf.video.isolated.decoder import shared_decoder
 from avel_tf.video.isolated.process import DecoderProcess
 from avel_tf.video.probe import probe
+from tests.processes import shared_memory
 from tests.video.films import SIZE, TICKS, numbers, tone, write_film
 from tests.video.hostile import POISON, decoder_pids
 from tests.video.in_process import OwnDecoder, decode_blocks, decode_clip
@@ -374,7 +375,7 @@ def test_nothing_is_left_behind(film: Path, long_film: Path) -> None:
     """Descriptors, shared memory and processes, after children that ended well and badly."""
     gc.collect()  # errors that earlier tests have caught may still hold descriptors
     before = len(os.listdir("/proc/self/fd"))
-    named = set(os.listdir("/dev/shm"))
+    named = shared_memory()
     for _ in range(2):
         with OwnDecoder() as decoder:
             decoder.decode_clip(film, size=SIZE)
@@ -386,7 +387,7 @@ def test_nothing_is_left_behind(film: Path, long_film: Path) -> None:
             decoder.decode_clip(film, size=(8, 8))
             next(decoder.decode_blocks(long_film, block_seconds=1, size=SIZE))  # and dropped
     assert len(os.listdir("/proc/self/fd")) == before
-    assert set(os.listdir("/dev/shm")) == named
+    assert shared_memory() == named
     assert not decoder_pids()
 
 
