@@ -26,7 +26,14 @@ def test_killed_commands_leave_no_temporary_files(store, clips, exported, tmp_pa
     folder.mkdir()
     train = ["train", str(store.folder), "--out", str(tmp_path / "run")]
     train += as_set(COMPACT_SETTINGS + TINY_TRAINING)
-    infer = ["infer", str(clips), "--out", str(tmp_path / "results"), "--model", str(exported)]
+    infer = [
+        "infer",
+        str(clips / "videos" / "test"),
+        "--out",
+        str(tmp_path / "results"),
+        "--model",
+        str(exported),
+    ]
     infer += as_set(COMPACT_SETTINGS[-2:])
     done = subprocess.run(
         [sys.executable, "-c", KILLED, json.dumps([train, infer])],

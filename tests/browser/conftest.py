@@ -227,9 +227,9 @@ def trained(made_once: Callable[..., Path]) -> Path:
     from avel_tf.synthesis.dataset import SynthesisSettings, make_dataset
 
     settings = SynthesisSettings(
-        seconds=8, width=192, height=108, frame_rate=4.0, classes=KNOWN, object_height=(0.35, 0.6)
+        seconds=8, width=192, height=108, frame_rate=2.0, classes=KNOWN, object_height=(0.35, 0.6)
     )
-    words = as_set((*COMPACT_SETTINGS, "training.epochs=40", "training.batch_size=8"))
+    words = as_set((*COMPACT_SETTINGS, "training.epochs=20", "training.batch_size=8"))
 
     def fill(folder: Path) -> None:
         clips, run = folder / "clips", folder / "run"

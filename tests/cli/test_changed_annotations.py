@@ -123,6 +123,7 @@ def test_a_run_is_not_resumed_on_other_videos(data, store, tmp_path, capsys, cha
     assert FeatureStore(run / "features").digests == store.digests
 
 
+@pytest.mark.slow
 def test_the_same_annotations_keep_features_and_run(data, finished, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(finished, run)

@@ -82,6 +82,7 @@ def metrics_of(model: Path, data: Path, out: Path, *more: str) -> dict:
     return json.loads((out / "metrics.json").read_text())
 
 
+@pytest.mark.slow
 def test_run_and_export_measure_the_same(run_folder, exported, store, tmp_path):
     run = metrics_of(run_folder, store.folder, tmp_path / "run")
     # The folder of all versions stands for the latest.

@@ -88,6 +88,7 @@ def forget(settings: EngineSettings) -> None:
         crash.path.unlink()
 
 
+@pytest.mark.slow
 def test_a_network_that_cannot_be_compiled_is_replaced(
     graphs, compiled, expected, caplog, monkeypatch
 ):

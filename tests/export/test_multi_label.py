@@ -47,6 +47,7 @@ def exported(head, extractor, tmp_path_factory):
     )
 
 
+@pytest.mark.slow
 def test_the_graph_and_the_scores_give_the_same_labels(exported, head, extractor) -> None:
     rng = np.random.default_rng(0)
     recipe = extractor.recipe
@@ -101,6 +102,7 @@ def test_results_hold_every_label(exported, tmp_path) -> None:
     write_results_report(tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_thresholds_of_other_classes_are_refused(exported, tmp_path) -> None:
     import shutil
 

@@ -54,6 +54,7 @@ def model(exported):
     return tf.saved_model.load(str(exported))
 
 
+@pytest.mark.slow
 def test_plain_tensorflow_gives_the_same_numbers(exported, run_folder, extractor, tmp_path):
     clips = given_clips(2, 3, 160, 160)
     np.savez(tmp_path / "given.npz", **clips)

@@ -55,6 +55,7 @@ def assert_background(found: dict[str, np.ndarray], seconds: np.ndarray) -> None
     assert (found["score"][seconds] == 1.0).all()
 
 
+@pytest.mark.slow
 @few
 @example(valid=[True] * 5 + [False] * 5)
 @given(valid=st.lists(st.booleans(), min_size=1, max_size=6))

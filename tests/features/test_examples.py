@@ -40,7 +40,7 @@ def store_of(
     return FeatureStore(folder), records
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 @given(lengths=st.lists(st.integers(1, 9), min_size=1, max_size=4), seconds=st.integers(1, 6))
 def test_windows_hold_every_second_once_and_padding_behind(tmp_path_factory, lengths, seconds):
     store, records = store_of(tmp_path_factory.mktemp("store") / "features", lengths)
@@ -220,5 +220,6 @@ del cycle
 """
 
 
+@pytest.mark.slow
 def test_a_process_ends_while_a_batch_is_read():
     subprocess.run([sys.executable, "-c", ENDS_IN_A_BATCH], check=True, timeout=HANGS)

@@ -62,7 +62,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 
 @settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
     names=st.lists(st.binary(min_size=1, max_size=12), min_size=1, max_size=4, unique=True),

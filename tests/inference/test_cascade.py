@@ -82,6 +82,7 @@ def middle(backgrounds: dict[str, np.ndarray]) -> float:
     return float(every[half - 1] + every[half]) / 2
 
 
+@pytest.mark.slow
 def test_a_margin_of_one_gives_the_results_of_the_large_model(localizer, videos, alone):
     found = list(screened(localizer, margin=1.0).localize(videos))
     assert [each.model for each in found] == [NAME] * len(videos)
@@ -188,6 +189,7 @@ def test_arrays_are_labelled_by_the_large_model(localizer):
     assert found == screened(localizer, margin=1.0).localize(clip) and len(found.seconds) == 3
 
 
+@pytest.mark.slow
 def test_the_fit_keeps_the_labels_that_are_asked_for(localizer, videos, alone):
     fit = fit_screen(localizer._pipeline, videos, target=0.9)
     assert fit.files == 6 and fit.segments == sum(len(each.seconds) for each in alone)

@@ -23,7 +23,7 @@ masks = hnp.arrays(bool, st.tuples(st.just(3), st.sampled_from([1, 4, 9])))
 
 
 # The network of every piece has all that the others have.
-FAST = ("avel", "every piece")
+FAST = ("every piece",)
 CASES = [
     pytest.param(name, marks=[] if name in FAST else [pytest.mark.slow], id=name)
     for name in (*MODELS, *VARIANTS)

@@ -125,6 +125,7 @@ def test_a_run_without_predictions_names_the_command(tmp_path: Path) -> None:
     assert any("has no predictions.jsonl" in each.text for each in page.find("p", "muted"))
 
 
+@pytest.mark.slow
 def test_other_runs_are_compared_with_their_settings(tmp_path: Path) -> None:
     write_run(tmp_path / "ours")
     theirs = write_run(tmp_path / "theirs", seed=5)

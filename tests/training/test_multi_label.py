@@ -94,6 +94,7 @@ def test_targets_are_sets_of_classes_and_their_absence(store) -> None:
     assert (weak.targets[..., -1] == 0).all()
 
 
+@pytest.mark.slow
 def test_several_labels_are_learned(store, model) -> None:
     predict = probabilities_of(model)
     postprocessing = fit_postprocessing(

@@ -95,6 +95,7 @@ def test_the_test_split_has_no_say(splits, trained, tmp_path):
     assert history == (folder / "run" / "history.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_the_validation_split_chooses_and_does_not_teach(splits, trained, tmp_path):
     _, folder = trained
     spoiled = [(name, f, (), 3 - targets) for name, f, _, targets in splits["validation"]]
