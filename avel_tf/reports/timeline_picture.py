@@ -38,8 +38,7 @@ def write_timeline_picture(
     """Draw the first seconds of a labelled video.
 
     From top to bottom: the middle frame of each second with its predicted label; the log-mel
-    spectrogram on the same time axis; the predicted events; and, if given, the
-    annotated events.
+    spectrogram on the same time axis; the predicted events; and, if given, the annotated events.
 
     Args:
         result: Result of `Localizer.localize`. Its video is decoded again.
@@ -167,8 +166,9 @@ def _draw_sound(axis: Any, waveform: np.ndarray) -> None:
 
     transform = ShortTimeFFT(hann(_FFT, sym=False), hop=_HOP, fs=SAMPLE_RATE)
     spectrum = transform.spectrogram(waveform, p0=0, p1=len(waveform) // _HOP)
-    power = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=_FFT, n_mels=_MEL_BANDS) @ spectrum
-    loudest = power.max() or 1.0  # [bands, frames]
+    bands = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=_FFT, n_mels=_MEL_BANDS)
+    power = bands @ spectrum  # [bands, frames]
+    loudest = power.max() or 1.0  # of silence
     decibels = 10 * np.log10(np.maximum(power / loudest, _QUIETEST))
     axis.imshow(
         decibels,

@@ -16,6 +16,8 @@ R = TypeVar("R")
 
 # Seconds without a call after which the buffers of a pipeline that nobody reads count as full.
 _IDLE = 0.2
+# Seconds to wait at most. Reading a batch takes less; a thread that goes on training takes more.
+_LONGEST_WAIT = 10.0
 _lock = threading.Lock()
 _running = 0
 _last_end = -_IDLE
@@ -42,7 +44,7 @@ def awaited_at_exit(function: Callable[P, R]) -> Callable[P, R]:
 
     While Python ends, it ends every other thread that is about to run Python code. If a pipeline
     made the call, the call then never returns, and TensorFlow waits for it in the destructor of the
-    iterator. This happened to trainings that were interrupted.
+    iterator. This happened to a training that was interrupted.
 
     Reference:
         https://docs.python.org/3.11/c-api/init.html#c.PyGILState_Ensure (the warning).
@@ -65,5 +67,6 @@ def awaited_at_exit(function: Callable[P, R]) -> Callable[P, R]:
 
 @atexit.register
 def _wait_until_idle() -> None:
-    while _running or time.monotonic() - _last_end < _IDLE:
+    end = time.monotonic() + _LONGEST_WAIT
+    while (_running or time.monotonic() - _last_end < _IDLE) and time.monotonic() < end:
         time.sleep(0.01)
