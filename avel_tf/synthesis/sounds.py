@@ -116,21 +116,29 @@ def acoustic_guitar(rng: np.random.Generator, seconds: int) -> Sound:
 
     def pluck(note: int) -> Samples:
         period = int(SAMPLE_RATE / (440 * 2 ** ((note - 69) / 12)))
-        loss = 0.996
-        string = np.zeros(period + 1 + int(1.4 * SAMPLE_RATE))  # after a silent period
-        string[period + 1 : 2 * period + 1] = rng.uniform(-1, 1, period)
-        # A period at a time: a sample depends on two of the period before it only.
-        for start in range(2 * period + 1, string.size, period):
-            last = string[start - period - 1 : min(start, string.size - period)]
-            np.add(last[1:], last[:-1], out=string[start : start + period])
-            string[start : start + period] *= loss / 2
-        return string[period + 1 :]
+        return plucked_string(rng.uniform(-1, 1, period), int(1.4 * SAMPLE_RATE), loss=0.996)
 
     strings = []
     for count in range(len(onsets)):
         chord = chords[(count // 8) % len(chords)]
         strings.append(pluck(int(root + chord[rng.integers(len(chord))])))
     return place_parts(onsets, strings, seconds)
+
+
+def plucked_string(pluck: Samples, length: int, *, loss: float) -> Samples:
+    """Return a string that rings after `pluck` `[period]`, `[length]`.
+
+    Each sample is the mean of the two that lie a period before it, times `loss`. A period is
+    computed at a time, which is faster than a filter with a tap for each sample of the period.
+    """
+    period = pluck.size
+    string = np.zeros(period + 1 + length)  # after a silent period
+    string[period + 1 : 2 * period + 1] = pluck
+    for start in range(2 * period + 1, string.size, period):
+        last = string[start - period - 1 : min(start, string.size - period)]
+        np.add(last[1:], last[:-1], out=string[start : start + period])
+        string[start : start + period] *= loss / 2
+    return string[period + 1 :]
 
 
 def train_horn(rng: np.random.Generator, seconds: int) -> Sound:
